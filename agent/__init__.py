@@ -1,0 +1,1 @@
+"""The inspection daemon: sources, detector thread, rules, store, MQTT and the page."""

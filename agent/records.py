@@ -1,0 +1,147 @@
+"""What flows through the daemon, frozen: Frame -> Inspection -> EventStep -> Message.
+
+Wall-clock times are timezone-aware UTC; durations come from the monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fbclip.decision import Decision
+
+Picture = NDArray[np.uint8]
+
+
+class EventKind(StrEnum):
+    ANOMALY = "anomaly"
+    UNCERTAIN = "uncertain"
+    NO_VERDICT = "no_verdict"
+
+
+class StepType(StrEnum):
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+
+
+class LineMode(StrEnum):
+    """learning: score only, alert nobody. shadow: judge and log, publish nothing. live: everything."""
+
+    LEARNING = "learning"
+    SHADOW = "shadow"
+    LIVE = "live"
+
+
+class FileState(StrEnum):
+    PENDING = "pending"
+    CLAIMED = "claimed"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Disposition(StrEnum):
+    PENDING = "pending"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image with its provenance. `image` (H,W,3) uint8 RGB, or None with the `reason` it could not be had.
+
+    `discrete` frames (files, triggers, frames of a non-realtime video) are units of their own: each is
+    answered with a result and makes an event of its own. Others are live frames, counted N of M.
+    """
+
+    line: str
+    seq: int
+    ts: datetime
+    monotonic: float
+    image: Picture | None
+    reason: str | None = None
+    path: str | None = None
+    frame_number: int | None = None
+    sha256: str | None = None
+    discrete: bool = False
+    file_id: int | None = None
+    context: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds: waiting for the detector, in the detector, grab to decision."""
+
+    queue: float
+    infer: float
+    total: float
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """One judged frame, as it is stored. `image_ref` and `overlay_ref` are relative to the data directory."""
+
+    run: str
+    line: str
+    frame_seq: int
+    ts: datetime
+    mode: LineMode
+    decision: Decision
+    width: int | None
+    height: int | None
+    sha256: str | None
+    path: str | None
+    frame_number: int | None
+    file_id: int | None
+    profile_id: str | None
+    model_id: str | None
+    latency: Latency
+    discrete: bool
+    image_ref: str | None = None
+    overlay_ref: str | None = None
+    context: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class EventStep:
+    """One step in the life of an episode. `reason` is set on `end`: cleared, unit, max_open, restart, shutdown."""
+
+    event_id: str
+    kind: EventKind
+    type: StepType
+    line: str
+    ts: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Message:
+    """One row of the outbox as the sender reads it. `body` lacks only `ts_publish` and `historical`."""
+
+    id: int
+    message_id: str
+    topic: str
+    body: Mapping[str, Any]
+    committed: datetime
+    run: str
+    attempts: int = 0
+
+
+@dataclass
+class LineCounters:
+    """grabbed = inspected + rejected + sum(dropped) + in_flight, at all times."""
+
+    grabbed: int = 0
+    inspected: int = 0
+    rejected: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def in_flight(self) -> int:
+        return self.grabbed - self.inspected - self.rejected - sum(self.dropped.values())

@@ -1,0 +1,1 @@
+"""Offline tool: trains the embedded model, tunes adapters and measures the thresholds of a line."""

@@ -1,0 +1,108 @@
+"""The frozen CLIP image tower: (B,3,S,S) -> K raw block outputs (B,N,C). Sections 1 and 10 of the method.
+
+The text tower lives in `text.py` and is not built here: with the prototypes known it is not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from open_clip.transformer import QuickGELU, VisionTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fbclip.config import BackboneConfig
+from fbclip.errors import ConfigError, WeightsError
+
+VISUAL_PREFIX = "visual."
+
+
+class Backbone(nn.Module):
+    """Frozen ViT with a CLS token, built for square inputs of side `image_size`."""
+
+    def __init__(self, config: BackboneConfig, image_size: int) -> None:
+        super().__init__()
+        if image_size < config.patch_size or image_size % config.patch_size:
+            raise ConfigError(f"image_size {image_size} is not a multiple of the patch size {config.patch_size}")
+        self.config = config
+        self.image_size = image_size
+        self.grid = image_size // config.patch_size
+        self.visual = VisionTransformer(
+            image_size=image_size,
+            patch_size=config.patch_size,
+            width=config.width,
+            layers=config.layers,
+            heads=config.heads,
+            mlp_ratio=4.0,
+            output_dim=config.embed_dim,
+            act_layer=QuickGELU if config.quick_gelu else nn.GELU,
+        )
+
+    @property
+    def projection(self) -> Tensor:
+        """CLIP's visual projection (C,D)."""
+        proj = self.visual.proj
+        assert isinstance(proj, Tensor)
+        return proj
+
+    def forward(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Normalised images (B,3,S,S) -> raw output (B,N,C) of each block in `layers` (counted from 1)."""
+        if images.ndim != 4 or tuple(images.shape[1:]) != (3, self.image_size, self.image_size):
+            raise ConfigError(f"images must be (B,3,{self.image_size},{self.image_size}), got {tuple(images.shape)}")
+        out = self.visual.forward_intermediates(
+            images,
+            indices=[layer - 1 for layer in layers],
+            stop_early=True,
+            intermediates_only=True,
+            output_fmt="NLC",
+            output_extra_tokens=True,
+        )
+        pairs = zip(out["image_intermediates_prefix"], out["image_intermediates"], strict=True)
+        return [torch.cat((prefix, patches), dim=1) for prefix, patches in pairs]
+
+
+def resize_positions(positions: Tensor, grid: int) -> Tensor:
+    """Positional embedding (1+g·g, C) -> (1+grid·grid, C): patches bilinear, align_corners=False, CLS kept."""
+    side = round((positions.shape[0] - 1) ** 0.5)
+    if side * side + 1 != positions.shape[0]:
+        raise WeightsError(f"positional embedding of {positions.shape[0]} places is no square grid with a CLS token")
+    if side == grid:
+        return positions
+    cls, patches = positions[:1], positions[1:]
+    square = patches.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
+    square = F.interpolate(square, size=(grid, grid), mode="bilinear", align_corners=False)
+    patches = square.permute(0, 2, 3, 1).reshape(grid * grid, -1).to(positions.dtype)
+    return torch.cat((cls, patches))
+
+
+def load_backbone(state: Mapping[str, Tensor], config: BackboneConfig, image_size: int) -> Backbone:
+    """Frozen float32 backbone from OpenAI's key names (`visual.*`); other keys are ignored.
+
+    Raises WeightsError when a tensor is missing, has another shape or holds a non-finite number.
+    """
+    with torch.device("meta"):
+        backbone = Backbone(config, image_size)
+    own = {k.removeprefix(VISUAL_PREFIX): v.float() for k, v in state.items() if k.startswith(VISUAL_PREFIX)}
+    if not own:
+        raise WeightsError("the file holds no visual.* tensors: not a CLIP with a ViT image tower")
+    if "class_embedding" not in own:
+        raise WeightsError("the image tower has no CLS token, which the method needs")
+    own["positional_embedding"] = resize_positions(own["positional_embedding"], backbone.grid)
+    load_strictly(backbone.visual, own, "image tower")
+    return backbone.requires_grad_(False).eval()
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:
+    """Put `tensors` into `module` by assignment; names, shapes and finiteness must match exactly."""
+    expected = dict(module.state_dict())
+    missing = sorted(expected.keys() - tensors.keys())
+    foreign = sorted(tensors.keys() - expected.keys())
+    if missing or foreign:
+        raise WeightsError(f"{what}: missing {missing[:3]}, unexpected {foreign[:3]}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise WeightsError(f"{what}: {name} is {tuple(tensor.shape)}, needs {tuple(expected[name].shape)}")
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(f"{what}: {name} holds a non-finite number")
+    module.load_state_dict(dict(tensors), strict=True, assign=True)

@@ -1,0 +1,156 @@
+"""Every number of the method as a named field, with its source (FB-CLIP, CVPR 2026, and the authors' code).
+
+Shape letters used everywhere: B images, N = 1 + L tokens (CLS first), L = h·w patches, C backbone width,
+D joint embedding, K feature layers, V views, S input side in pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+View = Literal["identity", "semantic", "spatial"]
+VIEWS: tuple[View, ...] = ("identity", "semantic", "spatial")
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class Frozen(BaseModel):
+    """Immutable, and unknown keys are an error, so that a typing slip is never silently ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackboneConfig(Frozen):
+    """The CLIP that carries the method; sizes in pixels, widths in channels."""
+
+    name: str
+    image_size: int = Field(336, gt=0, description="side the positional embedding was trained for")
+    patch_size: int = Field(14, gt=0)
+    layers: int = Field(24, gt=0)
+    width: int = Field(1024, gt=0)
+    heads: int = Field(16, gt=0)
+    embed_dim: int = Field(768, gt=0)
+    text_width: int = Field(768, gt=0)
+    text_heads: int = Field(12, gt=0)
+    text_layers: int = Field(12, ge=0)
+    context_length: int = Field(77, gt=0)
+    vocab_size: int = Field(49408, gt=0)
+    quick_gelu: bool = Field(True, description="OpenAI weights were trained with QuickGELU")
+
+    @model_validator(mode="after")
+    def _divisible(self) -> BackboneConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.text_width % self.text_heads:
+            raise ValueError(f"text_width {self.text_width} is not a multiple of text_heads {self.text_heads}")
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        return self
+
+
+class TextConfig(Frozen):
+    """Prompts and MSTFF (paper 3.2; words and weights from the released code)."""
+
+    prompt_length: int = Field(12, ge=1, description="learned context vectors after the start token")
+    normal: str = "object without defect."
+    abnormal: str = "object with defect."
+    weight_global: float = 1.0
+    weight_attn: float = 0.5
+    weight_eot: float = 0.5
+
+
+class ForegroundConfig(Frozen):
+    """The soft foreground mask (paper 3.3)."""
+
+    weight_local: float = 0.3
+    weight_center: float = 0.3
+    weight_cls: float = 0.3
+    weight_layer: float = 0.1
+    local_kernel: int = 3
+    smooth_kernel: int = 5
+    threshold: float = 0.5
+    background_value: float = 0.5
+    range_floor: float = 1e-6
+
+
+class ViewConfig(Frozen):
+    """The semantic and spatial views (paper 3.3)."""
+
+    semantic_mix: float = Field(0.6, description="share of the mixed fore/background; the rest is the token")
+    spatial_window: int = Field(5, description="side of the square window in patches, odd")
+    spatial_floor: float = 1e-8
+
+
+class AttentionConfig(Frozen):
+    """FB-Attention, one module shared by all K·V inputs."""
+
+    heads: int = Field(8, gt=0)
+    head_width: int = Field(64, gt=0)
+
+
+class ScoreConfig(Frozen):
+    """Logits and maps."""
+
+    temperature: float = Field(0.07, gt=0)
+    layer_weights: int = Field(6, ge=1, description="learned weights in the softmax; the first K are used")
+    smoothing_sigma: float = Field(4.0, ge=0, description="Gaussian, in map pixels")
+    smoothing_truncate: float = 4.0
+
+
+class ConsistencyConfig(Frozen):
+    """SCR, used in tuning only (paper 3.5)."""
+
+    weight: float = Field(0.15, ge=0)
+    weight_entropy: float = 1.0
+    weight_margin: float = 0.5
+    margin: float = 1.0
+    entropy_floor: float = 1e-8
+
+
+class FBCLIPConfig(Frozen):
+    """The whole method on top of one backbone."""
+
+    image_size: int = Field(518, gt=0, description="S, side of the square input in pixels")
+    feature_layers: tuple[int, ...] = Field((1, 6, 12, 18, 24), description="block outputs, counted from 1")
+    views: tuple[View, ...] = VIEWS
+    text: TextConfig = TextConfig()
+    foreground: ForegroundConfig = ForegroundConfig()
+    view: ViewConfig = ViewConfig()
+    attention: AttentionConfig = AttentionConfig()
+    score: ScoreConfig = ScoreConfig()
+    consistency: ConsistencyConfig = ConsistencyConfig()
+
+    @model_validator(mode="after")
+    def _layers(self) -> FBCLIPConfig:
+        if list(self.feature_layers) != sorted(set(self.feature_layers)) or self.feature_layers[0] < 1:
+            raise ValueError(f"feature_layers {self.feature_layers} must rise and start at 1 or later")
+        if len(self.feature_layers) > self.score.layer_weights:
+            raise ValueError(
+                f"{len(self.feature_layers)} feature_layers need as many layer_weights, got {self.score.layer_weights}"
+            )
+        return self
+
+
+VIT_L_14_336 = BackboneConfig(name="ViT-L-14-336")
+EMBEDDED = BackboneConfig(
+    name="embedded",
+    image_size=256,
+    patch_size=16,
+    layers=8,
+    width=192,
+    heads=3,
+    embed_dim=192,
+    text_width=128,
+    text_heads=2,
+    text_layers=2,
+    context_length=77,
+    quick_gelu=False,
+)
+EMBEDDED_METHOD = FBCLIPConfig(
+    image_size=256,
+    feature_layers=(2, 4, 6, 8),
+    attention=AttentionConfig(heads=4, head_width=48),
+)

@@ -1,0 +1,206 @@
+"""From one picture's evidence to a verdict: pure functions, used alike by `calibrate` and the agent.
+
+z = max((margin − a)/b, (M − a2)/b2) is one float32 number; M is the highest level at which an 8-connected
+region of the map of at least `min_area_px` pixels survives. Alarm strictly above the threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from fbclip.config import Frozen
+
+FloatMap = NDArray[np.float32]
+BoolMap = NDArray[np.bool_]
+Box = tuple[int, int, int, int]
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    ANOMALY = "anomaly"
+    UNCERTAIN = "uncertain"
+    REJECTED = "rejected"
+
+
+class Statistic(Frozen):
+    """Constants of z; `b` and `b2` are positive. `use: pixel` leaves the image term out."""
+
+    a: float = Field(allow_inf_nan=False)
+    b: float = Field(gt=0, allow_inf_nan=False)
+    a2: float = Field(allow_inf_nan=False)
+    b2: float = Field(gt=0, allow_inf_nan=False)
+    use: Literal["both", "pixel"] = "both"
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the detector says of one picture.
+
+    margin: logit of abnormal − normal of the CLS token; score: its probability in 0..1;
+    map: (S,S) float32 smoothed margins.
+    """
+
+    margin: float
+    score: float
+    map: FloatMap
+
+
+@dataclass(frozen=True)
+class Region:
+    """A defect region: half-open box (x1,y1,x2,y2) and area in original pixels, highest margin in it."""
+
+    box: Box
+    area_px: int
+    margin_max: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict with everything it rests on; `z` and `margin` are NaN-free unless the verdict is `rejected`."""
+
+    verdict: Verdict
+    reason: str | None
+    z: float | None
+    margin: float | None
+    score: float | None
+    threshold: float | None
+    regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the S×S map lies in the original picture: ROI corner and size in original pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def to_original(self, box: Box, side: int) -> Box:
+        """Half-open box in map pixels -> half-open box in original pixels, rounded outwards."""
+        x1, y1, x2, y2 = box
+        return (
+            self.x + x1 * self.width // side,
+            self.y + y1 * self.height // side,
+            self.x + -(-x2 * self.width // side),
+            self.y + -(-y2 * self.height // side),
+        )
+
+
+def reject(reason: str, threshold: float | None = None) -> Decision:
+    """No verdict possible; `reason` is a short stable word."""
+    return Decision(Verdict.REJECTED, reason, None, None, None, threshold)
+
+
+def region_level(values: FloatMap, min_area_px: int) -> float:
+    """M: the highest level t at which {values >= t} has an 8-connected region of >= min_area_px pixels.
+
+    values: (S,S) float32; pixels of −inf (masked out) never take part. Returns −inf where no region of
+    that size exists at any finite level. Exact: bisection over the sorted distinct values, which is valid
+    because regions only grow as the level falls.
+    """
+    if min_area_px < 1:
+        raise ValueError(f"min_area_px must be at least 1, got {min_area_px}")
+    finite = values[np.isfinite(values)]
+    if finite.size < min_area_px:
+        return float("-inf")
+    # A region of k pixels cannot survive above the k-th largest value.
+    ceiling = np.partition(finite, finite.size - min_area_px)[finite.size - min_area_px]
+    levels = np.unique(finite[finite <= ceiling])
+    low, high = -1, len(levels) - 1  # levels[low] is known to survive (or low = -1: nothing known)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _has_region(values >= levels[middle], min_area_px):
+            low = middle
+        else:
+            high = middle - 1
+    return float(levels[low]) if low >= 0 else float("-inf")
+
+
+def _has_region(mask: BoolMap, min_area_px: int) -> bool:
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return bool(areas.size and areas.max() >= min_area_px)
+
+
+def image_term(margin: float, statistic: Statistic) -> float:
+    """(margin − a)/b in float32; −inf where the profile leaves the image term out."""
+    if statistic.use == "pixel":
+        return float("-inf")
+    return float((np.float32(margin) - np.float32(statistic.a)) / np.float32(statistic.b))
+
+
+def pixel_terms(margins: FloatMap, statistic: Statistic, ignore: BoolMap | None = None) -> FloatMap:
+    """(map − a2)/b2 a pixel, float32 (S,S); −inf where `ignore` (S,S) is true."""
+    scaled = (margins - np.float32(statistic.a2)) / np.float32(statistic.b2)
+    if ignore is not None:
+        scaled = np.where(ignore, np.float32("-inf"), scaled)
+    return scaled.astype(np.float32)
+
+
+def combined_statistic(
+    evidence: Evidence, statistic: Statistic, min_area_px: int, ignore: BoolMap | None = None
+) -> float:
+    """z of one picture. An ignore mask leaves the image term out, because CLS sees the masked parts."""
+    pixel = region_level(pixel_terms(evidence.map, statistic, ignore), min_area_px)
+    return pixel if ignore is not None else max(image_term(evidence.margin, statistic), pixel)
+
+
+def regions_above(
+    evidence: Evidence,
+    statistic: Statistic,
+    level: float,
+    min_area_px: int,
+    placement: Placement,
+    ignore: BoolMap | None = None,
+) -> tuple[Region, ...]:
+    """Regions of the map strictly above `level` (in units of z), largest margin first."""
+    above = pixel_terms(evidence.map, statistic, ignore) > np.float32(level)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
+    side = evidence.map.shape[0]
+    scale = placement.width * placement.height / (side * side)
+    regions = []
+    for index in range(1, count):
+        x, y, w, h, area = (int(v) for v in stats[index])
+        if area < min_area_px:
+            continue
+        box = placement.to_original((x, y, x + w, y + h), side)
+        peak = float(evidence.map[y : y + h, x : x + w][labels[y : y + h, x : x + w] == index].max())
+        regions.append(Region(box, max(1, round(area * scale)), peak))
+    return tuple(sorted(regions, key=lambda r: -r.margin_max))
+
+
+def decide(
+    evidence: Evidence,
+    statistic: Statistic,
+    threshold: float,
+    uncertain_above: float | None,
+    min_area_px: int,
+    placement: Placement,
+    ignore: BoolMap | None = None,
+) -> Decision:
+    """The verdict of one picture; any non-finite output is `rejected: non_finite`."""
+    if not (np.isfinite(evidence.margin) and np.isfinite(evidence.map).all()):
+        return reject("non_finite", threshold)
+    z = combined_statistic(evidence, statistic, min_area_px, ignore)
+    if not np.isfinite(z):
+        # Every pixel is masked out, or the smallest region does not fit: nothing was looked at.
+        return reject("nothing_to_judge", threshold)
+    if z > np.float32(threshold):
+        verdict = Verdict.ANOMALY
+    elif uncertain_above is not None and z > np.float32(uncertain_above):
+        verdict = Verdict.UNCERTAIN
+    else:
+        verdict = Verdict.OK
+    level = threshold if verdict is not Verdict.UNCERTAIN or uncertain_above is None else uncertain_above
+    regions: tuple[Region, ...] = ()
+    if verdict is not Verdict.OK:
+        regions = regions_above(evidence, statistic, level, min_area_px, placement, ignore)
+    return Decision(verdict, None, z, evidence.margin, evidence.score, threshold, regions)

@@ -1,0 +1,194 @@
+"""The profile of a line: threshold, preprocessing, and what both were measured on. YAML, made by `calibrate`.
+
+A threshold means something only for the model, precision and preprocessing that it was measured with, so the
+profile names them all and `mismatches` lists every one that differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from fbclip.config import Frozen
+from fbclip.decision import BoolMap, Decision, Evidence, Placement, Statistic, decide
+from fbclip.errors import ImageError, ProfileError
+from fbclip.files import canonical_json, write_atomically
+from fbclip.images import read_image
+from fbclip.preprocess import Roi, ignore_on_map
+
+SCHEMA = "fbclip.profile/1"
+MAX_BYTES = 1 << 20
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Guarantee(Frozen):
+    """With probability `confidence` over the calibration units, at most this share of good units alarms."""
+
+    false_alarm_rate: Rate
+    confidence: Rate
+
+
+class Calibration(Frozen):
+    """What the threshold was measured on. Counts are units (parts, files, volumes), never frames."""
+
+    method: Literal["order-statistic", "manual"]
+    unit: str
+    n_good: int = Field(ge=0, description="good units that set the threshold")
+    n_constants: int = Field(ge=0, description="good units of the disjoint split that set the statistic")
+    n_bad: int = Field(0, ge=0)
+    exceedances: int = Field(0, ge=0, description="units of n_good that lie above the threshold")
+    target: Rate
+    confidence: Rate
+    guarantee: Guarantee | None
+    quantiles: dict[str, float] = Field(description="z of the n_good units at these shares")
+    data_sha256: str
+
+
+class IgnoreMask(Frozen):
+    """A picture beside the profile, white where the frame is not to be judged; bound by its digest."""
+
+    file: str
+    sha256: str
+
+
+class Profile(Frozen):
+    schema_: Literal["fbclip.profile/1"] = SCHEMA
+    line: str
+    created: datetime
+    adapter: str
+    memory: None = None
+    backbone: str
+    backbone_sha256: str
+    runtime: Literal["torch"] = "torch"
+    precision: Literal["float32"] = "float32"
+    device: Literal["cpu", "cuda"]
+    size: int = Field(gt=0)
+    resize: Literal["stretch-bicubic"] = "stretch-bicubic"
+    roi: Roi | None = None
+    ignore_mask: IgnoreMask | None = None
+    tiling: None = None
+    smoothing: float = Field(ge=0, description="Gaussian sigma in map pixels")
+    min_area_px: int = Field(ge=1, description="in map pixels")
+    statistic: Statistic
+    threshold: float = Field(allow_inf_nan=False)
+    uncertain_above: float | None = Field(None, allow_inf_nan=False)
+    map_limits: tuple[float, float] = Field(description="margins at which heat maps are cold and hot")
+    calibration: Calibration
+
+    @model_validator(mode="after")
+    def _order(self) -> Profile:
+        if self.uncertain_above is not None and self.uncertain_above > self.threshold:
+            raise ValueError(f"uncertain_above {self.uncertain_above} lies above threshold {self.threshold}")
+        if not self.map_limits[0] < self.map_limits[1]:
+            raise ValueError(f"map_limits {self.map_limits} must rise")
+        if self.min_area_px > self.size * self.size:
+            raise ValueError(f"min_area_px {self.min_area_px} is larger than the map")
+        return self
+
+    @property
+    def id(self) -> str:
+        """sha256 of the canonical JSON of everything in it."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+
+    def decide(self, evidence: Evidence, placement: Placement, ignore: BoolMap | None = None) -> Decision:
+        """The verdict of this profile on one picture's evidence; `ignore` is (S,S)."""
+        return decide(
+            evidence,
+            self.statistic,
+            self.threshold,
+            self.uncertain_above,
+            self.min_area_px,
+            placement,
+            ignore,
+        )
+
+
+@dataclass(frozen=True)
+class Running:
+    """What would run: compared field by field with what a profile was measured with."""
+
+    adapter: str
+    backbone: str
+    backbone_sha256: str
+    size: int
+    device: str
+    runtime: str = "torch"
+    precision: str = "float32"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedProfile:
+    """A profile with its ignore mask decoded: (H,W) bool in original-frame pixels."""
+
+    profile: Profile
+    mask: BoolMap | None = None
+
+    def ignore(self, placement: Placement, height: int, width: int) -> BoolMap | None:
+        """The mask on the (S,S) map; raises ImageError when the frame has another size than the mask."""
+        if self.mask is None:
+            return None
+        if self.mask.shape != (height, width):
+            h, w = self.mask.shape
+            raise ImageError("wrong_size", f"the ignore mask is for {w}x{h} frames, this one is {width}x{height}")
+        return ignore_on_map(self.mask, placement, self.profile.size)
+
+
+def mismatches(profile: Profile, running: Running) -> list[str]:
+    """`field: profile has …, running …` for every field that must be equal; the device type is not one."""
+    names: Sequence[str] = ("adapter", "backbone", "backbone_sha256", "size", "runtime", "precision")
+    return [
+        f"{name}: the profile was measured with {getattr(profile, name)}, running is {getattr(running, name)}"
+        for name in names
+        if getattr(profile, name) != getattr(running, name)
+    ]
+
+
+def save_profile(profile: Profile, path: Path) -> None:
+    """Write readable YAML atomically."""
+    data = profile.model_dump(mode="json")
+    data = {"schema": data.pop("schema_"), **data}
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    write_atomically(path, text.encode())
+
+
+def load_profile(path: Path) -> LoadedProfile:
+    """Read and check a profile; raises ProfileError `file: field: problem`."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ProfileError(f"{path}: larger than {MAX_BYTES} bytes")
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProfileError(f"{path}: no such profile; make one with `calibrate threshold`") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ProfileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise ProfileError(f"{path}: schema: not a profile of schema {SCHEMA}")
+    data["schema_"] = data.pop("schema")
+    try:
+        profile = Profile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "profile"
+        raise ProfileError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+    return LoadedProfile(profile, _load_mask(path, profile.ignore_mask))
+
+
+def _load_mask(profile_path: Path, mask: IgnoreMask | None) -> BoolMap | None:
+    if mask is None:
+        return None
+    path = profile_path.parent / mask.file
+    try:
+        picture = read_image(path)
+    except (OSError, ImageError) as error:
+        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} cannot be read: {error}") from None
+    if picture.sha256 != mask.sha256:
+        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} is not the picture that was calibrated with")
+    return np.asarray(picture.image.max(axis=2) > 127, dtype=np.bool_)
