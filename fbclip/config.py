@@ -140,9 +140,9 @@ EMBEDDED = BackboneConfig(
     image_size=256,
     patch_size=16,
     layers=8,
-    width=192,
-    heads=3,
-    embed_dim=192,
+    width=128,
+    heads=4,
+    embed_dim=128,
     text_width=128,
     text_heads=2,
     text_layers=2,
@@ -152,5 +152,5 @@ EMBEDDED = BackboneConfig(
 EMBEDDED_METHOD = FBCLIPConfig(
     image_size=256,
     feature_layers=(2, 4, 6, 8),
-    attention=AttentionConfig(heads=4, head_width=48),
+    attention=AttentionConfig(heads=4, head_width=32),
 )

@@ -1,0 +1,57 @@
+"""Configuration -> model and lines that fit each other, or one clear refusal."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from agent.config import LineSection, ModelSection
+from agent.errors import ConfigError
+from agent.judge import Line
+from fbclip.detector import Detector, open_detector
+from fbclip.profile import LoadedProfile, load_profile, mismatches
+
+log = logging.getLogger(__name__)
+
+
+def load_detector(model: ModelSection) -> Detector:
+    """The detector of `model:`; raises fbclip's WeightsError, AdapterError or ConfigError."""
+    if model.threads is not None:
+        torch.set_num_threads(model.threads)
+    adapters: tuple[Path, ...] = () if model.adapter is None else (model.adapter,)
+    return open_detector(model.backbone, model.weights, adapters, model.device)
+
+
+def load_lines(detector: Detector, sections: Iterable[LineSection]) -> dict[str, Line]:
+    """Lines with their profiles; raises ProfileError or ConfigError naming line, file and field."""
+    return {section.name: load_line(detector, section) for section in sections}
+
+
+def load_line(detector: Detector, section: LineSection) -> Line:
+    """One line. Its profile must have been measured with what would run here."""
+    adapter = next(iter(detector.smoothing))
+    if section.profile is None:
+        return Line(section, adapter)
+    loaded = load_profile(section.profile)
+    check_profile(detector, section.name, section.profile, loaded)
+    return Line(section, adapter, loaded)
+
+
+def check_profile(detector: Detector, line: str, path: Path, loaded: LoadedProfile) -> None:
+    """Raises ConfigError listing every field in which the profile differs from what runs."""
+    running = detector.running(next(iter(detector.smoothing)))
+    wrong = mismatches(loaded.profile, running)
+    if loaded.profile.line != line:
+        wrong.insert(0, f"line: the profile is for {loaded.profile.line}, this line is {line}")
+    if wrong:
+        raise ConfigError(f"line {line}: profile {path} does not fit: {'; '.join(wrong)}")
+    if loaded.profile.device != running.device:
+        log.warning(
+            "line %s: the profile was measured on %s, this is %s: scores differ by rounding",
+            line,
+            loaded.profile.device,
+            running.device,
+        )

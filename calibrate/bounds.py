@@ -1,0 +1,39 @@
+"""What n good units can prove about a false-alarm rate. Pure, exact binomial statistics.
+
+An alarm is strictly above the threshold. Taking the (k+1)-th largest of n exchangeable units as threshold, the
+true rate exceeds α with probability at most P(Binomial(n, α) ≤ k), whatever the distribution of the scores.
+"""
+
+from __future__ import annotations
+
+import math
+
+from scipy.stats import beta, binom
+
+
+def required_units(alpha: float, confidence: float) -> int:
+    """Smallest n with (1−α)^n ≤ 1−confidence: 299 for α = 0.01 at 95 %."""
+    return math.ceil(math.log(1 - confidence) / math.log1p(-alpha))
+
+
+def supported_alpha(n: int, confidence: float) -> float:
+    """The best rate that n units can prove with none above the threshold; 1.0 for n = 0."""
+    return 1.0 if n == 0 else -math.expm1(math.log(1 - confidence) / n)
+
+
+def allowed_exceedances(n: int, alpha: float, confidence: float) -> int | None:
+    """Largest k with P(Binomial(n, α) ≤ k) ≤ 1−confidence; None where even k = 0 proves too little."""
+    if n < required_units(alpha, confidence):
+        return None
+    k = int(binom.ppf(1 - confidence, n, alpha))
+    # ppf gives the smallest k whose tail reaches 1−confidence; step to the last one that does not exceed it.
+    while k >= 0 and binom.cdf(k, n, alpha) > 1 - confidence:
+        k -= 1
+    return k if k >= 0 else None
+
+
+def rate_upper_bound(exceedances: int, n: int, confidence: float) -> float:
+    """One-sided Clopper–Pearson upper bound of a rate from `exceedances` of n."""
+    if exceedances >= n:
+        return 1.0
+    return float(beta.ppf(confidence, exceedances + 1, n - exceedances))

@@ -1,0 +1,81 @@
+"""A folder of good pictures -> units. One picture is one unit unless `unit_from` says what they share."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibrate.errors import DataError
+from fbclip.files import canonical_json, file_sha256
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+GOOD_FOLDERS = ("train/good", "good")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture and the unit (part, file, volume) it shows; pictures of one unit are not independent."""
+
+    path: Path
+    unit: str
+    sha256: str
+
+
+def find_good(data: Path) -> Path:
+    """The folder of good pictures: `train/good`, `good`, or DATA itself."""
+    if not data.is_dir():
+        raise DataError(f"{data}: no such folder")
+    for name in GOOD_FOLDERS:
+        if (data / name).is_dir():
+            return data / name
+    return data
+
+
+def read_good(data: Path, unit_from: str | None) -> list[Sample]:
+    """Samples in name order, without copies of the same bytes.
+
+    `unit_from` is a regular expression searched in the file name; its first group (or the whole match) names
+    the unit. Raises DataError when nothing is found or a name does not match.
+    """
+    folder = find_good(data)
+    paths = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise DataError(f"{folder}: no pictures ({', '.join(sorted(SUFFIXES))})")
+    try:
+        pattern = None if unit_from is None else re.compile(unit_from)
+    except re.error as error:
+        raise DataError(f"--unit-from {unit_from!r} is not a regular expression: {error}") from None
+    samples, seen = [], set()
+    for path in paths:
+        digest = file_sha256(path)
+        if digest in seen:
+            continue
+        seen.add(digest)
+        unit = path.name
+        if pattern is not None:
+            match = pattern.search(path.name)
+            if match is None:
+                raise DataError(f"{path}: the name does not match --unit-from {unit_from!r}")
+            unit = match.group(1) if pattern.groups else match.group(0)
+        samples.append(Sample(path, unit, digest))
+    return samples
+
+
+def data_sha256(samples: Sequence[Sample]) -> str:
+    """Digest of the contents and their units; names and folders do not matter."""
+    rows = sorted([s.sha256, hashlib.sha256(s.unit.encode()).hexdigest()] for s in samples)
+    return hashlib.sha256(canonical_json(rows)).hexdigest()
+
+
+def split_units(samples: Sequence[Sample], first: int) -> tuple[list[Sample], list[Sample]]:
+    """(samples of `first` units, the rest), disjoint by unit; the order is that of the units' digests.
+
+    The digest order is fixed and has nothing to do with when or where a picture was taken, so a drift over
+    the collection does not end up in one part only.
+    """
+    units = sorted({s.unit for s in samples}, key=lambda u: hashlib.sha256(u.encode()).hexdigest())
+    chosen = set(units[:first])
+    return [s for s in samples if s.unit in chosen], [s for s in samples if s.unit not in chosen]

@@ -1,0 +1,68 @@
+"""Pictures -> evidence by the detector that the agent runs, in batches, keeping only what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from fbclip.images import read_image
+from fbclip.quality import QualitySettings, picture_fault
+from numpy.typing import NDArray
+
+from calibrate.errors import DataError
+from calibrate.pictures import Sample
+from fbclip.decision import Evidence
+from fbclip.detector import Detector, Job
+from fbclip.errors import ImageError
+from fbclip.preprocess import Roi, place, preprocess
+
+BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    sample: Sample
+    evidence: Evidence
+
+
+def score(
+    detector: Detector,
+    adapter: str,
+    samples: Sequence[Sample],
+    roi: Roi | None,
+    advance: Callable[[int], None],
+) -> Iterator[Scored]:
+    """Evidence of every sample in order. Raises DataError listing every picture that the agent would reject."""
+    faults = []
+    sigma = detector.smoothing[adapter]
+    for start in range(0, len(samples), BATCH):
+        chunk, jobs = [], []
+        for sample in samples[start : start + BATCH]:
+            try:
+                image = read_image(sample.path).image
+                fault = picture_fault(image, QualitySettings())
+                if fault is not None:
+                    raise ImageError(fault)
+                placement = place(image.shape[0], image.shape[1], roi)
+                jobs.append(Job(preprocess(image, detector.size, placement), adapter, sigma))
+                chunk.append(sample)
+            except (ImageError, OSError) as error:
+                faults.append(f"{sample.path.name} ({error})")
+        for sample, evidence in zip(chunk, detector.infer(jobs), strict=True):
+            if not (np.isfinite(evidence.margin) and np.isfinite(evidence.map).all()):
+                faults.append(f"{sample.path.name} (the model gave a non-finite value)")
+                continue
+            yield Scored(sample, evidence)
+        advance(len(chunk))
+    if faults:
+        shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
+        raise DataError(f"{len(faults)} pictures cannot be judged, take them out of the data: {shown}")
+
+
+def unit_maxima(units: Sequence[str], z: Sequence[float]) -> NDArray[np.float64]:
+    """The largest z of each unit, (n_units,): a unit alarms when any of its frames does."""
+    best: dict[str, float] = {}
+    for unit, value in zip(units, z, strict=True):
+        best[unit] = max(value, best.get(unit, float("-inf")))
+    return np.array(list(best.values()))

@@ -1,0 +1,88 @@
+"""Cheap noise: small random grids enlarged by OpenCV, and picture arrays' shared types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+"""float32 in 0..1 while a picture is being built, uint8 once it is finished; the docstrings say which."""
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+def white(size: Size, rng: np.random.Generator) -> Array:
+    """Independent N(0,1) float32 (H,W)."""
+    return rng.standard_normal(size, dtype=np.float32)
+
+
+def smooth(size: Size, cell: float, rng: np.random.Generator, stretch: float = 1.0) -> Array:
+    """N(0,~0.7) float32 (H,W) that varies over `cell` px down and `cell`·`stretch` px across."""
+    rows = max(2, round(size[0] / cell) + 1)
+    columns = max(2, round(size[1] / (cell * stretch)) + 1)
+    grid = rng.standard_normal((rows, columns), dtype=np.float32)
+    return np.asarray(cv2.resize(grid, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))
+
+
+def fractal(
+    size: Size, rng: np.random.Generator, cell: float = 64.0, fall: float = 0.5, stretch: float = 1.0
+) -> Array:
+    """Octaves of smooth noise from `cell` px down to 2 px, each `fall` times the one before; std about 1."""
+    total = np.zeros(size, np.float32)
+    weight, energy = 1.0, 0.0
+    while cell >= 2.0:
+        total += weight * smooth(size, cell, rng, stretch)
+        energy += weight * weight
+        weight *= fall
+        cell /= 2.0
+    return np.asarray(total / (0.75 * np.sqrt(energy)), np.float32)
+
+
+def unit(field: Array) -> Array:
+    """The same field moved and scaled to 0..1."""
+    low, high = float(field.min()), float(field.max())
+    return np.asarray((field - low) / max(high - low, 1e-6), np.float32)
+
+
+def coordinates(size: Size, angle: float) -> tuple[Array, Array]:
+    """Pixel coordinates (u, v), float32 (H,W) each, of axes turned by `angle` radians about the middle."""
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
+    y -= size[0] / 2
+    x -= size[1] / 2
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    return cos * x + sin * y, cos * y - sin * x
+
+
+def turned(field: Array, angle: float) -> Array:
+    """A field (H,W) or (H,W,3) turned by `angle` radians; corners are filled by reflection."""
+    height, width = field.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), float(np.degrees(angle)), 1.0)
+    return np.asarray(cv2.warpAffine(field, matrix, (width, height), borderMode=cv2.BORDER_REFLECT))
+
+
+def colour(rng: np.random.Generator, grey: float = 0.4) -> Array:
+    """A random colour (3,) in 0.08..0.95; with probability `grey` nearly grey."""
+    value = rng.uniform(0.12, 0.92)
+    spread = 0.03 if rng.random() < grey else 0.28
+    return np.clip(value + rng.normal(0, spread, 3), 0.08, 0.95).astype(np.float32)
+
+
+def mix(field: Array, low: Array, high: Array) -> Array:
+    """Field (H,W) in 0..1 -> colours (H,W,3) between `low` and `high` (3,)."""
+    return np.asarray(low + field[..., None] * (high - low), np.float32)
+
+
+def relief(height: Array, angle: float) -> Array:
+    """Light on a height field (H,W) from direction `angle`: the slope along it, same shape."""
+    height = np.asarray(height, np.float32)
+    slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3)
+    slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3)
+    return np.asarray(np.float32(np.cos(angle)) * slope_x + np.float32(np.sin(angle)) * slope_y)
+
+
+def to_uint8(picture: Array) -> Array:
+    """float 0..1 -> uint8."""
+    return np.clip(picture * 255.0 + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,103 @@
+"""Good units -> statistic, threshold and what they guarantee.
+
+The constants of z come from a split of their own; then one order statistic of the remaining units bounds
+everything that alerts. Counting, splitting and refusing happen here; the verdict code is the detector's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrate.bounds import allowed_exceedances, required_units, supported_alpha
+from calibrate.errors import RefusedError
+from fbclip.decision import Evidence, Statistic, region_level
+from fbclip.profile import Guarantee
+
+MIN_CONSTANT_UNITS, MAX_CONSTANT_UNITS = 10, 100
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """False-alarm rate per unit at most `alpha`, with `confidence`; the uncertain band starts at `uncertain`."""
+
+    alpha: float
+    confidence: float
+    uncertain: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("false-alarm", self.alpha), ("confidence", self.confidence)):
+            if not 0 < value < 1:
+                raise RefusedError(f"--{name} must lie between 0 and 1, got {value}")
+        if not self.alpha <= self.uncertain < 1:
+            raise RefusedError(f"--uncertain must lie between --false-alarm and 1, got {self.uncertain}")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    value: float
+    uncertain_above: float
+    exceedances: int
+    guarantee: Guarantee | None
+
+
+def constant_units(n: int, wish: Wish) -> int:
+    """How many of n units to spend on the constants: a fifth, but not those that the guarantee needs."""
+    spare = n - required_units(wish.alpha, wish.confidence)
+    wanted = min(max(n // 5, MIN_CONSTANT_UNITS), MAX_CONSTANT_UNITS)
+    if spare >= MIN_CONSTANT_UNITS:
+        wanted = min(wanted, spare)
+    return wanted
+
+
+def check_enough(n: int, wish: Wish) -> None:
+    """Raises RefusedError when n units cannot carry the wish, saying how many can and what n carries."""
+    need = required_units(wish.alpha, wish.confidence) + MIN_CONSTANT_UNITS
+    if n < need:
+        usable = max(0, n - constant_units(n, wish))
+        carries = f"{supported_alpha(usable, wish.confidence):.1%}" if usable else "nothing"
+        raise RefusedError(
+            f"{n} good units cannot carry a false-alarm rate of {wish.alpha:.2%} at {wish.confidence:.0%} confidence: "
+            f"{need} are needed ({MIN_CONSTANT_UNITS} of them for the statistic); these carry {carries}. "
+            "Collect more, ask for less, or use --best-effort for a profile without a guarantee"
+        )
+
+
+def _location_scale(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Median, and the distance from it to the 90 % quantile: only the upper tail can alarm."""
+    centre = float(np.median(values))
+    spread = float(np.quantile(values, 0.9)) - centre
+    # Equal values have no spread; a floor relative to their size keeps z finite.
+    return centre, max(spread, 1e-3 * max(1.0, abs(centre)))
+
+
+def fit_statistic(evidence: Sequence[Evidence], min_area_px: int, pixel_only: bool) -> Statistic:
+    """Put the image term and the pixel term on one scale, from the split kept for it."""
+    image = np.array([e.margin for e in evidence])
+    pixel = np.array([region_level(e.map, min_area_px) for e in evidence])
+    a, b = _location_scale(image)
+    a2, b2 = _location_scale(pixel)
+    return Statistic(a=a, b=b, a2=a2, b2=b2, use="pixel" if pixel_only else "both")
+
+
+def set_threshold(z: NDArray[np.float64], wish: Wish) -> Threshold:
+    """z of n independent good units -> the lowest threshold that the wish allows.
+
+    With too few units it is their maximum, and no guarantee is stated.
+    """
+    ordered = np.sort(z)[::-1]
+    k = allowed_exceedances(len(z), wish.alpha, wish.confidence)
+    guarantee = None
+    if k is not None:
+        guarantee = Guarantee(false_alarm_rate=wish.alpha, confidence=wish.confidence)
+    loose = allowed_exceedances(len(z), wish.uncertain, wish.confidence)
+    return Threshold(float(ordered[k or 0]), float(ordered[max(loose or 0, k or 0)]), k or 0, guarantee)
+
+
+def quantiles(z: NDArray[np.float64]) -> dict[str, float]:
+    """z at fixed shares, for the reader and for drift."""
+    return {f"{q:g}": round(float(np.quantile(z, q)), 6) for q in QUANTILES}

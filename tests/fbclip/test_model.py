@@ -1,0 +1,53 @@
+"""The whole head against the plain formulas, and that rows do not depend on their neighbours."""
+
+import torch
+from scipy.ndimage import gaussian_filter
+
+from fbclip.config import AttentionConfig, FBCLIPConfig
+from fbclip.maps import smooth_map, upsample
+from fbclip.model import Head
+from tests.fbclip import plain
+
+
+def random_head(seed: int, width: int = 12):
+    torch.manual_seed(seed)
+    config = FBCLIPConfig(image_size=56, feature_layers=(1, 2, 3), attention=AttentionConfig(heads=2, head_width=4))
+    head = Head(width, config)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    tokens = [torch.randn(3, 17, width) * (k + 1) for k in range(3)]
+    prototypes = torch.nn.functional.normalize(torch.randn(2, 10), dim=-1)
+    return head, tokens, prototypes, torch.randn(width, 10)
+
+
+def test_head_equals_the_plain_formulas():
+    head, tokens, prototypes, projection = random_head(3)
+    head = head.double()
+    tokens = [t.double() for t in tokens]
+    prototypes, projection = prototypes.double(), projection.double()
+    with torch.no_grad():
+        fast = torch.sigmoid(head(tokens, prototypes, projection).margins)
+        for row in range(3):
+            slow = plain.probabilities(head, [t[row] for t in tokens], prototypes, projection)
+            assert (fast[row] - slow).abs().max() < 1e-9
+
+
+def test_a_row_does_not_depend_on_its_neighbours():
+    head, tokens, prototypes, projection = random_head(4)
+    with torch.no_grad():
+        together = head(tokens, prototypes, projection).margins
+        alone = head([t[1:2] for t in tokens], prototypes, projection).margins
+    assert (together[1:2] - alone).abs().max() < 1e-4 * alone.abs().max()
+
+
+def test_map_is_bilinear_then_gaussian_as_scipy_has_it():
+    grid = torch.randn(2, 8, 8)
+    expected = [gaussian_filter(m.double().numpy(), 4.0) for m in upsample(grid, 112)]
+    actual = smooth_map(grid, 112, 4.0, 4.0)
+    assert max(abs(a.numpy() - e).max() for a, e in zip(actual, expected, strict=True)) < 1e-5
+    # A Gaussian wider than the map wraps its mirror image more than once.
+    wide = smooth_map(grid, 16, 9.0, 4.0)
+    expected = [gaussian_filter(m.double().numpy(), 9.0) for m in upsample(grid, 16)]
+    assert max(abs(a.numpy() - e).max() for a, e in zip(wide, expected, strict=True)) < 1e-5
+    assert torch.allclose(smooth_map(grid, 112, 0.0, 4.0), upsample(grid, 112), atol=1e-5)

@@ -1,0 +1,62 @@
+"""The fast forms equal the plain formulas, in float64, for any tokens and masks."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fbclip.config import ForegroundConfig, ViewConfig
+from fbclip.foreground import foreground_mask
+from fbclip.views import make_view, semantic_view, spatial_view
+from tests.fbclip import plain
+
+SIDES = st.integers(2, 7)
+WIDTHS = st.integers(2, 9)
+SEEDS = st.integers(0, 2**31)
+
+
+def tokens_and_mask(side: int, width: int, seed: int, kind: str, batch: int = 2):
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(batch, 1 + side * side, width, generator=generator, dtype=torch.float64) * 3
+    mask = torch.where(torch.rand(batch, side * side, generator=generator) > 0.5, 1.0, 0.5).double()
+    if kind == "ones":
+        mask = torch.ones_like(mask)
+    if kind == "halves":
+        mask = torch.full_like(mask, 0.5)
+    return tokens, mask
+
+
+@pytest.mark.parametrize("kind", ["mixed", "ones", "halves"])
+@given(side=SIDES, width=WIDTHS, seed=SEEDS)
+@settings(max_examples=25, deadline=None)
+def test_views_equal_the_plain_formulas(kind, side, width, seed):
+    tokens, mask = tokens_and_mask(side, width, seed, kind)
+    for index in range(len(tokens)):
+        slow = plain.semantic(tokens[index], mask[index])
+        assert (semantic_view(tokens, mask, ViewConfig())[index] - slow).abs().max() <= 1e-10
+        slow = plain.spatial(tokens[index], mask[index])
+        assert (spatial_view(tokens, mask, ViewConfig())[index] - slow).abs().max() <= 1e-10
+
+
+@given(side=st.integers(3, 6), width=WIDTHS, seed=SEEDS)
+@settings(max_examples=25, deadline=None)
+def test_foreground_equals_the_plain_formula(side, width, seed):
+    previous, _ = tokens_and_mask(side, width, seed, "mixed")
+    tokens, _ = tokens_and_mask(side, width, seed + 1, "mixed")
+    fast = foreground_mask(tokens, previous, ForegroundConfig())
+    slow = torch.stack([plain.foreground(t, p) for t, p in zip(tokens, previous, strict=True)])
+    # A hard step: only places that sit on it to within float32 may differ.
+    assert (fast.double() != slow).sum() <= 1
+
+
+def test_zero_tokens_give_finite_views():
+    tokens = torch.zeros(1, 17, 4)
+    mask = torch.full((1, 16), 0.5)
+    for view in ("identity", "semantic", "spatial"):
+        assert torch.isfinite(make_view(view, tokens, mask, ViewConfig())).all()
+
+
+def test_cls_passes_through():
+    tokens, mask = tokens_and_mask(4, 5, 0, "mixed")
+    for view in ("identity", "semantic", "spatial"):
+        assert torch.equal(make_view(view, tokens, mask, ViewConfig())[:, 0], tokens[:, 0])
