@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import csv
 import logging
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
+from agent.build import build_sink, build_source
+from agent.config import LineSection, VideoSource
 from agent.errors import SourceError
-from agent.records import Frame
+from agent.records import Disposition, FileState, Frame
+from agent.sources.base import Tally
+from agent.supervisor import SourceRunner
 from fbclip.files import write_atomically
 from fbclip.quality import QualitySettings, picture_fault
 
@@ -76,3 +83,60 @@ class Collector:
                 rows.writerow(["file", "unit", "line", "ts", "frame_number"])
             number = "" if frame.frame_number is None else frame.frame_number
             rows.writerow([name, self.written + 1, self.line, frame.ts.isoformat(), number])
+
+
+@dataclass(frozen=True)
+class _Taken:
+    id: int
+    state: FileState = FileState.CLAIMED
+    disposition: Disposition | None = None
+
+
+class OnceLedger:
+    """Each file once, remembered for this run only: collecting neither claims nor moves anything."""
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[str, str, int, int, str], _Taken] = {}
+
+    def find(self, line: str, path: str, size: int, mtime_ns: int) -> _Taken | None:
+        return next((row for key, row in self._taken.items() if key[:4] == (line, path, size, mtime_ns)), None)
+
+    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int:
+        file_id = len(self._taken) + 1
+        self._taken[line, path, size, mtime_ns, sha256] = _Taken(file_id)
+        return file_id
+
+    def claim(self, file_id: int) -> bool:
+        """Nobody else looks at this ledger, so every file may be taken."""
+        return any(row.id == file_id for row in self._taken.values())
+
+
+def collect(section: LineSection, collector: Collector, advance: Callable[[], None], idle_s: float = 30.0) -> None:
+    """Run the line's source into `collector` until it has its units or the source ends.
+
+    A video is read once from the start, every frame. A folder with nothing new for `idle_s` seconds is at its end.
+    """
+    if isinstance(section.source, VideoSource):
+        whole = section.source.model_copy(update={"loop": False, "realtime": False})
+        section = section.model_copy(update={"source": whole})
+    stop, tally = threading.Event(), Tally()
+    sink = build_sink(section, tally, lambda: None)
+    source = build_source(section, sink, OnceLedger())
+    source.check()
+    runner = SourceRunner(section.name, source, sink, stop)
+    runner.start()
+    last = time.monotonic()
+    try:
+        while not collector.done:
+            ended = not runner.alive
+            frame = sink.get(0.5)
+            if frame is not None:
+                last = time.monotonic()
+                if collector.offer(frame):
+                    advance()
+            elif ended or time.monotonic() - last > idle_s:
+                break
+    finally:
+        stop.set()
+        sink.discard("collected")
+        runner.join(5.0)

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 from rich.progress import Progress
@@ -139,6 +140,58 @@ def verify(
         Console().print(table)
         typer.echo("agrees" if good else "DOES NOT AGREE")
     raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def pretrain(
+    cache: Annotated[Path, typer.Option(help="folder for generated pictures and the training state; resumable")],
+    out: Annotated[Path, typer.Option(help="folder for backbone, adapter and provenance")],
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 4200,
+    pictures: Annotated[int, typer.Option(min=1, help="generated pictures for the backbone")] = 12_000,
+    adapter_pictures: Annotated[int, typer.Option(min=16, help="generated pictures for the adapter")] = 3000,
+    adapter_epochs: Annotated[int, typer.Option(min=1)] = 3,
+    adapter_only: Annotated[bool, typer.Option(help="keep the backbone in OUT and train its adapter anew")] = False,
+    seed: int = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
+    machine: Annotated[str, typer.Option(help="kind of machine, for the provenance")] = "CPU",
+    device: Annotated[str, typer.Option(help="cpu or cuda[:N]")] = "cpu",
+) -> None:
+    """Train the embedded model from nothing: a small CLIP on generated pictures, then its adapter."""
+    import logging
+
+    from calibrate.pretrain import pretrain as pretrain_backbone
+    from calibrate.pretrain_adapter import train_adapter
+    from calibrate.training import Recipe
+    from fbclip.adapter import save_adapter
+    from fbclip.weights import find_weights
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(threads)
+    if not adapter_only:
+        pretrain_backbone(cache, out, steps, pictures, seed, device, threads, machine=machine)
+    recipe = Recipe(epochs=adapter_epochs, learning_rate=5e-4, seed=seed)
+    weights = find_weights("embedded", out / "backbone.safetensors")
+    adapter = train_adapter(weights, cache, adapter_pictures, recipe, 16, device, 20)
+    save_adapter(adapter, out / "adapter")
+    typer.echo(f"{out}: adapter {adapter.id[:12]}")
+
+
+@app.command()
+def samples(
+    out: Annotated[Path, typer.Option(help="folder to write")],
+    calibration: Annotated[
+        int | None, typer.Option(min=1, help="write so many good units of both products instead of the demo")
+    ] = None,
+) -> None:
+    """The pictures of the first run, or good units of its two products to calibrate on; all generated."""
+    from calibrate.synthesis.sample_files import write_calibration, write_samples
+    from calibrate.synthesis.samples import PRODUCTS
+
+    if calibration is None:
+        write_samples(out)
+        return
+    for product in PRODUCTS:
+        write_calibration(out / product, product, calibration)
 
 
 main = guarded(app, failures=(CalibrateError, FbclipError), usage=(ConfigError,))

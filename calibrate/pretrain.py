@@ -12,7 +12,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -26,9 +26,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from calibrate.pretrain_data import Bank, Batch, PATCH_FLOOR, draw_batch, make_bank, normalised, to_float
+from calibrate.pretrain_data import PATCH_FLOOR, Bank, Batch, draw_batch, make_bank, normalised, to_float
 from calibrate.pretrain_loss import LossWeights, contrastive, dense_loss, image_loss, margins
-from calibrate.pretrain_model import build_clip, save_backbone, text_features, vision_tokens, vocabulary
+from calibrate.pretrain_model import build_clip, distinct, save_backbone, text_features, vision_tokens, vocabulary
 from calibrate.synthesis import GENERATOR_VERSION, HELD_OUT_FAMILIES, TRAIN_FAMILIES
 from calibrate.synthesis.noise import Array
 from fbclip.config import EMBEDDED, EMBEDDED_METHOD, BackboneConfig, TextConfig
@@ -47,14 +47,15 @@ class PretrainConfig:
     steps: int
     seed: int = 0
     crop: int = 128
-    batch: int = 64
+    batch: int = 48
     full_batch: int = 16
     full_share: float = 0.33
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     weight_decay: float = 0.05
     warmup: int = 200
     captions: int = 16
-    weights: LossWeights = LossWeights()
+    mixed: bool = True
+    weights: LossWeights = field(default_factory=LossWeights)
 
 
 class Trainer:
@@ -70,8 +71,9 @@ class Trainer:
             [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
             lr=config.learning_rate,
             betas=(0.9, 0.98),
+            fused=True,
         )
-        self.step = 0
+        self.step, self.hours = 0, 0.0
         self.tokenizer = SimpleTokenizer()
         self.plain = self.ids(PLAIN_PROMPTS)
         self.filled = tokenize(TextConfig(), backbone.context_length).to(device)
@@ -84,7 +86,7 @@ class Trainer:
         """Vocabulary rows that captions and prompts use."""
         captions = [c for pair in self.bank.captions for c in pair]
         words = vocabulary([*captions, *PLAIN_PROMPTS], self.backbone.context_length)
-        return torch.cat((words, self.filled.flatten().cpu())).unique()
+        return distinct(words, self.filled.flatten())
 
     def rate(self) -> float:
         """Learning rate of the next step: linear rise, then a cosine down to a hundredth."""
@@ -113,7 +115,7 @@ class Trainer:
         c = self.config
         batch, corner = self.next_batch()
         images, cover = batch.images.to(self.device), batch.cover.to(self.device)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=c.mixed):
             tokens = vision_tokens(self.clip, images, EMBEDDED_METHOD.feature_layers, corner)
             prototypes = self.prototypes()
             shown = batch.captions[: c.captions]
@@ -142,7 +144,12 @@ class Trainer:
         draft = folder / "state.part"
         save_file(tensors, draft, metadata={"step": str(self.step)})
         draft.replace(folder / "state.safetensors")
-        about = {"step": self.step, "config": asdict(self.config), "generator_version": GENERATOR_VERSION}
+        about = {
+            "step": self.step,
+            "hours": self.hours,
+            "config": asdict(self.config),
+            "generator_version": GENERATOR_VERSION,
+        }
         (folder / "state.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     def resume(self, folder: Path) -> None:
@@ -156,7 +163,7 @@ class Trainer:
                 _, index, name = key.split(".")
                 state.setdefault(int(index), {})[name] = tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-        self.step = int(about["step"])
+        self.step, self.hours = int(about["step"]), float(about["hours"])
 
     @torch.no_grad()
     def validate(self, bank: Bank, count: int = 200) -> tuple[float, float]:
@@ -191,7 +198,7 @@ def auroc(scores: Array, labels: Array) -> float:
     return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def export(trainer: Trainer, out: Path, hours: float, machine: str, held_out: tuple[float, float]) -> None:
+def export(trainer: Trainer, out: Path, machine: str, held_out: tuple[float, float]) -> None:
     """`backbone.safetensors` and `provenance.json` of the weights as they are now."""
     path = out / "backbone.safetensors"
     save_backbone(path, trainer.clip, trainer.rows(), {"generator_version": GENERATOR_VERSION})
@@ -199,7 +206,7 @@ def export(trainer: Trainer, out: Path, hours: float, machine: str, held_out: tu
         "backbone": trainer.backbone.model_dump(),
         "pretrain": asdict(trainer.config),
         "steps_done": trainer.step,
-        "hours": round(hours, 3),
+        "hours": round(trainer.hours, 3),
         "machine": machine,
         "pictures": len(trainer.bank.images),
         "train_families": list(TRAIN_FAMILIES),
@@ -234,6 +241,7 @@ def pretrain(
     state = cache / f"state-{seed}-{steps}"
     if (state / "state.json").is_file():
         trainer.resume(state)
+    before = trainer.hours
     started = last_export = last_log = time.monotonic()
     losses: list[float] = []
     seen = 0
@@ -250,8 +258,9 @@ def pretrain(
         if now - last_export > export_minutes * 60 or trainer.step == steps:
             scores = trainer.validate(held)
             logger.info("step %d held-out patch AUROC %.4f image AUROC %.4f", trainer.step, *scores)
+            trainer.hours = before + (time.monotonic() - started) / 3600
             trainer.save(state)
-            export(trainer, out, (time.monotonic() - started) / 3600, machine, scores)
+            export(trainer, out, machine, scores)
             last_export = last_log = time.monotonic()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from open_clip import SimpleTokenizer
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
@@ -79,10 +80,15 @@ def text_features(clip: CLIP, ids: Tensor, mean_weight: float = 0.0) -> Tensor:
     return F.normalize(features.float(), dim=-1)
 
 
+def distinct(*ids: Tensor) -> Tensor:
+    """Sorted different values of several 1-D integer tensors."""
+    return torch.as_tensor(np.unique(np.concatenate([part.cpu().numpy() for part in ids])))
+
+
 def vocabulary(texts: Sequence[str], context_length: int) -> Tensor:
     """Sorted ids of all tokens that the texts use, padding included."""
     ids = torch.as_tensor(SimpleTokenizer()(list(texts), context_length))
-    return torch.cat((ids.flatten(), torch.zeros(1, dtype=ids.dtype))).unique()
+    return distinct(ids.flatten(), torch.zeros(1, dtype=ids.dtype))
 
 
 def shipped_state(clip: nn.Module, rows: Tensor) -> dict[str, Tensor]:
@@ -99,4 +105,5 @@ def save_backbone(path: Path, clip: nn.Module, rows: Tensor, about: dict[str, st
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".part")
     save_file(shipped_state(clip, rows), draft, metadata=about)
+    draft.chmod(0o644)  # safetensors makes it private, but it is there to be read
     draft.replace(path)

@@ -106,7 +106,7 @@ def tune(
             if not torch.isfinite(total):
                 raise TrainingError(f"the loss is not finite at epoch {epoch}, step {step}; lower the learning rate")
             optimiser.zero_grad()
-            total.backward()
+            torch.autograd.backward(total)
             optimiser.step()
             progress(epoch, step, losses.row())
     with torch.no_grad():

@@ -44,7 +44,7 @@ def verify_training(folder: Path) -> list[Deviation]:
         temperature, scr = head.config.score.temperature, head.config.consistency
         losses = tuning_losses(output, prototypes, labels, masks, temperature, scr)
         optimiser.zero_grad()
-        losses.total.backward()
+        torch.autograd.backward(losses.total)
         if step == 0:
             out += _gradients(named, expected)
         optimiser.step()

@@ -104,10 +104,10 @@ class Detector:
             chosen = tokens if len(rows) == len(jobs) else [layer[rows] for layer in tokens]
             result = head(chosen, prototypes, self.backbone.projection)
             maps = smooth_map(result.grid_margin, self.size, sigma, head.config.score.smoothing_truncate)
-            margins, maps = result.image_margin.float().cpu(), maps.cpu().numpy()
+            margins, drawn = result.image_margin.float().cpu(), maps.cpu().numpy()
             scores = torch.sigmoid(margins)
             for place, index in enumerate(rows):
-                out[index] = Evidence(margins[place].item(), scores[place].item(), np.ascontiguousarray(maps[place]))
+                out[index] = Evidence(margins[place].item(), scores[place].item(), np.ascontiguousarray(drawn[place]))
         return [e for e in out if e is not None]
 
 

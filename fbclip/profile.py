@@ -24,7 +24,7 @@ from fbclip.files import canonical_json, write_atomically
 from fbclip.images import read_image
 from fbclip.preprocess import Roi, ignore_on_map
 
-SCHEMA = "fbclip.profile/1"
+SCHEMA: Literal["fbclip.profile/1"] = "fbclip.profile/1"
 MAX_BYTES = 1 << 20
 Rate = Annotated[float, Field(gt=0, lt=1)]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from calibrate.synthesis import fills, shapes
@@ -83,10 +82,8 @@ def drawn(shape: Shape, region: Array, rng: np.random.Generator) -> Array:
     return np.asarray(shapes.deep_disc(region) * region, np.float32)
 
 
-def visible(
-    original: Array, changed: Array, alpha: Array, mask: Array, rng: np.random.Generator
-) -> Array:
-    """Push a change that is too faint away from the original until it reaches the floor."""
+def visible(original: Array, changed: Array, alpha: Array, mask: Array, rng: np.random.Generator) -> Array:
+    """Replace a change that is too faint by one to the brighter or darker side that reaches the floor."""
     ys, xs = np.nonzero(mask)
     top, left = max(0, int(ys.min()) - 12), max(0, int(xs.min()) - 12)
     around = original[top : int(ys.max()) + 13, left : int(xs.max()) + 13]
@@ -96,4 +93,5 @@ def visible(
         return changed
     level = float(original[mask].mean())
     direction = -1.0 if level > 150 else 1.0 if level < 90 else float(rng.choice([-1.0, 1.0]))
-    return changed + direction * 1.3 * (floor - strength * 0.5) * alpha[..., None]
+    # Most of the faint change is dropped: it may point the other way and would cancel the push.
+    return np.asarray(original + 0.3 * (changed - original) + direction * 1.3 * floor * alpha[..., None])

@@ -63,7 +63,7 @@ def elsewhere(picture: Array, alpha: Array, region: Array, rng: np.random.Genera
     """Another place of the same picture, turned or mirrored and a little lighter or darker."""
     height, width = _size(picture)
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.uniform(30, 330)), rng.uniform(0.7, 1.4))
-    matrix[:, 2] += rng.uniform(-0.3, 0.3, 2) * (width, height)
+    matrix[:, 2] = matrix[:, 2] + rng.uniform(-0.3, 0.3, 2) * (width, height)
     moved = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
     return np.asarray(moved * rng.uniform(0.6, 1.35))
 
@@ -75,7 +75,7 @@ def background(picture: Array, alpha: Array, region: Array, rng: np.random.Gener
         return _full(picture, np.full(3, 15.0 if _level(picture, alpha) > 100 else 240.0))
     spread = outside.std(axis=0).mean() * 0.5
     grain = rng.standard_normal(_size(picture), dtype=np.float32)[..., None] * spread
-    return _full(picture, np.median(outside, axis=0)) + grain
+    return np.asarray(_full(picture, np.median(outside, axis=0)) + grain)
 
 
 def flat(picture: Array, alpha: Array, region: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001

@@ -27,9 +27,7 @@ def smooth(size: Size, cell: float, rng: np.random.Generator, stretch: float = 1
     return np.asarray(cv2.resize(grid, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))
 
 
-def fractal(
-    size: Size, rng: np.random.Generator, cell: float = 64.0, fall: float = 0.5, stretch: float = 1.0
-) -> Array:
+def fractal(size: Size, rng: np.random.Generator, cell: float = 64.0, fall: float = 0.5, stretch: float = 1.0) -> Array:
     """Octaves of smooth noise from `cell` px down to 2 px, each `fall` times the one before; std about 1."""
     total = np.zeros(size, np.float32)
     weight, energy = 1.0, 0.0

@@ -86,9 +86,7 @@ def details(picture: Array, points: Array, rng: np.random.Generator) -> None:
         write(picture, text, at, float(rng.uniform(0.4, 0.9)), inks[0], int(rng.integers(1, 3)))
     elif kind < 0.8:
         inner = (points - centre) * rng.uniform(0.5, 0.85) + centre
-        cv2.polylines(
-            picture, [np.round(inner).astype(np.int32)], True, inks[0], int(rng.integers(1, 4)), cv2.LINE_AA
-        )
+        cv2.polylines(picture, [np.round(inner).astype(np.int32)], True, inks[0], int(rng.integers(1, 4)), cv2.LINE_AA)
     else:
         inner = (points - centre) * rng.uniform(0.25, 0.6) + centre
         cv2.fillPoly(picture, [np.round(inner).astype(np.int32)], inks[1], cv2.LINE_AA)

@@ -149,8 +149,8 @@ def scan(size: Size, rng: np.random.Generator) -> Array:
     for side in (-1, 1):
         at = (centre[0] + side * int(axes[0] * 0.2), centre[1])
         cv2.ellipse(picture, at, inner, 12 * side, 0, 360, dark, -1, cv2.LINE_AA)
-    picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.6)) + 0.015 * white(size, rng)
-    return np.repeat(picture[..., None], 3, axis=2)
+    soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.6)) + 0.015 * white(size, rng)
+    return np.repeat(soft[..., None], 3, axis=2)
 
 
 def cells(size: Size, rng: np.random.Generator) -> Array:

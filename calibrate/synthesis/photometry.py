@@ -44,7 +44,7 @@ def jpeg(picture: Array, rng: np.random.Generator) -> Array:
     ok, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 96))])
     if not ok:
         raise ValueError("the picture cannot be coded as JPEG")
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]).copy()
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1].copy()
 
 
 def photograph(picture: Array, rng: np.random.Generator) -> Array:

@@ -71,6 +71,4 @@ def generate(
         if rng.random() < 0.2:
             picture, second = paint(str(rng.choice(DEFECT_KINDS)), picture, region, rng)
             mask = mask | second
-    return Scene(
-        photograph(picture, rng), mask, int(mask.any()), family, kind, describe(family, thing, word)
-    )
+    return Scene(photograph(picture, rng), mask, int(mask.any()), family, kind, describe(family, thing, word))

@@ -44,12 +44,13 @@ def walk(
     """A path (steps+1, 2): the heading drifts by `wobble` radians (std) a step and jumps about it by `zigzag`."""
     headings = heading + np.cumsum(rng.normal(0, wobble, steps)) + rng.normal(0, zigzag, steps)
     moves = np.stack((np.cos(headings), np.sin(headings)), axis=1) * (length / steps)
-    return np.concatenate((np.zeros((1, 2)), np.cumsum(moves, axis=0))) + np.array(start)
+    return np.asarray(np.concatenate((np.zeros((1, 2)), np.cumsum(moves, axis=0))) + np.array(start))
 
 
 def thickness(region: Array, low: float, high: float, rng: np.random.Generator) -> int:
     """Stroke width in px between `low` and `high` at 256 px, wider on larger pictures."""
-    return max(1, round(float(rng.uniform(low, high)) * max(1.0, min(region.shape) / 256)))
+    scale = max(1.0, float(min(region.shape)) / 256)
+    return max(1, round(float(rng.uniform(low, high)) * scale))
 
 
 def scratch(region: Array, rng: np.random.Generator) -> Array:

@@ -119,7 +119,8 @@ def noise_field(size: Size, rng: np.random.Generator) -> Array:
     fields = [fractal(size, rng, rng.uniform(20, 130), fall, stretch) for _ in range(2)]
     low, high, third = colour(rng, 0.2), colour(rng, 0.2), colour(rng, 0.2)
     picture = mix(unit(fields[0]), low, high)
-    return picture + (unit(fields[1])[..., None] - 0.5) * (third - low) * np.float32(rng.uniform(0.2, 0.8))
+    cloud = unit(fields[1])[..., None] - 0.5
+    return np.asarray(picture + cloud * (third - low) * np.float32(rng.uniform(0.2, 0.8)))
 
 
 def carpet(size: Size, rng: np.random.Generator) -> Array:

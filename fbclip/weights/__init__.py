@@ -103,7 +103,7 @@ def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
     """
     try:
         if path.suffix == ".pt":
-            script = torch.jit.load(str(path), map_location="cpu")
+            script = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
             return {k: v.detach().float() for k, v in script.state_dict().items() if k.startswith(prefix)}
         with safe_open(path, framework="pt") as file:
             return {k: file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118

@@ -1,0 +1,106 @@
+"""The pictures that stand behind a verdict, written before the row that names them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agent.records import Frame, Picture
+from fbclip.decision import Decision, FloatMap, Placement, Region
+from fbclip.files import write_atomically
+
+log = logging.getLogger(__name__)
+JPEG_QUALITY = 90
+HEAT_OPACITY = 0.65
+BOX_COLOUR = (255, 40, 160)
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class EvidenceRefs:
+    """Paths relative to the data directory; None where there is no picture or it could not be written."""
+
+    image_ref: str | None
+    overlay_ref: str | None
+
+
+class EvidenceWriter:
+    """Owned by one thread. A disk that is full costs the pictures, never the verdict; `failures` counts it."""
+
+    def __init__(self, data_dir: Path, run: str) -> None:
+        self._data_dir = data_dir
+        self._run = run
+        self.failures = 0
+
+    def save(
+        self,
+        frame: Frame,
+        margins: FloatMap | None,
+        placement: Placement | None,
+        limits: tuple[float, float] | None,
+        decision: Decision,
+    ) -> EvidenceRefs:
+        """Write the frame and, where there is a map (S,S) float32 with fixed limits, the frame with its heat map."""
+        if frame.image is None:
+            return EvidenceRefs(None, None)
+        day = frame.ts.astimezone(UTC).strftime("%Y-%m-%d")
+        # Run and number only: the name of an input file may name a person.
+        stem = f"pictures/{frame.line}/{day}/{self._run}-{frame.seq}"
+        image_ref = self._write(f"{stem}.jpg", frame.image)
+        if image_ref is None or margins is None or placement is None or limits is None:
+            return EvidenceRefs(image_ref, None)
+        drawn = overlay(frame.image, margins, placement, limits, decision.regions)
+        return EvidenceRefs(image_ref, self._write(f"{stem}-overlay.jpg", drawn))
+
+    def _write(self, ref: str, image: Picture) -> str | None:
+        try:
+            write_atomically(self._data_dir / ref, encode_jpeg(image))
+        except (OSError, cv2.error) as error:
+            self.failures += 1
+            log.warning("an evidence picture was not written: %s", getattr(error, "strerror", None) or "encoding")
+            return None
+        return ref
+
+
+def encode_jpeg(image: Picture, quality: int = JPEG_QUALITY) -> bytes:
+    """(H,W,3) uint8 RGB -> JPEG bytes; raises cv2.error for a picture that JPEG cannot hold (65,535 a side)."""
+    good, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not good:
+        raise cv2.error("the picture cannot be encoded")
+    return data.tobytes()
+
+
+def overlay(
+    image: Picture,
+    margins: FloatMap,
+    placement: Placement,
+    limits: tuple[float, float],
+    regions: tuple[Region, ...] = (),
+) -> Picture:
+    """The frame (H,W,3) uint8 RGB with its map (S,S) float32 drawn over it, and boxes around the regions.
+
+    `limits` are the margins at which the heat is nothing and full; they belong to the profile, never to the
+    picture, so that a good part looks cold and two pictures can be compared.
+    """
+    low, high = limits
+    heat = np.clip((margins.astype(np.float32) - low) / (high - low), 0, 1)
+    levels = np.nan_to_num(heat * 255, nan=0.0).astype(np.uint8)
+    out = image.copy()
+    roi = out[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width]
+    levels = np.asarray(cv2.resize(levels, (roi.shape[1], roi.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
+    # In stripes, so that a picture of 80 megapixels does not need gigabytes.
+    for top in range(0, roi.shape[0], _ROWS):
+        stripe, level = roi[top : top + _ROWS], levels[top : top + _ROWS]
+        colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+        alpha = (level.astype(np.float32) * (HEAT_OPACITY / 255))[..., None]
+        stripe[:] = (stripe + alpha * (colours.astype(np.float32) - stripe) + 0.5).astype(np.uint8)
+    thickness = max(1, round(max(image.shape[:2]) / 400))
+    for region in regions:
+        x1, y1, x2, y2 = region.box
+        cv2.rectangle(out, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, thickness)
+    return out

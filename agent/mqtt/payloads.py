@@ -1,0 +1,179 @@
+"""What messages say and where they go: pure builders. Times are RFC 3339 UTC with milliseconds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.records import EventStep, Inspection, Message, StepType
+from agent.store.outbox import Identity
+
+EVENT_SCHEMA = "fbclip.event/1"
+RESULT_SCHEMA = "fbclip.result/1"
+HISTORICAL_AFTER_S = 10.0
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one agent below its prefix."""
+
+    prefix: str
+    agent: str
+
+    @property
+    def root(self) -> str:
+        return f"{self.prefix}/{self.agent}"
+
+    @property
+    def status(self) -> str:
+        return f"{self.root}/status"
+
+    @property
+    def info(self) -> str:
+        return f"{self.root}/info"
+
+    @property
+    def health(self) -> str:
+        return f"{self.root}/health"
+
+    def line_status(self, line: str) -> str:
+        return f"{self.root}/{line}/status"
+
+    def line_state(self, line: str) -> str:
+        return f"{self.root}/{line}/state"
+
+    def event(self, line: str) -> str:
+        return f"{self.root}/{line}/event"
+
+    def result(self, line: str) -> str:
+        return f"{self.root}/{line}/result"
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, as 2026-01-02T03:04:05.678Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def event_body(identity: Identity, agent: str, step: EventStep, inspection: Inspection) -> dict[str, Any]:
+    """An event step with the inspection that caused it; lacks only ts_publish and historical."""
+    return {
+        **_envelope(EVENT_SCHEMA, identity),
+        **_episode(step),
+        **_inspected(agent, inspection),
+    }
+
+
+def end_body(identity: Identity, agent: str, step: EventStep) -> dict[str, Any]:
+    """The end of an event that no inspection caused (restart, shutdown): the fields of a picture are null."""
+    return {
+        **_envelope(EVENT_SCHEMA, identity),
+        **_episode(step),
+        "agent": agent,
+        "line": step.line,
+        "ts_capture": timestamp(step.ts),
+        "verdict": None,
+        "reason": None,
+        "margin": None,
+        "score": None,
+        "threshold": None,
+        "z": None,
+        "regions": [],
+        "image": None,
+        "model": None,
+        "profile": None,
+        "latency_ms": None,
+        "context": None,
+    }
+
+
+def result_body(identity: Identity, agent: str, inspection: Inspection) -> dict[str, Any]:
+    """The answer to one file, trigger or volume; lacks only ts_publish and historical."""
+    return {**_envelope(RESULT_SCHEMA, identity), **_inspected(agent, inspection)}
+
+
+def state_body(agent: str, inspection: Inspection) -> dict[str, Any]:
+    """The last verdict of a line, for its retained state topic."""
+    decision = inspection.decision
+    return {
+        "agent": agent,
+        "line": inspection.line,
+        "ts_capture": timestamp(inspection.ts),
+        "mode": inspection.mode.value,
+        "verdict": decision.verdict.value,
+        "reason": decision.reason,
+        "margin": decision.margin,
+        "score": decision.score,
+        "threshold": decision.threshold,
+        "z": decision.z,
+    }
+
+
+def stamp(body: Mapping[str, Any], now: datetime, committed: datetime, run: str, current_run: str) -> dict[str, Any]:
+    """A stored body made ready to publish at `now` (UTC)."""
+    late = (now - committed).total_seconds() > HISTORICAL_AFTER_S
+    return {**body, "ts_publish": timestamp(now), "historical": late or run != current_run}
+
+
+def message_bytes(message: Message, now: datetime, current_run: str) -> bytes:
+    """What is published of an outbox row at `now` (UTC)."""
+    return encode(stamp(message.body, now, message.committed, message.run, current_run))
+
+
+def encode(body: Mapping[str, Any]) -> bytes:
+    """Compact JSON in UTF-8; NaN and infinities, which JSON does not know, become null."""
+    return json.dumps(_finite(body), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _envelope(schema: str, identity: Identity) -> dict[str, Any]:
+    return {
+        "schema": schema,
+        "message_id": identity.message_id,
+        "stream_id": identity.stream_id,
+        "message_seq": identity.message_seq,
+    }
+
+
+def _episode(step: EventStep) -> dict[str, Any]:
+    end_reason = step.reason if step.type is StepType.END else None
+    return {
+        "event_id": step.event_id,
+        "kind": step.kind.value,
+        "type": step.type.value,
+        "end_reason": end_reason,
+    }
+
+
+def _inspected(agent: str, i: Inspection) -> dict[str, Any]:
+    d = i.decision
+    regions = [{"box": list(r.box), "area_px": r.area_px, "margin_max": r.margin_max} for r in d.regions]
+    return {
+        "agent": agent,
+        "line": i.line,
+        "ts_capture": timestamp(i.ts),
+        "verdict": d.verdict.value,
+        "reason": d.reason,
+        "margin": d.margin,
+        "score": d.score,
+        "threshold": d.threshold,
+        "z": d.z,
+        "regions": regions,
+        "image": {"width": i.width, "height": i.height, "sha256": i.sha256, "ref": i.image_ref},
+        "model": {"id": i.model_id},
+        "profile": {"id": i.profile_id},
+        "latency_ms": {"queue": i.latency.queue, "infer": i.latency.infer, "total": i.latency.total},
+        "context": None if i.context is None else dict(i.context),
+    }

@@ -1,0 +1,137 @@
+"""A judged file leaves the hot folder: to `done`, or to `failed` with a note why.
+
+Nothing is ever overwritten or deleted, and every step may be done again after a crash.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agent.errors import SourceError
+from agent.sources.settling import REASON_SUFFIX
+from fbclip.files import file_sha256, write_atomically
+
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+@dataclass(frozen=True)
+class FailureNote:
+    """What stands in `<name>.reason.json` beside a failed file."""
+
+    reason: str
+    verdict: str
+    ts: datetime
+    line: str
+    sha256: str
+    original_name: str
+
+
+def dispose(source: Path, folder: Path, sha256: str, note: FailureNote | None = None) -> Path | None:
+    """Move `source`, whose bytes were judged as `sha256`, into `folder`; with `note`, leave the note beside it.
+
+    Returns where it lies now, or None when other bytes lie under its name meanwhile: those are a new file and
+    stay. Done again it finds the finished move. Raises SourceError when the file is in neither place, OSError
+    when the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if source.is_symlink() or not source.is_file():
+        target = _finished(source.name, folder, sha256)
+        if target is None:
+            raise SourceError("a judged file is neither in its folder nor where it should have been moved")
+    elif file_sha256(source) != sha256:
+        return _finished(source.name, folder, sha256)
+    else:
+        target = _move(source, folder)
+    if note is not None:
+        _write_note(target, note)
+    return target
+
+
+def _write_note(target: Path, note: FailureNote) -> None:
+    text = json.dumps({**asdict(note), "ts": note.ts.isoformat(timespec="milliseconds")}, indent=2, sort_keys=True)
+    write_atomically(target.with_name(target.name + REASON_SUFFIX), (text + "\n").encode())
+
+
+def _candidates(name: str, folder: Path) -> Iterator[Path]:
+    """name, name-1, name-2 and so on, before the extension."""
+    plain = Path(name)
+    yield folder / name
+    for number in itertools.count(1):
+        yield folder / f"{plain.stem}-{number}{plain.suffix}"
+
+
+def _finished(name: str, folder: Path, sha256: str) -> Path | None:
+    """The target of a move that was done before."""
+    for target in _candidates(name, folder):
+        if not target.exists():
+            return None
+        if file_sha256(target) == sha256:
+            return target
+    return None
+
+
+def _move(source: Path, folder: Path) -> Path:
+    """A hard link fails where a name is taken, which a rename would overwrite; so link, then unlink."""
+    for target in _candidates(source.name, folder):
+        try:
+            if target.exists() and target.samefile(source):
+                # A crash came between the two steps.
+                source.unlink()
+            else:
+                _link(source, target)
+                _sync(folder)
+                source.unlink()
+        except FileExistsError:
+            continue
+        _sync(source.parent)
+        return target
+    raise AssertionError("the candidates never end")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give the file a second name; raises FileExistsError when that is taken."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.EXDEV and error.errno not in _NO_LINKS:
+            raise
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """To another device, or one without hard links: whole under a hidden name first, then under its own."""
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as out, source.open("rb") as stream:
+            shutil.copyfileobj(stream, out)
+            out.flush()
+            os.fsync(out.fileno())
+        shutil.copystat(source, temporary)
+        try:
+            os.link(temporary, target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # Reserve the name first, so that the rename replaces nothing but our own empty file.
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,110 @@
+"""Every file of a hot folder exactly once: pending -> claimed -> done | failed, or skipped.
+
+A file is known by line, path, size, mtime and content: new content under an old name is a new row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, and_, func, insert, select, update
+from sqlalchemy.engine import Row
+
+from agent.records import Disposition, FileState
+from agent.store.engine import Database
+from agent.store.schema import files
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """One file; `disposition` pending means that it is judged and still has to be moved."""
+
+    id: int
+    line: str
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    state: FileState
+    reason: str | None
+    disposition: Disposition | None
+
+
+class Ledger:
+    """Shares the writer's Database, whose lock makes it safe from any thread. All methods raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def seen(self, line: str, path: str, size: int, mtime_ns: int) -> bool:
+        """Whether this very file is known already; cheap, needs no look into the file."""
+        query = select(files.c.id).where(
+            files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns
+        )
+        with self._database.transaction() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
+    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int | None:
+        """The new row's id, or None if the file is known."""
+        identity = {"line": line, "path": path, "size": size, "mtime_ns": mtime_ns, "sha256": sha256}
+        same = and_(*(files.c[name] == value for name, value in identity.items()))
+        with self._database.transaction() as connection:
+            if connection.execute(select(files.c.id).where(same)).first() is not None:
+                return None
+            row = {**identity, "state": FileState.PENDING, "added": datetime.now(UTC)}
+            key = connection.execute(insert(files).values(row)).inserted_primary_key
+            assert key is not None
+            return int(key[0])
+
+    def claim(self, file_id: int) -> bool:
+        """Take a pending file for judging; False if it is not pending."""
+        return self._move(file_id, FileState.PENDING, FileState.CLAIMED, None)
+
+    def skip(self, file_id: int, reason: str) -> bool:
+        """Never judge this file; False if it was judged already."""
+        return any(
+            self._move(file_id, before, FileState.SKIPPED, reason) for before in (FileState.PENDING, FileState.CLAIMED)
+        )
+
+    def requeue(self, file_id: int) -> bool:
+        """Judge a failed file again; False if it had not failed."""
+        return self._move(file_id, FileState.FAILED, FileState.PENDING, None)
+
+    def recover(self) -> tuple[FileRow, ...]:
+        """At start: what was claimed is pending again; returns judged files whose move has to be redone."""
+        with self._database.transaction() as connection:
+            claimed = files.c.state == FileState.CLAIMED
+            connection.execute(update(files).where(claimed).values(state=FileState.PENDING))
+        return self._rows(files.c.disposition == Disposition.PENDING)
+
+    def pending(self, line: str, limit: int = 1000) -> tuple[FileRow, ...]:
+        """Files to judge, oldest first."""
+        return self._rows(and_(files.c.line == line, files.c.state == FileState.PENDING), limit)
+
+    def failed(self, line: str | None = None) -> tuple[FileRow, ...]:
+        """Files that could not be judged, of one line or all."""
+        failed = files.c.state == FileState.FAILED
+        return self._rows(failed if line is None else and_(failed, files.c.line == line))
+
+    def counts(self, line: str) -> dict[FileState, int]:
+        """Files by state, zeros included; their sum is what came in."""
+        query = select(files.c.state, func.count()).where(files.c.line == line).group_by(files.c.state)
+        with self._database.transaction() as connection:
+            found = {state: int(count) for state, count in connection.execute(query)}
+        return {state: found.get(state, 0) for state in FileState}
+
+    def _move(self, file_id: int, before: FileState, after: FileState, reason: str | None) -> bool:
+        change = update(files).where(files.c.id == file_id, files.c.state == before)
+        with self._database.transaction() as connection:
+            return connection.execute(change.values(state=after, reason=reason, disposition=None)).rowcount == 1
+
+    def _rows(self, where: ColumnElement[bool], limit: int | None = None) -> tuple[FileRow, ...]:
+        with self._database.transaction() as connection:
+            return tuple(map(_row, connection.execute(select(files).where(where).order_by(files.c.id).limit(limit))))
+
+
+def _row(row: Row[tuple[object, ...]]) -> FileRow:
+    disposition = None if row.disposition is None else Disposition(row.disposition)
+    state = FileState(row.state)
+    return FileRow(row.id, row.line, row.path, row.size, row.mtime_ns, row.sha256, state, row.reason, disposition)

@@ -1,0 +1,135 @@
+"""Read-only questions for the page and the commands; every answer is frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Row
+
+from agent.records import EventKind
+from agent.store.engine import Database
+from agent.store.outbox import Outbox
+from agent.store.schema import events, inspections, meta, runs
+from fbclip.decision import Region, Verdict
+
+
+@dataclass(frozen=True)
+class InspectionRow:
+    """One stored inspection; latencies in milliseconds."""
+
+    id: int
+    run: str
+    line: str
+    frame_seq: int
+    ts: datetime
+    mode: str
+    path: str | None
+    frame_number: int | None
+    sha256: str | None
+    verdict: Verdict
+    reason: str | None
+    margin: float | None
+    score: float | None
+    threshold: float | None
+    z: float | None
+    regions: tuple[Region, ...]
+    width: int | None
+    height: int | None
+    profile_id: str | None
+    model_id: str | None
+    total_ms: float
+    image_ref: str | None
+    overlay_ref: str | None
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """One episode; `ended` is None while it is open."""
+
+    event_id: str
+    line: str
+    kind: EventKind
+    opened: datetime
+    updated: datetime
+    ended: datetime | None
+    end_reason: str | None
+    inspection_id: int | None
+
+
+@dataclass(frozen=True)
+class StoreStatus:
+    """The store at a glance; `run` is the latest one."""
+
+    stream_id: str
+    run: str | None
+    started: datetime | None
+    open_events: int
+    unsent: int
+    oldest_unsent: datetime | None
+
+
+class Reader:
+    """Asks a Database of `open_reader` (or the writer's). All methods raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._outbox = Outbox(database)
+
+    def status(self) -> StoreStatus:
+        with self._database.transaction() as connection:
+            stream_id = connection.execute(select(meta.c.value).where(meta.c.key == "stream_id")).scalar_one()
+            run = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).first()
+            still_open = select(func.count()).select_from(events).where(events.c.ended.is_(None))
+            open_events = connection.execute(still_open).scalar_one()
+        return StoreStatus(
+            stream_id=stream_id,
+            run=None if run is None else run.run,
+            started=None if run is None else run.started,
+            open_events=open_events,
+            unsent=self._outbox.count(),
+            oldest_unsent=self._outbox.oldest(),
+        )
+
+    def inspection(self, inspection_id: int) -> InspectionRow | None:
+        """One inspection, or None if there is none of that id."""
+        with self._database.transaction() as connection:
+            row = connection.execute(select(inspections).where(inspections.c.id == inspection_id)).first()
+        return None if row is None else _inspection(row)
+
+    def recent_inspections(self, line: str | None = None, limit: int = 50) -> tuple[InspectionRow, ...]:
+        """Newest first, of one line or all."""
+        query = select(inspections).order_by(inspections.c.id.desc()).limit(limit)
+        if line is not None:
+            query = query.where(inspections.c.line == line)
+        with self._database.transaction() as connection:
+            return tuple(map(_inspection, connection.execute(query)))
+
+    def recent_events(self, line: str | None = None, limit: int = 50) -> tuple[EventRow, ...]:
+        """Newest first, of one line or all."""
+        query = select(events).order_by(events.c.id.desc()).limit(limit)
+        if line is not None:
+            query = query.where(events.c.line == line)
+        with self._database.transaction() as connection:
+            return tuple(map(_event, connection.execute(query)))
+
+    def totals(self, line: str) -> dict[Verdict, int]:
+        """Stored inspections of a line by verdict, zeros included."""
+        query = select(inspections.c.verdict, func.count()).where(inspections.c.line == line)
+        with self._database.transaction() as connection:
+            rows = connection.execute(query.group_by(inspections.c.verdict))
+            found = {name: int(count) for name, count in rows}
+        return {verdict: found.get(verdict, 0) for verdict in Verdict}
+
+
+def _inspection(row: Row[Any]) -> InspectionRow:
+    regions = tuple(Region(tuple(r["box"]), r["area_px"], r["margin_max"]) for r in row.regions)
+    plain = {name: getattr(row, name) for name in InspectionRow.__dataclass_fields__}
+    return InspectionRow(**{**plain, "verdict": Verdict(row.verdict), "regions": regions})
+
+
+def _event(row: Row[Any]) -> EventRow:
+    plain = {name: getattr(row, name) for name in EventRow.__dataclass_fields__}
+    return EventRow(**{**plain, "kind": EventKind(row.kind)})

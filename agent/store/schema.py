@@ -1,0 +1,166 @@
+"""The tables. Wall-clock times are UTC; durations are milliseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+SCHEMA_VERSION = 1
+
+
+class Utc(TypeDecorator[datetime]):
+    """Timezone-aware UTC in and out, also where the database keeps no timezone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite gives out row ids only for a column of the very type INTEGER.
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+metadata = MetaData()
+
+meta = Table("meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
+
+sequences = Table(
+    "sequences",
+    metadata,
+    Column("line", String(64), primary_key=True),
+    Column("last", BigInteger, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("run", String(64), nullable=False, unique=True),
+    Column("agent", String(64), nullable=False),
+    Column("started", Utc, nullable=False),
+    Column("ended", Utc),
+    Column("clean", Boolean, nullable=False, default=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("line", String(64), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("disposition", String(16)),
+    Column("added", Utc, nullable=False),
+    UniqueConstraint("line", "path", "size", "mtime_ns", "sha256"),
+    Index("ix_files_state", "line", "state"),
+    Index("ix_files_disposition", "disposition"),
+)
+
+inspections = Table(
+    "inspections",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("run", String(64), nullable=False),
+    Column("line", String(64), nullable=False),
+    Column("frame_seq", BigInteger, nullable=False),
+    Column("ts", Utc, nullable=False),
+    Column("mode", String(16), nullable=False),
+    Column("path", Text),
+    Column("frame_number", BigInteger),
+    Column("file_id", BigId, ForeignKey("files.id", ondelete="SET NULL")),
+    Column("sha256", String(64)),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("verdict", String(16), nullable=False),
+    Column("reason", Text),
+    Column("margin", Float),
+    Column("score", Float),
+    Column("threshold", Float),
+    Column("z", Float),
+    Column("regions", JSON, nullable=False),
+    Column("profile_id", String(128)),
+    Column("model_id", String(128)),
+    Column("queue_ms", Float, nullable=False),
+    Column("infer_ms", Float, nullable=False),
+    Column("total_ms", Float, nullable=False),
+    Column("discrete", Boolean, nullable=False),
+    Column("image_ref", Text),
+    Column("overlay_ref", Text),
+    Column("context", JSON),
+    UniqueConstraint("run", "line", "frame_seq"),
+    Index("ix_inspections_line", "line", "id"),
+    Index("ix_inspections_ts", "ts"),
+    Index("ix_inspections_file", "file_id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("event_id", String(64), nullable=False, unique=True),
+    Column("run", String(64), nullable=False),
+    Column("line", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("opened", Utc, nullable=False),
+    Column("updated", Utc, nullable=False),
+    Column("ended", Utc),
+    Column("end_reason", String(32)),
+    Column("inspection_id", BigId, ForeignKey("inspections.id", ondelete="SET NULL")),
+    Index("ix_events_line", "line", "id"),
+    Index("ix_events_ended", "ended"),
+    Index("ix_events_inspection", "inspection_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("message_id", String(64), nullable=False, unique=True),
+    Column("line", String(64), nullable=False),
+    Column("message_seq", BigInteger, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("committed", Utc, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("sent", Utc),
+    UniqueConstraint("line", "message_seq"),
+    Index("ix_outbox_sent", "sent", "id"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("inspection_id", BigId, ForeignKey("inspections.id", ondelete="CASCADE"), nullable=False),
+    Column("ts", Utc, nullable=False),
+    Column("label", String(16), nullable=False),
+    Index("ix_feedback_inspection", "inspection_id"),
+)

@@ -1,0 +1,1 @@
+"""The page: what the agent sees and says, for people."""

@@ -1,0 +1,68 @@
+"""The routes of the page. Nothing here changes anything: it only shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from agent.web.guard import Guard
+from agent.web.state import LiveState
+
+_HERE = Path(__file__).parent
+_TEMPLATES = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=select_autoescape(default=True))
+
+
+def create_app(state: LiveState, loopback: bool = True, token: str | None = None) -> Starlette:
+    """The ASGI application. Raises ValueError when it would be open to the network without a token."""
+
+    async def page(_: Request) -> Response:
+        text = _TEMPLATES.get_template("page.html").render(agent=state.agent, lines=state.line_names)
+        return HTMLResponse(text)
+
+    async def api_state(_: Request) -> Response:
+        # The events come from the database: not on the loop that also answers /healthz.
+        return JSONResponse(await run_in_threadpool(state.snapshot))
+
+    async def healthz(_: Request) -> Response:
+        problems = await run_in_threadpool(state.problems)
+        if not problems:
+            return JSONResponse({"status": "ok"})
+        # Asked without a token too, so the details are told on loopback only.
+        body = {"status": "failing", "problems": list(problems)} if loopback else {"status": "failing"}
+        return JSONResponse(body, status_code=503)
+
+    routes = [
+        Route("/", page),
+        Route("/healthz", healthz),
+        Route("/api/state", api_state),
+        Route("/lines/{name}/frame.jpg", _picture(state.frame_jpeg)),
+        Route("/lines/{name}/overlay.jpg", _picture(state.overlay_jpeg)),
+        Mount("/static", StaticFiles(directory=_HERE / "static")),
+    ]
+    guard = Middleware(Guard, loopback=loopback, token=token)
+    app = Starlette(routes=routes, middleware=[guard])
+    if not loopback and not token:
+        raise ValueError("an address other than loopback needs a token")
+    return app
+
+
+def _picture(read: Callable[[str], bytes | None]) -> Callable[[Request], object]:
+    async def answer(request: Request) -> Response:
+        try:
+            jpeg = await run_in_threadpool(read, request.path_params["name"])
+        except KeyError:
+            return PlainTextResponse("no such line\n", status_code=404)
+        if jpeg is None:
+            return PlainTextResponse("no picture yet\n", status_code=404)
+        return Response(jpeg, media_type="image/jpeg")
+
+    return answer

@@ -1,0 +1,96 @@
+"""The demo's two products: rings on a belt and ceramic coupons in an inbox, good and defective.
+
+Each product looks nearly the same from unit to unit, as in a controlled station; only pose, light and noise
+vary a little. The recipes use numbers of their own, so that no demo picture is a training picture.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from calibrate.synthesis.defects import paint
+from calibrate.synthesis.noise import Array, Size, relief, smooth, to_uint8, white
+from calibrate.synthesis.scene import Scene, describe
+
+PRODUCTS = ("belt", "inbox")
+SAMPLE_DEFECTS = ("scratch", "crack", "hole", "stain")
+_WORDS = {"scratch": "scratched", "crack": "cracked", "hole": "punctured", "stain": "stained"}
+_PRODUCT_SEED = 41
+"""Fixes what all units of a product share: the grain of the belt, the glaze of the coupon."""
+_LEAST_SHARE = 0.006
+"""Least share of the frame a demo defect covers: it must be obvious to a person."""
+_MARGIN = 10
+"""Pixels at the frame's edge that demo defects keep clear of."""
+
+
+def belt_part(seed: int, defect: str | None = None, size: Size = (240, 320)) -> Scene:
+    """A turned steel ring on a dark belt, uint8 (240,320,3) by default; `defect` is one of SAMPLE_DEFECTS."""
+    rng = np.random.default_rng((seed, 1))
+    height, width = size
+    shared = np.random.default_rng(_PRODUCT_SEED)
+    ribs = 0.012 * np.sin(np.arange(height, dtype=np.float32) * (2 * np.pi / 9))[:, None]
+    ground = 0.13 + ribs + 0.008 * smooth(size, 40, shared)
+    picture = ground[..., None] * np.array([0.95, 1.0, 1.08], np.float32)
+    centre = np.array([width / 2, height / 2]) + rng.normal(0, 1.5, 2)
+    ys, xs = np.mgrid[:height, :width].astype(np.float32)
+    radius = np.hypot(xs - np.float32(centre[0]), ys - np.float32(centre[1]))
+    outer, inner = 0.40 * height, 0.17 * height
+    body = np.clip(outer - radius, 0, 1) * np.clip(radius - inner, 0, 1)
+    chamfer = np.exp(-(((radius - 0.955 * outer) / (0.012 * height)) ** 2))
+    chamfer += np.exp(-(((radius - 1.09 * inner) / (0.012 * height)) ** 2))
+    groove = np.exp(-(((radius - 0.29 * height) / (0.008 * height)) ** 2))
+    sheen = np.cos(2 * np.arctan2(ys - centre[1], xs - centre[0]) + 0.7)
+    turning = np.sin(radius * 2.1)
+    face = 0.60 + 0.035 * sheen + 0.014 * turning + 0.16 * chamfer - 0.20 * groove
+    steel = face[..., None] * np.array([0.97, 1.0, 1.02], np.float32)
+    picture = picture + body[..., None] * (steel - picture)
+    return finished(picture, body > 0.9, "steel", "ring", defect, rng)
+
+
+def inbox_part(seed: int, defect: str | None = None, size: Size = (256, 256)) -> Scene:
+    """Close-up of a glazed ceramic coupon with a fine pressed grain, uint8 (256,256,3) by default."""
+    rng = np.random.default_rng((seed, 2))
+    shared = np.random.default_rng(_PRODUCT_SEED + 1)
+    height, width = size
+    offset = rng.integers(0, 12, 2)
+    grain_size = (height + 12, width + 12)
+    grain = relief(smooth(grain_size, 5, shared), 0.9)
+    grain = grain[offset[0] : offset[0] + height, offset[1] : offset[1] + width]
+    glaze = 0.66 + 0.016 * grain + 0.012 * smooth(size, 90, rng)
+    picture = glaze[..., None] * np.array([1.04, 1.0, 0.92], np.float32)
+    return finished(picture, np.ones(size, bool), "ceramic", "tile", defect, rng)
+
+
+def finished(
+    picture: Array, region: Array, family: str, thing: str, defect: str | None, rng: np.random.Generator
+) -> Scene:
+    """Paint the defect, then the light and noise of the station."""
+    mask = np.zeros(region.shape, bool)
+    image = to_uint8(np.asarray(picture, np.float32))
+    if defect is not None:
+        image, mask = obvious(image, region, defect, rng)
+    gain = 1 + rng.normal(0, 0.015) + 0.02 * rng.normal() * np.linspace(-1, 1, image.shape[1])[:, None]
+    lit = image.astype(np.float32) / 255 * gain.astype(np.float32)
+    lit = lit + 0.008 * white((image.shape[0], image.shape[1]), rng)[..., None]
+    word = None if defect is None else _WORDS[defect]
+    return Scene(to_uint8(lit), mask, int(mask.any()), family, defect, describe(family, thing, word))
+
+
+def obvious(image: Array, region: Array, defect: str, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The first of several tries whose mask is large enough, otherwise the largest. Thin marks are widened."""
+    if defect not in SAMPLE_DEFECTS:
+        raise ValueError(f"unknown demo defect {defect!r}; known: {', '.join(SAMPLE_DEFECTS)}")
+    inner = cv2.erode(np.pad(region.astype(np.uint8), 1), np.ones((9, 9), np.uint8))[1:-1, 1:-1] > 0
+    frame = np.ones(region.shape, bool)
+    frame[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = False
+    best: tuple[Array, Array] | None = None
+    for _ in range(24):
+        painted, mask = paint(defect, image, inner, rng)
+        contrast = float(np.abs(painted.astype(np.float32) - image)[mask].mean())
+        if best is None or mask.sum() > best[1].sum():
+            best = painted, mask
+        if mask.mean() >= _LEAST_SHARE and contrast >= 40 and not (mask & frame).any():
+            return painted, mask
+    assert best is not None
+    return best

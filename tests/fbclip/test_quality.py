@@ -1,0 +1,63 @@
+"""Covered, dead and stuck cameras are told from pictures that are merely dark."""
+
+import timeit
+
+import numpy as np
+import pytest
+
+from fbclip.quality import QualitySettings, picture_fault, quality
+
+SETTINGS = QualitySettings(frozen_after=3)
+CHANCE = np.random.default_rng(3)
+GOOD = CHANCE.integers(60, 200, (120, 160, 3), dtype=np.uint8)
+
+
+def full(*rgb):
+    return np.full((120, 160, 3), rgb, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (full(0, 0, 0), "black"),
+        (CHANCE.integers(0, 5, (120, 160, 3), dtype=np.uint8), "black"),
+        (full(255, 255, 255), "overexposed"),
+        (full(90, 90, 90), "flat"),
+        (full(200, 0, 0), "flat"),
+        (GOOD, None),
+    ],
+)
+def test_reasons(image, reason):
+    assert picture_fault(image, SETTINGS) == reason
+    assert quality(image, None, SETTINGS).reason == reason
+
+
+def test_good_dark_and_bright_pictures_pass():
+    dark = CHANCE.integers(0, 6, (480, 640, 3), dtype=np.uint8)
+    dark[100:130, 100:130] = 80
+    bright = np.full((480, 640, 3), 255, np.uint8)
+    bright[200:230, 200:230] = 40
+    assert picture_fault(dark, SETTINGS) is None
+    assert picture_fault(bright, SETTINGS) is None
+
+
+def test_frozen_after_so_many_identical_frames_and_well_after_one_other():
+    previous, reasons = None, []
+    for image in [GOOD, GOOD, GOOD, GOOD, GOOD + 1, GOOD]:
+        result = quality(image, previous, SETTINGS)
+        previous = result.fingerprint
+        reasons.append(result.reason)
+    assert reasons == [None, None, "frozen", "frozen", None, None]
+
+
+def test_files_are_never_frozen():
+    previous = None
+    for _ in range(5):
+        result = quality(GOOD, previous, QualitySettings(frozen_after=None))
+        previous = result.fingerprint
+        assert result.reason is None
+
+
+def test_it_is_cheap_for_full_hd():
+    image = CHANCE.integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+    assert min(timeit.repeat(lambda: quality(image, None, SETTINGS), number=1, repeat=15)) < 0.004
