@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from typing import Any
+from weakref import WeakSet
 
 from amqtt.broker import Broker
 
@@ -13,6 +14,32 @@ from agent.errors import MqttError
 
 log = logging.getLogger(__name__)
 START_S = 10.0
+STOP_S = 3.0
+
+
+class _Broker(Broker):  # type: ignore[misc]  # amqtt is not seen by the type checker
+    """amqtt's broker, which knows its connections: its own shutdown can wait for ever on a busy one."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._streams: WeakSet[asyncio.StreamWriter] = WeakSet()
+
+    async def stream_connected(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
+    ) -> None:
+        self._streams.add(writer)
+        await super().stream_connected(reader, writer, listener_name)
+
+    async def end(self) -> None:
+        """Shut down in at most STOP_S seconds; what is still connected then is cut off."""
+        for server in self._servers.values():
+            server.instance.close()
+        try:
+            await asyncio.wait_for(self.shutdown(), STOP_S)
+        except TimeoutError:
+            log.debug("the embedded broker did not shut down by itself")
+        for writer in list(self._streams):
+            writer.transport.abort()
 
 
 class EmbeddedBroker:
@@ -22,7 +49,7 @@ class EmbeddedBroker:
         self._where = f"{host}:{port}"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._broker: Any = None
+        self._broker: _Broker | None = None
 
     def start(self) -> None:
         """Returns when connections are accepted; raises MqttError if the address cannot be used."""
@@ -45,14 +72,14 @@ class EmbeddedBroker:
         if self._loop is None or self._broker is None:
             return
         try:
-            asyncio.run_coroutine_threadsafe(self._broker.shutdown(), self._loop).result(START_S)
+            asyncio.run_coroutine_threadsafe(self._broker.end(), self._loop).result(START_S)
         finally:
             self._broker = None
             self._end_loop()
 
     async def _open(self) -> None:
         # Inside the loop: the broker binds itself to the one that runs.
-        broker = Broker(
+        broker = _Broker(
             {
                 "listeners": {"default": {"type": "tcp", "bind": self._where}},
                 "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
@@ -77,4 +104,5 @@ async def _cancel_others() -> None:
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    if tasks:
+        await asyncio.wait(tasks, timeout=STOP_S)

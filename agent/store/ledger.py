@@ -37,25 +37,30 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def seen(self, line: str, path: str, size: int, mtime_ns: int) -> bool:
-        """Whether this very file is known already; cheap, needs no look into the file."""
-        query = select(files.c.id).where(
+    def find(self, line: str, path: str, size: int, mtime_ns: int) -> FileRow | None:
+        """The latest row of this very file, without a look into it; None if it never came."""
+        same = and_(
             files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns
         )
         with self._database.transaction() as connection:
-            return connection.execute(query.limit(1)).first() is not None
+            row = connection.execute(select(files).where(same).order_by(files.c.id.desc()).limit(1)).first()
+        return None if row is None else _row(row)
 
-    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int | None:
-        """The new row's id, or None if the file is known."""
-        identity = {"line": line, "path": path, "size": size, "mtime_ns": mtime_ns, "sha256": sha256}
-        same = and_(*(files.c[name] == value for name, value in identity.items()))
+    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int:
+        """A file that has arrived; returns its id. One that was moved away and is here again gets a new row."""
+        row = {
+            "line": line,
+            "path": path,
+            "size": size,
+            "mtime_ns": mtime_ns,
+            "sha256": sha256,
+            "state": FileState.PENDING,
+            "added": datetime.now(UTC),
+        }
         with self._database.transaction() as connection:
-            if connection.execute(select(files.c.id).where(same)).first() is not None:
-                return None
-            row = {**identity, "state": FileState.PENDING, "added": datetime.now(UTC)}
             key = connection.execute(insert(files).values(row)).inserted_primary_key
-            assert key is not None
-            return int(key[0])
+        assert key is not None
+        return int(key[0])
 
     def claim(self, file_id: int) -> bool:
         """Take a pending file for judging; False if it is not pending."""
@@ -76,6 +81,10 @@ class Ledger:
         with self._database.transaction() as connection:
             claimed = files.c.state == FileState.CLAIMED
             connection.execute(update(files).where(claimed).values(state=FileState.PENDING))
+        return self.unmoved()
+
+    def unmoved(self) -> tuple[FileRow, ...]:
+        """Judged files that still lie in their hot folder."""
         return self._rows(files.c.disposition == Disposition.PENDING)
 
     def pending(self, line: str, limit: int = 1000) -> tuple[FileRow, ...]:

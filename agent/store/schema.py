@@ -78,7 +78,7 @@ files = Table(
     Column("reason", Text),
     Column("disposition", String(16)),
     Column("added", Utc, nullable=False),
-    UniqueConstraint("line", "path", "size", "mtime_ns", "sha256"),
+    Index("ix_files_identity", "line", "path", "size", "mtime_ns"),
     Index("ix_files_state", "line", "state"),
     Index("ix_files_disposition", "disposition"),
 )

@@ -13,6 +13,7 @@ import pytest
 
 from agent.config import FolderSource
 from agent.errors import SourceError
+from agent.records import Disposition, FileState
 from agent.sources.base import BlockingQueue, Tally
 from agent.sources.folder import Folder
 from tests.agent.fakes import FakeClock, Recorder
@@ -26,28 +27,25 @@ class Row:
     path: str
     size: int
     mtime_ns: int
-    claimed: bool = False
+    state: FileState = FileState.PENDING
+    disposition: Disposition | None = None
 
 
 class MemoryLedger:
     def __init__(self):
         self.rows = []
 
-    def seen(self, line, path, size, mtime_ns):
-        return any((r.path, r.size, r.mtime_ns) == (path, size, mtime_ns) for r in self.rows)
-
-    def pending(self, line, limit=1000):
-        return [r for r in self.rows if not r.claimed]
+    def find(self, line, path, size, mtime_ns):
+        same = [r for r in self.rows if (r.path, r.size, r.mtime_ns) == (path, size, mtime_ns)]
+        return same[-1] if same else None
 
     def add_pending(self, line, path, size, mtime_ns, sha256):
-        if self.seen(line, path, size, mtime_ns):
-            return None
         self.rows.append(Row(len(self.rows) + 1, path, size, mtime_ns))
         return len(self.rows)
 
     def claim(self, file_id):
         row = self.rows[file_id - 1]
-        fresh, row.claimed = not row.claimed, True
+        fresh, row.state = row.state is FileState.PENDING, FileState.CLAIMED
         return fresh
 
 
@@ -163,11 +161,25 @@ def test_after_a_restart_pending_files_come_again_and_judged_ones_do_not(hot, be
     again.after(0)
     assert again.after(1) == []
     again.source._unwatch()
-    bench.ledger.rows[0].claimed = False
+    bench.ledger.rows[0].state = FileState.PENDING
     third = Bench(hot, bench.ledger)
     third.after(0)
     assert [f.file_id for f in third.after(1)] == [1]
     third.source._unwatch()
+
+
+def test_a_copy_that_kept_its_time_is_judged_again_once_the_first_has_left(hot, bench):
+    (hot / "a.png").write_bytes(PNG)
+    bench.after(0), bench.after(1)
+    stamp = (hot / "a.png").stat()
+    (hot / "a.png").unlink()
+    bench.ledger.rows[0].state = FileState.DONE
+    bench.ledger.rows[0].disposition = Disposition.FINISHED
+    bench.after(0)
+    (hot / "a.png").write_bytes(PNG)
+    os.utime(hot / "a.png", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    bench.after(0)
+    assert [f.file_id for f in bench.after(1)] == [2]
 
 
 def test_a_missing_folder_is_refused_at_check_and_waited_for_at_run(hot, bench):

@@ -213,18 +213,18 @@ def test_one_agent_a_data_directory(tmp_path):
 def test_the_life_of_a_file(database, writer):
     ledger = Ledger(database)
     first = ledger.add_pending("inbox", "a.png", 10, 1, "aa")
-    assert first is not None and ledger.seen("inbox", "a.png", 10, 1)
-    assert ledger.add_pending("inbox", "a.png", 10, 1, "aa") is None
+    assert ledger.find("inbox", "a.png", 10, 1).id == first
     second = ledger.add_pending("inbox", "a.png", 10, 2, "bb")
     third = ledger.add_pending("inbox", "c.txt", 1, 1, "cc")
-    assert second not in (None, first) and not ledger.seen("inbox", "a.png", 11, 2)
+    assert second != first and ledger.find("inbox", "a.png", 11, 2) is None
     assert ledger.claim(first) and not ledger.claim(first) and ledger.claim(second)
     assert ledger.skip(third, "not a picture") and not ledger.skip(third, "again")
     writer.record(an_inspection(file_id=first), (), ())
     assert [row.id for row in ledger.recover()] == [first]
     assert [row.id for row in ledger.pending("inbox")] == [second]
     writer.finish_disposition(first)
-    assert ledger.recover() == ()
+    assert ledger.recover() == ledger.unmoved() == ()
+    assert ledger.find("inbox", "a.png", 10, 1).disposition is Disposition.FINISHED
     ledger.claim(second)
     writer.record(an_inspection(Verdict.REJECTED, 2, file_id=second), (), ())
     failed = ledger.failed("inbox")[0]
