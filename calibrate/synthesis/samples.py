@@ -1,4 +1,4 @@
-"""The demo's two products: rings on a belt and ceramic coupons in an inbox, good and defective.
+"""The demo's two products: sections of steel strip on a belt and ceramic coupons in an inbox, good and defective.
 
 Each product looks nearly the same from unit to unit, as in a controlled station; only pose, light and noise
 vary a little. The recipes use numbers of their own, so that no demo picture is a training picture.
@@ -20,32 +20,34 @@ _PRODUCT_SEED = 41
 """Fixes what all units of a product share: the grain of the belt, the glaze of the coupon."""
 _LEAST_SHARE = 0.006
 """Least share of the frame a demo defect covers: it must be obvious to a person."""
+_HALF_HEIGHT = 0.35
+"""Half the strip's height in parts of the frame's."""
 _MARGIN = 10
 """Pixels at the frame's edge that demo defects keep clear of."""
 
 
 def belt_part(seed: int, defect: str | None = None, size: Size = (240, 320)) -> Scene:
-    """A turned steel ring on a dark belt, uint8 (240,320,3) by default; `defect` is one of SAMPLE_DEFECTS."""
+    """A section of brushed steel strip, as wide as the frame, on a dark belt: uint8 RGB, (240,320,3) by default.
+
+    `defect` is one of SAMPLE_DEFECTS or None; raises ValueError for another.
+    """
     rng = np.random.default_rng((seed, 1))
     height, width = size
     shared = np.random.default_rng(_PRODUCT_SEED)
-    ribs = 0.012 * np.sin(np.arange(height, dtype=np.float32) * (2 * np.pi / 9))[:, None]
-    ground = 0.13 + ribs + 0.008 * smooth(size, 40, shared)
+    ground = 0.13 + 0.008 * smooth(size, 40, shared)
     picture = ground[..., None] * np.array([0.95, 1.0, 1.08], np.float32)
-    centre = np.array([width / 2, height / 2]) + rng.normal(0, 1.5, 2)
-    ys, xs = np.mgrid[:height, :width].astype(np.float32)
-    radius = np.hypot(xs - np.float32(centre[0]), ys - np.float32(centre[1]))
-    outer, inner = 0.40 * height, 0.17 * height
-    body = np.clip(outer - radius, 0, 1) * np.clip(radius - inner, 0, 1)
-    chamfer = np.exp(-(((radius - 0.955 * outer) / (0.012 * height)) ** 2))
-    chamfer += np.exp(-(((radius - 1.09 * inner) / (0.012 * height)) ** 2))
-    groove = np.exp(-(((radius - 0.29 * height) / (0.008 * height)) ** 2))
-    sheen = np.cos(2 * np.arctan2(ys - centre[1], xs - centre[0]) + 0.7)
-    turning = np.sin(radius * 2.1)
-    face = 0.60 + 0.035 * sheen + 0.014 * turning + 0.16 * chamfer - 0.20 * groove
+    # All sections come off one roll: the same grain but for where it begins.
+    grain = cv2.blur(white((height + 16, width + 16), shared), (41, 1)) * 6.4
+    cut = rng.integers(0, 16, 2)
+    grain = grain[cut[0] : cut[0] + height, cut[1] : cut[1] + width]
+    face = 0.55 + 0.02 * grain + 0.012 * smooth(size, 120, rng)
     steel = face[..., None] * np.array([0.97, 1.0, 1.02], np.float32)
-    picture = picture + body[..., None] * (steel - picture)
-    return finished(picture, body > 0.9, "steel", "ring", defect, rng)
+    middle = height / 2 + rng.normal(0, 1.2)
+    rows = np.arange(height, dtype=np.float32)[:, None] + np.zeros((1, width), np.float32)
+    inside = _HALF_HEIGHT * height - np.abs(rows - np.float32(middle))
+    body = np.clip(inside, 0, 1)[..., None]
+    picture = picture + body * (steel - picture)
+    return finished(picture, inside >= 1, "steel", "strip", defect, rng)
 
 
 def inbox_part(seed: int, defect: str | None = None, size: Size = (256, 256)) -> Scene:

@@ -1,0 +1,214 @@
+"""The first run as a newcomer has it: shipped configuration, samples, broker, page; then bad files and a crash."""
+
+import json
+import shutil
+import signal
+import subprocess
+import urllib.request
+
+import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
+
+from tests.e2e.bench import SAMPLES, Bench, Subscriber, free_port
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+EVENT_FIELDS = {
+    "schema", "message_id", "stream_id", "message_seq", "event_id", "kind", "type", "end_reason", "agent", "line",
+    "ts_capture", "ts_publish", "historical", "verdict", "reason", "margin", "score", "threshold", "z", "regions",
+    "image", "model", "profile", "latency_ms", "context",
+}  # fmt: skip
+GOOD = sorted((SAMPLES / "inbox").glob("tile_good_*.png"))
+BAD = sorted(p for p in (SAMPLES / "inbox").glob("tile_*.png") if "good" not in p.name)
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def build(change=None, name="agent") -> Bench:
+        bench = Bench(tmp_path / name, change)
+        made.append(bench)
+        return bench
+
+    yield build
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def listen():
+    made = []
+
+    def build(port, version=MQTTProtocolVersion.MQTTv311) -> Subscriber:
+        subscriber = Subscriber(port, version)
+        made.append(subscriber)
+        return subscriber
+
+    yield build
+    for subscriber in made:
+        subscriber.close()
+
+
+def result_of(subscriber: Subscriber, sha256: str) -> dict:
+    return subscriber.wait(
+        lambda topic, body: topic.endswith("/inbox/result") and body["image"]["sha256"] == sha256, "a result"
+    )
+
+
+def sha256(path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_first_run_end_to_end(make, listen, tmp_path):
+    bench = make()
+    for picture in (*GOOD, *BAD):
+        shutil.copy(picture, bench.inbox / picture.name)
+    bench.start()
+    subscriber = listen(bench.mqtt_port)
+
+    # The seeded pictures may have been answered before we listened; the store knows them all.
+    done = bench.folder / "var" / "inbox.done"
+    bench.until(lambda: done.is_dir() and len(list(done.iterdir())) == len(GOOD) + len(BAD), "the seeded files")
+    inbox_events = [e for e in bench.events() if e["line"] == "inbox"]
+    assert len(inbox_events) == len(BAD)
+    assert {(e["kind"], e["end_reason"]) for e in inbox_events} == {("anomaly", "unit")}
+
+    belt = subscriber.wait(lambda t, b: t == "fbclip/demo/belt/event" and b["type"] == "new", "an event of the belt")
+    assert set(belt) == EVENT_FIELDS
+    assert belt["schema"] == "fbclip.event/1"
+    assert belt["kind"] == "anomaly"
+    assert belt["z"] > belt["threshold"]
+    end = subscriber.wait(
+        lambda t, b: t == "fbclip/demo/belt/event" and b["type"] == "end" and b["event_id"] == belt["event_id"], "its end"
+    )
+    assert end["end_reason"] == "cleared"
+    assert end["message_id"] != belt["message_id"]
+    assert end["message_seq"] > belt["message_seq"]
+
+    bench.drop(BAD[0], "again.png")
+    alarm = result_of(subscriber, sha256(BAD[0]))
+    assert alarm["verdict"] == "anomaly"
+    assert (bench.folder / "var" / alarm["image"]["ref"]).is_file()
+    subscriber.wait(lambda t, b: t.endswith("/inbox/event") and b["image"]["sha256"] == sha256(BAD[0]), "its event")
+    bench.drop(GOOD[0], "fine.png")
+    assert result_of(subscriber, sha256(GOOD[0]))["verdict"] in {"ok", "uncertain"}
+    assert not [b for b in subscriber.messages("inbox/event") if b["image"]["sha256"] == sha256(GOOD[0])]
+
+    text = tmp_path / "text.txt"
+    text.write_text("no picture at all")
+    bench.drop(text, "text.png")
+    rejected = result_of(subscriber, sha256(text))
+    assert (rejected["verdict"], rejected["reason"]) == ("rejected", "not_an_image")
+    failed = bench.folder / "var" / "inbox.failed"
+    bench.until(lambda: (failed / "text.png.reason.json").is_file(), "the reason file")
+    assert json.loads((failed / "text.png.reason.json").read_text())["reason"] == "not_an_image"
+    assert (failed / "text.png").read_bytes() == text.read_bytes()
+    assert any(b["kind"] == "no_verdict" for b in subscriber.messages("inbox/event"))
+
+    with urllib.request.urlopen(f"http://127.0.0.1:{bench.web_port}/api/state", timeout=10) as answer:
+        state = json.load(answer)
+    assert {line["name"] for line in state["lines"]} == {"belt", "inbox"}
+    assert state["problems"] == []
+    for line in state["lines"]:
+        assert line["grabbed"] == line["inspected"] + line["rejected"] + line["dropped"] + line["in_flight"]
+    if CHROMIUM is not None:
+        page = subprocess.run(
+            [CHROMIUM, "--headless=new", "--no-sandbox", "--virtual-time-budget=4000", "--dump-dom",
+             f"http://127.0.0.1:{bench.web_port}/"],
+            capture_output=True, text=True, timeout=60, check=True,
+        ).stdout  # fmt: skip
+        assert "belt" in page
+        assert "NO VERDICT" in page
+    status = json.loads(bench.agent("status", "-c", str(bench.config), "--json").stdout)
+    assert status["running"] is True
+    assert status["lines"]["inbox"]["rejected"] == 1
+
+    assert bench.stop() == 0
+    offline = [b for b in subscriber.messages("demo/status") if b["state"] == "offline"]
+    assert offline == [] or offline[-1]["reason"] == "shutdown"
+    assert json.loads(bench.agent("status", "-c", str(bench.config), "--json").stdout)["running"] is False
+
+
+def test_sequence_is_gap_free_and_nothing_is_lost_while_the_broker_is_away(make, listen, mosquitto):
+    broker = mosquitto()
+
+    def change(config):
+        config["mqtt"]["url"] = f"mqtt://127.0.0.1:{broker.port}"
+        config["lines"] = [line for line in config["lines"] if line["name"] == "inbox"]
+
+    bench = make(change)
+    bench.start()
+    subscriber = listen(broker.port, MQTTProtocolVersion.MQTTv5)
+    subscriber.wait(lambda t, b: t == "fbclip/demo/status" and b["state"] == "online", "online")
+    bench.drop(BAD[0], "a.png")
+    result_of(subscriber, sha256(BAD[0]))
+    broker.kill()
+    bench.drop(BAD[1], "b.png")
+    done = bench.folder / "var" / "inbox.done"
+    bench.until(lambda: (done / "b.png").is_file(), "judging to go on without a broker")
+    broker.start()
+    result_of(subscriber, sha256(BAD[1]))
+    seqs = {b["message_seq"]: b["message_id"] for t in ("event", "result") for b in subscriber.messages(f"inbox/{t}")}
+    assert sorted(seqs) == [1, 2, 3, 4, 5, 6]
+    assert len(set(seqs.values())) == 6
+    assert bench.stop() == 0
+
+
+def test_after_a_kill_every_file_is_judged_exactly_once(make):
+    def change(config):
+        config["lines"] = [line for line in config["lines"] if line["name"] == "inbox"]
+
+    bench = make(change)
+    pictures = [*GOOD, *BAD] * 4
+    for number, picture in enumerate(pictures):
+        shutil.copy(picture, bench.inbox / f"{number:03d}.png")
+    bench.start()
+    done = bench.folder / "var" / "inbox.done"
+    bench.until(lambda: done.is_dir() and any(done.iterdir()), "the first files")
+    bench.stop(signal.SIGKILL)
+    bench.log.write_text("")
+    bench.start()
+    bench.until(lambda: len(list(done.iterdir())) == len(pictures), "all files")
+    assert bench.stop() == 0
+    assert list(bench.inbox.iterdir()) == []
+    totals = json.loads(bench.agent("status", "-c", str(bench.config), "--json").stdout)["lines"]["inbox"]
+    assert sum(totals.values()) == len(pictures)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (lambda c: c["lines"][0].update(profil="x"), 2, "lines.0.profil: unknown key"),
+        (lambda c: c["lines"][0].update(profile="missing.yaml"), 1, "missing.yaml: no such profile"),
+        (lambda c: c["model"].update(backbone="ViT-L-14-336"), 1, "ViT-L-14-336"),
+        (lambda c: c["lines"][1].update(profile=c["lines"][0]["profile"]), 2, "the profile is for belt"),
+        (lambda c: c["web"].update(listen="0.0.0.0:0"), 2, "web.token_env"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_one_line(make, change, code, says):
+    bench = make(change)
+    answer = bench.agent("run", "-c", str(bench.config))
+    assert answer.returncode == code
+    assert says in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_check_names_each_part(make):
+    bench = make()
+    answer = bench.agent("check", "-c", str(bench.config))
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    port = free_port()
+
+    def change(config):
+        config["mqtt"]["url"] = f"mqtt://127.0.0.1:{port}"
+        config["lines"][0]["source"]["path"] = "missing.mp4"
+
+    broken = make(change, "broken")
+    answer = broken.agent("check", "-c", str(broken.config), "--json")
+    assert answer.returncode == 1
+    failing = {row["part"]: row["problem"] for row in json.loads(answer.stdout) if row["problem"]}
+    assert set(failing) == {"line belt: source", "broker"}
+    assert "missing.mp4" in failing["line belt: source"]
+    assert str(port) in failing["broker"]
