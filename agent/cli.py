@@ -166,11 +166,10 @@ def events(
     if as_json:
         typer.echo(json.dumps([_plain(asdict(row)) for row in rows]))
         return
-    table = Table("opened", "ended", "line", "kind", "end", "event")
     for row in rows:
-        ended = "open" if row.ended is None else f"{row.ended:%H:%M:%S}"
-        table.add_row(f"{row.opened:%Y-%m-%d %H:%M:%S}", ended, row.line, row.kind, row.end_reason or "", row.event_id)
-    Console().print(table)
+        ended = "open      " if row.ended is None else f"{row.ended:%H:%M:%S}Z "
+        reason = row.end_reason or ""
+        typer.echo(f"{row.opened:%Y-%m-%d %H:%M:%S}Z  {ended} {row.line:12} {row.kind:10} {reason:9} {row.event_id}")
 
 
 @app.command()

@@ -46,7 +46,7 @@ def _from_base(value: Path, info: ValidationInfo) -> Path:
 
 class AgentSection(Section):
     name: Name = "agent"
-    data_dir: Path = Path("var")
+    data_dir: Path = Field(Path("var"), validate_default=True)
     _data_dir = field_validator("data_dir")(_from_base)
 
 
@@ -322,6 +322,9 @@ def load_config(path: Path) -> Config:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}") from None
+    if isinstance(data, dict):
+        # Its default is relative to the file too, which only validation knows.
+        data.setdefault("agent", {})
     if not isinstance(data, dict) or root is None:
         raise ConfigError(f"{path}: must be a mapping with the keys agent, model, mqtt, store, web, lines")
     try:
@@ -352,6 +355,7 @@ def _explain(path: Path, root: yaml.Node, data: Any, error: Any) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         message = "unknown key"
-    elif not isinstance(value, dict | list) and error["type"] != "missing":
+    elif not isinstance(value, dict | list) and error["type"] != "missing" and "@" not in str(value):
+        # A value with an @ may be an address with its password.
         message = f"{message} (got {value!r})"
     return f"{path}:{line + 1}: {field}: {message}"

@@ -69,7 +69,10 @@ def inspect_files(
         name = loaded.profile.line
         check_profile(detector, name, profile_path, loaded)
     section = LineSection(
-        name=name, source=FolderSource(type="folder", path=Path("inspect")), profile=profile_path, mode=LineMode.LEARNING
+        name=name,
+        source=FolderSource(type="folder", path=Path("inspect")),
+        profile=profile_path,
+        mode=LineMode.LEARNING,
     )
     line = Line(section, next(iter(detector.smoothing)), loaded)
     judge = Judge(detector, {name: line}, "inspect")

@@ -39,9 +39,7 @@ class Ledger:
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> FileRow | None:
         """The latest row of this very file, without a look into it; None if it never came."""
-        same = and_(
-            files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns
-        )
+        same = and_(files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns)
         with self._database.transaction() as connection:
             row = connection.execute(select(files).where(same).order_by(files.c.id.desc()).limit(1)).first()
         return None if row is None else _row(row)
