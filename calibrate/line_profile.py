@@ -9,9 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from calibrate.errors import RefusedError
 from calibrate.pictures import data_sha256, read_good, split_units
 from calibrate.scoring import score, unit_maxima
-from calibrate.thresholds import Wish, check_enough, constant_units, fit_statistic, quantiles, set_threshold
+from calibrate.thresholds import (
+    Wish,
+    check_enough,
+    constant_units,
+    fit_statistic,
+    needed_units,
+    quantiles,
+    set_threshold,
+)
 from fbclip.decision import combined_statistic
 from fbclip.detector import Detector
 from fbclip.preprocess import Roi
@@ -40,11 +49,11 @@ def make_profile(detector: Detector, adapter: str, request: Request, advance: Ca
         check_enough(n_units, request.wish)
     patch = detector.backbone.config.patch_size
     min_area = request.min_area_px or max(1, patch * patch // 4)
-    for_constants, for_threshold = split_units(samples, min(constant_units(n_units, request.wish), n_units // 2))
+    for_constants, for_threshold = split_units(samples, constant_units(n_units, request.wish))
 
     first = [s.evidence for s in score(detector, adapter, for_constants, request.roi, advance)]
-    if not first or not for_threshold:
-        check_enough(n_units, request.wish)
+    if not first:
+        raise RefusedError("one good unit sets no threshold; at least 2 are needed, and far more for a guarantee")
     statistic = fit_statistic(first, min_area, request.pixel_only)
     units, z = [], []
     for scored in score(detector, adapter, for_threshold, request.roi, advance):
@@ -52,6 +61,8 @@ def make_profile(detector: Detector, adapter: str, request: Request, advance: Ca
         z.append(combined_statistic(scored.evidence, statistic, min_area))
     per_unit = unit_maxima(units, z)
     threshold = set_threshold(per_unit, request.wish)
+    # A scale set by a handful of units may be poor, so best effort promises nothing, whatever n would carry.
+    guarantee = threshold.guarantee if n_units >= needed_units(request.wish) else None
     running = detector.running(adapter)
     # Cold is what good pictures typically reach, hot is as far above the alarm level as that lies above cold.
     cold, alarm = statistic.a2, statistic.a2 + statistic.b2 * threshold.value
@@ -79,7 +90,7 @@ def make_profile(detector: Detector, adapter: str, request: Request, advance: Ca
             exceedances=threshold.exceedances,
             target=request.wish.alpha,
             confidence=request.wish.confidence,
-            guarantee=threshold.guarantee,
+            guarantee=guarantee,
             quantiles=quantiles(per_unit),
             data_sha256=data_sha256(samples),
         ),

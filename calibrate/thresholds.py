@@ -45,26 +45,33 @@ class Threshold:
     guarantee: Guarantee | None
 
 
+def needed_units(wish: Wish) -> int:
+    """Good units that the wish takes: those of the order statistic and the fewest that can set the scale."""
+    return required_units(wish.alpha, wish.confidence) + MIN_CONSTANT_UNITS
+
+
 def constant_units(n: int, wish: Wish) -> int:
-    """How many of n units to spend on the constants: a fifth, but not those that the guarantee needs."""
-    spare = n - required_units(wish.alpha, wish.confidence)
+    """How many of n units to spend on the constants: a fifth, but not those that the guarantee needs.
+
+    Where n is too small for the wish, at most half.
+    """
     wanted = min(max(n // 5, MIN_CONSTANT_UNITS), MAX_CONSTANT_UNITS)
-    if spare >= MIN_CONSTANT_UNITS:
-        wanted = min(wanted, spare)
-    return wanted
+    if n >= needed_units(wish):
+        return min(wanted, n - required_units(wish.alpha, wish.confidence))
+    return min(wanted, n // 2)
 
 
 def check_enough(n: int, wish: Wish) -> None:
     """Raises RefusedError when n units cannot carry the wish, saying how many can and what n carries."""
-    need = required_units(wish.alpha, wish.confidence) + MIN_CONSTANT_UNITS
-    if n < need:
-        usable = max(0, n - constant_units(n, wish))
-        carries = f"{supported_alpha(usable, wish.confidence):.1%}" if usable else "nothing"
-        raise RefusedError(
-            f"{n} good units cannot carry a false-alarm rate of {wish.alpha:.2%} at {wish.confidence:.0%} confidence: "
-            f"{need} are needed ({MIN_CONSTANT_UNITS} of them for the statistic); these carry {carries}. "
-            "Collect more, ask for less, or use --best-effort for a profile without a guarantee"
-        )
+    if n >= needed_units(wish):
+        return
+    usable = n - constant_units(n, wish)
+    carries = f"{supported_alpha(usable, wish.confidence):.1%}" if usable else "nothing"
+    raise RefusedError(
+        f"{n} good units cannot carry a false-alarm rate of {wish.alpha:.2%} at {wish.confidence:.0%} confidence: "
+        f"{needed_units(wish)} are needed ({MIN_CONSTANT_UNITS} of them for the statistic); these carry {carries}. "
+        "Collect more, ask for less, or use --best-effort for a profile without a guarantee"
+    )
 
 
 def _location_scale(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -89,6 +96,8 @@ def set_threshold(z: NDArray[np.float64], wish: Wish) -> Threshold:
 
     With too few units it is their maximum, and no guarantee is stated.
     """
+    if not len(z):
+        raise RefusedError("no good units are left for the threshold; at least 2 are needed")
     ordered = np.sort(z)[::-1]
     k = allowed_exceedances(len(z), wish.alpha, wish.confidence)
     guarantee = None

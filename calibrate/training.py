@@ -84,7 +84,7 @@ def tune(
 ) -> Tuned:
     """Train from a seeded start; `progress(epoch, step, losses)` is called after every step.
 
-    Raises TrainingError when a loss is not finite.
+    Raises TrainingError when a margin is not finite.
     """
     torch.manual_seed(recipe.seed)
     device = backbone.projection.device
@@ -98,15 +98,14 @@ def tune(
                 views = head.views(backbone(batch.images.to(device), method.feature_layers))
             prototypes = fusion(tower)
             output = head.score(views, prototypes, backbone.projection)
+            if not torch.isfinite(output.margins).all():
+                raise TrainingError(f"the model is not finite at epoch {epoch}, step {step}; lower the learning rate")
             masks = None if batch.masks is None else batch.masks.to(device)
             losses = tuning_losses(
                 output, prototypes, batch.labels.to(device), masks, method.score.temperature, method.consistency
             )
-            total = losses.total
-            if not torch.isfinite(total):
-                raise TrainingError(f"the loss is not finite at epoch {epoch}, step {step}; lower the learning rate")
             optimiser.zero_grad()
-            torch.autograd.backward(total)
+            torch.autograd.backward(losses.total)
             optimiser.step()
             progress(epoch, step, losses.row())
     with torch.no_grad():
