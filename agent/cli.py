@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from agent.config import Config, load_config
+from agent.config import Config
+from agent.config_file import load_config
 from agent.errors import AgentError, ConfigError
 from fbclip.command import guarded
 from fbclip.errors import ConfigError as ModelConfigError

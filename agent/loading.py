@@ -11,6 +11,7 @@ import torch
 from agent.config import LineSection, ModelSection
 from agent.errors import ConfigError
 from agent.judge import Line
+from agent.records import EventKind
 from fbclip.detector import Detector, open_detector
 from fbclip.profile import LoadedProfile, load_profile, mismatches
 
@@ -37,6 +38,13 @@ def load_line(detector: Detector, section: LineSection) -> Line:
         return Line(section, adapter)
     loaded = load_profile(section.profile)
     check_profile(detector, section.name, section.profile, loaded)
+    guarantee = loaded.profile.calibration.guarantee
+    if guarantee is not None and EventKind.UNCERTAIN in section.alert.on:
+        log.warning(
+            "line %s: the false-alarm rate of %.2f %% is guaranteed for anomalies, not for uncertain, which alerts too",
+            section.name,
+            100 * guarantee.false_alarm_rate,
+        )
     return Line(section, adapter, loaded)
 
 

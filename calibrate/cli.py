@@ -146,9 +146,9 @@ def verify(
 def pretrain(
     cache: Annotated[Path, typer.Option(help="folder for generated pictures and the training state; resumable")],
     out: Annotated[Path, typer.Option(help="folder for backbone, adapter and provenance")],
-    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 4200,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 3500,
     pictures: Annotated[int, typer.Option(min=1, help="generated pictures for the backbone")] = 12_000,
-    adapter_pictures: Annotated[int, typer.Option(min=16, help="generated pictures for the adapter")] = 3000,
+    adapter_pictures: Annotated[int, typer.Option(min=16, help="generated pictures for the adapter")] = 2400,
     adapter_epochs: Annotated[int, typer.Option(min=1)] = 3,
     adapter_only: Annotated[bool, typer.Option(help="keep the backbone in OUT and train its adapter anew")] = False,
     seed: int = 0,
@@ -159,7 +159,7 @@ def pretrain(
     """Train the embedded model from nothing: a small CLIP on generated pictures, then its adapter."""
     import logging
 
-    from calibrate.pretrain import pretrain as pretrain_backbone
+    from calibrate.pretrain import pretrain_backbone
     from calibrate.pretrain_adapter import train_adapter
     from calibrate.training import Recipe
     from fbclip.adapter import save_adapter
@@ -168,7 +168,9 @@ def pretrain(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
     if not adapter_only:
-        pretrain_backbone(cache, out, steps, pictures, seed, device, threads, machine=machine)
+        pretrain_backbone(
+            cache=cache, out=out, steps=steps, pictures=pictures, seed=seed, device=device, machine=machine
+        )
     recipe = Recipe(epochs=adapter_epochs, learning_rate=5e-4, seed=seed)
     weights = find_weights("embedded", out / "backbone.safetensors")
     adapter = train_adapter(weights, cache, adapter_pictures, recipe, 16, device, 20)

@@ -1,25 +1,22 @@
 """Train the embedded backbone on generated pictures: seeded, resumable, on CPU or CUDA.
 
-    python -m calibrate.pretrain --cache CACHE --out OUT --steps 6000
+    calibrate pretrain --cache CACHE --out OUT
 
 Most steps see small crops, the last ones whole pictures. The state is one safetensors file and one JSON file.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import cv2
 import numpy as np
 import torch
-import typer
 from open_clip import SimpleTokenizer
 from open_clip.model import CLIP
 from safetensors.torch import load_file, save_file
@@ -32,6 +29,7 @@ from calibrate.pretrain_model import build_clip, distinct, save_backbone, text_f
 from calibrate.synthesis import GENERATOR_VERSION, HELD_OUT_FAMILIES, TRAIN_FAMILIES
 from calibrate.synthesis.noise import Array
 from fbclip.config import EMBEDDED, EMBEDDED_METHOD, BackboneConfig, TextConfig
+from fbclip.files import file_sha256, write_atomically
 from fbclip.text import tokenize
 
 logger = logging.getLogger(__name__)
@@ -202,6 +200,8 @@ def export(trainer: Trainer, out: Path, machine: str, held_out: tuple[float, flo
     """`backbone.safetensors` and `provenance.json` of the weights as they are now."""
     path = out / "backbone.safetensors"
     save_backbone(path, trainer.clip, trainer.rows(), {"generator_version": GENERATOR_VERSION})
+    digest = file_sha256(path)
+    write_atomically(path.with_name(path.name + ".sha256"), f"{digest}  {path.name}\n".encode())
     about = {
         "backbone": trainer.backbone.model_dump(),
         "pretrain": asdict(trainer.config),
@@ -214,27 +214,28 @@ def export(trainer: Trainer, out: Path, machine: str, held_out: tuple[float, flo
         "held_out_patch_auroc": round(held_out[0], 4),
         "held_out_image_auroc": round(held_out[1], 4),
         "generator_version": GENERATOR_VERSION,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": digest,
     }
-    (out / "provenance.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_atomically(out / "provenance.json", (json.dumps(about, indent=1) + "\n").encode())
 
 
-def pretrain(
-    cache: Annotated[Path, typer.Option(help="folder for the generated pictures and the training state")],
-    out: Annotated[Path, typer.Option(help="folder for backbone.safetensors and provenance.json")],
-    steps: Annotated[int, typer.Option(min=1)] = 6000,
-    pictures: Annotated[int, typer.Option(min=1)] = 12_000,
-    seed: int = 0,
-    device: str = "cpu",
-    threads: Annotated[int, typer.Option(min=1)] = 1,
-    log_every: Annotated[int, typer.Option(min=1)] = 50,
+def pretrain_backbone(
+    *,
+    cache: Path,
+    out: Path,
+    steps: int,
+    pictures: int,
+    seed: int,
+    device: str,
+    machine: str,
+    log_every: int = 50,
     export_minutes: float = 10.0,
-    machine: Annotated[str, typer.Option(help="kind of machine, for the provenance")] = "2-core CPU",
 ) -> None:
-    """Train the embedded backbone on generated pictures; run again to go on."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)
+    """Train the embedded backbone on generated pictures; run again with the same `cache` to go on.
+
+    `out` gets `backbone.safetensors`, its `.sha256` and `provenance.json`, also on the way each `export_minutes`.
+    """
+    cv2.setNumThreads(torch.get_num_threads())
     bank = make_bank(cache, "train", pictures, EMBEDDED.image_size, TRAIN_SEED, TRAIN_FAMILIES)
     held = make_bank(cache, "held", 400, EMBEDDED.image_size, HELD_OUT_SEED, HELD_OUT_FAMILIES)
     trainer = Trainer(EMBEDDED, PretrainConfig(steps=steps, seed=seed), bank, device)
@@ -262,7 +263,3 @@ def pretrain(
             trainer.save(state)
             export(trainer, out, machine, scores)
             last_export = last_log = time.monotonic()
-
-
-if __name__ == "__main__":
-    typer.run(pretrain)

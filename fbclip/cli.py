@@ -29,7 +29,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="one JSON object")
     """The embedded model with its provenance, the known backbones and the device at hand."""
     adapter = load_adapter(EMBEDDED_DIR / "adapter")
     _, digest = open_backbone(find_weights("embedded"), adapter.manifest.method.image_size)
-    record = EMBEDDED_DIR / "backbone.json"
+    record = EMBEDDED_DIR / "provenance.json"
     facts = {
         "torch": torch.__version__,
         "device": "cuda" if torch.cuda.is_available() else "cpu",

@@ -78,6 +78,9 @@ class Pump:
         """Set what a retained topic says; the newest wins, at most one publish a second."""
         payload = encode(body)
         with self._lock:
+            if self._retained.get(topic) == payload:
+                # The broker has it, or will get it: every CONNACK makes all topics due again.
+                return
             self._retained[topic] = payload
             self._dirty.add(topic)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.config import load_config
+from agent.config_file import load_config
 from agent.errors import ConfigError
 from agent.records import EventKind
 
@@ -47,6 +47,7 @@ def test_paths_are_relative_to_the_file_and_on_is_a_key(tmp_path):
         ("    profile: p.yaml\n", "", "mode live needs a profile"),
         ("agent: {name: a}", "agent: {name: a}\nmqtt: {url: 'mqtt://me:secret@host'}", "must not hold credentials"),
         ("agent: {name: a}", "agent: {name: a}\nweb: {listen: '0.0.0.0:80'}", "set web.token_env"),
+        ("agent: {name: a}", "agent: {name: a}\nmqtt: {url: 'embedded://0.0.0.0:1883'}", "loopback only"),
         ("agent: {name: a}", "agent: [", "not valid YAML"),
         ("agent: {name: a}", "agent: !!python/object:os.system {}", "not valid YAML"),
     ],
