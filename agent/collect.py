@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from agent.build import build_sink, build_source
 from agent.config import LineSection, VideoSource
 from agent.errors import SourceError
+from agent.evidence import encode_png
 from agent.records import Disposition, FileState, Frame
 from agent.sources.base import Tally
 from agent.supervisor import SourceRunner
@@ -66,10 +65,7 @@ class Collector:
             log.warning("line %s: frame %d not collected: %s", self.line, frame.seq, fault)
             return False
         name = f"{self.line}-{self.written + 1:05d}.png"
-        coded, data = cv2.imencode(".png", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
-        if not coded:
-            raise SourceError(f"{name}: the picture cannot be encoded")
-        write_atomically(self.folder / "good" / name, data.tobytes())
+        write_atomically(self.folder / "good" / name, encode_png(frame.image))
         self._note(name, frame)
         self.written += 1
         return True

@@ -75,6 +75,14 @@ def encode_jpeg(image: Picture, quality: int = JPEG_QUALITY) -> bytes:
     return data.tobytes()
 
 
+def encode_png(image: Picture) -> bytes:
+    """(H,W,3) uint8 RGB -> PNG bytes, without loss; raises cv2.error when it cannot be encoded."""
+    good, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not good:
+        raise cv2.error("the picture cannot be encoded")
+    return data.tobytes()
+
+
 def overlay(
     image: Picture,
     margins: FloatMap,

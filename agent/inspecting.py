@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from agent.config import FolderSource, LineSection
 from agent.errors import ConfigError
-from agent.evidence import overlay
+from agent.evidence import encode_png, overlay
 from agent.judge import Judge, Judged, Line, utc_now
 from agent.loading import check_profile
 from agent.records import Frame, LineMode
@@ -111,6 +109,4 @@ def _save(folder: Path, path: Path, seq: int, judged: Judged, loaded: LoadedProf
     # Without a profile there are no limits that were measured; a fixed range keeps pictures comparable.
     limits = (-10.0, 10.0) if loaded is None else loaded.profile.map_limits
     drawn = overlay(judged.frame.image, judged.evidence.map, placement, limits, judged.inspection.decision.regions)
-    coded, data = cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
-    if coded:
-        write_atomically(folder / f"{seq:05d}_{path.stem}.png", data.tobytes())
+    write_atomically(folder / f"{seq:05d}_{path.stem}.png", encode_png(drawn))

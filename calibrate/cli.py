@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +11,10 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from calibrate.bounds import supported_alpha
 from calibrate.errors import CalibrateError
-from fbclip.command import guarded
+from fbclip.command import guarded, show_deviations
 from fbclip.errors import ConfigError, FbclipError
 from fbclip.preprocess import Roi
 
@@ -130,16 +128,7 @@ def verify(
     from calibrate.verify import verify_training
 
     rows = verify_training(case_dir)
-    good = all(row.ok for row in rows)
-    if as_json:
-        typer.echo(json.dumps({"ok": good, "tensors": [{**asdict(r), "ok": r.ok} for r in rows]}))
-    else:
-        table = Table("tensor", "largest deviation", "tolerance", "")
-        for row in rows:
-            table.add_row(row.name, f"{row.largest:.2e}", f"{row.tolerance:.0e}", "ok" if row.ok else "FAILED")
-        Console().print(table)
-        typer.echo("agrees" if good else "DOES NOT AGREE")
-    raise typer.Exit(0 if good else 1)
+    raise typer.Exit(0 if show_deviations(rows, as_json) else 1)
 
 
 @app.command()

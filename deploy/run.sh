@@ -5,9 +5,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/environment.sh
 make_environment ""
 
-# The hot folder of the sample line starts with sample pictures, once.
+# On the first run the sample pictures arrive in the hot folder one by one, so that there is something to watch.
+# Each is copied under a hidden name and then renamed, as a careful sender does it.
 if [ ! -e var/inbox ] && [ "$#" -eq 0 ]; then
     mkdir -p var/inbox
-    cp deploy/samples/inbox/*.png var/inbox/
+    (
+        for picture in deploy/samples/inbox/*.png; do
+            name="$(basename "$picture")"
+            cp "$picture" "var/inbox/.$name" && mv "var/inbox/.$name" "var/inbox/$name"
+            sleep 4
+        done
+    ) &
 fi
 exec .venv/bin/agent run "$@"

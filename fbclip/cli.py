@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from fbclip.adapter import load_adapter
-from fbclip.command import guarded
+from fbclip.command import guarded, show_deviations
 from fbclip.weights import BACKBONES, EMBEDDED_DIR, find_weights, open_backbone
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -61,18 +59,7 @@ def verify(
     from fbclip.verify import verify as run
 
     rows = run(case_dir, str(pick_device(device)))
-    good = all(row.ok for row in rows)
-    if as_json:
-        typer.echo(json.dumps({"ok": good, "tensors": [{**asdict(r), "ok": r.ok} for r in rows]}))
-    else:
-        table = Table("tensor", "largest deviation", "tolerance", "")
-        for row in rows:
-            table.add_row(row.name, f"{row.largest:.2e}", f"{row.tolerance:.0e}", "ok" if row.ok else "FAILED")
-        Console().print(table)
-        typer.echo(
-            f"{'agrees' if good else 'DOES NOT AGREE'}: {len(rows)} tensors, largest {max(r.largest for r in rows):.2e}"
-        )
-    raise typer.Exit(0 if good else 1)
+    raise typer.Exit(0 if show_deviations(rows, as_json) else 1)
 
 
 main = guarded(app)

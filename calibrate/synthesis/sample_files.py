@@ -87,21 +87,26 @@ def write_samples(out: Path, seed: int = 700) -> None:
 
 
 def write_calibration(out: Path, product: str, units: int, seed0: int = 100_000) -> None:
-    """`good/unit_00001.png` … : one frame each of good units; belt ones have been through the video coding."""
+    """Good units below `out`/good: `unit_00001.png` of the inbox; `unit_00001_1.png` … of the belt.
+
+    A belt part is seen in several frames, as on the line, and they have been through the video coding: all of them
+    are one unit (`--unit-from 'unit_([0-9]+)'`).
+    """
     folder = out / "good"
     folder.mkdir(parents=True, exist_ok=True)
     if product == "inbox":
-        images = [inbox_part(seed0 + k).image for k in range(units)]
+        for k in range(units):
+            write_png(folder / f"unit_{k + 1:05d}.png", inbox_part(seed0 + k).image)
     elif product == "belt":
-        images = coded_belt(units, seed0)
+        for k, image in enumerate(coded_belt(units, seed0)):
+            unit, number = divmod(k, FRAMES_A_PART)
+            write_png(folder / f"unit_{unit + 1:05d}_{number + 1}.png", image)
     else:
         raise ValueError(f"unknown product {product!r}; known: belt, inbox")
-    for number, image in enumerate(images, start=1):
-        write_png(folder / f"unit_{number:05d}.png", image)
 
 
 def coded_belt(units: int, seed0: int) -> list[Array]:
-    """One decoded frame a good unit; which of a part's frames it is goes round, as any may be judged."""
+    """FRAMES_A_PART decoded frames of each good unit, in order."""
     rng = np.random.default_rng(seed0)
     frames: list[Array] = []
     for k in range(units):
@@ -109,8 +114,7 @@ def coded_belt(units: int, seed0: int) -> list[Array]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "belt.mp4"
         write_video(path, frames)
-        decoded = read_video(path)
-    return [decoded[k * FRAMES_A_PART + k % FRAMES_A_PART] for k in range(units)]
+        return read_video(path)
 
 
 def write_png(path: Path, image: Array) -> None:

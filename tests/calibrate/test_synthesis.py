@@ -128,7 +128,9 @@ def test_demo_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("product", ["belt", "inbox"])
 def test_calibration_units(tmp_path: Path, product: str) -> None:
     write_calibration(tmp_path, product, 4)
-    assert sorted(p.name for p in (tmp_path / "good").iterdir()) == [f"unit_{k:05d}.png" for k in range(1, 5)]
+    frames = [""] if product == "inbox" else [f"_{n}" for n in range(1, 6)]
+    expected = [f"unit_{k:05d}{frame}.png" for k in range(1, 5) for frame in frames]
+    assert sorted(p.name for p in (tmp_path / "good").iterdir()) == expected
 
 
 def test_unknown_product_is_refused(tmp_path: Path) -> None:
