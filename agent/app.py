@@ -96,6 +96,7 @@ class Daemon:
         self._live = LiveState(config.agent.name, self._recent_events, self._problems)
         self._evidence = EvidenceWriter(config.agent.data_dir, self.run)
         self._runners: list[SourceRunner] = []
+        self._known_problems: set[str] = set()
 
     def start(self, judge: Judge, token: str | None) -> None:
         """Open everything in the order of data flow, last to first, so that nobody produces into nothing."""
@@ -115,6 +116,8 @@ class Daemon:
         will = encode({"state": "offline", "reason": "lwt"})
         port = PahoClient(config.mqtt, client_id, self._topics.status, will)
         self._sender = Sender(port, Outbox(self._database), self.run, self._topics.status)
+        self._build_pipeline(judge)
+        # From here on everything is there that the page asks for.
         self._sender.start()
         stack.callback(self._sender.stop, LAST_MESSAGES_S)
         for name, line in self._lines.items():
@@ -123,10 +126,12 @@ class Daemon:
         web = WebServer(app, config.web.host, config.web.port)
         web.start()
         stack.callback(web.stop)
-        self._start_pipeline(judge)
+        self._pipeline.start()
+        for runner in self._runners:
+            runner.start()
         self._announce()
 
-    def _start_pipeline(self, judge: Judge) -> None:
+    def _build_pipeline(self, judge: Judge) -> None:
         intake = Intake(self._config.model.batch)
         for name, line in self._lines.items():
             sink = build_sink(line.section, self._tallies[name], intake.notify)
@@ -144,9 +149,6 @@ class Daemon:
             ok_every=self._config.store.retention.ok_every,
         )
         self._pipeline = Pipeline(intake, judge, self._recorder)
-        self._pipeline.start()
-        for runner in self._runners:
-            runner.start()
 
     def watch(self, stop: threading.Event) -> int:
         """Report health each second until `stop` or a part fails for good; then end in the order of data flow."""
@@ -202,8 +204,13 @@ class Daemon:
         self._sender.retain(self._topics.info, info)
 
     def _report(self) -> None:
-        """The page, and the retained health topics."""
+        """The page, the retained health topics, and a line in the log for each change."""
         problems = self._problems()
+        for text in sorted(set(problems) - self._known_problems):
+            log.warning("not healthy: %s", text)
+        for text in sorted(self._known_problems - set(problems)):
+            log.info("well again: %s", text)
+        self._known_problems = set(problems)
         lines = {}
         for runner in self._runners:
             counters = self._tallies[runner.line].snapshot()
@@ -224,10 +231,8 @@ class Daemon:
 
     def _problems(self) -> Sequence[str]:
         found = [runner.problem for runner in self._runners]
-        if hasattr(self, "_sender"):
-            found += [self._sender.problem(), None if self._sender.alive else "the sender thread ended"]
-        if hasattr(self, "_pipeline"):
-            found += [self._recorder.problem, self._pipeline.failure]
+        found += [self._sender.problem(), None if self._sender.alive else "the sender thread ended"]
+        found += [self._recorder.problem, self._pipeline.failure]
         if self._evidence.failures:
             found.append(f"{self._evidence.failures} evidence pictures could not be written")
         return [text for text in found if text is not None]

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from agent.intake import Intake
 from agent.judge import Judge, Judged
 from agent.recorder import Recorder
-from agent.records import Frame
 
 log = logging.getLogger(__name__)
 WAIT_S = 0.5
@@ -21,14 +20,10 @@ class Pipeline:
     """Frames from `intake` through `judge` into `recorder`. The results queue is bounded, so a slow disk slows the
     detector, which fills the sinks: folders then wait and cameras skip."""
 
-    def __init__(
-        self, intake: Intake, judge: Judge, recorder: Recorder, also: Callable[[Frame], None] | None = None
-    ) -> None:
-        """`also` sees every frame before it is judged, in the detector's thread."""
+    def __init__(self, intake: Intake, judge: Judge, recorder: Recorder) -> None:
         self._intake = intake
         self._judge = judge
         self._recorder = recorder
-        self._also = also
         self._results: queue.Queue[Judged | None] = queue.Queue(WAITING_RESULTS)
         self._finishing = threading.Event()
         self._abort = threading.Event()
@@ -74,9 +69,6 @@ class Pipeline:
                 if self._finishing.is_set():
                     break
                 continue
-            if self._also is not None:
-                for frame in frames:
-                    self._also(frame)
             for judged in self._judge.judge(frames):
                 self._put(judged)
         self._put(None)
