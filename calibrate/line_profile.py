@@ -90,6 +90,7 @@ def make_profile(detector: Detector, adapter: str, request: Request, advance: Ca
             exceedances=threshold.exceedances,
             target=request.wish.alpha,
             confidence=request.wish.confidence,
+            uncertain_target=request.wish.uncertain,
             guarantee=guarantee,
             quantiles=quantiles(per_unit),
             data_sha256=data_sha256(samples),

@@ -47,6 +47,7 @@ class Calibration(Frozen):
     exceedances: int = Field(0, ge=0, description="units of n_good that lie above the threshold")
     target: Rate
     confidence: Rate
+    uncertain_target: Rate | None = Field(None, description="share of good units that may exceed uncertain_above")
     guarantee: Guarantee | None
     quantiles: dict[str, float] = Field(description="z of the n_good units at these shares")
     data_sha256: str
