@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from fbclip.images import read_image
-from fbclip.quality import QualitySettings, picture_fault
 from numpy.typing import NDArray
 
 from calibrate.errors import DataError
@@ -15,7 +13,9 @@ from calibrate.pictures import Sample
 from fbclip.decision import Evidence
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
+from fbclip.images import read_image
 from fbclip.preprocess import Roi, place, preprocess
+from fbclip.quality import QualitySettings, picture_fault
 
 BATCH = 8
 
