@@ -20,7 +20,7 @@ from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
 from agent.sources.base import BlockingQueue, Tally
 from agent.store.engine import open_reader
-from agent.store.lock import DataLock
+from agent.store.lock import is_locked
 from fbclip.detector import Detector
 from fbclip.errors import FbclipError
 
@@ -44,7 +44,7 @@ def check_all(config: Config) -> Iterator[Check]:
         if detector is not None:
             yield _try(f"line {section.name}: profile", _profile(detector, section))[1]
         yield _try(f"line {section.name}: source", _source(section))[1]
-    running = is_running(config)
+    running = is_locked(config.agent.data_dir)
     yield _try("store", lambda: _store(config, running))[1]
     # The ports of a running agent are taken by itself.
     yield _try("broker", lambda: _broker(config, running))[1]
@@ -65,17 +65,6 @@ def _profile(detector: Detector, section: LineSection) -> Callable[[], object]:
 def _source(section: LineSection) -> Callable[[], None]:
     sink = BlockingQueue(Tally())
     return build_source(section, sink, OnceLedger()).check
-
-
-def is_running(config: Config) -> bool:
-    """Whether an agent holds the data directory."""
-    if not config.agent.data_dir.is_dir():
-        return False
-    try:
-        DataLock(config.agent.data_dir).release()
-    except StoreError:
-        return True
-    return False
 
 
 def _store(config: Config, running: bool) -> None:

@@ -117,8 +117,8 @@ def inspect(
 @app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Run, lines, verdict counts and waiting messages, from the store."""
-    from agent.checking import is_running
     from agent.store.engine import open_reader
+    from agent.store.lock import is_locked
     from agent.store.reader import Reader
 
     settings = load_config(config)
@@ -129,7 +129,7 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
         totals = {line.name: {v.value: n for v, n in reader.totals(line.name).items()} for line in settings.lines}
     finally:
         database.close()
-    running = is_running(settings)
+    running = is_locked(settings.agent.data_dir)
     if as_json:
         typer.echo(json.dumps({"running": running, **_plain(asdict(store)), "lines": totals}))
         return

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from calibrate.bounds import supported_alpha
 from calibrate.errors import CalibrateError
-from fbclip.command import guarded, show_deviations
+from fbclip.command import guarded
 from fbclip.errors import ConfigError, FbclipError
 from fbclip.preprocess import Roi
 
@@ -126,6 +126,7 @@ def verify(
 ) -> None:
     """Losses, gradients and parameters of a golden case's optimiser steps; exit 1 beyond tolerance."""
     from calibrate.verify import verify_training
+    from fbclip.verify_report import show_deviations
 
     rows = verify_training(case_dir)
     raise typer.Exit(0 if show_deviations(rows, as_json) else 1)

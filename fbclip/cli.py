@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from fbclip.adapter import load_adapter
-from fbclip.command import guarded, show_deviations
+from fbclip.command import guarded
 from fbclip.weights import BACKBONES, EMBEDDED_DIR, find_weights, open_backbone
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -57,6 +57,7 @@ def verify(
     """Largest deviation of every golden tensor; exit 1 beyond tolerance."""
     from fbclip.detector import pick_device
     from fbclip.verify import verify as run
+    from fbclip.verify_report import show_deviations
 
     rows = run(case_dir, str(pick_device(device)))
     raise typer.Exit(0 if show_deviations(rows, as_json) else 1)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from fbclip.errors import ConfigError, FbclipError
-from fbclip.verify import Deviation
 
 
 def guarded(
@@ -43,18 +38,3 @@ def _fail(error: Exception, code: int) -> None:
     text = " ".join(str(error).split())
     sys.stderr.write(f"error: {text}\n")
     sys.exit(code)
-
-
-def show_deviations(rows: Sequence[Deviation], as_json: bool) -> bool:
-    """Print a golden comparison; true when every tensor is within its tolerance."""
-    good = all(row.ok for row in rows)
-    if as_json:
-        typer.echo(json.dumps({"ok": good, "tensors": [{**asdict(r), "ok": r.ok} for r in rows]}))
-        return good
-    table = Table("tensor", "largest deviation", "tolerance", "")
-    for row in rows:
-        table.add_row(row.name, f"{row.largest:.2e}", f"{row.tolerance:.0e}", "ok" if row.ok else "FAILED")
-    Console().print(table)
-    largest = max((row.largest for row in rows), default=0.0)
-    typer.echo(f"{'agrees' if good else 'DOES NOT AGREE'}: {len(rows)} tensors, largest deviation {largest:.2e}")
-    return good

@@ -45,3 +45,16 @@ class DataLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def is_locked(data_dir: Path) -> bool:
+    """Whether an agent holds the data directory now."""
+    try:
+        with (data_dir / LOCK_NAME).open(encoding="ascii") as file:
+            # Shared, so that two who ask do not take each other for an agent; nothing is written.
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

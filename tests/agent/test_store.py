@@ -18,7 +18,7 @@ from agent.errors import StoreError
 from agent.records import Disposition, EventKind, EventStep, FileState, StepType
 from agent.store.engine import Database, filesystem_of, open_reader, open_writer
 from agent.store.ledger import Ledger
-from agent.store.lock import DataLock
+from agent.store.lock import DataLock, is_locked
 from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.results import Writer
@@ -205,8 +205,11 @@ def test_file_systems():
 
 
 def test_one_agent_a_data_directory(tmp_path):
+    assert not is_locked(tmp_path)
     with DataLock(tmp_path), pytest.raises(StoreError, match="another agent"):
+        assert is_locked(tmp_path)
         DataLock(tmp_path)
+    assert not is_locked(tmp_path)
     DataLock(tmp_path).release()
 
 
