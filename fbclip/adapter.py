@@ -27,6 +27,7 @@ from fbclip.model import Head
 
 SCHEMA = "fbclip.adapter/1"
 MAX_JSON_BYTES = 1 << 20
+BOUND_FIELDS = ("backbone", "backbone_sha256", "method")
 
 
 class AdapterManifest(Frozen):
@@ -41,15 +42,22 @@ class AdapterManifest(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """Parameters of head and prompts by our names (`head.*`, `prompts.*`), and prototypes (2,D) float32."""
+    """Parameters of head and prompts by our names (`head.*`, `prompts.*`), and prototypes (2,D) float32.
+
+    `bound` is what the id covers, as it is stored: a field that a later version adds, with a default that changes
+    nothing, does not make an old adapter another one.
+    """
 
     manifest: AdapterManifest
     tensors: Mapping[str, Tensor]
     prototypes: Tensor
+    bound: Mapping[str, Any] | None = None
     id: str = field(init=False)
 
     def __post_init__(self) -> None:
-        bound = self.manifest.model_dump(mode="json", include={"backbone", "backbone_sha256", "method"})
+        bound = self.bound
+        if bound is None:
+            bound = self.manifest.model_dump(mode="json", include=set(BOUND_FIELDS))
         digest = hashlib.sha256(canonical_json(bound))
         digest.update(tensors_sha256({**self.tensors, "prototypes": self.prototypes}).encode())
         object.__setattr__(self, "id", digest.hexdigest())
@@ -99,7 +107,7 @@ def load_adapter(folder: Path) -> Adapter:
         raise AdapterError(f"{tensors_path}: prototypes of shape (2,{manifest.backbone.embed_dim}) are missing")
     if not torch.isfinite(prototypes).all():
         raise AdapterError(f"{tensors_path}: prototypes hold a non-finite number")
-    adapter = Adapter(manifest, tensors, prototypes)
+    adapter = Adapter(manifest, tensors, prototypes, {name: raw[name] for name in BOUND_FIELDS})
     if adapter.id != stored_id:
         raise AdapterError(f"{folder}: the contents do not match the stored id; the adapter was changed or damaged")
     return adapter

@@ -1,5 +1,7 @@
 """Batches across adapters, bindings, and errors that are named."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,22 @@ def test_adapter_survives_the_disk_and_is_bound_to_its_contents(tmp_path):
     (tmp_path / "a" / "adapter.json").write_text(text.replace('"temperature": 0.07', '"temperature": 0.08'))
     with pytest.raises(AdapterError, match="changed or damaged"):
         load_adapter(tmp_path / "a")
+
+
+def test_a_field_that_a_later_version_adds_does_not_change_the_id(tmp_path):
+    """As if `view` had not been known when the adapter was written."""
+    adapter = tiny_adapter(5)
+    dumped = adapter.manifest.model_dump(mode="json")
+    bound = {name: dumped[name] for name in ("backbone", "backbone_sha256", "method")}
+    del bound["method"]["view"]
+    old = Adapter(adapter.manifest, adapter.tensors, adapter.prototypes, bound)
+    save_adapter(old, tmp_path / "a")
+    stored = json.loads((tmp_path / "a" / "adapter.json").read_text())
+    del stored["method"]["view"]
+    (tmp_path / "a" / "adapter.json").write_text(json.dumps(stored))
+    loaded = load_adapter(tmp_path / "a")
+    assert loaded.id == old.id
+    assert loaded.manifest == adapter.manifest
 
 
 def test_an_adapter_for_other_weights_is_refused():
