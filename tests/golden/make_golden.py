@@ -66,7 +66,7 @@ def main() -> None:
     fusion, head, tower = PromptFusion(config, method.text), Head(config.width, method), TextTower(config)
     rows = fusion.ids.unique().int()
     state = {k: torch.randn_like(v) * 0.2 for k, v in tower.state_dict().items() if "token_emb" not in k}
-    state |= {"token_embedding.rows": rows, "token_embedding.values": torch.randn(len(rows), 16) * 0.2}
+    state |= {"token_embedding.rows": rows, "token_embedding.values": torch.randn(len(rows), config.text_width) * 0.2}
     visual = _random_visual(config)
     state |= {f"visual.{k}": v for k, v in visual.items()}
     with torch.no_grad():
@@ -115,7 +115,8 @@ def _expected(state, config, head, fusion, image) -> dict[str, torch.Tensor]:
         for i in range(len(image))
     ]
     probability = torch.stack(rows)
-    grid = probability[:, 1:].reshape(len(image), 4, 4)
+    side = round((probability.shape[1] - 1) ** 0.5)
+    grid = probability[:, 1:].reshape(len(image), side, side)
     out |= {"text.prototypes": prototypes, "score": probability[:, 0], "map_grid": grid[:, None]}
     out["map_upsampled"] = upsample(grid, CASE["image_size"])
     return out

@@ -1,0 +1,72 @@
+"""A real network stream: a camera that goes away is no verdict, never ok, and is taken up again when it is back."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from tests.e2e.bench import SAMPLES, Bench, Subscriber, free_port
+
+FFMPEG = shutil.which("ffmpeg")
+
+
+class Stream:
+    """The belt's video as MPEG-TS over TCP, to one viewer at a time, at its own speed."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        source = [
+            "-re",
+            "-stream_loop",
+            "-1",
+            "-i",
+            str(SAMPLES / "belt.mp4"),
+            "-c:v",
+            "mpeg4",
+            "-q:v",
+            "2",
+            "-r",
+            "10",
+        ]
+        target = ["-f", "mpegts", f"tcp://127.0.0.1:{self.port}?listen=1"]
+        command = [str(FFMPEG), "-loglevel", "quiet", "-nostdin", *source, *target]
+        self.process = subprocess.Popen(command)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+
+
+@pytest.mark.skipif(FFMPEG is None, reason="ffmpeg is not installed")
+def test_a_stream_that_breaks_is_no_verdict_and_comes_back(tmp_path):
+    stream = Stream(free_port())
+
+    def change(config):
+        line = config["lines"][0]
+        line["source"] = {"type": "camera", "url": f"tcp://127.0.0.1:{stream.port}", "stall_s": 2}
+        config["lines"] = [line]
+
+    bench = Bench(tmp_path / "agent", change)
+    try:
+        stream.start()
+        bench.start()
+        subscriber = Subscriber(bench.mqtt_port)
+        subscriber.wait(lambda t, b: t.endswith("/belt/state") and b["verdict"] != "rejected", "a verdict")
+        stream.kill()
+        lost = subscriber.wait(lambda t, b: b.get("kind") == "no_verdict" and b["type"] == "new", "the loss")
+        assert (lost["verdict"], lost["reason"]) == ("rejected", "camera_lost")
+        stream.start()
+        end = subscriber.wait(
+            lambda t, b: b.get("event_id") == lost["event_id"] and b["type"] == "end", "its return", 90
+        )
+        assert end["end_reason"] == "cleared"
+        assert end["verdict"] != "rejected"
+        subscriber.close()
+        assert bench.stop() == 0
+    finally:
+        bench.close()
+        stream.kill()
