@@ -1,8 +1,9 @@
-"""`fbclip info` and `fbclip verify`."""
+"""`fbclip info`, `verify` and `bench`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from fbclip.adapter import load_adapter
 from fbclip.command import guarded
+from fbclip.errors import ConfigError
 from fbclip.weights import BACKBONES, EMBEDDED_DIR, find_weights, open_backbone
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -61,6 +63,42 @@ def verify(
 
     rows = run(case_dir, str(pick_device(device)))
     raise typer.Exit(0 if show_deviations(rows, as_json) else 1)
+
+
+@app.command()
+def bench(
+    backbone: Annotated[str, typer.Option(help="embedded or ViT-L-14-336")] = "embedded",
+    random_weights: Annotated[bool, typer.Option("--random-weights", help="real dimensions without weights")] = False,
+    weights: Annotated[Path | None, typer.Option(help="local file of the backbone's weights")] = None,
+    size: Annotated[int | None, typer.Option(min=1, help="side of the input in pixels")] = None,
+    batch: Annotated[int, typer.Option(min=1, max=256)] = 1,
+    repeats: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Bare backbone beside the whole forward: medians, ratio, stages and peak memory."""
+    from fbclip.bench import bench as run
+    from fbclip.bench import method_for, random_parts
+    from fbclip.detector import pick_device
+    from fbclip.model import Head
+
+    if backbone not in BACKBONES:
+        raise ConfigError(f"--backbone {backbone!r} is unknown; known are {', '.join(BACKBONES)}")
+    config = BACKBONES[backbone]
+    method = method_for(config, size)
+    if random_weights:
+        tower, head = random_parts(config, method)
+    else:
+        tower, _ = open_backbone(find_weights(backbone, weights), method.image_size)
+        head = Head(config.width, method).requires_grad_(False).eval()
+    result = run(tower, head, batch, pick_device(device), repeats)
+    if as_json:
+        typer.echo(json.dumps(asdict(result)))
+        return
+    typer.echo(f"{result.backbone} at {result.size} px, batch {batch}, {result.device}, {result.threads} threads")
+    typer.echo(f"backbone {result.backbone_ms:.1f} ms, forward {result.forward_ms:.1f} ms, ratio {result.ratio:.3f}")
+    typer.echo("  ".join(f"{name} {ms:.1f} ms" for name, ms in result.stages.items()))
+    typer.echo(f"peak memory of the process {result.peak_rss_mb:.0f} MiB")
 
 
 main = guarded(app)

@@ -1,0 +1,28 @@
+"""The benchmark runs every stage and its parts add up; no assertion on seconds."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from fbclip.cli import app
+from fbclip.errors import ConfigError
+
+
+@pytest.mark.parametrize("arguments", [[], ["--random-weights", "--batch", "2", "--size", "128"]])
+def test_bench_gives_the_contract_fields(arguments):
+    answer = CliRunner().invoke(app, ["bench", "--json", "--repeats", "1", "--device", "cpu", *arguments])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout)
+    assert {"backbone_ms", "forward_ms", "ratio", "peak_rss_mb", "stages"} <= set(result)
+    assert set(result["stages"]) == {"backbone", "views", "head", "map", "preprocess"}
+    assert result["ratio"] == pytest.approx(result["forward_ms"] / result["backbone_ms"], abs=1e-3)
+    inside = sum(v for k, v in result["stages"].items() if k != "preprocess")
+    assert inside <= result["forward_ms"]
+    assert result["peak_rss_mb"] > 0
+
+
+@pytest.mark.parametrize("arguments", [["--backbone", "resnet"], ["--random-weights", "--size", "100"]])
+def test_what_cannot_be_timed_is_named(arguments):
+    answer = CliRunner().invoke(app, ["bench", *arguments])
+    assert isinstance(answer.exception, ConfigError)
