@@ -89,7 +89,7 @@ def tune(
     torch.manual_seed(recipe.seed)
     device = backbone.projection.device
     head = Head(backbone.config.width, method).to(device)
-    fusion = PromptFusion(backbone.config, method.text).to(device)
+    fusion = PromptFusion(backbone.config, method.text, method.modules.mstff).to(device)
     parameters = [*head.parameters(), *fusion.parameters()]
     optimiser = make_optimiser(parameters, recipe.learning_rate, recipe.betas)
     for epoch in range(recipe.epochs):

@@ -63,7 +63,7 @@ def import_checkpoint(path: Path, backbone: BackboneConfig, config: FBCLIPConfig
     score = config.score.model_copy(update={"layer_weights": trainable["scale_weights"].numel()})
     text = config.text.model_copy(update={"prompt_length": prompts["ctx_pos"].shape[-2]})
     head = Head(backbone.width, config.model_copy(update={"score": score, "text": text}))
-    fusion = PromptFusion(backbone, text)
+    fusion = PromptFusion(backbone, text, config.modules.mstff)
     stored = {**trainable, **{k: v for k, v in prompts.items() if k in ("ctx_pos", "ctx_neg")}}
     for module in (head, fusion):
         own = {}

@@ -110,12 +110,25 @@ class ConsistencyConfig(Frozen):
     entropy_floor: float = 1e-8
 
 
+class ModulesConfig(Frozen):
+    """The parts of the paper's ablation table; SCR is off with `consistency.weight` 0.
+
+    Off means: MSTFF the EOT feature alone; MVFBE the raw tokens, without views and FB-Attention; background
+    subtraction the features as they are. All off is plain CLIP with learned prompts.
+    """
+
+    mstff: bool = True
+    mvfbe: bool = True
+    background_subtraction: bool = True
+
+
 class FBCLIPConfig(Frozen):
     """The whole method on top of one backbone."""
 
     image_size: int = Field(518, gt=0, description="S, side of the square input in pixels")
     feature_layers: tuple[int, ...] = Field((1, 6, 12, 18, 24), description="block outputs, counted from 1")
-    views: tuple[View, ...] = VIEWS
+    views: tuple[View, ...] = Field(VIEWS, min_length=1)
+    modules: ModulesConfig = ModulesConfig()
     text: TextConfig = TextConfig()
     foreground: ForegroundConfig = ForegroundConfig()
     view: ViewConfig = ViewConfig()
@@ -127,11 +140,18 @@ class FBCLIPConfig(Frozen):
     def _layers(self) -> FBCLIPConfig:
         if list(self.feature_layers) != sorted(set(self.feature_layers)) or self.feature_layers[0] < 1:
             raise ValueError(f"feature_layers {self.feature_layers} must rise and start at 1 or later")
+        if len(set(self.views)) != len(self.views):
+            raise ValueError(f"views {self.views} names one twice")
         if len(self.feature_layers) > self.score.layer_weights:
             raise ValueError(
                 f"{len(self.feature_layers)} feature_layers need as many layer_weights, got {self.score.layer_weights}"
             )
         return self
+
+    @property
+    def active_views(self) -> tuple[View, ...]:
+        """The views that are computed: without MVFBE the raw tokens alone."""
+        return self.views if self.modules.mvfbe else ("identity",)
 
 
 VIT_L_14_336 = BackboneConfig(name="ViT-L-14-336")

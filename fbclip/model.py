@@ -55,13 +55,16 @@ class Head(nn.Module):
 
     def views(self, tokens: Sequence[Tensor], record: Record = _ignore) -> list[Tensor]:
         """K layers of raw tokens (B,N,C) -> K tensors (B,V,N,C); holds no learned parameter."""
+        names = self.config.active_views
+        if names == ("identity",):
+            return [layer.unsqueeze(1) for layer in tokens]
         stacked = []
         previous: Tensor | None = None
         for k, layer in enumerate(tokens):
             mask = foreground_mask(layer, previous, self.config.foreground)
             record(f"layer{k}.foreground_mask", mask)
-            made = [make_view(view, layer, mask, self.config.view) for view in self.config.views]
-            for view, value in zip(self.config.views, made, strict=True):
+            made = [make_view(view, layer, mask, self.config.view) for view in names]
+            for view, value in zip(names, made, strict=True):
                 if view != "identity":
                     record(f"layer{k}.{view}_view", value)
             stacked.append(torch.stack(made, dim=1))
@@ -72,23 +75,28 @@ class Head(nn.Module):
         self, views: Sequence[Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
     ) -> HeadOutput:
         """K tensors (B,V,N,C), prototypes (2,D) [normal, abnormal], projection (C,D) -> margins (B,N)."""
-        names = self.config.views
+        names, modules = self.config.active_views, self.config.modules
         attended: list[tuple[int, Tensor]] = []
         for k, layer in enumerate(views):
             b, v = layer.shape[:2]
-            out = self.attention(layer.flatten(0, 1)).unflatten(0, (b, v))
+            out = self.attention(layer.flatten(0, 1)).unflatten(0, (b, v)) if modules.mvfbe else layer
             for index, name in enumerate(names):
                 record(f"layer{k}.attended_{name}", out[:, index])
                 attended.append((k, out[:, index]))
-        background = background_prototype([a for _, a in attended])
-        record("background.prototype", background)
+        background: Tensor | None = None
+        if modules.background_subtraction:
+            background = background_prototype([a for _, a in attended])
+            record("background.prototype", background)
         weights = self.scale_weights.softmax(dim=0)
         # The 2-way softmax depends on the difference of the two logits only: one dot product, not two.
         direction = (prototypes[1] - prototypes[0]) / self.config.score.temperature
         margins = torch.zeros(attended[0][1].shape[:2], device=direction.device, dtype=direction.dtype)
         projected = attended[0][1]
         for index, (k, features) in enumerate(attended):
-            projected = subtract_and_project(features, background, projection)
+            if background is None:
+                projected = features @ projection
+            else:
+                projected = subtract_and_project(features, background, projection)
             record(f"layer{k}.projected_{names[index % len(names)]}", projected)
             margins = margins + weights[k] * (F.normalize(projected, dim=-1) @ direction)
         return HeadOutput(margins, projected)

@@ -76,9 +76,11 @@ def tokenize(config: TextConfig, context_length: int) -> Tensor:
 class PromptFusion(nn.Module):
     """The learned part of the text side: two contexts and MSTFF."""
 
-    def __init__(self, backbone: BackboneConfig, config: TextConfig) -> None:
+    def __init__(self, backbone: BackboneConfig, config: TextConfig, mstff: bool = True) -> None:
+        """Without `mstff` the prototype is the EOT feature alone, and selector and MLP stay unused."""
         super().__init__()
         self.config = config
+        self.mstff = mstff
         width = backbone.text_width
         self.context_normal = nn.Parameter(torch.randn(config.prompt_length, width) * 0.02)
         self.context_abnormal = nn.Parameter(torch.randn(config.prompt_length, width) * 0.02)
@@ -102,6 +104,8 @@ class PromptFusion(nn.Module):
         assert isinstance(self.ids, Tensor)
         x = tower(self.embed(tower))
         eot = x[torch.arange(len(x)), self.ids.argmax(dim=-1)] @ tower.text_projection
+        if not self.mstff:
+            return F.normalize(eot, dim=-1)
         mean = x.mean(dim=1) @ tower.text_projection
         attention = self.selector(x).softmax(dim=1)  # (2,77,1)
         selected = self.mlp((attention * x).sum(dim=1))

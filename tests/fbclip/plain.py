@@ -101,10 +101,12 @@ def probabilities(head: Head, tokens: list[Tensor], prototypes: Tensor, projecti
     """K layers (N,C) of one image -> abnormal probability of every token (N,)."""
     attended, layers = [], []
     previous = None
+    modules = head.config.modules
     for k, layer in enumerate(tokens):
         p = foreground(layer, previous)
-        for view in (layer, semantic(layer, p), spatial(layer, p)):
-            attended.append(attention(view, head.attention))
+        views = {"identity": layer, "semantic": semantic(layer, p), "spatial": spatial(layer, p)}
+        for name in head.config.views if modules.mvfbe else ["identity"]:
+            attended.append(attention(views[name], head.attention) if modules.mvfbe else layer)
             layers.append(k)
         previous = layer
     bank = torch.cat([a[: len(a) // 2] for a in attended])
@@ -113,7 +115,8 @@ def probabilities(head: Head, tokens: list[Tensor], prototypes: Tensor, projecti
     logits = torch.zeros(len(tokens[0]), 2, dtype=b.dtype)
     for k, f in zip(layers, attended, strict=True):
         cos = torch.stack([cosine(row, b) for row in f])[:, None]
-        features = (0.5 * f + 0.5 * (f - b) * (1 - cos)) @ projection
+        subtracted = 0.5 * f + 0.5 * (f - b) * (1 - cos) if modules.background_subtraction else f
+        features = subtracted @ projection
         features = features / features.norm(dim=1, keepdim=True)
         logits += weights[k] * features @ prototypes.T / 0.07
     return torch.softmax(logits, dim=1)[:, 1]

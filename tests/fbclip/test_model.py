@@ -1,17 +1,23 @@
 """The whole head against the plain formulas, and that rows do not depend on their neighbours."""
 
+import pytest
 import torch
+from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter
 
-from fbclip.config import AttentionConfig, FBCLIPConfig
+from fbclip.config import AttentionConfig, FBCLIPConfig, TextConfig
 from fbclip.maps import smooth_map, upsample
 from fbclip.model import Head
+from fbclip.text import PromptFusion, load_text_tower
+from fbclip.weights import WeightsFile
 from tests.fbclip import plain
+from tests.golden.make_golden import HERE, backbone_config
 
 
-def random_head(seed: int, width: int = 12):
+def random_head(seed: int, width: int = 12, **changes):
     torch.manual_seed(seed)
-    config = FBCLIPConfig(image_size=56, feature_layers=(1, 2, 3), attention=AttentionConfig(heads=2, head_width=4))
+    attention = AttentionConfig(heads=2, head_width=4)
+    config = FBCLIPConfig(image_size=56, feature_layers=(1, 2, 3), attention=attention, **changes)
     head = Head(width, config)
     with torch.no_grad():
         for parameter in head.parameters():
@@ -21,8 +27,20 @@ def random_head(seed: int, width: int = 12):
     return head, tokens, prototypes, torch.randn(width, 10)
 
 
-def test_head_equals_the_plain_formulas():
-    head, tokens, prototypes, projection = random_head(3)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"modules": {"mvfbe": False}},
+        {"modules": {"background_subtraction": False}},
+        {"modules": {"mvfbe": False, "background_subtraction": False}},
+        {"views": ("identity",)},
+        {"views": ("semantic",)},
+        {"views": ("spatial", "identity")},
+    ],
+)
+def test_head_equals_the_plain_formulas(changes):
+    head, tokens, prototypes, projection = random_head(3, **changes)
     head = head.double()
     tokens = [t.double() for t in tokens]
     prototypes, projection = prototypes.double(), projection.double()
@@ -31,6 +49,25 @@ def test_head_equals_the_plain_formulas():
         for row in range(3):
             slow = plain.probabilities(head, [t[row] for t in tokens], prototypes, projection)
             assert (fast[row] - slow).abs().max() < 1e-9
+
+
+def test_without_mstff_the_prototype_is_the_eot_feature():
+    weights = WeightsFile(backbone_config(), HERE / "backbone.safetensors")
+    tower = load_text_tower(weights.all(), weights.config)
+    torch.manual_seed(0)
+    fusion = PromptFusion(weights.config, TextConfig(), mstff=False)
+    with torch.no_grad():
+        x = tower(fusion.embed(tower))
+        eot = [x[row, int(ids.argmax())] @ tower.text_projection for row, ids in enumerate(fusion.ids)]
+        expected = torch.nn.functional.normalize(torch.stack(eot), dim=-1)
+        assert torch.allclose(fusion(tower), expected, atol=1e-6)
+        fusion.mstff = True
+        assert not torch.allclose(fusion(tower), expected, atol=1e-3)
+
+
+def test_a_view_named_twice_is_refused():
+    with pytest.raises(ValidationError, match="twice"):
+        FBCLIPConfig(views=("identity", "identity"))
 
 
 def test_a_row_does_not_depend_on_its_neighbours():
