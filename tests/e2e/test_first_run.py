@@ -110,8 +110,8 @@ def test_first_run_end_to_end(make, listen, tmp_path):
 
     check_page_and_status(bench)
     assert bench.stop() == 0
-    offline = [b for b in subscriber.messages("demo/status") if b["state"] == "offline"]
-    assert [b["reason"] for b in offline] == ["shutdown"]
+    offline = subscriber.wait(lambda t, b: t == "fbclip/demo/status" and b["state"] == "offline", "its good-bye", 10)
+    assert offline["reason"] == "shutdown"
     assert json.loads(bench.agent("status", "-c", str(bench.config), "--json").stdout)["running"] is False
 
 
