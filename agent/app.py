@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from importlib.metadata import version
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from agent.config import Config
 from agent.errors import AgentError, ConfigError, StoreError
 from agent.evidence import EvidenceWriter
 from agent.intake import Intake
-from agent.judge import Judge, Line, utc_now
+from agent.judge import Judge, Line
 from agent.loading import load_detector, load_lines
 from agent.messages import Messages
 from agent.mqtt.broker import EmbeddedBroker
@@ -173,7 +174,7 @@ class Daemon:
         for runner in self._runners:
             runner.sink.discard("shutdown")
         try:
-            self._recorder.close_events(utc_now(), "shutdown")
+            self._recorder.close_events(datetime.now(UTC), "shutdown")
             self._report()
             self._sender.stop(LAST_MESSAGES_S)
             self._writer.end_run(clean=finished)
@@ -239,7 +240,7 @@ class Daemon:
 
     def _keep_house(self) -> None:
         try:
-            prune(self._database, self._config.agent.data_dir, self._config.store.retention, utc_now())
+            prune(self._database, self._config.agent.data_dir, self._config.store.retention, datetime.now(UTC))
             move_again(self._writer, self._ledger.unmoved(), self._lines)
         except (StoreError, OSError) as error:
             log.warning("house-keeping failed, next try in a minute: %s", error)

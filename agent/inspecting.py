@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agent.config import FolderSource, LineSection
 from agent.errors import ConfigError
 from agent.evidence import encode_png, overlay
-from agent.judge import Judge, Judged, Line, utc_now
+from agent.judge import Judge, Judged, Line
 from agent.loading import check_profile
 from agent.records import Frame, LineMode
 from fbclip.decision import Placement
@@ -91,7 +92,7 @@ def _read(line: str, seq: int, path: Path, started: float) -> Frame:
         reason = error.reason
     except OSError:
         reason = "unreadable"
-    return Frame(line, seq, utc_now(), started, image, reason, str(path), sha256=sha256, discrete=True)
+    return Frame(line, seq, datetime.now(UTC), started, image, reason, str(path), sha256=sha256, discrete=True)
 
 
 def _answer(path: Path, judged: Judged) -> Answer:

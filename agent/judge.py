@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from agent.config import CameraSource, LineSection
 from agent.records import Frame, Inspection, Latency
@@ -174,8 +173,3 @@ class Judge:
         )
         shown = evidence if decision.verdict is not Verdict.REJECTED else None
         return Judged(inspection, frame, shown, None if ready is None else ready.placement)
-
-
-def utc_now() -> datetime:
-    """Wall clock, timezone-aware."""
-    return datetime.now(UTC)

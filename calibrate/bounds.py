@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from scipy.stats import beta, binom
+from scipy.stats import binom
 
 
 def required_units(alpha: float, confidence: float) -> int:
@@ -30,10 +30,3 @@ def allowed_exceedances(n: int, alpha: float, confidence: float) -> int | None:
     while k >= 0 and binom.cdf(k, n, alpha) > 1 - confidence:
         k -= 1
     return k if k >= 0 else None
-
-
-def rate_upper_bound(exceedances: int, n: int, confidence: float) -> float:
-    """One-sided Clopper–Pearson upper bound of a rate from `exceedances` of n."""
-    if exceedances >= n:
-        return 1.0
-    return float(beta.ppf(confidence, exceedances + 1, n - exceedances))

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from open_clip import SimpleTokenizer
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fbclip.backbone import resize_positions
 from fbclip.config import BackboneConfig
+from fbclip.files import write_atomically
 
 _DENSE_ROWS = "token_embedding.weight"
 
@@ -102,8 +103,4 @@ def shipped_state(clip: nn.Module, rows: Tensor) -> dict[str, Tensor]:
 
 def save_backbone(path: Path, clip: nn.Module, rows: Tensor, about: dict[str, str]) -> None:
     """Write the file beside `path` first and rename it, so that a reader never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    save_file(shipped_state(clip, rows), draft, metadata=about)
-    draft.chmod(0o644)  # safetensors makes it private, but it is there to be read
-    draft.replace(path)
+    write_atomically(path, save(shipped_state(clip, rows), metadata=about))

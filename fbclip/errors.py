@@ -5,8 +5,7 @@ FbclipError
 ├── ImageError      bytes that are no usable picture (`reason` is a stable short word)
 ├── WeightsError    missing, damaged or foreign weights
 ├── AdapterError    a checkpoint or adapter of the wrong kind or shape
-├── ProfileError    an unreadable profile, or one made for another model
-└── ModelError      the network gave something that is not a finite number
+└── ProfileError    an unreadable profile, or one made for another model
 """
 
 
@@ -39,7 +38,3 @@ class AdapterError(FbclipError):
 
 class ProfileError(FbclipError):
     """A profile that is unreadable or does not fit what would run."""
-
-
-class ModelError(FbclipError):
-    """The network produced a non-finite value."""

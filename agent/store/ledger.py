@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, insert, select, update
 from sqlalchemy.engine import Row
 
 from agent.records import Disposition, FileState
@@ -62,17 +62,10 @@ class Ledger:
 
     def claim(self, file_id: int) -> bool:
         """Take a pending file for judging; False if it is not pending."""
-        return self._move(file_id, FileState.PENDING, FileState.CLAIMED, None)
-
-    def skip(self, file_id: int, reason: str) -> bool:
-        """Never judge this file; False if it was judged already."""
-        return any(
-            self._move(file_id, before, FileState.SKIPPED, reason) for before in (FileState.PENDING, FileState.CLAIMED)
-        )
-
-    def requeue(self, file_id: int) -> bool:
-        """Judge a failed file again; False if it had not failed."""
-        return self._move(file_id, FileState.FAILED, FileState.PENDING, None)
+        pending = and_(files.c.id == file_id, files.c.state == FileState.PENDING)
+        with self._database.transaction() as connection:
+            change = update(files).where(pending).values(state=FileState.CLAIMED)
+            return connection.execute(change).rowcount == 1
 
     def recover(self) -> tuple[FileRow, ...]:
         """At start: what was claimed is pending again; returns judged files whose move has to be redone."""
@@ -85,30 +78,9 @@ class Ledger:
         """Judged files that still lie in their hot folder."""
         return self._rows(files.c.disposition == Disposition.PENDING)
 
-    def pending(self, line: str, limit: int = 1000) -> tuple[FileRow, ...]:
-        """Files to judge, oldest first."""
-        return self._rows(and_(files.c.line == line, files.c.state == FileState.PENDING), limit)
-
-    def failed(self, line: str | None = None) -> tuple[FileRow, ...]:
-        """Files that could not be judged, of one line or all."""
-        failed = files.c.state == FileState.FAILED
-        return self._rows(failed if line is None else and_(failed, files.c.line == line))
-
-    def counts(self, line: str) -> dict[FileState, int]:
-        """Files by state, zeros included; their sum is what came in."""
-        query = select(files.c.state, func.count()).where(files.c.line == line).group_by(files.c.state)
+    def _rows(self, where: ColumnElement[bool]) -> tuple[FileRow, ...]:
         with self._database.transaction() as connection:
-            found = {state: int(count) for state, count in connection.execute(query)}
-        return {state: found.get(state, 0) for state in FileState}
-
-    def _move(self, file_id: int, before: FileState, after: FileState, reason: str | None) -> bool:
-        change = update(files).where(files.c.id == file_id, files.c.state == before)
-        with self._database.transaction() as connection:
-            return connection.execute(change.values(state=after, reason=reason, disposition=None)).rowcount == 1
-
-    def _rows(self, where: ColumnElement[bool], limit: int | None = None) -> tuple[FileRow, ...]:
-        with self._database.transaction() as connection:
-            return tuple(map(_row, connection.execute(select(files).where(where).order_by(files.c.id).limit(limit))))
+            return tuple(map(_row, connection.execute(select(files).where(where).order_by(files.c.id))))
 
 
 def _row(row: Row[tuple[object, ...]]) -> FileRow:

@@ -12,7 +12,7 @@ from agent.errors import StoreError
 from agent.records import Disposition, EventKind, EventStep, FileState, Inspection, StepType
 from agent.store.engine import Database
 from agent.store.outbox import Draft, Outbox, put
-from agent.store.schema import events, feedback, files, inspections, meta, runs
+from agent.store.schema import events, files, inspections, meta, runs
 from fbclip.decision import Verdict
 
 
@@ -86,14 +86,6 @@ class Writer:
         with self._database.transaction() as connection:
             change = update(files).where(files.c.id == file_id).values(disposition=Disposition.FINISHED)
             connection.execute(change)
-
-    def add_feedback(self, inspection_id: int, label: str) -> None:
-        """What the operator says the part is: ok or anomaly."""
-        with self._database.transaction() as connection:
-            found = connection.execute(select(inspections.c.id).where(inspections.c.id == inspection_id)).first()
-            if found is None:
-                raise StoreError(f"inspection {inspection_id}: no such inspection")
-            connection.execute(insert(feedback).values(inspection_id=inspection_id, ts=datetime.now(UTC), label=label))
 
     def end_run(self, clean: bool) -> None:
         """The run is over; `clean` False makes the next start check the file."""

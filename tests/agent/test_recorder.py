@@ -14,7 +14,7 @@ from agent.judge import Judged, Line
 from agent.messages import Messages
 from agent.mqtt.payloads import Topics
 from agent.recorder import Recorder, move_again
-from agent.records import Frame, LineMode
+from agent.records import FileState, Frame, LineMode
 from agent.sources.base import Tally
 from agent.store.engine import open_writer
 from agent.store.ledger import Ledger
@@ -133,7 +133,9 @@ def test_stopping_while_the_store_refuses_leaves_the_file_to_the_next_start(desk
     assert desk.tally.snapshot().dropped == {"store_error": 1}
     assert (desk.hot / "1.png").is_file()
     assert desk.ledger.recover() == ()
-    assert len(desk.ledger.pending("inbox")) == 1
+    stat = (desk.hot / "1.png").stat()
+    left = desk.ledger.find("inbox", str(desk.hot / "1.png"), stat.st_size, stat.st_mtime_ns)
+    assert left.state is FileState.PENDING
 
 
 def test_a_move_that_failed_is_done_again(desk, monkeypatch):

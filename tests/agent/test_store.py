@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -218,28 +217,18 @@ def test_the_life_of_a_file(database, writer):
     first = ledger.add_pending("inbox", "a.png", 10, 1, "aa")
     assert ledger.find("inbox", "a.png", 10, 1).id == first
     second = ledger.add_pending("inbox", "a.png", 10, 2, "bb")
-    third = ledger.add_pending("inbox", "c.txt", 1, 1, "cc")
     assert second != first and ledger.find("inbox", "a.png", 11, 2) is None
     assert ledger.claim(first) and not ledger.claim(first) and ledger.claim(second)
-    assert ledger.skip(third, "not a picture") and not ledger.skip(third, "again")
     writer.record(an_inspection(file_id=first), (), ())
     assert [row.id for row in ledger.recover()] == [first]
-    assert [row.id for row in ledger.pending("inbox")] == [second]
+    assert ledger.find("inbox", "a.png", 10, 2).state is FileState.PENDING
     writer.finish_disposition(first)
     assert ledger.recover() == ledger.unmoved() == ()
     assert ledger.find("inbox", "a.png", 10, 1).disposition is Disposition.FINISHED
     ledger.claim(second)
     writer.record(an_inspection(Verdict.REJECTED, 2, file_id=second), (), ())
-    failed = ledger.failed("inbox")[0]
-    assert (failed.reason, failed.disposition) == ("black", Disposition.PENDING)
-    assert ledger.counts("inbox") == {
-        FileState.PENDING: 0,
-        FileState.CLAIMED: 0,
-        FileState.DONE: 1,
-        FileState.FAILED: 1,
-        FileState.SKIPPED: 1,
-    }
-    assert ledger.requeue(second) and not ledger.requeue(first)
+    failed = ledger.unmoved()[0]
+    assert (failed.state, failed.reason, failed.disposition) == (FileState.FAILED, "black", Disposition.PENDING)
 
 
 def test_pruning_takes_ok_pictures_first_and_never_unsent_alerts(database, writer, tmp_path):
@@ -259,11 +248,3 @@ def test_pruning_takes_ok_pictures_first_and_never_unsent_alerts(database, write
 
 def replace_days(section: RetentionSection) -> RetentionSection:
     return section.model_copy(update={"days": 1})
-
-
-def test_feedback_needs_an_inspection(database, writer):
-    recorded = writer.record(replace(an_inspection(), run="run-1"), (), ())
-    writer.add_feedback(recorded.inspection_id, "anomaly")
-    assert rows(database, "feedback") == 1
-    with pytest.raises(StoreError, match="no such inspection"):
-        writer.add_feedback(99, "ok")

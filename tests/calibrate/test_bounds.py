@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from calibrate.bounds import allowed_exceedances, rate_upper_bound, required_units, supported_alpha
+from calibrate.bounds import allowed_exceedances, required_units, supported_alpha
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,6 @@ def test_supported_alpha():
 def test_exceedances_are_the_largest_that_the_tail_allows(n):
     k = allowed_exceedances(n, 0.01, 0.95)
     assert binom.cdf(k, n, 0.01) <= 0.05 < binom.cdf(k + 1, n, 0.01)
-
-
-def test_upper_bound_inverts_the_tail():
-    assert rate_upper_bound(0, 299, 0.95) == pytest.approx(0.00997, abs=1e-5)
-    assert rate_upper_bound(7, 7, 0.95) == 1.0
-    assert binom.cdf(3, 500, rate_upper_bound(3, 500, 0.95)) == pytest.approx(0.05)
 
 
 def test_numbers_do_not_depend_on_numpy_types():
