@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from calibrate.datasets.sample import data_sha256
 from calibrate.errors import RefusedError
-from calibrate.pictures import data_sha256, read_good, split_units
+from calibrate.pictures import read_good
 from calibrate.scoring import score, unit_maxima
+from calibrate.splits import split_units
 from calibrate.thresholds import (
     Wish,
     check_enough,

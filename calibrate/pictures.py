@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
-from fbclip.files import canonical_json, file_sha256
+from fbclip.files import file_sha256
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 GOOD_FOLDERS = ("train/good", "good")
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A picture and the unit (part, file, volume) it shows; pictures of one unit are not independent."""
-
-    path: Path
-    unit: str
-    sha256: str
 
 
 def find_good(data: Path) -> Path:
@@ -62,20 +51,3 @@ def read_good(data: Path, unit_from: str | None) -> list[Sample]:
             unit = match.group(1) if pattern.groups else match.group(0)
         samples.append(Sample(path, unit, digest))
     return samples
-
-
-def data_sha256(samples: Sequence[Sample]) -> str:
-    """Digest of the contents and their units; names and folders do not matter."""
-    rows = sorted([s.sha256, hashlib.sha256(s.unit.encode()).hexdigest()] for s in samples)
-    return hashlib.sha256(canonical_json(rows)).hexdigest()
-
-
-def split_units(samples: Sequence[Sample], first: int) -> tuple[list[Sample], list[Sample]]:
-    """(samples of `first` units, the rest), disjoint by unit; the order is that of the units' digests.
-
-    The digest order is fixed and has nothing to do with when or where a picture was taken, so a drift over
-    the collection does not end up in one part only.
-    """
-    units = sorted({s.unit for s in samples}, key=lambda u: hashlib.sha256(u.encode()).hexdigest())
-    chosen = set(units[:first])
-    return [s for s in samples if s.unit in chosen], [s for s in samples if s.unit not in chosen]

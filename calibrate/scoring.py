@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
-from calibrate.pictures import Sample
 from fbclip.decision import Evidence
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from calibrate.pictures import Sample
+from calibrate.datasets.sample import Sample
 from calibrate.pretrain import auroc
 from calibrate.scoring import score
 from fbclip.detector import Detector, open_detector

@@ -8,8 +8,10 @@ from typer.testing import CliRunner
 
 from agent.cli import app as agent
 from calibrate.cli import app as calibrate
+from calibrate.datasets.sample import data_sha256
 from calibrate.errors import DataError, RefusedError
-from calibrate.pictures import data_sha256, read_good, split_units
+from calibrate.pictures import read_good
+from calibrate.splits import split_units
 from calibrate.synthesis.sample_files import write_calibration
 from fbclip.errors import ConfigError, ProfileError
 from fbclip.profile import load_profile, save_profile

@@ -1,0 +1,1 @@
+"""One file a command: what the user may say, and the one call that does it."""

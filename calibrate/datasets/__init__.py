@@ -1,0 +1,1 @@
+"""Readers of labelled pictures: one file a layout, all yielding `Sample`."""
