@@ -54,7 +54,7 @@ def run_agent(config: Config, stop: threading.Event, ready: threading.Event | No
     `ready` is set once every part runs.
     """
     token = web_token(config)
-    detector = load_detector(config.model)
+    detector = load_detector(config.model, config.lines)
     lines = load_lines(detector, (section for section in config.lines))
     detector.warm_up()
     with ExitStack() as stack:

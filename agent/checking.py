@@ -38,7 +38,7 @@ class Check:
 
 def check_all(config: Config) -> Iterator[Check]:
     """Model, profiles, store, broker, page and sources, in this order."""
-    detector, model = _try("model", lambda: load_detector(config.model))
+    detector, model = _try("model", lambda: load_detector(config.model, config.lines))
     yield model
     for section in config.lines:
         if detector is not None:

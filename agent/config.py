@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from agent.records import EventKind, LineMode
+from fbclip.config import Precision
 
 RESERVED_NAMES = frozenset({"cmd", "status", "info", "health", "answer"})
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
@@ -41,13 +42,13 @@ class AgentSection(Section):
 
 
 class ModelSection(Section):
-    """`backbone: embedded` is the model inside the package; `ViT-L-14-336` needs OpenAI's weights."""
+    """`backbone: embedded` is the model inside the package; any other is a CLIP ViT of open_clip by its name."""
 
-    backbone: Literal["embedded", "ViT-L-14-336"] = "embedded"
+    backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "embedded"
     weights: Path | None = None
     adapter: Path | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    precision: Literal["float32"] = "float32"
+    precision: Precision = "float32"
     runtime: Literal["torch"] = "torch"
     batch: Annotated[int, Field(ge=1, le=256)] = 8
     threads: Annotated[int | None, Field(ge=1, le=256)] = None
@@ -241,16 +242,19 @@ class AlertSection(Section):
 
 
 class LineSection(Section):
+    """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`."""
+
     name: Name
     source: Source
     profile: Path | None = None
+    adapter: Path | None = None
     mode: LineMode = LineMode.LIVE
     privacy: Literal["none"] = "none"
     alert: AlertSection = AlertSection()
 
-    @field_validator("profile")
+    @field_validator("profile", "adapter")
     @classmethod
-    def _profile(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+    def _paths(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         return None if value is None else _from_base(value, info)
 
     @field_validator("name")

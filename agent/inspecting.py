@@ -66,14 +66,14 @@ def inspect_files(
     if profile_path is not None:
         loaded = load_profile(profile_path)
         name = loaded.profile.line
-        check_profile(detector, name, profile_path, loaded)
+        check_profile(detector, detector.adapters[0], name, profile_path, loaded)
     section = LineSection(
         name=name,
         source=FolderSource(type="folder", path=Path("inspect")),
         profile=profile_path,
         mode=LineMode.LEARNING,
     )
-    line = Line(section, next(iter(detector.smoothing)), loaded)
+    line = Line(section, detector.adapters[0], loaded)
     judge = Judge(detector, {name: line}, "inspect")
     for seq, path in enumerate(paths, start=1):
         started = time.monotonic()

@@ -15,7 +15,7 @@ from agent.records import Frame, Inspection, Latency
 from fbclip.decision import BoolMap, Decision, Evidence, Placement, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
-from fbclip.preprocess import place, preprocess
+from fbclip.framing import Framing
 from fbclip.profile import LoadedProfile
 from fbclip.quality import Fingerprint, QualitySettings, quality
 
@@ -107,16 +107,14 @@ class Judge:
         self._fingerprints[frame.line] = checked.fingerprint
         if checked.reason is not None:
             return reject(checked.reason, threshold)
-        height, width = frame.image.shape[:2]
         profile = None if line.loaded is None else line.loaded.profile
         try:
-            placement = place(height, width, None if profile is None else profile.roi)
-            ignore = None if line.loaded is None else line.loaded.ignore(placement, height, width)
-            image = preprocess(frame.image, self._detector.size, placement)
+            framed = self._detector.frame(frame.image, Framing() if line.loaded is None else line.loaded.framing)
         except ImageError as error:
             return reject(error.reason, threshold)
         sigma = self._detector.smoothing[line.adapter] if profile is None else profile.smoothing
-        return _Ready(index, Job(image, line.adapter, sigma), placement, ignore)
+        job = Job(framed.tiles, line.adapter, sigma, None if profile is None else profile.tiling)
+        return _Ready(index, job, framed.placement, framed.ignore)
 
     def _infer(self, ready: Sequence[_Ready]) -> dict[int, Evidence]:
         """Evidence by frame index. A batch that fails is tried again one by one, so that one picture, or a

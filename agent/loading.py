@@ -12,18 +12,28 @@ from agent.config import LineSection, ModelSection
 from agent.errors import ConfigError
 from agent.judge import Line
 from agent.records import EventKind
+from fbclip.adapter import stored_id
+from fbclip.config import EMBEDDED
 from fbclip.detector import Detector, open_detector
 from fbclip.profile import LoadedProfile, load_profile, mismatches
+from fbclip.weights import EMBEDDED_DIR
 
 log = logging.getLogger(__name__)
 
 
-def load_detector(model: ModelSection) -> Detector:
-    """The detector of `model:`; raises fbclip's WeightsError, AdapterError or ConfigError."""
+def load_detector(model: ModelSection, sections: Iterable[LineSection] = ()) -> Detector:
+    """The detector of `model:` with the adapters of all lines; the first is that of lines that name none.
+
+    Raises fbclip's WeightsError, AdapterError or ConfigError.
+    """
     if model.threads is not None:
         torch.set_num_threads(model.threads)
-    adapters: tuple[Path, ...] = () if model.adapter is None else (model.adapter,)
-    return open_detector(model.backbone, model.weights, adapters, model.device)
+    own = [section.adapter for section in sections]
+    shared = [model.adapter] if model.adapter is not None else []
+    if not shared and (not own or None in own) and model.backbone == EMBEDDED.name:
+        shared = [EMBEDDED_DIR / "adapter"]
+    adapters = [*shared, *(folder for folder in own if folder is not None)]
+    return open_detector(model.backbone, model.weights, adapters, model.device, model.precision)
 
 
 def load_lines(detector: Detector, sections: Iterable[LineSection]) -> dict[str, Line]:
@@ -33,11 +43,11 @@ def load_lines(detector: Detector, sections: Iterable[LineSection]) -> dict[str,
 
 def load_line(detector: Detector, section: LineSection) -> Line:
     """One line. Its profile must have been measured with what would run here."""
-    adapter = next(iter(detector.smoothing))
+    adapter = detector.adapters[0] if section.adapter is None else stored_id(section.adapter)
     if section.profile is None:
         return Line(section, adapter)
     loaded = load_profile(section.profile)
-    check_profile(detector, section.name, section.profile, loaded)
+    check_profile(detector, adapter, section.name, section.profile, loaded)
     guarantee = loaded.profile.calibration.guarantee
     if guarantee is not None and EventKind.UNCERTAIN in section.alert.on:
         log.warning(
@@ -48,9 +58,9 @@ def load_line(detector: Detector, section: LineSection) -> Line:
     return Line(section, adapter, loaded)
 
 
-def check_profile(detector: Detector, line: str, path: Path, loaded: LoadedProfile) -> None:
+def check_profile(detector: Detector, adapter: str, line: str, path: Path, loaded: LoadedProfile) -> None:
     """Raises ConfigError listing every field in which the profile differs from what runs."""
-    running = detector.running(next(iter(detector.smoothing)))
+    running = detector.running(adapter)
     wrong = mismatches(loaded.profile, running)
     if loaded.profile.line != line:
         wrong.insert(0, f"line: the profile is for {loaded.profile.line}, this line is {line}")

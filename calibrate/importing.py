@@ -8,8 +8,8 @@ import torch
 
 from calibrate.training import Tuned
 from fbclip.adapter import Adapter
+from fbclip.backbones import method_for
 from fbclip.checkpoint import import_checkpoint
-from fbclip.config import EMBEDDED, EMBEDDED_METHOD, FBCLIPConfig
 from fbclip.files import file_sha256
 from fbclip.text import load_text_tower
 from fbclip.weights import WeightsFile, open_backbone
@@ -20,7 +20,7 @@ def import_adapter(checkpoint: Path, weights: WeightsFile) -> Adapter:
 
     Raises AdapterError when the checkpoint is of another kind or does not fit the backbone.
     """
-    method = EMBEDDED_METHOD if weights.config.name == EMBEDDED.name else FBCLIPConfig()
+    method = method_for(weights.config)
     head, fusion = import_checkpoint(checkpoint, weights.config, method)
     _, digest = open_backbone(weights, method.image_size)
     with torch.no_grad():

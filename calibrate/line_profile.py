@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,10 +23,10 @@ from calibrate.thresholds import (
     quantiles,
     set_threshold,
 )
-from fbclip.decision import combined_statistic
+from fbclip.decision import combined_statistic, highest_region
 from fbclip.detector import Detector
-from fbclip.preprocess import Roi
-from fbclip.profile import Calibration, Profile
+from fbclip.framing import Framing
+from fbclip.profile import Calibration, IgnoreMask, Profile
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Request:
     data: Path
     wish: Wish
     unit_from: str | None = None
-    roi: Roi | None = None
+    framing: Framing = field(default_factory=Framing)
+    ignore_mask: IgnoreMask | None = None
     min_area_px: int | None = None
     pixel_only: bool = False
     best_effort: bool = False
@@ -53,14 +54,22 @@ def make_profile(detector: Detector, adapter: str, request: Request, advance: Ca
     min_area = request.min_area_px or max(1, patch * patch // 4)
     for_constants, for_threshold = split_units(samples, constant_units(n_units, request.wish))
 
-    first = [s.evidence for s in score(detector, adapter, for_constants, request.roi, advance)]
-    if not first:
+    terms = np.array(
+        [
+            (s.evidence.margin, highest_region(s.evidence.map, min_area, s.ignore))
+            for s in score(detector, adapter, for_constants, request.framing, advance)
+        ]
+    )
+    if not len(terms):
         raise RefusedError("one good unit sets no threshold; at least 2 are needed, and far more for a guarantee")
-    statistic = fit_statistic(first, min_area, request.pixel_only)
+    if not np.isfinite(terms).all():
+        raise RefusedError("the ignore mask leaves no region of the smallest area to be judged; mask less")
+    # An ignore mask leaves the image term out, since CLS sees the masked parts.
+    statistic = fit_statistic(terms[:, 0], terms[:, 1], request.pixel_only or request.framing.mask is not None)
     units, z = [], []
-    for scored in score(detector, adapter, for_threshold, request.roi, advance):
+    for scored in score(detector, adapter, for_threshold, request.framing, advance):
         units.append(scored.sample.unit)
-        z.append(combined_statistic(scored.evidence, statistic, min_area))
+        z.append(combined_statistic(scored.evidence, statistic, min_area, scored.ignore))
     per_unit = unit_maxima(units, z)
     threshold = set_threshold(per_unit, request.wish)
     # A scale set by a handful of units may be poor, so best effort promises nothing, whatever n would carry.
@@ -77,7 +86,10 @@ def make_profile(detector: Detector, adapter: str, request: Request, advance: Ca
         backbone_sha256=running.backbone_sha256,
         device="cuda" if running.device == "cuda" else "cpu",
         size=running.size,
-        roi=request.roi,
+        precision=detector.precision,
+        roi=request.framing.roi,
+        ignore_mask=request.ignore_mask,
+        tiling=request.framing.tiling,
         smoothing=detector.smoothing[adapter],
         min_area_px=min_area,
         statistic=statistic,

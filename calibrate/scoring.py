@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
-from fbclip.decision import Evidence
+from fbclip.decision import BoolMap, Evidence, Placement
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
+from fbclip.framing import Framed, Framing
 from fbclip.images import read_image
-from fbclip.preprocess import Roi, place, preprocess
 from fbclip.quality import QualitySettings, picture_fault
 
 BATCH = 8
@@ -22,40 +22,49 @@ BATCH = 8
 
 @dataclass(frozen=True, eq=False)
 class Scored:
+    """What the detector says of a sample, and where its map lies; `ignore` has the map's shape."""
+
     sample: Sample
     evidence: Evidence
+    placement: Placement
+    ignore: BoolMap | None
 
 
 def score(
     detector: Detector,
     adapter: str,
     samples: Sequence[Sample],
-    roi: Roi | None,
+    framing: Framing,
     advance: Callable[[int], None],
+    skipped: list[str] | None = None,
 ) -> Iterator[Scored]:
-    """Evidence of every sample in order. Raises DataError listing every picture that the agent would reject."""
-    faults = []
+    """Evidence of every sample in order.
+
+    Pictures that the agent would reject are appended to `skipped`; without such a list DataError names them all.
+    """
+    faults = [] if skipped is None else skipped
     sigma = detector.smoothing[adapter]
     for start in range(0, len(samples), BATCH):
-        chunk, jobs = [], []
+        chunk: list[tuple[Sample, Framed]] = []
+        jobs = []
         for sample in samples[start : start + BATCH]:
             try:
                 image = read_image(sample.path).image
                 fault = picture_fault(image, QualitySettings())
                 if fault is not None:
                     raise ImageError(fault)
-                placement = place(image.shape[0], image.shape[1], roi)
-                jobs.append(Job(preprocess(image, detector.size, placement), adapter, sigma))
-                chunk.append(sample)
+                framed = detector.frame(image, framing)
+                jobs.append(Job(framed.tiles, adapter, sigma, framing.tiling))
+                chunk.append((sample, framed))
             except (ImageError, OSError) as error:
                 faults.append(f"{sample.path.name} ({error})")
-        for sample, evidence in zip(chunk, detector.infer(jobs), strict=True):
+        for (sample, framed), evidence in zip(chunk, detector.infer(jobs), strict=True):
             if not (np.isfinite(evidence.margin) and np.isfinite(evidence.map).all()):
                 faults.append(f"{sample.path.name} (the model gave a non-finite value)")
                 continue
-            yield Scored(sample, evidence)
-        advance(len(chunk))
-    if faults:
+            yield Scored(sample, evidence, framed.placement, framed.ignore)
+        advance(len(samples[start : start + BATCH]))
+    if faults and skipped is None:
         shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
         raise DataError(f"{len(faults)} pictures cannot be judged, take them out of the data: {shown}")
 

@@ -6,7 +6,6 @@ everything that alerts. Counting, splitting and refusing happen here; the verdic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibrate.bounds import allowed_exceedances, required_units, supported_alpha
 from calibrate.errors import RefusedError
-from fbclip.decision import Evidence, Statistic, region_level
+from fbclip.decision import Statistic
 from fbclip.profile import Guarantee
 
 MIN_CONSTANT_UNITS, MAX_CONSTANT_UNITS = 10, 100
@@ -82,10 +81,8 @@ def _location_scale(values: NDArray[np.float64]) -> tuple[float, float]:
     return centre, max(spread, 1e-3 * max(1.0, abs(centre)))
 
 
-def fit_statistic(evidence: Sequence[Evidence], min_area_px: int, pixel_only: bool) -> Statistic:
-    """Put the image term and the pixel term on one scale, from the split kept for it."""
-    image = np.array([e.margin for e in evidence])
-    pixel = np.array([region_level(e.map, min_area_px) for e in evidence])
+def fit_statistic(image: NDArray[np.float64], pixel: NDArray[np.float64], pixel_only: bool) -> Statistic:
+    """Put margins (n,) and region levels M (n,) of the split kept for it on one scale."""
     a, b = _location_scale(image)
     a2, b2 = _location_scale(pixel)
     return Statistic(a=a, b=b, a2=a2, b2=b2, use="pixel" if pixel_only else "both")

@@ -83,31 +83,45 @@ def save_adapter(adapter: Adapter, folder: Path) -> None:
     write_atomically(folder / "adapter.json", (json.dumps(manifest, indent=2) + "\n").encode())
 
 
-def load_adapter(folder: Path) -> Adapter:
-    """Read and check an adapter directory; raises AdapterError naming the file and what is wrong with it."""
-    manifest_path, tensors_path = folder / "adapter.json", folder / "adapter.safetensors"
+def stored_id(folder: Path) -> str:
+    """The id that an adapter directory states; `load_adapter` is what checks it. Raises AdapterError."""
+    _, stored = _read_manifest(folder / "adapter.json")
+    return str(stored.get("id"))
+
+
+def _read_manifest(path: Path) -> tuple[AdapterManifest, dict[str, Any]]:
     try:
-        if manifest_path.stat().st_size > MAX_JSON_BYTES:
-            raise AdapterError(f"{manifest_path}: larger than {MAX_JSON_BYTES} bytes")
-        raw = json.loads(manifest_path.read_text(encoding="utf-8"))
-        if not isinstance(raw, dict) or raw.pop("schema", None) != SCHEMA:
-            raise AdapterError(f"{manifest_path}: not an adapter of schema {SCHEMA}")
-        stored_id = raw.pop("id", None)
-        manifest = AdapterManifest.model_validate(raw)
-        tensors = {k: v.float() for k, v in load_file(tensors_path).items()}
-    except FileNotFoundError as error:
-        raise AdapterError(f"{folder}: no adapter here, {Path(error.filename or '').name} is missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, SafetensorError) as error:
-        raise AdapterError(f"{folder}: cannot be read: {str(error).splitlines()[0]}") from None
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise AdapterError(f"{path}: larger than {MAX_JSON_BYTES} bytes")
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+            raise AdapterError(f"{path}: not an adapter of schema {SCHEMA}")
+        return AdapterManifest.model_validate({k: v for k, v in raw.items() if k not in {"schema", "id"}}), raw
+    except FileNotFoundError:
+        raise AdapterError(f"{path.parent}: no adapter here, {path.name} is missing") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise AdapterError(f"{path.parent}: cannot be read: {str(error).splitlines()[0]}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise AdapterError(f"{manifest_path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise AdapterError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def load_adapter(folder: Path) -> Adapter:
+    """Read and check an adapter directory; raises AdapterError naming the file and what is wrong with it."""
+    manifest, raw = _read_manifest(folder / "adapter.json")
+    tensors_path = folder / "adapter.safetensors"
+    try:
+        tensors = {k: v.float() for k, v in load_file(tensors_path).items()}
+    except FileNotFoundError:
+        raise AdapterError(f"{folder}: no adapter here, {tensors_path.name} is missing") from None
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"{folder}: cannot be read: {str(error).splitlines()[0]}") from None
     prototypes = tensors.pop("prototypes", None)
     if prototypes is None or tuple(prototypes.shape) != (2, manifest.backbone.embed_dim):
         raise AdapterError(f"{tensors_path}: prototypes of shape (2,{manifest.backbone.embed_dim}) are missing")
     if not torch.isfinite(prototypes).all():
         raise AdapterError(f"{tensors_path}: prototypes hold a non-finite number")
     adapter = Adapter(manifest, tensors, prototypes, {name: raw[name] for name in BOUND_FIELDS})
-    if adapter.id != stored_id:
+    if adapter.id != raw.get("id"):
         raise AdapterError(f"{folder}: the contents do not match the stored id; the adapter was changed or damaged")
     return adapter

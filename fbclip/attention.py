@@ -26,10 +26,10 @@ class AttentionBranch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         b, n, _ = x.shape
         weight = torch.cat((self.to_q.weight * self.scale, self.to_k.weight, self.to_v.weight))
-        qkv = F.linear(self.norm(x), weight).view(b, n, 3, self.heads, -1)
+        qkv = F.linear(self.norm(x).to(weight.dtype), weight).view(b, n, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B,heads,N,head_width)
         out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-        return torch.as_tensor(self.to_out(out.transpose(1, 2).reshape(b, n, -1)))
+        return torch.as_tensor(self.to_out(out.transpose(1, 2).reshape(b, n, -1)).to(x.dtype))
 
 
 class FBAttention(nn.Module):
@@ -41,6 +41,14 @@ class FBAttention(nn.Module):
         self.foreground = AttentionBranch(width, config)
         self.background = AttentionBranch(width, config)
         self.norm = nn.LayerNorm(width)
+
+    def compute_in(self, dtype: torch.dtype) -> FBAttention:
+        """The two branches' products in `dtype`; gate and norms stay float32."""
+        for branch in (self.foreground, self.background):
+            for part in (branch.to_q, branch.to_k, branch.to_v, branch.to_out):
+                part.to(dtype)
+            branch.scale.data = branch.scale.data.to(dtype)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.gate(x)

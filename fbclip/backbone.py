@@ -18,6 +18,16 @@ from fbclip.errors import ConfigError, WeightsError
 VISUAL_PREFIX = "visual."
 
 
+class BlockNorm(nn.LayerNorm):
+    """LayerNorm in float32 that hands its result on in `output`: blocks compute in it, the residual stays float32."""
+
+    output: torch.dtype | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return y if self.output is None else y.to(self.output)
+
+
 class Backbone(nn.Module):
     """Frozen ViT with a CLS token, built for square inputs of side `image_size`."""
 
@@ -34,10 +44,19 @@ class Backbone(nn.Module):
             width=config.width,
             layers=config.layers,
             heads=config.heads,
-            mlp_ratio=4.0,
+            mlp_ratio=config.mlp_ratio,
             output_dim=config.embed_dim,
             act_layer=QuickGELU if config.quick_gelu else nn.GELU,
+            norm_layer=BlockNorm,
         )
+
+    def compute_in(self, dtype: torch.dtype) -> Backbone:
+        """Attention and MLP of every block in `dtype`; embedding, norms, residual and output stay float32."""
+        for block in self.visual.transformer.resblocks:
+            block.attn.to(dtype)
+            block.mlp.to(dtype)
+            block.ln_1.output = block.ln_2.output = dtype
+        return self
 
     @property
     def projection(self) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from fbclip.backbone import Backbone
-from fbclip.config import EMBEDDED, EMBEDDED_METHOD, BackboneConfig, FBCLIPConfig
+from fbclip.config import BackboneConfig, FBCLIPConfig
 from fbclip.maps import smooth_map
 from fbclip.model import Head
 from fbclip.preprocess import preprocess
@@ -41,12 +41,6 @@ class BenchResult:
     ratio: float
     peak_rss_mb: float
     stages: dict[str, float]
-
-
-def method_for(backbone: BackboneConfig, size: int | None) -> FBCLIPConfig:
-    """The method as it is used with `backbone`, at another size where one is given."""
-    method = EMBEDDED_METHOD if backbone.name == EMBEDDED.name else FBCLIPConfig()
-    return method if size is None else method.model_copy(update={"image_size": size})
 
 
 def random_parts(config: BackboneConfig, method: FBCLIPConfig) -> tuple[Backbone, Head]:

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 
 from fbclip.adapter import load_adapter
+from fbclip.backbones import usable_backbones
 from fbclip.command import guarded
-from fbclip.errors import ConfigError
-from fbclip.weights import BACKBONES, EMBEDDED_DIR, find_weights, open_backbone
+from fbclip.weights import EMBEDDED_DIR, find_weights, open_backbone
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,7 +33,7 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="one JSON object")
     facts = {
         "torch": torch.__version__,
         "device": "cuda" if torch.cuda.is_available() else "cpu",
-        "backbones": list(BACKBONES),
+        "backbones": usable_backbones(),
         "embedded": {
             "adapter": adapter.id,
             "backbone_sha256": digest,
@@ -77,14 +77,13 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Bare backbone beside the whole forward: medians, ratio, stages and peak memory."""
+    from fbclip.backbones import backbone_config, method_for
     from fbclip.bench import bench as run
-    from fbclip.bench import method_for, random_parts
+    from fbclip.bench import random_parts
     from fbclip.detector import pick_device
     from fbclip.model import Head
 
-    if backbone not in BACKBONES:
-        raise ConfigError(f"--backbone {backbone!r} is unknown; known are {', '.join(BACKBONES)}")
-    config = BACKBONES[backbone]
+    config = backbone_config(backbone)
     method = method_for(config, size)
     if random_weights:
         tower, head = random_parts(config, method)

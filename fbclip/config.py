@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 View = Literal["identity", "semantic", "spatial"]
+Precision = Literal["float32", "bfloat16", "float16"]
 VIEWS: tuple[View, ...] = ("identity", "semantic", "spatial")
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -32,6 +33,7 @@ class BackboneConfig(Frozen):
     layers: int = Field(24, gt=0)
     width: int = Field(1024, gt=0)
     heads: int = Field(16, gt=0)
+    mlp_ratio: float = Field(4.0, gt=0, description="of the image tower's blocks")
     embed_dim: int = Field(768, gt=0)
     text_width: int = Field(768, gt=0)
     text_heads: int = Field(12, gt=0)

@@ -44,7 +44,7 @@ class Evidence:
     """What the detector says of one picture.
 
     margin: logit of abnormal − normal of the CLS token; score: its probability in 0..1;
-    map: (S,S) float32 smoothed margins.
+    map: (H,W) float32 smoothed margins, (S,S) unless the picture is tiled.
     """
 
     margin: float
@@ -76,21 +76,22 @@ class Decision:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the S×S map lies in the original picture: ROI corner and size in original pixels."""
+    """Where the map lies in the original picture: ROI corner and size in original pixels."""
 
     x: int
     y: int
     width: int
     height: int
 
-    def to_original(self, box: Box, side: int) -> Box:
-        """Half-open box in map pixels -> half-open box in original pixels, rounded outwards."""
+    def to_original(self, box: Box, shape: tuple[int, int]) -> Box:
+        """Half-open box on a map of `shape` (H,W) -> half-open box in original pixels, rounded outwards."""
         x1, y1, x2, y2 = box
+        rows, columns = shape
         return (
-            self.x + x1 * self.width // side,
-            self.y + y1 * self.height // side,
-            self.x + -(-x2 * self.width // side),
-            self.y + -(-y2 * self.height // side),
+            self.x + x1 * self.width // columns,
+            self.y + y1 * self.height // rows,
+            self.x + -(-x2 * self.width // columns),
+            self.y + -(-y2 * self.height // rows),
         )
 
 
@@ -102,7 +103,7 @@ def reject(reason: str, threshold: float | None = None) -> Decision:
 def region_level(values: FloatMap, min_area_px: int) -> float:
     """M: the highest level t at which {values >= t} has an 8-connected region of >= min_area_px pixels.
 
-    values: (S,S) float32; pixels of −inf (masked out) never take part. Returns −inf where no region of
+    values: (H,W) float32; pixels of −inf (masked out) never take part. Returns −inf where no region of
     that size exists at any finite level. Exact: bisection over the sorted distinct values, which is valid
     because regions only grow as the level falls.
     """
@@ -130,6 +131,12 @@ def _has_region(mask: BoolMap, min_area_px: int) -> bool:
     return bool(areas.size and areas.max() >= min_area_px)
 
 
+def highest_region(margins: FloatMap, min_area_px: int, ignore: BoolMap | None = None) -> float:
+    """M of a map (H,W) in margins, leaving out the pixels where `ignore` (H,W) is true."""
+    seen = margins if ignore is None else np.where(ignore, np.float32("-inf"), margins)
+    return region_level(seen.astype(np.float32), min_area_px)
+
+
 def image_term(margin: float, statistic: Statistic) -> float:
     """(margin − a)/b in float32; −inf where the profile leaves the image term out."""
     if statistic.use == "pixel":
@@ -138,7 +145,7 @@ def image_term(margin: float, statistic: Statistic) -> float:
 
 
 def pixel_terms(margins: FloatMap, statistic: Statistic, ignore: BoolMap | None = None) -> FloatMap:
-    """(map − a2)/b2 a pixel, float32 (S,S); −inf where `ignore` (S,S) is true."""
+    """(map − a2)/b2 a pixel, float32 (H,W); −inf where `ignore` (H,W) is true."""
     scaled = (margins - np.float32(statistic.a2)) / np.float32(statistic.b2)
     if ignore is not None:
         scaled = np.where(ignore, np.float32("-inf"), scaled)
@@ -164,14 +171,14 @@ def regions_above(
     """Regions of the map strictly above `level` (in units of z), largest margin first."""
     above = pixel_terms(evidence.map, statistic, ignore) > np.float32(level)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
-    side = evidence.map.shape[0]
-    scale = placement.width * placement.height / (side * side)
+    shape = (evidence.map.shape[0], evidence.map.shape[1])
+    scale = placement.width * placement.height / evidence.map.size
     regions = []
     for index in range(1, count):
         x, y, w, h, area = (int(v) for v in stats[index])
         if area < min_area_px:
             continue
-        box = placement.to_original((x, y, x + w, y + h), side)
+        box = placement.to_original((x, y, x + w, y + h), shape)
         peak = float(evidence.map[y : y + h, x : x + w][labels[y : y + h, x : x + w] == index].max())
         regions.append(Region(box, max(1, round(area * scale)), peak))
     return tuple(sorted(regions, key=lambda r: -r.margin_max))

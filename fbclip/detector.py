@@ -12,21 +12,34 @@ from torch import Tensor
 
 from fbclip.adapter import Adapter, load_adapter
 from fbclip.backbone import Backbone
+from fbclip.config import Precision
 from fbclip.decision import Evidence
 from fbclip.errors import AdapterError, ConfigError
+from fbclip.framing import Framed, Framing, frame_picture
 from fbclip.maps import smooth_map
 from fbclip.model import Head
+from fbclip.preprocess import Picture
 from fbclip.profile import Running
+from fbclip.tiling import Tiling, stitch
 from fbclip.weights import EMBEDDED_DIR, find_weights, open_backbone
+
+DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+ROWS_AT_ONCE = 8
+"""Tiles are spread over passes of at most so many rows, or of as many as there are pictures."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One row of a batch: preprocessed picture (3,S,S) float32, its adapter, smoothing in map pixels."""
+    """One picture of a batch: tiles (T,3,S,S) float32, T = 1 without `tiling`; its adapter; smoothing in map pixels."""
 
-    image: Tensor
+    tiles: Tensor
     adapter: str
     sigma: float
+    tiling: Tiling | None = None
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -40,23 +53,34 @@ def pick_device(wanted: str) -> torch.device:
 
 
 class Detector:
-    """Frozen model on one device. Not thread-safe: one thread owns it."""
+    """Frozen model on one device. Not thread-safe: one thread owns it.
+
+    In a lower `precision` only the matrix products of the blocks and of FB-Attention are lower; foreground masks,
+    views, background subtraction and margins are float32 always.
+    """
 
     def __init__(
-        self, backbone: Backbone, backbone_sha256: str, adapters: Sequence[Adapter], device: torch.device
+        self,
+        backbone: Backbone,
+        backbone_sha256: str,
+        adapters: Sequence[Adapter],
+        device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
         self.device = device
+        self.precision: Precision = precision
         self.backbone = backbone.to(device)
         self.backbone_sha256 = backbone_sha256
         self.size = backbone.image_size
         self._heads: dict[str, tuple[Head, Tensor]] = {}
-        layers = {a.manifest.method.feature_layers for a in adapters}
-        if len(layers) != 1:
-            raise AdapterError("adapters that share a backbone must use the same feature layers")
-        self._layers = layers.pop()
         for adapter in adapters:
             self._check(adapter)
             self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
+        if precision != "float32":
+            self.backbone.compute_in(DTYPES[precision])
+            for head, _ in self._heads.values():
+                head.attention.compute_in(DTYPES[precision])
+        self._layers = sorted({n for head, _ in self._heads.values() for n in head.config.feature_layers})
         # TF32 changes margins by more than a threshold can bear.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
@@ -71,54 +95,88 @@ class Detector:
             raise AdapterError(
                 f"adapter {adapter.id[:12]} is for {manifest.method.image_size} px, the backbone runs at {self.size} px"
             )
+        deepest = manifest.method.feature_layers[-1]
+        if deepest > self.backbone.config.layers:
+            raise AdapterError(
+                f"adapter {adapter.id[:12]} reads block {deepest}, the backbone has {self.backbone.config.layers}"
+            )
 
     def running(self, adapter: str) -> Running:
         """What a profile has to match."""
         name = self.backbone.config.name
-        return Running(adapter, name, self.backbone_sha256, self.size, self.device.type)
+        return Running(adapter, name, self.backbone_sha256, self.size, self.device.type, precision=self.precision)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Ids in the order in which they were given."""
+        return tuple(self._heads)
 
     @property
     def smoothing(self) -> Mapping[str, float]:
         """Adapter id -> the Gaussian sigma it was tuned with, in map pixels."""
         return {key: head.config.score.smoothing_sigma for key, (head, _) in self._heads.items()}
 
+    def frame(self, image: Picture, framing: Framing) -> Framed:
+        """RGB uint8 (H,W,3) -> this model's input; raises ImageError when it cannot be judged."""
+        return frame_picture(image, framing, self.size, self.backbone.config.patch_size)
+
     def warm_up(self) -> None:
         """One throw-away picture a head, so that the first real frame is not the slow one."""
-        blank = torch.zeros(3, self.size, self.size)
+        blank = torch.zeros(1, 3, self.size, self.size)
         for adapter, sigma in self.smoothing.items():
             self.infer([Job(blank, adapter, sigma)])
 
-    @torch.inference_mode()
     def infer(self, jobs: Sequence[Job]) -> list[Evidence]:
         """Evidence in the order of `jobs`. A row does not depend on its neighbours beyond float rounding."""
-        if not jobs:
-            return []
-        images = torch.stack([job.image for job in jobs]).to(self.device)
-        tokens = self.backbone(images, self._layers)
-        out: list[Evidence | None] = [None] * len(jobs)
+        rows = [(job, tile) for job in jobs for tile in job.tiles]
+        step = max(len(jobs), ROWS_AT_ONCE)
+        margins: list[Tensor] = []
+        maps: list[Tensor] = []
+        for start in range(0, len(rows), step):
+            for margin, smoothed in self._pass(rows[start : start + step]):
+                margins.append(margin)
+                maps.append(smoothed)
+        out, done = [], 0
+        for job in jobs:
+            own = slice(done, done + len(job.tiles))
+            done = own.stop
+            margin = torch.stack(margins[own]).amax()
+            drawn = stitch(torch.stack(maps[own]), job.tiling).numpy()
+            out.append(Evidence(margin.item(), torch.sigmoid(margin).item(), np.ascontiguousarray(drawn)))
+        return out
+
+    @torch.inference_mode()
+    def _pass(self, rows: Sequence[tuple[Job, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+        """(margin (), smoothed map (S,S)) a row, on the CPU."""
+        images = torch.stack([tile for _, tile in rows]).to(self.device)
+        tokens = dict(zip(self._layers, self.backbone(images, self._layers), strict=True))
         groups: dict[tuple[str, float], list[int]] = {}
-        for index, job in enumerate(jobs):
+        for index, (job, _) in enumerate(rows):
             groups.setdefault((job.adapter, job.sigma), []).append(index)
-        for (adapter, sigma), rows in groups.items():
+        found: dict[int, tuple[Tensor, Tensor]] = {}
+        for (adapter, sigma), places in groups.items():
             head, prototypes = self._heads[adapter]
-            chosen = tokens if len(rows) == len(jobs) else [layer[rows] for layer in tokens]
+            layers = [tokens[layer] for layer in head.config.feature_layers]
+            chosen = layers if len(places) == len(rows) else [layer[places] for layer in layers]
             result = head(chosen, prototypes, self.backbone.projection)
-            maps = smooth_map(result.grid_margin, self.size, sigma, head.config.score.smoothing_truncate)
-            margins, drawn = result.image_margin.float().cpu(), maps.cpu().numpy()
-            scores = torch.sigmoid(margins)
-            for place, index in enumerate(rows):
-                out[index] = Evidence(margins[place].item(), scores[place].item(), np.ascontiguousarray(drawn[place]))
-        return [e for e in out if e is not None]
+            smoothed = smooth_map(result.grid_margin, self.size, sigma, head.config.score.smoothing_truncate).cpu()
+            margins = result.image_margin.float().cpu()
+            found |= {index: (margins[place], smoothed[place]) for place, index in enumerate(places)}
+        return [found[index] for index in range(len(rows))]
 
 
 def open_detector(
-    backbone: str, weights: Path | None = None, adapters: Sequence[Path] = (), device: str = "auto"
+    backbone: str,
+    weights: Path | None = None,
+    adapters: Sequence[Path] = (),
+    device: str = "auto",
+    precision: Precision = "float32",
 ) -> Detector:
     """Backbone by name with its adapters; without any, the embedded backbone brings its own.
 
     Raises WeightsError, AdapterError or ConfigError, each naming the file and the way out.
     """
-    folders = list(adapters)
+    folders = list(dict.fromkeys(adapters))
     if not folders:
         if backbone != "embedded":
             raise AdapterError(
@@ -128,4 +186,4 @@ def open_detector(
     loaded = [load_adapter(folder) for folder in folders]
     file = find_weights(backbone, weights)
     model, digest = open_backbone(file, loaded[0].manifest.method.image_size)
-    return Detector(model, digest, loaded, pick_device(device))
+    return Detector(model, digest, loaded, pick_device(device), precision)

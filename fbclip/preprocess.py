@@ -66,9 +66,9 @@ def preprocess(image: Picture, size: int, placement: Placement | None = None) ->
     return tensor.sub_(_MEAN).div_(_STD)
 
 
-def ignore_on_map(mask: BoolMap, placement: Placement, size: int) -> BoolMap:
-    """Ignore mask in original-frame pixels (H,W) -> (S,S) map pixels; a map pixel touched at all is ignored."""
+def ignore_on_map(mask: BoolMap, placement: Placement, shape: tuple[int, int]) -> BoolMap:
+    """Ignore mask in original-frame pixels (H,W) -> map pixels of `shape`; a map pixel touched at all is ignored."""
     p = placement
     crop = mask[p.y : p.y + p.height, p.x : p.x + p.width].astype(np.float32)
-    area = Image.fromarray(crop).resize((size, size), Image.Resampling.BOX)
+    area = Image.fromarray(crop).resize((shape[1], shape[0]), Image.Resampling.BOX)
     return np.asarray(np.asarray(area) > 0, dtype=np.bool_)

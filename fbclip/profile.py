@@ -7,22 +7,24 @@ profile names them all and `mismatches` lists every one that differs.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from fbclip.config import Frozen
+from fbclip.config import Frozen, Precision
 from fbclip.decision import BoolMap, Decision, Evidence, Placement, Statistic, decide
 from fbclip.errors import ImageError, ProfileError
 from fbclip.files import canonical_json, write_atomically
+from fbclip.framing import Framing, mask_from
 from fbclip.images import read_image
-from fbclip.preprocess import Roi, ignore_on_map
+from fbclip.preprocess import Roi
+from fbclip.tiling import Tiling, map_shape
 
 SCHEMA: Literal["fbclip.profile/1"] = "fbclip.profile/1"
 MAX_BYTES = 1 << 20
@@ -69,13 +71,13 @@ class Profile(Frozen):
     backbone: str
     backbone_sha256: str
     runtime: Literal["torch"] = "torch"
-    precision: Literal["float32"] = "float32"
+    precision: Precision = "float32"
     device: Literal["cpu", "cuda"]
     size: int = Field(gt=0)
     resize: Literal["stretch-bicubic"] = "stretch-bicubic"
     roi: Roi | None = None
     ignore_mask: IgnoreMask | None = None
-    tiling: None = None
+    tiling: Tiling | None = None
     smoothing: float = Field(ge=0, description="Gaussian sigma in map pixels")
     min_area_px: int = Field(ge=1, description="in map pixels")
     statistic: Statistic
@@ -90,7 +92,7 @@ class Profile(Frozen):
             raise ValueError(f"uncertain_above {self.uncertain_above} lies above threshold {self.threshold}")
         if not self.map_limits[0] < self.map_limits[1]:
             raise ValueError(f"map_limits {self.map_limits} must rise")
-        if self.min_area_px > self.size * self.size:
+        if self.min_area_px > math.prod(map_shape(self.size, self.tiling)):
             raise ValueError(f"min_area_px {self.min_area_px} is larger than the map")
         return self
 
@@ -100,7 +102,7 @@ class Profile(Frozen):
         return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
 
     def decide(self, evidence: Evidence, placement: Placement, ignore: BoolMap | None = None) -> Decision:
-        """The verdict of this profile on one picture's evidence; `ignore` is (S,S)."""
+        """The verdict of this profile on one picture's evidence; `ignore` has the map's shape."""
         return decide(
             evidence,
             self.statistic,
@@ -132,14 +134,10 @@ class LoadedProfile:
     profile: Profile
     mask: BoolMap | None = None
 
-    def ignore(self, placement: Placement, height: int, width: int) -> BoolMap | None:
-        """The mask on the (S,S) map; raises ImageError when the frame has another size than the mask."""
-        if self.mask is None:
-            return None
-        if self.mask.shape != (height, width):
-            h, w = self.mask.shape
-            raise ImageError("wrong_size", f"the ignore mask is for {w}x{h} frames, this one is {width}x{height}")
-        return ignore_on_map(self.mask, placement, self.profile.size)
+    @property
+    def framing(self) -> Framing:
+        """How frames of the line are looked at."""
+        return Framing(self.profile.roi, self.profile.tiling, self.mask)
 
 
 def mismatches(profile: Profile, running: Running) -> list[str]:
@@ -192,4 +190,4 @@ def _load_mask(profile_path: Path, mask: IgnoreMask | None) -> BoolMap | None:
         raise ProfileError(f"{profile_path}: ignore_mask: {path.name} cannot be read: {error}") from None
     if picture.sha256 != mask.sha256:
         raise ProfileError(f"{profile_path}: ignore_mask: {path.name} is not the picture that was calibrated with")
-    return np.asarray(picture.image.max(axis=2) > 127, dtype=np.bool_)
+    return mask_from(picture.image)

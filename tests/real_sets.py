@@ -16,6 +16,7 @@ from calibrate.datasets.sample import Sample
 from calibrate.pretrain import auroc
 from calibrate.scoring import score
 from fbclip.detector import Detector, open_detector
+from fbclip.framing import Framing
 
 
 def measure(detector: Detector, folder: Path) -> tuple[float, float | None]:
@@ -24,7 +25,7 @@ def measure(detector: Detector, folder: Path) -> tuple[float, float | None]:
     paths = sorted(p for p in (folder / "test").glob("*/*") if p.is_file())
     samples = [Sample(p, p.name, "") for p in paths]
     margins, labels, maps, masks = [], [], [], []
-    for scored in score(detector, adapter, samples, None, lambda _: None):
+    for scored in score(detector, adapter, samples, Framing(), lambda _: None):
         path, bad = scored.sample.path, scored.sample.path.parent.name != "good"
         margins.append(scored.evidence.margin)
         labels.append(bad)

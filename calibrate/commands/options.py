@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
-from fbclip.errors import ConfigError
+from fbclip.config import Precision
+from fbclip.errors import ConfigError, ImageError
+from fbclip.framing import Framing, mask_from
+from fbclip.images import read_image
+from fbclip.preprocess import Roi
+from fbclip.tiling import Tiling
 
 AdapterOption = Annotated[Path | None, typer.Option(help="adapter directory; default: the embedded one")]
 BackboneOption = Annotated[str, typer.Option(help="embedded, ViT-L-14-336 or another ViT of open_clip")]
@@ -19,6 +25,11 @@ LayoutOption = Annotated[str, typer.Option(help="how the data is laid out; auto 
 UnitFromOption = Annotated[
     str | None, typer.Option(help="regular expression: the part of a file name that names its unit")
 ]
+PrecisionOption = Annotated[Precision, typer.Option(help="of the matrix products; a threshold belongs to one")]
+RoiOption = Annotated[str | None, typer.Option(help="x1,y1,x2,y2 as fractions of the frame")]
+TilesOption = Annotated[str | None, typer.Option(help="COLUMNSxROWS: judge large pictures in overlapping tiles")]
+OverlapOption = Annotated[float, typer.Option(help="share of a tile's side that neighbours have in common")]
+IgnoreMaskOption = Annotated[Path | None, typer.Option(help="picture of a frame's size, white where nothing is judged")]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="leave unusable pictures out, listing them")]
 
 
@@ -26,3 +37,38 @@ def check_line_name(line: str) -> None:
     """Raises ConfigError for a name that agent.yaml would refuse."""
     if not re.fullmatch(r"[a-z0-9_-]{1,64}", line):
         raise ConfigError(f"--line {line!r} must be of a-z, 0-9, _ and -")
+
+
+def parse_framing(roi: str | None, tiles: str | None, overlap: float, ignore_mask: Path | None) -> Framing:
+    """The options of preprocessing as one value; raises ConfigError naming the option that is wrong."""
+    mask = None
+    if ignore_mask is not None:
+        try:
+            mask = mask_from(read_image(ignore_mask).image)
+        except ImageError as error:
+            raise ConfigError(f"--ignore-mask {ignore_mask}: {error}") from None
+    return Framing(_parse_roi(roi), _parse_tiles(tiles, overlap), mask)
+
+
+def _parse_roi(text: str | None) -> Roi | None:
+    if text is None:
+        return None
+    try:
+        x1, y1, x2, y2 = (float(v) for v in text.split(","))
+        return Roi(x1=x1, y1=y1, x2=x2, y2=y2)
+    except (ValueError, ValidationError):
+        raise ConfigError(f"--roi {text!r} must be x1,y1,x2,y2 with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1") from None
+
+
+def _parse_tiles(text: str | None, overlap: float) -> Tiling | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,3})x(\d{1,3})", text)
+    if match is None:
+        raise ConfigError(f"--tiles {text!r} must be COLUMNSxROWS, such as 3x2")
+    try:
+        return Tiling(columns=int(match[1]), rows=int(match[2]), overlap=overlap)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = f" {first['loc'][0]}" if first["loc"] else ""
+        raise ConfigError(f"--tiles {text} --overlap {overlap}:{field} {first['msg']}") from None

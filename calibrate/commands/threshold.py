@@ -15,13 +15,19 @@ from calibrate.commands.options import (
     AdapterOption,
     BackboneOption,
     DeviceOption,
+    IgnoreMaskOption,
     JsonOption,
+    OverlapOption,
+    PrecisionOption,
+    RoiOption,
+    TilesOption,
     UnitFromOption,
     WeightsOption,
     check_line_name,
+    parse_framing,
 )
-from fbclip.errors import ConfigError
-from fbclip.preprocess import Roi
+from fbclip.files import file_sha256, write_atomically
+from fbclip.profile import IgnoreMask
 
 
 def threshold(
@@ -34,7 +40,10 @@ def threshold(
         float | None, typer.Option(help="share of good units that may be uncertain; default 5 x false-alarm")
     ] = None,
     unit_from: UnitFromOption = None,
-    roi: Annotated[str | None, typer.Option(help="x1,y1,x2,y2 as fractions of the frame")] = None,
+    roi: RoiOption = None,
+    tiles: TilesOption = None,
+    overlap: OverlapOption = 0.2,
+    ignore_mask: IgnoreMaskOption = None,
     min_area: Annotated[int | None, typer.Option(help="smallest region in map pixels", min=1)] = None,
     pixel_only: Annotated[bool, typer.Option(help="judge by the map alone")] = False,
     best_effort: Annotated[bool, typer.Option(help="write a profile without a guarantee if need be")] = False,
@@ -42,6 +51,7 @@ def threshold(
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
     """Good pictures -> a profile whose false-alarm rate is bounded; refused when they are too few."""
@@ -53,13 +63,17 @@ def threshold(
 
     check_line_name(line)
     wish = Wish(false_alarm, confidence, min(0.5, 5 * false_alarm) if uncertain is None else uncertain)
-    request = Request(line, data, wish, unit_from, _parse_roi(roi), min_area, pixel_only, best_effort)
+    framing = parse_framing(roi, tiles, overlap, ignore_mask)
+    kept = None if ignore_mask is None else _mask_beside(out, ignore_mask)
+    request = Request(line, data, wish, unit_from, framing, kept, min_area, pixel_only, best_effort)
     total = len(read_good(data, unit_from))
-    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device)
+    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision)
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("judging good pictures", total=total)
         profile = make_profile(detector, next(iter(detector.smoothing)), request, lambda n: progress.advance(task, n))
+    if ignore_mask is not None and kept is not None:
+        write_atomically(out.parent / kept.file, ignore_mask.read_bytes())
     save_profile(profile, out)
     c = profile.calibration
     if as_json:
@@ -80,13 +94,6 @@ def threshold(
         )
 
 
-def _parse_roi(text: str | None) -> Roi | None:
-    from pydantic import ValidationError
-
-    if text is None:
-        return None
-    try:
-        x1, y1, x2, y2 = (float(v) for v in text.split(","))
-        return Roi(x1=x1, y1=y1, x2=x2, y2=y2)
-    except (ValueError, ValidationError):
-        raise ConfigError(f"--roi {text!r} must be x1,y1,x2,y2 with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1") from None
+def _mask_beside(profile: Path, mask: Path) -> IgnoreMask:
+    """A profile and its mask travel together, so the mask is copied beside it under the profile's name."""
+    return IgnoreMask(file=f"{profile.stem}.ignore{mask.suffix.lower()}", sha256=file_sha256(mask))

@@ -12,18 +12,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fbclip.backbone import VISUAL_PREFIX, Backbone, load_backbone
-from fbclip.config import EMBEDDED, VIT_L_14_336, BackboneConfig
+from fbclip.backbones import backbone_config, openai_download
+from fbclip.config import EMBEDDED, BackboneConfig
 from fbclip.errors import WeightsError
 from fbclip.files import file_sha256, tensors_sha256
 
 EMBEDDED_DIR = Path(__file__).with_name("embedded")
-BACKBONES: dict[str, BackboneConfig] = {c.name: c for c in (EMBEDDED, VIT_L_14_336)}
-
-# OpenAI publishes each file under its own checksum.
-OPENAI_SHA256 = {"ViT-L-14-336": "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"}
-OPENAI_URL = {
-    "ViT-L-14-336": f"https://openaipublic.azureedge.net/clip/models/{OPENAI_SHA256['ViT-L-14-336']}/ViT-L-14-336px.pt"
-}
 
 
 @dataclass(frozen=True)
@@ -46,21 +40,24 @@ def find_weights(backbone: str, local: Path | None = None) -> WeightsFile:
     """Locate and check the weights of `backbone`; raises WeightsError saying what to do when there are none.
 
     A local file with a `<file>.sha256` beside it must match it; OpenAI's own .pt must match OpenAI's checksum.
+    A folder may hold the weights of several backbones, each named after its own: `ViT-L-14-336.safetensors`.
+    Raises ConfigError for a backbone that is unknown or cannot carry the method.
     """
-    config = BACKBONES.get(backbone)
-    if config is None:
-        raise WeightsError(f"backbone {backbone!r} is unknown; known are {', '.join(BACKBONES)}")
+    config = backbone_config(backbone)
+    openai = openai_download(backbone)
     if local is not None:
         if local.is_dir():
-            found = sorted(p for p in local.iterdir() if p.suffix in {".safetensors", ".pt"})
-            if len(found) != 1:
-                raise WeightsError(f"{local}: needs exactly one .safetensors or .pt file, found {len(found)}")
-            local = found[0]
+            local = _in_folder(local, backbone)
         if not local.is_file():
             raise WeightsError(f"{local}: no such weights file for backbone {backbone}")
         _check_sidecar(local)
         if local.suffix == ".pt":
-            _check_sum(local, OPENAI_SHA256.get(backbone))
+            if openai is None:
+                raise WeightsError(
+                    f"{local}: a .pt is an archive of code and is opened only when it is OpenAI's own by its checksum; "
+                    f"OpenAI published none for {backbone}, bring a .safetensors file"
+                )
+            _check_sum(local, openai[1])
         return WeightsFile(config, local)
     if backbone == EMBEDDED.name:
         path = EMBEDDED_DIR / "backbone.safetensors"
@@ -68,15 +65,28 @@ def find_weights(backbone: str, local: Path | None = None) -> WeightsFile:
             raise WeightsError("the embedded weights are missing from this installation; install the package again")
         _check_sidecar(path)
         return WeightsFile(config, path)
+    if openai is None:
+        raise WeightsError(f"backbone {backbone} needs a local file of weights: name it as model.weights or --weights")
+    url, digest = openai
     try:
-        path = Path(download_pretrained_from_url(OPENAI_URL[backbone]))
+        path = Path(download_pretrained_from_url(url))
     except Exception as error:  # whatever the download library raises, the user's way out is the same
         raise WeightsError(
             f"backbone {backbone}: the download of OpenAI's weights failed ({type(error).__name__}); "
-            "fetch ViT-L-14-336px.pt elsewhere and name it as model.weights"
+            f"fetch {url.rsplit('/', 1)[1]} elsewhere and name it as model.weights or --weights"
         ) from None
-    _check_sum(path, OPENAI_SHA256[backbone])
+    _check_sum(path, digest)
     return WeightsFile(config, path)
+
+
+def _in_folder(folder: Path, backbone: str) -> Path:
+    found = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".pt"})
+    named = [p for p in found if p.stem == backbone]
+    if len(named) == 1 or len(found) == 1:
+        return (named or found)[0]
+    raise WeightsError(
+        f"{folder}: needs {backbone}.safetensors, {backbone}.pt, or one weights file alone; found {len(found)} files"
+    )
 
 
 def _check_sidecar(path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_frozen_camera_is_no_verdict_and_a_still_file_is_fine(detector):
 def test_a_foreign_profile_is_refused_by_field(detector, tmp_path, changes, field):
     loaded = LoadedProfile(a_profile(detector, **changes))
     with pytest.raises(ConfigError, match=f" {field}: the profile"):
-        check_profile(detector, "belt", tmp_path / "p.yaml", loaded)
+        check_profile(detector, detector.adapters[0], "belt", tmp_path / "p.yaml", loaded)
 
 
 def test_lines_take_turns_in_a_batch():

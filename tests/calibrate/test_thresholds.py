@@ -32,7 +32,7 @@ def test_promise_holds_for_the_combined_statistic(n):
     failures = 0
     for _ in range(DRAWS):
         drawn = truth[rng.integers(0, len(truth), n + 10)]
-        statistic = fit_statistic([flat(*row) for row in drawn[:10]], 1, pixel_only=False)
+        statistic = fit_statistic(drawn[:10, 0], drawn[:10, 1], pixel_only=False)
         scale = np.array([[statistic.a, statistic.a2], [statistic.b, statistic.b2]])
         z = ((drawn[10:] - scale[0]) / scale[1]).max(axis=1)
         threshold = set_threshold(z, WISH)
@@ -43,7 +43,8 @@ def test_promise_holds_for_the_combined_statistic(n):
 
 
 def test_the_arrays_of_the_simulation_are_the_shipped_statistic():
-    statistic = fit_statistic([flat(m, m / 2) for m in range(10)], 1, pixel_only=False)
+    margins = np.arange(10.0)
+    statistic = fit_statistic(margins, margins / 2, pixel_only=False)
     one = flat(3.0, 9.0)
     by_hand = max((3.0 - statistic.a) / statistic.b, (9.0 - statistic.a2) / statistic.b2)
     assert combined_statistic(one, statistic, 1) == pytest.approx(by_hand, rel=1e-6)
@@ -102,7 +103,7 @@ def test_ties_and_uncertain_band():
 
 
 def test_equal_scores_do_not_divide_by_zero():
-    statistic = fit_statistic([flat(2.0, 2.0)] * 10, 1, pixel_only=False)
+    statistic = fit_statistic(np.full(10, 2.0), np.full(10, 2.0), pixel_only=False)
     assert image_term(2.0, statistic) == 0.0
     assert statistic.b > 0
 

@@ -15,7 +15,7 @@ from tests.conftest import tiny_adapter, tiny_backbone
 def jobs(detector: Detector, count: int) -> list[Job]:
     torch.manual_seed(7)
     ids = list(detector.smoothing)
-    return [Job(torch.randn(3, 32, 32), ids[i % len(ids)], 1.0 + i % 2) for i in range(count)]
+    return [Job(torch.randn(1, 3, 32, 32), ids[i % len(ids)], 1.0 + i % 2) for i in range(count)]
 
 
 def test_mixed_batch_equals_one_by_one(detector):
@@ -32,7 +32,7 @@ def test_mixed_batch_equals_one_by_one(detector):
 
 
 def test_adapters_differ_and_nothing_in_gives_nothing_out(detector):
-    image = torch.randn(3, 32, 32)
+    image = torch.randn(1, 3, 32, 32)
     one, two = (detector.infer([Job(image, a, 1.0)])[0].margin for a in detector.smoothing)
     assert one != two
     assert detector.infer([]) == []
@@ -94,7 +94,7 @@ def test_missing_weights_say_what_to_do(tmp_path):
     save_adapter(tiny_adapter(2), tmp_path / "a")
     with pytest.raises(WeightsError, match="no such weights file"):
         open_detector("ViT-L-14-336", tmp_path / "none.safetensors", [tmp_path / "a"])
-    with pytest.raises(WeightsError, match="unknown"):
+    with pytest.raises(ConfigError, match="unknown"):
         open_detector("resnet", None, [tmp_path / "a"])
 
 

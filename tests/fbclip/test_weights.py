@@ -29,7 +29,7 @@ SHAPE = BackboneConfig(
 @pytest.fixture
 def openai(monkeypatch) -> CLIP:
     """A tiny CLIP of open_clip's own making, known under the large one's name."""
-    monkeypatch.setitem(weights.BACKBONES, "ViT-L-14-336", SHAPE)
+    monkeypatch.setattr(weights, "backbone_config", {"ViT-L-14-336": SHAPE}.__getitem__)
     torch.manual_seed(0)
     vision = CLIPVisionCfg(layers=2, width=16, head_width=8, patch_size=14, image_size=28)
     text = CLIPTextCfg(context_length=77, vocab_size=100, width=8, heads=1, layers=1)
@@ -55,7 +55,8 @@ def test_torchscript_is_loaded_after_its_checksum(tmp_path, monkeypatch):
     torch.jit.save(torch.jit.script(torch.nn.Sequential(torch.nn.Linear(2, 3))), str(path))
     with pytest.raises(WeightsError, match="sha256"):
         find_weights("ViT-L-14-336", path)
-    monkeypatch.setitem(weights.OPENAI_SHA256, "ViT-L-14-336", hashlib.sha256(path.read_bytes()).hexdigest())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(weights, "openai_download", lambda _: ("https://example.org/clip.pt", digest))
     assert set(read_tensors(find_weights("ViT-L-14-336", path).path, "")) == {"0.weight", "0.bias"}
 
 

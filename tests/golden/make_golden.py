@@ -51,7 +51,7 @@ BACKBONE_FIELDS = {
 
 
 def backbone_config() -> BackboneConfig:
-    own = {f: CASE[BACKBONE_FIELDS.get(f, f)] for f in BackboneConfig.model_fields if f != "name"}
+    own = {f: CASE[BACKBONE_FIELDS.get(f, f)] for f in BackboneConfig.model_fields if BACKBONE_FIELDS.get(f, f) in CASE}
     return BackboneConfig(name="case", **own)
 
 
