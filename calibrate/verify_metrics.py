@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from calibrate.errors import DataError
 from calibrate.metrics.groups import Array
@@ -44,15 +45,15 @@ def verify_metrics(folder: Path) -> list[Deviation]:
 
 def _read_expected(path: Path) -> dict[str, float]:
     try:
-        read = json.loads(path.read_text(encoding="utf-8"))
+        read = json.loads(path.read_text(encoding="utf-8"), parse_int=float)
     except (OSError, ValueError) as error:
         raise FbclipError(f"{path}: cannot be read: {error}") from None
     if not isinstance(read, dict) or set(read) != set(NAMES):
         raise FbclipError(f"{path}: must hold exactly {', '.join(NAMES)}")
     for name, value in read.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not isinstance(value, float) or not math.isfinite(value):
             raise FbclipError(f"{path}: {name}: {value!r} is not a finite number")
-    return {name: float(value) for name, value in read.items()}
+    return read
 
 
 def _read_arrays(path: Path) -> tuple[Array, Array, Array, Array]:
@@ -69,8 +70,8 @@ def _read_arrays(path: Path) -> tuple[Array, Array, Array, Array]:
             f"{path}: maps {tuple(maps.shape)} and masks {tuple(masks.shape)} are not both ({len(labels)},H,W)"
         )
     for name, tensor in (("scores", scores), ("maps", maps)):
-        if not tensor.is_floating_point():
-            raise FbclipError(f"{path}: {name} are {tensor.dtype}, not floating-point numbers")
+        if tensor.dtype not in (torch.float32, torch.float64):
+            raise FbclipError(f"{path}: {name} are {tensor.dtype}, neither float32 nor float64")
         if not tensor.isfinite().all():
             raise DataError(f"{path}: {name} are not finite")
     for name, tensor in (("labels", labels), ("masks", masks)):

@@ -41,7 +41,7 @@ class Guarantee(Frozen):
 class Calibration(Frozen):
     """What the threshold was measured on. Counts are units (parts, files, volumes), never frames."""
 
-    method: Literal["order-statistic", "manual"]
+    method: Literal["order-statistic", "recall", "f1", "manual"]
     unit: str
     n_good: int = Field(ge=0, description="good units that set the threshold")
     n_constants: int = Field(ge=0, description="good units of the disjoint split that set the statistic")
@@ -98,8 +98,11 @@ class Profile(Frozen):
 
     @property
     def id(self) -> str:
-        """sha256 of the canonical JSON of everything in it."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+        """sha256 of the canonical JSON of everything in it but what stands at its default.
+
+        So a field that a later version adds, with a default that changes nothing, leaves old profiles their id.
+        """
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_defaults=True))).hexdigest()
 
     def decide(self, evidence: Evidence, placement: Placement, ignore: BoolMap | None = None) -> Decision:
         """The verdict of this profile on one picture's evidence; `ignore` has the map's shape."""

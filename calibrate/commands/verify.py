@@ -8,15 +8,25 @@ from typing import Annotated
 import typer
 
 from calibrate.commands.options import JsonOption
+from fbclip.errors import FbclipError
 
 
 def verify(
-    case_dir: Annotated[Path, typer.Argument(help="golden training case")],
+    case_dir: Annotated[Path, typer.Argument(help="golden training or metrics case")],
     as_json: JsonOption = False,
 ) -> None:
-    """Losses, gradients and parameters of a golden case's optimiser steps; exit 1 beyond tolerance."""
+    """A golden case's optimiser steps, or the metrics of its maps and scores; exit 1 beyond tolerance."""
     from calibrate.verify import verify_training
+    from calibrate.verify_metrics import verify_metrics
     from fbclip.verify_report import show_deviations
 
-    rows = verify_training(case_dir)
+    if (case_dir / "case.json").is_file():
+        rows = verify_training(case_dir)
+    elif (case_dir / "case.safetensors").is_file() and (case_dir / "expected.json").is_file():
+        rows = verify_metrics(case_dir)
+    else:
+        raise FbclipError(
+            f"{case_dir}: neither a training case (case.json and case.safetensors) "
+            "nor a metrics case (expected.json and case.safetensors)"
+        )
     raise typer.Exit(0 if show_deviations(rows, as_json) else 1)

@@ -1,1 +1,5 @@
 """Readers of labelled pictures: one file a layout, all yielding `Sample`."""
+
+from calibrate.datasets.reader import read_data
+
+__all__ = ["read_data"]
