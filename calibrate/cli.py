@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from calibrate.commands.data import data
 from calibrate.commands.import_checkpoint import import_checkpoint
 from calibrate.commands.pretrain import pretrain
 from calibrate.commands.samples import samples
@@ -21,6 +22,7 @@ def _root() -> None:
     """Offline tool: thresholds with a guarantee, tuned adapters, and the training of the embedded model."""
 
 
+app.command("data")(data)
 app.command("threshold")(threshold)
 app.command("import")(import_checkpoint)
 app.command("verify")(verify)

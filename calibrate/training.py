@@ -95,7 +95,7 @@ def tune(
     for epoch in range(recipe.epochs):
         for step, batch in enumerate(batches(epoch)):
             with torch.no_grad():
-                views = head.views(backbone(batch.images.to(device), method.feature_layers))
+                views = list(head.views(backbone(batch.images.to(device), method.feature_layers)))
             prototypes = fusion(tower)
             output = head.score(views, prototypes, backbone.projection)
             if not torch.isfinite(output.margins).all():

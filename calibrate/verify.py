@@ -34,7 +34,7 @@ def verify_training(folder: Path) -> list[Deviation]:
     named = {_stored_name(name): parameter for name, parameter in own.items()}
     optimiser = make_optimiser(own.values(), case.learning_rate, case.adam_betas)
     with torch.no_grad():
-        views = head.views(backbone(expected["image"], head.config.feature_layers))
+        views = list(head.views(backbone(expected["image"], head.config.feature_layers)))
     labels, masks = expected["train.labels"].float(), expected["train.masks"].squeeze(1).float()
     rows: list[list[float]] = []
     out: list[Deviation] = []

@@ -17,6 +17,10 @@ from fbclip.errors import ConfigError, WeightsError
 
 VISUAL_PREFIX = "visual."
 
+# torch's "fast path" of multi-head attention writes out the whole attention matrix; without it the fused kernel
+# runs, which at 518 px takes a fifth less time and 200 MB less memory on a CPU.
+torch.backends.mha.set_fastpath_enabled(False)
+
 
 class BlockNorm(nn.LayerNorm):
     """LayerNorm in float32 that hands its result on in `output`: blocks compute in it, the residual stays float32."""

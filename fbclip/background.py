@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+NORM_FLOOR = 1e-8
+
 
 def background_prototype(attended: Sequence[Tensor]) -> Tensor:
     """K·V attended tensors (B,N,C) -> (B,C): half mean, half maximum of the first N//2 tokens of them all.
@@ -14,8 +16,10 @@ def background_prototype(attended: Sequence[Tensor]) -> Tensor:
     "First half" is by position (CLS and the top of the picture), as in the released code.
     """
     half = attended[0].shape[1] // 2
-    bank = torch.stack([a[:, :half] for a in attended], dim=1).flatten(1, 2)  # (B, K·V·half, C)
-    return 0.5 * bank.mean(dim=1) + 0.5 * bank.amax(dim=1)
+    # The tensors are of one size, so the mean of their means is that of the bank, which is never put together.
+    mean = torch.stack([a[:, :half].mean(dim=1) for a in attended]).mean(dim=0)
+    peak = torch.stack([a[:, :half].amax(dim=1) for a in attended]).amax(dim=0)
+    return 0.5 * mean + 0.5 * peak
 
 
 def subtract_and_project(attended: Tensor, background: Tensor, projection: Tensor) -> Tensor:
@@ -24,5 +28,7 @@ def subtract_and_project(attended: Tensor, background: Tensor, projection: Tenso
     F' = (½ + ½u)F − ½u·b with u = 1 − cos(F,b), so F and b are each projected once.
     """
     b = background.unsqueeze(1)
-    u = 1 - torch.nn.functional.cosine_similarity(attended, b, dim=-1).unsqueeze(-1)  # (B,N,1)
-    return (0.5 + 0.5 * u) * (attended @ projection) - (0.5 * u) * (b @ projection)
+    unit = torch.nn.functional.normalize(background, dim=-1).unsqueeze(-1)  # (B,C,1)
+    norm = torch.linalg.vector_norm(attended, dim=-1, keepdim=True).clamp_min(NORM_FLOOR)
+    u = 1 - (attended @ unit) / norm  # (B,N,1)
+    return torch.addcmul((0.5 + 0.5 * u) * (attended @ projection), u, b @ projection, value=-0.5)

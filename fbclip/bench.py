@@ -9,16 +9,20 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from fbclip.backbone import Backbone
-from fbclip.config import BackboneConfig, FBCLIPConfig
+from fbclip.config import BackboneConfig, FBCLIPConfig, Precision
+from fbclip.detector import DTYPES
+from fbclip.images import decode
 from fbclip.maps import smooth_map
 from fbclip.model import Head
 from fbclip.preprocess import preprocess
@@ -27,20 +31,37 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class BatchResult:
+    """Medians in milliseconds a batch; `images_per_s` from the whole forward."""
+
+    batch: int
+    backbone_ms: float
+    forward_ms: float
+    ratio: float
+    images_per_s: float
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
 class BenchResult:
-    """Milliseconds a batch, medians over `repeats`; `peak_rss_mb` is the process's, in MiB."""
+    """The first batch size on top, all of them in `batches`; memory in MiB, `peak_rss_mb` is the process's.
+
+    `decode` and `preprocess` among the stages are those of one picture of 1920x1080 (a PNG).
+    """
 
     backbone: str
     size: int
-    batch: int
     device: str
+    precision: str
     threads: int
     repeats: int
     backbone_ms: float
     forward_ms: float
     ratio: float
     peak_rss_mb: float
+    peak_gpu_mb: float | None
     stages: dict[str, float]
+    batches: tuple[BatchResult, ...]
 
 
 def random_parts(config: BackboneConfig, method: FBCLIPConfig) -> tuple[Backbone, Head]:
@@ -50,58 +71,109 @@ def random_parts(config: BackboneConfig, method: FBCLIPConfig) -> tuple[Backbone
     return backbone, Head(config.width, method).requires_grad_(False).eval()
 
 
-@torch.inference_mode()
-def bench(backbone: Backbone, head: Head, batch: int, device: torch.device, repeats: int) -> BenchResult:
-    """Time `repeats` rounds after one that is thrown away."""
-    backbone, head = backbone.to(device), head.to(device)
-    config, size = head.config, backbone.image_size
-    prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim, device=device), dim=-1)
-    frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
-    images = torch.stack([preprocess(frame, size)] * batch)
-    samples: dict[str, list[float]] = {}
+class Stopwatch:
+    """Milliseconds by name, one entry a call."""
 
-    def timed(name: str, work: Callable[[], T]) -> T:
-        _wait(device)
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.samples: dict[str, list[float]] = defaultdict(list)
+
+    def timed(self, name: str, work: Callable[[], T]) -> T:
+        self._wait()
         start = time.perf_counter()
         out = work()
-        _wait(device)
-        samples.setdefault(name, []).append((time.perf_counter() - start) * 1e3)
+        self._wait()
+        self.samples[name].append((time.perf_counter() - start) * 1e3)
         return out
 
-    def forward() -> Tensor:
-        tokens = timed("backbone", lambda: backbone(images.to(device), config.feature_layers))
-        views = timed("views", lambda: head.views(tokens))
-        margins = timed("head", lambda: head.score(views, prototypes, backbone.projection).grid_margin)
-        score = config.score
-        maps = timed("map", lambda: smooth_map(margins, size, score.smoothing_sigma, score.smoothing_truncate))
-        return maps.cpu()
+    def timed_steps(self, name: str, steps: Iterable[T]) -> Iterator[T]:
+        """Hand on what `steps` yields, as lazily as it does; the sum of its times is one entry."""
+        iterator, total = iter(steps), 0.0
+        while True:
+            self._wait()
+            start = time.perf_counter()
+            item = next(iterator, None)
+            self._wait()
+            total += time.perf_counter() - start
+            if item is None:
+                break
+            yield item
+        self.samples[name].append(total * 1e3)
 
-    for turn in range(repeats + 1):
-        timed("bare", lambda: backbone(images.to(device), config.feature_layers))
-        timed("forward", forward)
-        timed("preprocess", lambda: preprocess(frame, size))
-        if turn == 0:
-            samples.clear()
-    median = {name: round(statistics.median(values), 3) for name, values in samples.items()}
-    bare, whole = median.pop("bare"), median.pop("forward")
+    def median(self) -> dict[str, float]:
+        return {name: round(statistics.median(values), 3) for name, values in self.samples.items()}
+
+    def _wait(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+
+@torch.inference_mode()
+def bench(
+    backbone: Backbone,
+    head: Head,
+    batches: Sequence[int],
+    device: torch.device,
+    repeats: int,
+    precision: Precision = "float32",
+) -> BenchResult:
+    """Time `repeats` rounds of every batch size, each after one that is thrown away."""
+    backbone, head = backbone.to(device), head.to(device)
+    if precision != "float32":
+        backbone.compute_in(DTYPES[precision])
+        head.attention.product_dtype = DTYPES[precision]
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
+    results = tuple(_bench_batch(backbone, head, batch, device, repeats, frame) for batch in batches)
+    watch = Stopwatch(device)
+    png = cv2.imencode(".png", frame)[1].tobytes()
+    for _ in range(repeats):
+        watch.timed("decode", lambda: decode(png))
+        watch.timed("preprocess", lambda: preprocess(frame, backbone.image_size))
+    first = results[0]
     return BenchResult(
         backbone=backbone.config.name,
-        size=size,
-        batch=batch,
-        device=str(device),
+        size=backbone.image_size,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
+        precision=precision,
         threads=torch.get_num_threads(),
         repeats=repeats,
-        backbone_ms=bare,
-        forward_ms=whole,
-        ratio=round(whole / bare, 3),
+        backbone_ms=first.backbone_ms,
+        forward_ms=first.forward_ms,
+        ratio=first.ratio,
         peak_rss_mb=round(_peak_rss_mb(), 1),
-        stages=median,
+        peak_gpu_mb=round(torch.cuda.max_memory_allocated(device) / 2**20, 1) if device.type == "cuda" else None,
+        stages=first.stages | watch.median(),
+        batches=results,
     )
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _bench_batch(
+    backbone: Backbone, head: Head, batch: int, device: torch.device, repeats: int, frame: np.ndarray
+) -> BatchResult:
+    config, size = head.config, backbone.image_size
+    prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim, device=device), dim=-1)
+    images = torch.stack([preprocess(frame, size)] * batch)
+    watch = Stopwatch(device)
+
+    def forward() -> Tensor:
+        tokens = watch.timed("backbone", lambda: backbone(images.to(device), config.feature_layers))
+        views = watch.timed_steps("views", head.views(tokens))
+        margins = watch.timed("views and head", lambda: head.score(views, prototypes, backbone.projection).grid_margin)
+        score = config.score
+        maps = watch.timed("map", lambda: smooth_map(margins, size, score.smoothing_sigma, score.smoothing_truncate))
+        return maps.cpu()
+
+    for turn in range(repeats + 1):
+        watch.timed("bare", lambda: backbone(images.to(device), config.feature_layers))
+        watch.timed("forward", forward)
+        if turn == 0:
+            watch.samples.clear()
+    stages = watch.median()
+    bare, whole, both = stages.pop("bare"), stages.pop("forward"), stages.pop("views and head")
+    stages["head"] = round(both - stages["views"], 3)
+    return BatchResult(batch, bare, whole, round(whole / bare, 3), round(1e3 * batch / whole, 2), stages)
 
 
 def _peak_rss_mb() -> float:

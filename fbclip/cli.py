@@ -14,6 +14,7 @@ from rich.console import Console
 from fbclip.adapter import load_adapter
 from fbclip.backbones import usable_backbones
 from fbclip.command import guarded
+from fbclip.config import Precision
 from fbclip.weights import EMBEDDED_DIR, find_weights, open_backbone
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -67,13 +68,14 @@ def verify(
 
 @app.command()
 def bench(
-    backbone: Annotated[str, typer.Option(help="embedded or ViT-L-14-336")] = "embedded",
+    backbone: Annotated[str, typer.Option(help="embedded, ViT-L-14-336 or another ViT of open_clip")] = "embedded",
     random_weights: Annotated[bool, typer.Option("--random-weights", help="real dimensions without weights")] = False,
     weights: Annotated[Path | None, typer.Option(help="local file of the backbone's weights")] = None,
     size: Annotated[int | None, typer.Option(min=1, help="side of the input in pixels")] = None,
-    batch: Annotated[int, typer.Option(min=1, max=256)] = 1,
+    batch: Annotated[list[int] | None, typer.Option(min=1, max=256, help="batch size, again for more; 1")] = None,
     repeats: Annotated[int, typer.Option(min=1, max=1000)] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto",
+    precision: Annotated[Precision, typer.Option(help="of the matrix products")] = "float32",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Bare backbone beside the whole forward: medians, ratio, stages and peak memory."""
@@ -90,14 +92,20 @@ def bench(
     else:
         tower, _ = open_backbone(find_weights(backbone, weights), method.image_size)
         head = Head(config.width, method).requires_grad_(False).eval()
-    result = run(tower, head, batch, pick_device(device), repeats)
+    result = run(tower, head, batch or [1], pick_device(device), repeats, precision)
     if as_json:
         typer.echo(json.dumps(asdict(result)))
         return
-    typer.echo(f"{result.backbone} at {result.size} px, batch {batch}, {result.device}, {result.threads} threads")
-    typer.echo(f"backbone {result.backbone_ms:.1f} ms, forward {result.forward_ms:.1f} ms, ratio {result.ratio:.3f}")
-    typer.echo("  ".join(f"{name} {ms:.1f} ms" for name, ms in result.stages.items()))
-    typer.echo(f"peak memory of the process {result.peak_rss_mb:.0f} MiB")
+    typer.echo(f"{result.backbone} at {result.size} px, {result.precision}, {result.device}, {result.threads} threads")
+    for row in result.batches:
+        stages = "  ".join(f"{name} {ms:.1f}" for name, ms in row.stages.items())
+        typer.echo(
+            f"batch {row.batch}: backbone {row.backbone_ms:.1f} ms, forward {row.forward_ms:.1f} ms, "
+            f"ratio {row.ratio:.3f}, {row.images_per_s:.1f} pictures/s ({stages} ms)"
+        )
+    typer.echo(f"one picture: decode {result.stages['decode']:.1f} ms, preprocess {result.stages['preprocess']:.1f} ms")
+    gpu = "" if result.peak_gpu_mb is None else f", of the GPU {result.peak_gpu_mb:.0f} MiB"
+    typer.echo(f"peak memory of the process {result.peak_rss_mb:.0f} MiB{gpu}")
 
 
 main = guarded(app)

@@ -79,7 +79,7 @@ class Detector:
         if precision != "float32":
             self.backbone.compute_in(DTYPES[precision])
             for head, _ in self._heads.values():
-                head.attention.compute_in(DTYPES[precision])
+                head.attention.product_dtype = DTYPES[precision]
         self._layers = sorted({n for head, _ in self._heads.values() for n in head.config.feature_layers})
         # TF32 changes margins by more than a threshold can bear.
         torch.backends.cuda.matmul.allow_tf32 = False

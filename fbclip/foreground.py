@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from fbclip.config import ForegroundConfig
 
+_NORM_FLOOR = 1e-8
+
 
 def _unit_range(values: Tensor, floor: float) -> Tensor:
     """Min-max over the patches of each image: (B,L) -> (B,L) in 0..1."""
@@ -18,7 +20,11 @@ def _unit_range(values: Tensor, floor: float) -> Tensor:
 
 def patch_cls_cosine(tokens: Tensor) -> Tensor:
     """Cosine of every patch with CLS: (B,N,C) -> (B,L); 0 for a zero vector."""
-    return F.cosine_similarity(tokens[:, 1:], tokens[:, :1], dim=-1)
+    cls = F.normalize(tokens[:, 0], dim=-1, eps=_NORM_FLOOR)
+    patches = tokens[:, 1:]
+    # A dot product and a norm: torch's cosine_similarity would copy all tokens twice.
+    dot = (patches @ cls.unsqueeze(-1)).squeeze(-1)
+    return torch.div(dot, torch.linalg.vector_norm(patches, dim=-1).clamp_min(_NORM_FLOOR))
 
 
 def foreground_mask(tokens: Tensor, previous: Tensor | None, config: ForegroundConfig) -> Tensor:

@@ -5,18 +5,17 @@ B images, N = 1 + L tokens (CLS first), C backbone width, D joint embedding, K l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from fbclip.attention import FBAttention
+from fbclip.attention import Centred, FBAttention, centre
 from fbclip.background import background_prototype, subtract_and_project
 from fbclip.config import FBCLIPConfig
 from fbclip.foreground import foreground_mask
-from fbclip.views import make_view
+from fbclip.views import SemanticMix, semantic_mix, spatial_view
 
 Record = Callable[[str, Tensor], None]
 
@@ -44,6 +43,15 @@ class HeadOutput:
         return self.margins[:, 1:].reshape(-1, side, side)
 
 
+@dataclass(frozen=True, eq=False)
+class LayerViews:
+    """One layer's tokens (B,N,C) and what the other views need beside them; nothing here is learned."""
+
+    identity: Tensor
+    semantic: SemanticMix | None = None
+    spatial: Tensor | None = None
+
+
 class Head(nn.Module):
     """Everything learned at run time: FB-Attention and the layer weights. Prototypes are an argument."""
 
@@ -53,38 +61,56 @@ class Head(nn.Module):
         self.attention = FBAttention(width, config.attention)
         self.scale_weights = nn.Parameter(torch.ones(config.score.layer_weights))
 
-    def views(self, tokens: Sequence[Tensor], record: Record = _ignore) -> list[Tensor]:
-        """K layers of raw tokens (B,N,C) -> K tensors (B,V,N,C); holds no learned parameter."""
+    def views(self, tokens: Sequence[Tensor], record: Record = _ignore) -> Iterator[LayerViews]:
+        """K layers of raw tokens (B,N,C) -> their views, one layer at a time so that only one is in memory."""
         names = self.config.active_views
-        if names == ("identity",):
-            return [layer.unsqueeze(1) for layer in tokens]
-        stacked = []
         previous: Tensor | None = None
         for k, layer in enumerate(tokens):
+            if names == ("identity",):
+                yield LayerViews(layer)
+                continue
             mask = foreground_mask(layer, previous, self.config.foreground)
             record(f"layer{k}.foreground_mask", mask)
-            made = [make_view(view, layer, mask, self.config.view) for view in names]
-            for view, value in zip(names, made, strict=True):
-                if view != "identity":
-                    record(f"layer{k}.{view}_view", value)
-            stacked.append(torch.stack(made, dim=1))
             previous = layer
-        return stacked
+            mix = semantic_mix(layer, mask, self.config.view) if "semantic" in names else None
+            spatial = spatial_view(layer, mask, self.config.view) if "spatial" in names else None
+            if mix is not None:
+                record(f"layer{k}.semantic_view", mix.apply(layer, mix.sums))
+            if spatial is not None:
+                record(f"layer{k}.spatial_view", spatial)
+            yield LayerViews(layer, mix, spatial)
+
+    def attend(self, views: Iterable[LayerViews], record: Record = _ignore) -> list[tuple[int, Tensor]]:
+        """(layer, attended tokens (B,N,C)) of every layer and view; without MVFBE the tokens as they are."""
+        if not self.config.modules.mvfbe:
+            return [(k, layer.identity) for k, layer in enumerate(views)]
+        front = self.attention.front()
+        out: list[tuple[int, Tensor]] = []
+        for k, layer in enumerate(views):
+            tokens = centre(layer.identity)
+            product = front.product(tokens.values)
+            for name in self.config.active_views:
+                if name == "identity":
+                    attended = self.attention(front, product, tokens)
+                elif layer.semantic is not None and name == "semantic":
+                    mix, sums = layer.semantic, centre(layer.semantic.sums)
+                    mixed = Centred(mix.apply(tokens.values, sums.values), mix.apply(tokens.mean, sums.mean))
+                    attended = self.attention(front, mix.apply(product, front.product(sums.values)), mixed)
+                else:
+                    assert layer.spatial is not None
+                    spatial = centre(layer.spatial)
+                    attended = self.attention(front, front.product(spatial.values), spatial)
+                record(f"layer{k}.attended_{name}", attended)
+                out.append((k, attended))
+        return out
 
     def score(
-        self, views: Sequence[Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
+        self, views: Iterable[LayerViews], prototypes: Tensor, projection: Tensor, record: Record = _ignore
     ) -> HeadOutput:
-        """K tensors (B,V,N,C), prototypes (2,D) [normal, abnormal], projection (C,D) -> margins (B,N)."""
-        names, modules = self.config.active_views, self.config.modules
-        attended: list[tuple[int, Tensor]] = []
-        for k, layer in enumerate(views):
-            b, v = layer.shape[:2]
-            out = self.attention(layer.flatten(0, 1)).unflatten(0, (b, v)) if modules.mvfbe else layer
-            for index, name in enumerate(names):
-                record(f"layer{k}.attended_{name}", out[:, index])
-                attended.append((k, out[:, index]))
+        """K layers of views, prototypes (2,D) [normal, abnormal], projection (C,D) -> margins (B,N)."""
+        attended = self.attend(views, record)
         background: Tensor | None = None
-        if modules.background_subtraction:
+        if self.config.modules.background_subtraction:
             background = background_prototype([a for _, a in attended])
             record("background.prototype", background)
         weights = self.scale_weights.softmax(dim=0)
@@ -97,8 +123,9 @@ class Head(nn.Module):
                 projected = features @ projection
             else:
                 projected = subtract_and_project(features, background, projection)
-            record(f"layer{k}.projected_{names[index % len(names)]}", projected)
-            margins = margins + weights[k] * (F.normalize(projected, dim=-1) @ direction)
+            record(f"layer{k}.projected_{self.config.active_views[index % len(self.config.active_views)]}", projected)
+            length = torch.linalg.vector_norm(projected, dim=-1).clamp_min(1e-12)
+            margins = margins + weights[k] * (projected @ direction) / length
         return HeadOutput(margins, projected)
 
     def forward(

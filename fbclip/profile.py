@@ -38,14 +38,42 @@ class Guarantee(Frozen):
     confidence: Rate
 
 
+class RecallGuarantee(Frozen):
+    """With probability `confidence` over the calibration units, at least this share of defective units alarms."""
+
+    recall: Rate
+    confidence: Rate
+
+
+class Measured(Frozen):
+    """What units that did not choose the threshold showed at it: counts, and each rate's exact interval in 0..1.
+
+    Each interval on its own covers the true rate with `confidence` (Clopper and Pearson).
+    """
+
+    confidence: Rate
+    n_good: int = Field(ge=0)
+    false_alarms: int = Field(ge=0, description="units of n_good above the threshold")
+    false_alarm_low: float = Field(ge=0, le=1)
+    false_alarm_high: float = Field(ge=0, le=1)
+    n_bad: int = Field(ge=0)
+    misses: int = Field(ge=0, description="units of n_bad at or below the threshold")
+    recall_low: float = Field(ge=0, le=1)
+    recall_high: float = Field(ge=0, le=1)
+
+
 class Calibration(Frozen):
-    """What the threshold was measured on. Counts are units (parts, files, volumes), never frames."""
+    """What the threshold was measured on. Counts are units (parts, files, volumes), never frames.
+
+    bounds: what the guaranteed false-alarm rate counts as an alarm: anomalies, or uncertain verdicts as well.
+    With method f1 or manual nothing is guaranteed, and `target` only places uncertain_above.
+    """
 
     method: Literal["order-statistic", "recall", "f1", "manual"]
     unit: str
-    n_good: int = Field(ge=0, description="good units that set the threshold")
+    n_good: int = Field(ge=0, description="good units that the threshold was set or measured on")
     n_constants: int = Field(ge=0, description="good units of the disjoint split that set the statistic")
-    n_bad: int = Field(0, ge=0)
+    n_bad: int = Field(0, ge=0, description="defective units that the threshold was set or measured on")
     exceedances: int = Field(0, ge=0, description="units of n_good that lie above the threshold")
     target: Rate
     confidence: Rate
@@ -53,6 +81,13 @@ class Calibration(Frozen):
     guarantee: Guarantee | None
     quantiles: dict[str, float] = Field(description="z of the n_good units at these shares")
     data_sha256: str
+    bounds: Literal["anomaly", "uncertain"] = "anomaly"
+    recall_target: Rate | None = None
+    recall_guarantee: RecallGuarantee | None = None
+    measured: Measured | None = None
+    reference: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
+        (), description="z of the n_good units, rising, evenly thinned to 1000: what drift is judged against"
+    )
 
 
 class IgnoreMask(Frozen):

@@ -23,7 +23,8 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object")]
 LayoutOption = Annotated[str, typer.Option(help="how the data is laid out; auto finds out")]
 UnitFromOption = Annotated[
-    str | None, typer.Option(help="regular expression: the part of a file name that names its unit")
+    str | None,
+    typer.Option(help="what names a unit: a regular expression for a part of the file name, or folder, or collect"),
 ]
 PrecisionOption = Annotated[Precision, typer.Option(help="of the matrix products; a threshold belongs to one")]
 RoiOption = Annotated[str | None, typer.Option(help="x1,y1,x2,y2 as fractions of the frame")]

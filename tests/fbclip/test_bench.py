@@ -9,16 +9,24 @@ from fbclip.cli import app
 from fbclip.errors import ConfigError
 
 
-@pytest.mark.parametrize("arguments", [[], ["--random-weights", "--batch", "2", "--size", "128"]])
-def test_bench_gives_the_contract_fields(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "sizes"),
+    [
+        ([], [1]),
+        (["--random-weights", "--batch", "2", "--size", "128"], [2]),
+        (["--batch", "1", "--batch", "3", "--precision", "bfloat16"], [1, 3]),
+    ],
+)
+def test_bench_gives_the_contract_fields(arguments, sizes):
     answer = CliRunner().invoke(app, ["bench", "--json", "--repeats", "1", "--device", "cpu", *arguments])
     assert answer.exit_code == 0, answer.output
     result = json.loads(answer.stdout)
     assert {"backbone_ms", "forward_ms", "ratio", "peak_rss_mb", "stages"} <= set(result)
-    assert set(result["stages"]) == {"backbone", "views", "head", "map", "preprocess"}
+    assert set(result["stages"]) == {"backbone", "views", "head", "map", "decode", "preprocess"}
     assert result["ratio"] == pytest.approx(result["forward_ms"] / result["backbone_ms"], abs=1e-3)
-    inside = sum(v for k, v in result["stages"].items() if k != "preprocess")
+    inside = sum(v for k, v in result["stages"].items() if k not in {"decode", "preprocess"})
     assert inside <= result["forward_ms"]
+    assert [row["batch"] for row in result["batches"]] == sizes
     assert result["peak_rss_mb"] > 0
 
 

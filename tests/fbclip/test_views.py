@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fbclip.config import ForegroundConfig, ViewConfig
 from fbclip.foreground import foreground_mask
-from fbclip.views import make_view, semantic_view, spatial_view
+from fbclip.views import semantic_view, spatial_view
 from tests.fbclip import plain
 
 SIDES = st.integers(2, 7)
@@ -52,11 +52,11 @@ def test_foreground_equals_the_plain_formula(side, width, seed):
 def test_zero_tokens_give_finite_views():
     tokens = torch.zeros(1, 17, 4)
     mask = torch.full((1, 16), 0.5)
-    for view in ("identity", "semantic", "spatial"):
-        assert torch.isfinite(make_view(view, tokens, mask, ViewConfig())).all()
+    for view in (semantic_view, spatial_view):
+        assert torch.isfinite(view(tokens, mask, ViewConfig())).all()
 
 
 def test_cls_passes_through():
     tokens, mask = tokens_and_mask(4, 5, 0, "mixed")
-    for view in ("identity", "semantic", "spatial"):
-        assert torch.equal(make_view(view, tokens, mask, ViewConfig())[:, 0], tokens[:, 0])
+    for view in (semantic_view, spatial_view):
+        assert torch.equal(view(tokens, mask, ViewConfig())[:, 0], tokens[:, 0])

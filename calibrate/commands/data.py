@@ -1,0 +1,27 @@
+"""`calibrate data`: what a data set holds and whether it can be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from calibrate.commands.options import JsonOption, LayoutOption, UnitFromOption
+
+
+def data(
+    data: Annotated[Path, typer.Argument(help="folder of pictures")],
+    layout: LayoutOption = "auto",
+    unit_from: UnitFromOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pictures, units, masks and faults of a data set; exit 1 when it cannot be used as it is."""
+    from calibrate.datasets import read_data
+    from calibrate.datasets.show import show
+    from calibrate.datasets.summary import summarise
+
+    summary = summarise(read_data(data, layout, unit_from))
+    typer.echo(json.dumps(summary.as_dict()) if as_json else show(summary))
+    raise typer.Exit(0 if summary.usable else 1)

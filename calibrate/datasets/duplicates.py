@@ -1,0 +1,51 @@
+"""The same bytes more than once: copies are dropped, contradictions told."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from calibrate.datasets.sample import Sample
+
+COPY = "left out, same bytes as"
+
+
+def drop_copies(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[str]]:
+    """Samples without later copies of the same label and split, and one line for each copy.
+
+    Where only a copy has a mask, the picture that stays takes it.
+    """
+    kept: dict[tuple[str, bool | None, str | None], Sample] = {}
+    problems = []
+    for sample in samples:
+        key = (sample.sha256, sample.label, sample.split)
+        first = kept.setdefault(key, sample)
+        if first is not sample:
+            kept[key] = replace(first, mask=first.mask or sample.mask)
+            problems.append(f"{_name(sample, root)}: {COPY} {_name(first, root)}")
+    return list(kept.values()), problems
+
+
+def same_bytes(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Groups of two and more samples with the same bytes, in order of first appearance."""
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.sha256].append(sample)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def two_labels(samples: Sequence[Sample], root: Path) -> list[str]:
+    """One line for each picture that is good in one place and defective in another."""
+    lines = []
+    for group in same_bytes(samples):
+        good = next((s for s in group if s.label is False), None)
+        bad = next((s for s in group if s.label is True), None)
+        if good is not None and bad is not None:
+            lines.append(f"{_name(bad, root)}: defective, but {_name(good, root)} has the same bytes and is good")
+    return lines
+
+
+def _name(sample: Sample, root: Path) -> str:
+    return sample.path.relative_to(root).as_posix()

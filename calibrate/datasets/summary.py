@@ -1,0 +1,127 @@
+"""What a data set holds, and what keeps it from being used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from calibrate.datasets.duplicates import COPY, same_bytes, two_labels
+from calibrate.datasets.sample import DataSet, Sample
+from calibrate.datasets.sizes import Size, measure
+
+_LABELS = {False: "good", True: "defective", None: "unlabelled"}
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """counts: split ("train", "test", "none") -> good, defective, unlabelled pictures; kinds: defect -> pictures."""
+
+    name: str
+    counts: dict[str, dict[str, int]]
+    kinds: dict[str, int]
+    units: int
+    masks: int
+
+
+@dataclass(frozen=True)
+class SizeSummary:
+    """(width, height) of the pictures with the fewest, the middle and the most pixels; distinct: number of sizes."""
+
+    smallest: Size
+    median: Size
+    largest: Size
+    distinct: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Files are named relative to `root`; every list has one line a file, `same_bytes` one group of files a picture.
+
+    copies: files left out because another has the same bytes, label and split; same_bytes: those that are still
+    there, in several splits or under several labels; notes: what is worth knowing and does no harm.
+    """
+
+    root: str
+    layout: str
+    pictures: int
+    classes: tuple[ClassSummary, ...]
+    sizes: SizeSummary | None
+    copies: int
+    same_bytes: tuple[tuple[str, ...], ...]
+    leakage: tuple[str, ...]
+    two_labels: tuple[str, ...]
+    mask_sizes: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def usable(self) -> bool:
+        """False when a figure measured on this set would be wrong."""
+        return not (self.leakage or self.two_labels or self.mask_sizes or self.unreadable)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "usable": self.usable}
+
+
+def summarise(data: DataSet) -> Summary:
+    """Counts and faults of a set; reads every file once, for its header. A file that cannot be read is listed."""
+    measured = measure(data.samples, data.root)
+    contradictions = tuple(two_labels(data.samples, data.root))
+    return Summary(
+        root=str(data.root),
+        layout=data.layout,
+        pictures=len(data.samples),
+        classes=tuple(_class(name, [s for s in data.samples if s.class_name == name]) for name in data.classes),
+        sizes=_sizes(measured.sizes),
+        copies=sum(COPY in line for line in data.problems),
+        same_bytes=tuple(tuple(_name(s, data.root) for s in group) for group in same_bytes(data.samples)),
+        leakage=tuple(_leakage(data)),
+        two_labels=contradictions,
+        mask_sizes=measured.mask_sizes,
+        unreadable=measured.unreadable,
+        notes=tuple(line for line in data.problems if line not in contradictions),
+    )
+
+
+def _name(sample: Sample, root: Path) -> str:
+    return sample.path.relative_to(root).as_posix()
+
+
+def _class(name: str, samples: Sequence[Sample]) -> ClassSummary:
+    found: Counter[tuple[str, str]] = Counter((s.split or "none", _LABELS[s.label]) for s in samples)
+    splits = [split for split in ("train", "test", "none") if any(key[0] == split for key in found)]
+    return ClassSummary(
+        name=name,
+        counts={split: {label: found[split, label] for label in _LABELS.values()} for split in splits},
+        kinds=dict(sorted(Counter(s.kind for s in samples if s.kind is not None).items())),
+        units=len({s.unit for s in samples}),
+        masks=sum(s.mask is not None for s in samples),
+    )
+
+
+def _sizes(sizes: Sequence[Size]) -> SizeSummary | None:
+    if not sizes:
+        return None
+    ordered = sorted(sizes, key=lambda s: (s[0] * s[1], s))
+    return SizeSummary(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1], len(set(sizes)))
+
+
+def _leakage(data: DataSet) -> list[str]:
+    """One line for each test picture whose bytes, or else whose unit, are in train as well."""
+    train = [s for s in data.samples if s.split == "train"]
+    by_bytes = {s.sha256: s for s in train}
+    by_unit = {s.unit: s for s in train}
+    lines = []
+    for sample in data.samples:
+        if sample.split != "test":
+            continue
+        if sample.sha256 in by_bytes:
+            twin = _name(by_bytes[sample.sha256], data.root)
+            lines.append(f"{_name(sample, data.root)}: in test, and the same bytes in train as {twin}")
+        elif sample.unit in by_unit:
+            twin = _name(by_unit[sample.unit], data.root)
+            lines.append(f"{_name(sample, data.root)}: in test, and its unit {sample.unit} in train with {twin}")
+    return lines

@@ -1,0 +1,89 @@
+"""The picture files of a folder, by name, before anybody asks what they show."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibrate.errors import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+MAX_FILES = 1_000_000
+# Resource forks that macOS packs beside the real pictures, under the same names.
+_SHADOW_FOLDERS = frozenset({"__MACOSX"})
+
+
+@dataclass(frozen=True)
+class Tree:
+    """pictures: posix paths relative to `root`, sorted; problems: what was passed over, one line a file."""
+
+    root: Path
+    pictures: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def folders(file: str) -> tuple[str, ...]:
+    """Names of the folders that a relative posix path goes through."""
+    return tuple(file.split("/")[:-1])
+
+
+def stem(file: str) -> str:
+    """Name of a relative posix path without folders and suffix."""
+    return file.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+
+
+def walk(root: Path) -> Tree:
+    """All pictures below `root`, told by their suffix; hidden files and folders are not looked at.
+
+    Links to files inside `root` count as files; links that lead out, and links to folders, which may run in
+    circles, are passed over. Raises DataError without pictures or with more than MAX_FILES files, OSError.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder")
+    home = root.resolve()
+    pictures: list[str] = []
+    problems: list[str] = []
+    seen = 0
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(root / prefix) as found:
+            for item in found:
+                seen += 1
+                if seen > MAX_FILES:
+                    raise DataError(f"{root}: more than {MAX_FILES} files; point to a smaller folder")
+                name = prefix + item.name
+                if item.name.startswith(".") or item.name in _SHADOW_FOLDERS:
+                    continue
+                if not _writable(item.name):
+                    problems.append(f"{name!a}: a name that is not plain text; left out")
+                elif item.is_symlink() and (fault := _link_fault(Path(item.path), home)):
+                    if Path(item.path).is_dir() or _is_picture(item.name):
+                        problems.append(f"{name}: {fault}; left out")
+                elif item.is_dir():
+                    waiting.append(f"{name}/")
+                elif item.is_file() and _is_picture(item.name):
+                    pictures.append(name)
+    if not pictures:
+        raise DataError(f"{root}: no pictures ({', '.join(sorted(SUFFIXES))})")
+    return Tree(root, tuple(sorted(pictures)), tuple(sorted(problems)))
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def _writable(name: str) -> bool:
+    """Names become lines of reports and parts of digests: no line breaks, no bytes outside UTF-8."""
+    return not any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in name)
+
+
+def _link_fault(path: Path, home: Path) -> str | None:
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return "a link to nothing"
+    if not target.is_relative_to(home):
+        return "a link that leads out of the data folder"
+    return "a link to a folder" if target.is_dir() else None

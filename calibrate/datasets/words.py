@@ -1,0 +1,33 @@
+"""Folder names that say what the pictures inside show."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+GOOD = frozenset({"good", "ok", "normal", "no"})
+DEFECTIVE = frozenset({"bad", "ng", "nok", "ko", "defect", "defective", "anomaly", "yes"})
+UNLABELLED = frozenset({"pred", "unlabelled", "unlabeled"})
+MASKS = frozenset({"masks", "ground_truth"})
+
+Meaning = Literal["good", "defective", "unlabelled"]
+
+
+def meaning(folder: str) -> Meaning | None:
+    """What a folder's name says, whatever its case; None for a name that says nothing by itself."""
+    word = folder.casefold()
+    if word in GOOD:
+        return "good"
+    if word in DEFECTIVE:
+        return "defective"
+    return "unlabelled" if word in UNLABELLED else None
+
+
+def label_of(folder: str) -> tuple[bool | None, str | None]:
+    """(label, kind) of the pictures in a folder of a set whose folders are named by defect."""
+    match meaning(folder):
+        case "good":
+            return False, None
+        case "unlabelled":
+            return None, None
+        case _:
+            return True, folder

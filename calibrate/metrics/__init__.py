@@ -1,0 +1,1 @@
+"""Metrics of scores and anomaly maps, exact with ties: arrays in, numbers out."""
