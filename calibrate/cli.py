@@ -6,6 +6,7 @@ import typer
 
 from calibrate.commands.data import data
 from calibrate.commands.import_checkpoint import import_checkpoint
+from calibrate.commands.precision import precision
 from calibrate.commands.pretrain import pretrain
 from calibrate.commands.samples import samples
 from calibrate.commands.threshold import threshold
@@ -26,6 +27,7 @@ app.command("data")(data)
 app.command("threshold")(threshold)
 app.command("import")(import_checkpoint)
 app.command("verify")(verify)
+app.command("precision")(precision)
 app.command("pretrain")(pretrain)
 app.command("samples")(samples)
 

@@ -83,7 +83,7 @@ def test_a_model_that_is_not_finite_ends_the_run():
 def test_an_imported_checkpoint_is_an_adapter_with_its_prototypes(monkeypatch):
     weights, *_ = parts()
     method = FBCLIPConfig(image_size=56, feature_layers=(1, 2, 3))
-    monkeypatch.setattr("calibrate.importing.FBCLIPConfig", lambda: method)
+    monkeypatch.setattr("calibrate.importing.method_for", lambda _: method)
     adapter = import_adapter(HERE / "checkpoint.pth", weights)
     expected = read_safetensors(HERE / "case.safetensors")["text.prototypes"]
     assert torch.allclose(adapter.prototypes, expected, atol=1e-6)

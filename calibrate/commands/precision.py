@@ -1,0 +1,59 @@
+"""`calibrate precision`: what a lower precision changes on a set of pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from calibrate.commands.options import (
+    AdapterOption,
+    BackboneOption,
+    DeviceOption,
+    JsonOption,
+    LayoutOption,
+    WeightsOption,
+)
+from fbclip.config import Precision
+
+
+def precision(
+    data: Annotated[Path, typer.Argument(help="pictures in any layout; labels give the AUROC")],
+    lower: Annotated[Precision, typer.Option("--precision", help="compared with float32")] = "bfloat16",
+    layout: LayoutOption = "auto",
+    limit: Annotated[int, typer.Option(min=1, help="at most so many pictures, evenly spread")] = 200,
+    adapter: AdapterOption = None,
+    backbone: BackboneOption = "embedded",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Mask flips, largest differences of margins and maps, and the AUROC, beside float32."""
+    from calibrate.datasets import read_data
+    from calibrate.precision import precision_effect
+    from fbclip.adapter import load_adapter
+    from fbclip.detector import pick_device
+    from fbclip.errors import ConfigError
+    from fbclip.weights import EMBEDDED_DIR, find_weights
+
+    if adapter is None and backbone != "embedded":
+        raise ConfigError(f"backbone {backbone} needs --adapter (`calibrate import` makes one)")
+    samples = read_data(data, layout).samples
+    samples = samples[:: -(-len(samples) // limit)]
+    loaded = load_adapter(adapter or EMBEDDED_DIR / "adapter")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("both precisions", total=len(samples))
+        effect = precision_effect(
+            find_weights(backbone, weights), loaded, samples, lower, pick_device(device), lambda: progress.advance(task)
+        )
+    if as_json:
+        typer.echo(json.dumps(asdict(effect)))
+        return
+    for name, value in asdict(effect).items():
+        shown = "n/a" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+        typer.echo(f"{name:20} {shown}")
