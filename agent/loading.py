@@ -49,7 +49,8 @@ def load_line(detector: Detector, section: LineSection) -> Line:
     loaded = load_profile(section.profile)
     check_profile(detector, adapter, section.name, section.profile, loaded)
     guarantee = loaded.profile.calibration.guarantee
-    if guarantee is not None and EventKind.UNCERTAIN in section.alert.on:
+    covered = loaded.profile.calibration.bounds == "uncertain"
+    if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.on:
         log.warning(
             "line %s: the false-alarm rate of %.2f %% is guaranteed for anomalies, not for uncertain, which alerts too",
             section.name,

@@ -1,14 +1,16 @@
-"""What n good units can prove about a false-alarm rate. Pure, exact binomial statistics.
+"""What n units can prove about a rate. Pure, exact binomial statistics.
 
-An alarm is strictly above the threshold. Taking the (k+1)-th largest of n exchangeable units as threshold, the
-true rate exceeds α with probability at most P(Binomial(n, α) ≤ k), whatever the distribution of the scores.
+An alarm is strictly above the threshold. Taking the (k+1)-th largest of n exchangeable good units as threshold, the
+true false-alarm rate exceeds α with probability at most P(Binomial(n, α) ≤ k), whatever the distribution of the
+scores. A miss is a defective unit at or below the threshold, so with α = 1 − recall and the (k+1)-th smallest of the
+defective units, the threshold lying just below it, the same numbers bound the share of misses.
 """
 
 from __future__ import annotations
 
 import math
 
-from scipy.stats import binom
+from scipy.stats import beta, binom
 
 
 def required_units(alpha: float, confidence: float) -> int:
@@ -30,3 +32,18 @@ def allowed_exceedances(n: int, alpha: float, confidence: float) -> int | None:
     while k >= 0 and binom.cdf(k, n, alpha) > 1 - confidence:
         k -= 1
     return k if k >= 0 else None
+
+
+def rate_at_most(k: int, n: int, confidence: float) -> float:
+    """Upper limit of a rate in 0..1 that k of n units showed: the p with P(Binomial(n, p) ≤ k) = 1−confidence."""
+    return 1.0 if k >= n else float(beta.ppf(confidence, k + 1, n - k))
+
+
+def rate_between(k: int, n: int, confidence: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval (low, high) of a rate in 0..1 that k of n units showed; (0, 1) for n = 0.
+
+    Covers the true rate with at least `confidence`, half of the rest on each side. C. J. Clopper, E. S. Pearson,
+    Biometrika 26 (1934).
+    """
+    one_sided = (1 + confidence) / 2
+    return 1 - rate_at_most(n - k, n, one_sided), rate_at_most(k, n, one_sided)

@@ -1,29 +1,30 @@
-"""`calibrate threshold`: good pictures of a line -> its profile."""
+"""`calibrate threshold`: pictures of a line -> its profile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from calibrate.datasets.sample import data_sha256
+from calibrate.datasets.sample import Sample, data_sha256
 from calibrate.errors import RefusedError
-from calibrate.pictures import read_good
+from calibrate.line_data import LineData, Method, split
+from calibrate.operating_point import check_enough_defects
 from calibrate.scoring import score, unit_maxima
-from calibrate.splits import split_units
+from calibrate.threshold_choice import Choice, Goal, UnitScores, choose
 from calibrate.thresholds import (
+    MIN_CONSTANT_UNITS,
     Wish,
     check_enough,
     constant_units,
     fit_statistic,
-    needed_units,
     quantiles,
-    set_threshold,
+    reference,
 )
-from fbclip.decision import combined_statistic, highest_region
+from fbclip.decision import Statistic, combined_statistic, highest_region
 from fbclip.detector import Detector
 from fbclip.framing import Framing
 from fbclip.profile import Calibration, IgnoreMask, Profile
@@ -34,8 +35,9 @@ class Request:
     """What the user asked for. `min_area_px` is in map pixels; None means a quarter of a patch."""
 
     line: str
-    data: Path
+    data: LineData
     wish: Wish
+    goal: Goal = field(default_factory=Goal)
     unit_from: str | None = None
     framing: Framing = field(default_factory=Framing)
     ignore_mask: IgnoreMask | None = None
@@ -44,40 +46,69 @@ class Request:
     best_effort: bool = False
 
 
-def make_profile(detector: Detector, adapter: str, request: Request, advance: Callable[[int], None]) -> Profile:
-    """Score every good unit and set the threshold; raises DataError or RefusedError, writes nothing."""
-    samples = read_good(request.data, request.unit_from)
-    n_units = len({s.unit for s in samples})
-    if not request.best_effort:
-        check_enough(n_units, request.wish)
+@dataclass(frozen=True)
+class _Judge:
+    """A line's pictures -> numbers, by the code that the agent runs."""
+
+    detector: Detector
+    adapter: str
+    framing: Framing
+    min_area: int
+    advance: Callable[[int], None]
+    skipped: list[str] | None
+
+    def fit(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
+        """The constants of z and the number of units behind them."""
+        terms, units = [], set()
+        for s in score(self.detector, self.adapter, samples, self.framing, self.advance, self.skipped):
+            units.add(s.sample.unit)
+            terms.append((s.evidence.margin, highest_region(s.evidence.map, self.min_area, s.ignore)))
+        if not terms:
+            raise RefusedError("one good unit sets no threshold; at least 2 are needed, and far more for a guarantee")
+        found = np.array(terms)
+        if not np.isfinite(found).all():
+            raise RefusedError("the ignore mask leaves no region of the smallest area to be judged; mask less")
+        return fit_statistic(found[:, 0], found[:, 1], pixel_only), len(units)
+
+    def unit_z(self, samples: Sequence[Sample], statistic: Statistic) -> NDArray[np.float64]:
+        """z of each unit, (n_units,)."""
+        units, z = [], []
+        for s in score(self.detector, self.adapter, samples, self.framing, self.advance, self.skipped):
+            units.append(s.sample.unit)
+            z.append(combined_statistic(s.evidence, statistic, self.min_area, s.ignore))
+        return unit_maxima(units, z)
+
+
+def make_profile(
+    detector: Detector,
+    adapter: str,
+    request: Request,
+    advance: Callable[[int], None],
+    skipped: list[str] | None = None,
+) -> Profile:
+    """Score every unit and set the threshold; raises DataError or RefusedError, writes nothing.
+
+    Pictures that cannot be judged are appended to `skipped`; without such a list DataError names them.
+    """
+    check_counts(request)
+    data, wish, framing = request.data, request.wish, request.framing
     patch = detector.backbone.config.patch_size
     min_area = request.min_area_px or max(1, patch * patch // 4)
-    for_constants, for_threshold = split_units(samples, constant_units(n_units, request.wish))
-
-    terms = np.array(
-        [
-            (s.evidence.margin, highest_region(s.evidence.map, min_area, s.ignore))
-            for s in score(detector, adapter, for_constants, request.framing, advance)
-        ]
-    )
-    if not len(terms):
-        raise RefusedError("one good unit sets no threshold; at least 2 are needed, and far more for a guarantee")
-    if not np.isfinite(terms).all():
-        raise RefusedError("the ignore mask leaves no region of the smallest area to be judged; mask less")
+    parts = split(data, request.goal.method, constant_units(data.good_units, wish))
+    judge = _Judge(detector, adapter, framing, min_area, advance, skipped)
     # An ignore mask leaves the image term out, since CLS sees the masked parts.
-    statistic = fit_statistic(terms[:, 0], terms[:, 1], request.pixel_only or request.framing.mask is not None)
-    units, z = [], []
-    for scored in score(detector, adapter, for_threshold, request.framing, advance):
-        units.append(scored.sample.unit)
-        z.append(combined_statistic(scored.evidence, statistic, min_area, scored.ignore))
-    per_unit = unit_maxima(units, z)
-    threshold = set_threshold(per_unit, request.wish)
-    # A scale set by a handful of units may be poor, so best effort promises nothing, whatever n would carry.
-    guarantee = threshold.guarantee if n_units >= needed_units(request.wish) else None
+    statistic, scale_units = judge.fit(parts.scale, request.pixel_only or framing.mask is not None)
+    scores = UnitScores(
+        good=judge.unit_z(parts.good, statistic),
+        bad=judge.unit_z(parts.bad, statistic),
+        check_good=judge.unit_z(parts.check_good, statistic),
+        check_bad=judge.unit_z(parts.check_bad, statistic),
+    )
+    # A scale set by a handful of units may be poor, so then nothing is promised, whatever the others would carry.
+    choice = choose(scores, request.goal, wish, trusted=scale_units >= MIN_CONSTANT_UNITS)
+    if skipped and not request.best_effort:
+        _check_still_enough(choice, request.goal.method, len(skipped))
     running = detector.running(adapter)
-    # Cold is what good pictures typically reach, hot is as far above the alarm level as that lies above cold.
-    cold, alarm = statistic.a2, statistic.a2 + statistic.b2 * threshold.value
-    hot = alarm + max(alarm - cold, statistic.b2)
     return Profile(
         line=request.line,
         created=datetime.now(UTC).replace(microsecond=0),
@@ -87,26 +118,78 @@ def make_profile(detector: Detector, adapter: str, request: Request, advance: Ca
         device="cuda" if running.device == "cuda" else "cpu",
         size=running.size,
         precision=detector.precision,
-        roi=request.framing.roi,
+        roi=framing.roi,
         ignore_mask=request.ignore_mask,
-        tiling=request.framing.tiling,
+        tiling=framing.tiling,
         smoothing=detector.smoothing[adapter],
         min_area_px=min_area,
         statistic=statistic,
-        threshold=threshold.value,
-        uncertain_above=threshold.uncertain_above,
-        map_limits=(float(np.float32(cold)), float(np.float32(hot))),
-        calibration=Calibration(
-            method="order-statistic",
-            unit="file" if request.unit_from is None else f"name:{request.unit_from}",
-            n_good=len(per_unit),
-            n_constants=len({s.unit for s in for_constants}),
-            exceedances=threshold.exceedances,
-            target=request.wish.alpha,
-            confidence=request.wish.confidence,
-            uncertain_target=request.wish.uncertain,
-            guarantee=guarantee,
-            quantiles=quantiles(per_unit),
-            data_sha256=data_sha256(samples),
-        ),
+        threshold=choice.threshold.value,
+        uncertain_above=choice.threshold.uncertain_above,
+        map_limits=_map_limits(statistic, choice.threshold.value),
+        calibration=_calibration(request, scale_units, scores, choice),
     )
+
+
+def check_counts(request: Request) -> None:
+    """Raises RefusedError when there are too few units for a guarantee that was asked for and is not waived."""
+    if request.best_effort:
+        return
+    if request.goal.method in {"order-statistic", "recall"}:
+        check_enough(request.data.good_units, request.wish)
+    if request.goal.method == "recall":
+        check_enough_defects(request.data.bad_units, request.goal.value, request.wish.confidence)
+
+
+def _check_still_enough(choice: Choice, method: Method, skipped: int) -> None:
+    """Units that cannot be judged may be just those that were needed."""
+    if method in {"order-statistic", "recall"} and choice.threshold.guarantee is None:
+        kind = "good"
+    elif method == "recall" and choice.recall_guarantee is None:
+        kind = "defective"
+    else:
+        return
+    raise RefusedError(
+        f"{skipped} unusable pictures were among the {kind} units of the guarantee, and too few of these are left; "
+        "take them out of the data or replace them, or use --best-effort for a profile without the guarantee"
+    )
+
+
+def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
+    """Cold is what good pictures typically reach, hot is as far above the alarm level as that lies above cold."""
+    cold, alarm = statistic.a2, statistic.a2 + statistic.b2 * threshold
+    # A threshold that was given may lie below what good pictures reach.
+    hot = max(cold, alarm) + max(alarm - cold, statistic.b2)
+    return float(np.float32(cold)), float(np.float32(hot))
+
+
+def _calibration(request: Request, scale_units: int, scores: UnitScores, choice: Choice) -> Calibration:
+    wish, goal = request.wish, request.goal
+    return Calibration(
+        method=goal.method,
+        unit=_unit_words(request),
+        n_good=len(scores.all_good),
+        n_constants=scale_units,
+        n_bad=len(scores.bad) + len(scores.check_bad),
+        exceedances=choice.threshold.exceedances,
+        target=wish.alpha,
+        confidence=wish.confidence,
+        uncertain_target=wish.uncertain,
+        guarantee=choice.threshold.guarantee,
+        quantiles=quantiles(scores.all_good),
+        data_sha256=data_sha256(request.data.samples),
+        bounds=wish.bounds,
+        recall_target=goal.value if goal.method == "recall" else None,
+        recall_guarantee=choice.recall_guarantee,
+        interval=choice.interval,
+        measured=choice.measured,
+        reference=reference(scores.all_good),
+    )
+
+
+def _unit_words(request: Request) -> str:
+    """How units were told apart: `file`, `layout` (the data set itself says), `folder`, `collect` or `name:REGEX`."""
+    if request.unit_from is None:
+        samples = request.data.samples
+        return "file" if len({s.unit for s in samples}) == len(samples) else "layout"
+    return request.unit_from if request.unit_from in {"folder", "collect"} else f"name:{request.unit_from}"

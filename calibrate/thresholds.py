@@ -7,6 +7,7 @@ everything that alerts. Counting, splitting and refusing happen here; the verdic
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +19,23 @@ from fbclip.profile import Guarantee
 
 MIN_CONSTANT_UNITS, MAX_CONSTANT_UNITS = 10, 100
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+BAND = 5
+"""The wider of two false-alarm rates, that of `uncertain`, is so many times the narrower one of `anomaly`."""
+MAX_REFERENCE = 1000
 
 
 @dataclass(frozen=True)
 class Wish:
-    """False-alarm rate per unit at most `alpha`, with `confidence`; the uncertain band starts at `uncertain`."""
+    """False-alarm rate per unit at most `alpha`, with `confidence`; the uncertain band starts at `uncertain`.
+
+    bounds: the mildest verdict that counts as an alarm. With "uncertain", `alpha` bounds P(z > uncertain_above) and
+    `uncertain` is not used.
+    """
 
     alpha: float
     confidence: float
     uncertain: float
+    bounds: Literal["anomaly", "uncertain"] = "anomaly"
 
     def __post_init__(self) -> None:
         for name, value in (("false-alarm", self.alpha), ("confidence", self.confidence)):
@@ -38,10 +47,16 @@ class Wish:
 
 @dataclass(frozen=True)
 class Threshold:
+    """`value` and `uncertain_above` in z; exceedances: good units that may lie above `value`."""
+
     value: float
     uncertain_above: float
     exceedances: int
     guarantee: Guarantee | None
+
+    def alarm_from(self, wish: Wish) -> float:
+        """The z that the false-alarm rate is bounded at."""
+        return self.value if wish.bounds == "anomaly" else self.uncertain_above
 
 
 def needed_units(wish: Wish) -> int:
@@ -100,10 +115,25 @@ def set_threshold(z: NDArray[np.float64], wish: Wish) -> Threshold:
     guarantee = None
     if k is not None:
         guarantee = Guarantee(false_alarm_rate=wish.alpha, confidence=wish.confidence)
-    loose = allowed_exceedances(len(z), wish.uncertain, wish.confidence)
-    return Threshold(float(ordered[k or 0]), float(ordered[max(loose or 0, k or 0)]), k or 0, guarantee)
+    k = k or 0
+    if wish.bounds == "uncertain":
+        fewer = allowed_exceedances(len(z), wish.alpha / BAND, wish.confidence) or 0
+        return Threshold(float(ordered[fewer]), float(ordered[k]), fewer, guarantee)
+    loose = allowed_exceedances(len(z), wish.uncertain, wish.confidence) or 0
+    return Threshold(float(ordered[k]), float(ordered[max(loose, k)]), k, guarantee)
 
 
 def quantiles(z: NDArray[np.float64]) -> dict[str, float]:
     """z at fixed shares, for the reader and for drift."""
     return {f"{q:g}": round(float(np.quantile(z, q)), 6) for q in QUANTILES}
+
+
+def reference(z: NDArray[np.float64]) -> tuple[float, ...]:
+    """z of the units, rising, in float32 rounded to 6 digits; of more than MAX_REFERENCE every so-manieth stays.
+
+    The lowest and the highest always stay.
+    """
+    ordered = np.sort(z).astype(np.float32)
+    if len(ordered) > MAX_REFERENCE:
+        ordered = ordered[np.linspace(0, len(ordered) - 1, MAX_REFERENCE).round().astype(int)]
+    return tuple(round(float(v), 6) for v in ordered)

@@ -84,6 +84,7 @@ class Calibration(Frozen):
     bounds: Literal["anomaly", "uncertain"] = "anomaly"
     recall_target: Rate | None = None
     recall_guarantee: RecallGuarantee | None = None
+    interval: tuple[float, float] | None = Field(None, description="z from and to which both guarantees hold")
     measured: Measured | None = None
     reference: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
         (), description="z of the n_good units, rising, evenly thinned to 1000: what drift is judged against"
@@ -192,7 +193,8 @@ def save_profile(profile: Profile, path: Path) -> None:
     """Write readable YAML atomically."""
     data = profile.model_dump(mode="json")
     data = {"schema": data.pop("schema_"), **data}
-    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    # Innermost lists and mappings on one line: a thousand reference scores are not a thousand lines.
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
     write_atomically(path, text.encode())
 
 

@@ -1,45 +1,69 @@
-"""`calibrate threshold`: good pictures of a line -> its profile."""
+"""`calibrate threshold`: pictures of a line -> its profile."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from calibrate.bounds import supported_alpha
 from calibrate.commands.options import (
     AdapterOption,
     BackboneOption,
     DeviceOption,
     IgnoreMaskOption,
     JsonOption,
+    LayoutOption,
     OverlapOption,
     PrecisionOption,
     RoiOption,
+    SkipBadOption,
     TilesOption,
     UnitFromOption,
     WeightsOption,
     check_line_name,
     parse_framing,
 )
+from fbclip.errors import ConfigError
 from fbclip.files import file_sha256, write_atomically
 from fbclip.profile import IgnoreMask
 
+if TYPE_CHECKING:
+    from calibrate.threshold_choice import Goal
+    from calibrate.thresholds import Wish
+
 
 def threshold(
-    data: Annotated[Path, typer.Argument(help="folder of good pictures, or one with good/ or train/good/ inside")],
+    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the good pictures of train are used")],
     line: Annotated[str, typer.Option(help="name of the line in agent.yaml")],
     out: Annotated[Path, typer.Option(help="profile to write, *.yaml")],
     false_alarm: Annotated[float, typer.Option(help="largest share of good units that may alarm")] = 0.01,
     confidence: Annotated[float, typer.Option(help="probability that this holds")] = 0.95,
+    recall: Annotated[
+        float | None, typer.Option(help="least share of defective units to be found; takes 59 of them for 0.95")
+    ] = None,
+    f1: Annotated[bool, typer.Option("--f1", help="best F1 on half of the units, measured on the other half")] = False,
+    given: Annotated[
+        float | None, typer.Option("--threshold", help="this threshold in z; what it does is measured")
+    ] = None,
     uncertain: Annotated[
         float | None, typer.Option(help="share of good units that may be uncertain; default 5 x false-alarm")
     ] = None,
+    alert_on_uncertain: Annotated[
+        bool, typer.Option("--alert-on-uncertain", help="uncertain alerts too: --false-alarm bounds both together")
+    ] = False,
+    class_name: Annotated[str | None, typer.Option("--class", help="class of a data set that has several")] = None,
+    other: Annotated[
+        list[Path] | None, typer.Option("--not", help="data set that must share no picture with DATA; repeatable")
+    ] = None,
+    layout: LayoutOption = "auto",
     unit_from: UnitFromOption = None,
+    skip_bad: SkipBadOption = False,
     roi: RoiOption = None,
     tiles: TilesOption = None,
     overlap: OverlapOption = 0.2,
@@ -54,44 +78,96 @@ def threshold(
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
-    """Good pictures -> a profile whose false-alarm rate is bounded; refused when they are too few."""
-    from calibrate.line_profile import Request, make_profile
-    from calibrate.pictures import read_good
-    from calibrate.thresholds import Wish
+    """Good pictures -> a profile whose false-alarm rate is bounded, and its recall with --recall.
+
+    Refused when the units are too few or no threshold does both. With --f1 or --threshold nothing is promised, but
+    both rates are measured.
+    """
+    from calibrate.datasets import read_data
+    from calibrate.line_data import check_unseen, select
+    from calibrate.line_profile import Request, check_counts, make_profile
+    from calibrate.operating_point import InfeasibleError
+    from calibrate.threshold_text import curve_json, curve_text, profile_text
     from fbclip.detector import open_detector
     from fbclip.profile import save_profile
 
     check_line_name(line)
-    wish = Wish(false_alarm, confidence, min(0.5, 5 * false_alarm) if uncertain is None else uncertain)
+    goal = _goal(recall, f1, given)
+    wish = _wish(false_alarm, confidence, uncertain, alert_on_uncertain, goal)
     framing = parse_framing(roi, tiles, overlap, ignore_mask)
     kept = None if ignore_mask is None else _mask_beside(out, ignore_mask)
-    request = Request(line, data, wish, unit_from, framing, kept, min_area, pixel_only, best_effort)
-    total = len(read_good(data, unit_from))
+    chosen = select(read_data(data, layout, unit_from), class_name, with_bad=goal.method != "order-statistic")
+    _tell(chosen.notes)
+    seen = {str(root): frozenset(s.sha256 for s in read_data(root).samples) for root in other or ()}
+    check_unseen(chosen.samples, seen | _tuned_on(adapter))
+    request = Request(line, chosen, wish, goal, unit_from, framing, kept, min_area, pixel_only, best_effort)
+    check_counts(request)
     detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision)
+    skipped: list[str] | None = [] if skip_bad else None
     console = Console(stderr=True)
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("judging good pictures", total=total)
-        profile = make_profile(detector, next(iter(detector.smoothing)), request, lambda n: progress.advance(task, n))
+    try:
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task("judging pictures", total=len(chosen.samples))
+            profile = make_profile(
+                detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skipped
+            )
+    except InfeasibleError as error:
+        typer.echo(json.dumps(curve_json(error)) if as_json else curve_text(error.curve, confidence))
+        raise
+    _tell(f"left out: {name}" for name in skipped or ())
     if ignore_mask is not None and kept is not None:
         write_atomically(out.parent / kept.file, ignore_mask.read_bytes())
     save_profile(profile, out)
-    c = profile.calibration
     if as_json:
         typer.echo(json.dumps({"profile": str(out), "id": profile.id, **profile.model_dump(mode="json")}))
-        return
-    typer.echo(
-        f"{out}: threshold {profile.threshold:.4f} from {c.n_good} good units ({c.n_constants} more set the scale)"
-    )
-    if c.guarantee is not None:
-        typer.echo(
-            f"guarantee: with {confidence:.0%} confidence at most {c.guarantee.false_alarm_rate:.2%} "
-            f"of good units alarm ({c.exceedances} of {c.n_good} lie above the threshold)"
-        )
     else:
-        typer.echo(
-            f"guarantee: none. {c.n_good} good units can only show that at most "
-            f"{supported_alpha(c.n_good, confidence):.1%} alarm, with {confidence:.0%} confidence"
-        )
+        typer.echo(profile_text(out, profile))
+
+
+def _goal(recall: float | None, f1: bool, given: float | None) -> Goal:
+    from calibrate.threshold_choice import Goal
+
+    if (recall is not None) + f1 + (given is not None) > 1:
+        raise ConfigError("--recall, --f1 and --threshold exclude each other; give one")
+    if recall is not None:
+        if not 0 < recall < 1:
+            raise ConfigError(f"--recall must lie between 0 and 1, got {recall}")
+        return Goal("recall", recall)
+    if given is not None:
+        # Beyond that float32, in which the verdict is decided, has no number.
+        if not (math.isfinite(given) and abs(given) < 1e30):
+            raise ConfigError(f"--threshold must be a finite z, got {given}")
+        return Goal("manual", given)
+    return Goal("f1") if f1 else Goal()
+
+
+def _wish(alpha: float, confidence: float, uncertain: float | None, alert_on_uncertain: bool, goal: Goal) -> Wish:
+    from calibrate.thresholds import BAND, Wish
+
+    if not alert_on_uncertain:
+        return Wish(alpha, confidence, min(0.5, BAND * alpha) if uncertain is None else uncertain)
+    if uncertain is not None:
+        raise ConfigError("--uncertain: with --alert-on-uncertain the share is that of --false-alarm; leave it out")
+    if goal.method in {"f1", "manual"}:
+        raise ConfigError("--alert-on-uncertain moves a guarantee, which --f1 and --threshold do not give")
+    return Wish(alpha, confidence, alpha, bounds="uncertain")
+
+
+def _tuned_on(adapter: Path | None) -> dict[str, frozenset[str]]:
+    """sha256 of the pictures that an adapter says it was tuned on; adapters of older versions say nothing."""
+    from fbclip.adapter import load_adapter
+
+    if adapter is None:
+        return {}
+    pictures = load_adapter(adapter).manifest.provenance.get("pictures")
+    if not isinstance(pictures, list):
+        return {}
+    return {f"the data that {adapter} was tuned on": frozenset(p for p in pictures if isinstance(p, str))}
+
+
+def _tell(lines: Iterable[str]) -> None:
+    for text in lines:
+        typer.echo(text, err=True)
 
 
 def _mask_beside(profile: Path, mask: Path) -> IgnoreMask:

@@ -1,20 +1,26 @@
 """`calibrate threshold` on real files with the embedded model, and `agent inspect` with what it wrote."""
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app as agent
 from calibrate.cli import app as calibrate
+from calibrate.datasets import read_data
 from calibrate.datasets.sample import data_sha256
 from calibrate.errors import DataError, RefusedError
-from calibrate.pictures import read_good
+from calibrate.operating_point import InfeasibleError
 from calibrate.splits import split_units
-from calibrate.synthesis.sample_files import write_calibration
+from calibrate.synthesis.sample_files import write_calibration, write_png
+from calibrate.synthesis.samples import SAMPLE_DEFECTS, inbox_part
+from fbclip.adapter import load_adapter, save_adapter
 from fbclip.errors import ConfigError, ProfileError
 from fbclip.profile import load_profile, save_profile
+from fbclip.weights import EMBEDDED_DIR
 
 # 30 % at 80 % confidence takes 5 units for the threshold and 10 for the scale.
 WISH = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]
@@ -25,6 +31,21 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     write_calibration(folder, "inbox", 16)
     return folder
+
+
+@pytest.fixture(scope="module")
+def labelled(pictures, tmp_path_factory):
+    """16 good pictures and 8 defective ones, each a unit."""
+    folder = tmp_path_factory.mktemp("labelled")
+    shutil.copytree(pictures / "good", folder / "good")
+    (folder / "bad").mkdir()
+    for k in range(8):
+        write_png(folder / "bad" / f"{k}.png", inbox_part(300_000 + k, SAMPLE_DEFECTS[k % 4]).image)
+    return folder
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def run(app, *arguments):
@@ -45,7 +66,7 @@ def test_profile_is_written_and_judges_as_it_was_measured(pictures, tmp_path):
     # The same pictures through the agent's code: at most the allowed ones alarm, and z is the calibrated z.
     judged = run(agent, "inspect", pictures / "good", "--profile", out, "--json")
     rows = [json.loads(line) for line in judged.stdout.splitlines()]
-    samples = read_good(pictures, None)
+    samples = read_data(pictures).good()
     _, used = split_units(samples, c.n_constants)
     names = {str(s.path) for s in used}
     z = [row["z"] for row in rows if row["path"] in names]
@@ -83,9 +104,9 @@ def test_units_come_from_names_and_copies_count_once(pictures, tmp_path):
     for number, path in enumerate(sorted((pictures / "good").iterdir())):
         shutil.copy(path, folder / f"part{number // 4}_{number % 4}.png")
         shutil.copy(path, folder / f"part{number // 4}_{number % 4}_copy.png")
-    samples = read_good(folder, r"part(\d+)")
+    samples = read_data(folder, unit_from=r"part(\d+)").good()
     assert len(samples) == 16
-    assert {s.unit for s in samples} == {"0", "1", "2", "3"}
+    assert {s.unit for s in samples} == {"all/0", "all/1", "all/2", "all/3"}
     first, rest = split_units(samples, 1)
     assert len(first) == 4
     assert not {s.unit for s in first} & {s.unit for s in rest}
@@ -149,3 +170,198 @@ def test_inspect_without_a_profile_scores_but_does_not_judge(pictures):
     row = json.loads(answer.stdout)
     assert (row["verdict"], row["reason"], row["threshold"]) == ("uncertain", "no_profile", None)
     assert row["margin"] is not None
+
+
+# 75 % recall at 80 % confidence takes 6 defective units.
+def test_recall_is_guaranteed_beside_the_false_alarm_rate(labelled, tmp_path):
+    out = tmp_path / "p.yaml"
+    answer = run(calibrate, "threshold", labelled, "--out", out, *WISH, "--recall", "0.75")
+    assert answer.exit_code == 0, answer.output
+    assert "at most 30.00% of good units" in answer.stdout
+    assert "at least 75.0% of defective units" in answer.stdout
+    c = load_profile(out).profile.calibration
+    assert (c.method, c.n_good, c.n_bad, c.n_constants, c.recall_target) == ("recall", 6, 8, 10, 0.75)
+    assert (c.recall_guarantee.recall, c.recall_guarantee.confidence) == (0.75, 0.8)
+    assert c.guarantee.false_alarm_rate == 0.3
+    low, high = c.interval
+    assert low <= load_profile(out).profile.threshold <= high
+    assert f"from z = {low:.4f} to {high:.4f}" in answer.stdout
+    judged = run(agent, "inspect", labelled / "bad", "--profile", out, "--json")
+    verdicts = [json.loads(line)["verdict"] for line in judged.stdout.splitlines()]
+    assert verdicts.count("anomaly") >= 7
+    assert len(c.reference) == 6
+    assert list(c.reference) == sorted(c.reference)
+
+
+def test_too_few_defects_are_refused_and_best_effort_drops_that_promise_only(labelled, tmp_path):
+    out = tmp_path / "p.yaml"
+    answer = run(calibrate, "threshold", labelled, "--out", out, *WISH, "--recall", "0.9")
+    assert isinstance(answer.exception, RefusedError)
+    assert "16 are needed; these carry 81.8%" in str(answer.exception)
+    assert not out.exists()
+    answer = run(calibrate, "threshold", labelled, "--out", out, *WISH, "--recall", "0.9", "--best-effort")
+    assert answer.exit_code == 0, answer.output
+    assert "recall guarantee: none" in answer.stdout
+    c = load_profile(out).profile.calibration
+    assert c.guarantee is not None
+    assert c.recall_guarantee is None
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_bounds_that_cross_are_refused_with_the_curve(labelled, tmp_path, as_json):
+    """Good pictures named defective: no threshold tells them apart."""
+    folder = tmp_path / "alike"
+    shutil.copytree(labelled / "good", folder / "good")
+    (folder / "bad").mkdir()
+    for k in range(8):
+        write_png(folder / "bad" / f"{k}.png", inbox_part(400_000 + k).image)
+    out = tmp_path / "p.yaml"
+    options = ["--recall", "0.75", *(["--json"] if as_json else [])]
+    answer = run(calibrate, "threshold", folder, "--out", out, *WISH, *options)
+    assert isinstance(answer.exception, InfeasibleError)
+    assert not out.exists()
+    if as_json:
+        curve = json.loads(answer.stdout)["curve"]
+        assert set(curve[0]) == {"threshold", "false_alarm_rate", "recall"}
+    else:
+        assert "false alarms <=" in answer.stdout
+
+
+def test_f1_measures_on_the_other_half(labelled, tmp_path):
+    out = tmp_path / "p.yaml"
+    answer = run(calibrate, "threshold", labelled, "--out", out, "--line", "inbox", "--f1")
+    assert answer.exit_code == 0, answer.output
+    assert "guarantee: none" in answer.stdout
+    c = load_profile(out).profile.calibration
+    assert (c.method, c.guarantee, c.recall_guarantee) == ("f1", None, None)
+    assert (c.measured.n_good, c.measured.n_bad) == (4, 4)
+    assert (c.n_good, c.n_bad, c.n_constants) == (8, 8, 8)
+
+
+def test_a_given_threshold_is_kept_and_measured(labelled, tmp_path):
+    out = tmp_path / "p.yaml"
+    answer = run(calibrate, "threshold", labelled, "--out", out, "--line", "inbox", "--threshold", "-2.5")
+    assert answer.exit_code == 0, answer.output
+    profile = load_profile(out).profile
+    assert (profile.threshold, profile.uncertain_above) == (-2.5, -2.5)
+    m = profile.calibration.measured
+    assert (m.n_good, m.false_alarms, m.n_bad, m.misses) == (8, 8, 8, 0)
+    assert profile.calibration.method == "manual"
+
+
+def test_uncertain_verdicts_can_be_bounded_too(pictures, tmp_path):
+    out = tmp_path / "p.yaml"
+    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--alert-on-uncertain")
+    assert "alarm or are uncertain" in answer.stdout
+    assert load_profile(out).profile.calibration.bounds == "uncertain"
+
+
+def test_the_good_pictures_of_train_are_used_and_those_of_test_are_not(pictures, tmp_path):
+    goods = sorted((pictures / "good").iterdir())
+    for split, part in (("train", goods[:15]), ("test", goods[15:])):
+        folder = tmp_path / "part" / split / "good"
+        folder.mkdir(parents=True)
+        for path in part:
+            shutil.copy(path, folder)
+    answer = run(calibrate, "threshold", tmp_path / "part", "--out", tmp_path / "p.yaml", *WISH)
+    assert answer.exit_code == 0, answer.output
+    assert "1 good pictures outside of train are left for evaluation" in answer.stderr
+    assert load_profile(tmp_path / "p.yaml").profile.calibration.n_good == 5
+
+
+def test_several_classes_have_to_be_told_apart(pictures, tmp_path):
+    one = sorted((pictures / "good").iterdir())
+    for k, name in enumerate(("bolt", "nut")):
+        for split in ("train", "test"):
+            (tmp_path / "set" / name / split / "good").mkdir(parents=True)
+        shutil.copy(one[k], tmp_path / "set" / name / "train" / "good")
+        shutil.copy(one[k + 2], tmp_path / "set" / name / "test" / "good")
+    arguments = ["threshold", tmp_path / "set", "--out", tmp_path / "p.yaml", *WISH]
+    answer = run(calibrate, *arguments)
+    assert isinstance(answer.exception, ConfigError)
+    assert "--class: bolt, nut" in str(answer.exception)
+    answer = run(calibrate, *arguments, "--class", "screw")
+    assert "bolt, nut" in str(answer.exception)
+    answer = run(calibrate, *arguments, "--class", "nut")
+    assert "1 good units cannot carry" in str(answer.exception)
+
+
+def test_pictures_that_something_else_was_fitted_to_are_refused(pictures, tmp_path):
+    one = sorted((pictures / "good").iterdir())[3]
+    (tmp_path / "tuned").mkdir()
+    shutil.copy(one, tmp_path / "tuned" / "another_name.png")
+    out = tmp_path / "p.yaml"
+    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--not", tmp_path / "tuned")
+    assert isinstance(answer.exception, DataError)
+    assert one.name in str(answer.exception)
+    embedded = load_adapter(EMBEDDED_DIR / "adapter")
+    digests = [s.sha256 for s in read_data(tmp_path / "tuned").samples]
+    manifest = embedded.manifest.model_copy(update={"provenance": {"pictures": digests}})
+    save_adapter(replace(embedded, manifest=manifest, bound=None), tmp_path / "adapter")
+    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--adapter", tmp_path / "adapter")
+    assert isinstance(answer.exception, DataError)
+    assert "was tuned on" in str(answer.exception)
+    assert not out.exists()
+
+
+def test_the_same_picture_good_and_defective_is_refused(labelled, tmp_path):
+    folder = tmp_path / "both"
+    shutil.copytree(labelled, folder)
+    shutil.copy(sorted((folder / "good").iterdir())[0], folder / "bad" / "x.png")
+    answer = run(calibrate, "threshold", folder, "--out", tmp_path / "p.yaml", *WISH, "--recall", "0.75")
+    assert isinstance(answer.exception, DataError)
+    assert "same picture" in str(answer.exception)
+
+
+def test_unusable_pictures_are_left_out_only_while_enough_remain(pictures, tmp_path):
+    folder = tmp_path / "mixed"
+    shutil.copytree(pictures / "good", folder)
+    # By its name it falls to the threshold, which has a unit to spare; the scale has none.
+    name = next(n for n in map("{}.png".format, range(99)) if digest(n) > "e")
+    (folder / name).write_bytes(b"no picture")
+    out = tmp_path / "p.yaml"
+    answer = run(calibrate, "threshold", folder, "--out", out, *WISH, "--skip-bad")
+    assert answer.exit_code == 0, answer.output
+    assert f"left out: {name}" in answer.stderr
+    for path in sorted(folder.glob("unit*"))[:5]:
+        path.write_bytes(path.name.encode())
+    out.unlink()
+    answer = run(calibrate, "threshold", folder, "--out", out, *WISH, "--skip-bad")
+    assert isinstance(answer.exception, RefusedError)
+    assert "good units of the guarantee" in str(answer.exception)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_profile_and_no_rest(pictures, tmp_path, monkeypatch, fault):
+    out = tmp_path / "p.yaml"
+    assert run(calibrate, "threshold", pictures, "--out", out, *WISH).exit_code == 0
+    before = out.read_bytes()
+
+    def fail(_):
+        raise fault
+
+    monkeypatch.setattr("fbclip.files.os.fsync", fail)
+    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--best-effort")
+    assert answer.exit_code != 0
+    assert out.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["p.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--recall", "0.9", "--f1"], "exclude each other"),
+        (["--threshold", "1", "--f1"], "exclude each other"),
+        (["--recall", "1.5"], "--recall must lie between"),
+        (["--threshold", "nan"], "finite"),
+        (["--threshold", "1e39"], "finite"),
+        (["--alert-on-uncertain", "--uncertain", "0.4"], "leave it out"),
+        (["--alert-on-uncertain", "--f1"], "do not give"),
+        (["--layout", "odd"], "--layout"),
+    ],
+)
+def test_options_that_contradict_are_wrong_usage(pictures, tmp_path, options, says):
+    answer = run(calibrate, "threshold", pictures, "--out", tmp_path / "p.yaml", *WISH, *options)
+    assert isinstance(answer.exception, ConfigError), answer.exception
+    assert says in str(answer.exception)
