@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from calibrate.commands.compare import compare
 from calibrate.commands.data import data
+from calibrate.commands.evaluate import evaluate
 from calibrate.commands.import_checkpoint import import_checkpoint
 from calibrate.commands.precision import precision
 from calibrate.commands.pretrain import pretrain
+from calibrate.commands.report import report
 from calibrate.commands.samples import samples
 from calibrate.commands.threshold import threshold
 from calibrate.commands.verify import verify
@@ -27,6 +30,9 @@ app.command("data")(data)
 app.command("threshold")(threshold)
 app.command("import")(import_checkpoint)
 app.command("verify")(verify)
+app.command("evaluate")(evaluate)
+app.command("compare")(compare)
+app.command("report")(report)
 app.command("precision")(precision)
 app.command("pretrain")(pretrain)
 app.command("samples")(samples)

@@ -1,0 +1,90 @@
+"""`calibrate evaluate`: a detector over a labelled data set -> a folder of numbers and pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from calibrate.commands.options import (
+    AdapterOption,
+    BackboneOption,
+    DeviceOption,
+    IgnoreMaskOption,
+    JsonOption,
+    LayoutOption,
+    OverlapOption,
+    PrecisionOption,
+    RoiOption,
+    SkipBadOption,
+    TilesOption,
+    UnitFromOption,
+    WeightsOption,
+    parse_framing,
+)
+from fbclip.errors import ConfigError
+
+
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="labelled data set; of one with splits, test is used")],
+    out: Annotated[Path, typer.Option(help="folder to write; an earlier run in it is replaced")],
+    profile: Annotated[Path | None, typer.Option(help="profile whose verdicts are counted, *.yaml")] = None,
+    adapter: AdapterOption = None,
+    backbone: BackboneOption = "embedded",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
+    layout: LayoutOption = "auto",
+    unit_from: UnitFromOption = None,
+    split: Annotated[
+        Literal["test", "train", "all"] | None, typer.Option(help="default: test if there is one, else all")
+    ] = None,
+    roi: RoiOption = None,
+    tiles: TilesOption = None,
+    overlap: OverlapOption = 0.2,
+    ignore_mask: IgnoreMaskOption = None,
+    paper: Annotated[bool, typer.Option("--paper", help="the authors' definitions, on probabilities")] = False,
+    skip_bad: SkipBadOption = False,
+    worst: Annotated[int, typer.Option(help="false alarms and misses to draw, each", min=0)] = 8,
+    as_json: JsonOption = False,
+) -> None:
+    """Image and pixel numbers of every class, and with a profile its false alarms and misses."""
+    from calibrate.datasets import read_data
+    from calibrate.evaluation.evaluate import evaluate as judge
+    from calibrate.evaluation.folder import check_free
+    from calibrate.evaluation.guard import tuned_on
+    from calibrate.evaluation.plan import Plan, select
+    from calibrate.evaluation.run import Context, document, public_words, write_run
+    from calibrate.evaluation.worst import draw_worst, heat_limits
+    from fbclip.detector import open_detector
+    from fbclip.profile import load_profile
+
+    framing = parse_framing(roi, tiles, overlap, ignore_mask)
+    if out.resolve().is_relative_to(data.resolve()):
+        # The next reading of the set would take the run's pictures for its own.
+        raise ConfigError(f"--out {out}: lies in the data set {data}; name a folder outside")
+    check_free(out)
+    loaded = None if profile is None else load_profile(profile)
+    dataset = read_data(data, layout, unit_from)
+    tuned = frozenset() if adapter is None else tuned_on(adapter)
+    plan = Plan(split, framing, loaded, paper, skip_bad, tuned)
+    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision)
+    running = detector.adapters[0]
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("judging pictures", total=sum(s.label is not None for s in select(dataset, split)[0]))
+        found = judge(detector, running, dataset, plan, lambda n: progress.advance(task, n))
+        limits = heat_limits(found, None if loaded is None else loaded.profile.map_limits)
+        pictures = list(draw_worst(detector, running, found, worst, limits))
+    context = Context(
+        dataset, None if loaded is None else loaded.profile, limits, public_words(["calibrate", *sys.argv[1:]])
+    )
+    content = document(found, context, pictures)
+    write_run(out, found, content, pictures)
+    for note in (*found.notes, *(f"left out: {name}" for name in found.skipped)):
+        typer.echo(note, err=True)
+    typer.echo(json.dumps(content) if as_json else (out / "summary.md").read_text(encoding="utf-8").rstrip())

@@ -1,0 +1,88 @@
+"""A run read back from its folder: the numbers, and the margin of every picture."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrate.errors import DataError
+from calibrate.evaluation.folder import MAIN, SCHEMA
+from calibrate.evaluation.numbers import NAMES
+
+Key = tuple[str, str, bool]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """key: class, sha256, whether defective; margin: None for a picture that could not be judged."""
+
+    key: Key
+    unit: str
+    margin: float | None
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """name: of its folder; numbers: class -> the seven numbers; pictures in the order of their keys."""
+
+    name: str
+    adapter: str
+    definition: str
+    numbers: dict[str, dict[str, float | None]]
+    mean: dict[str, float | None]
+    pictures: tuple[Picture, ...]
+
+    def margins(self) -> NDArray[np.float64]:
+        """One a picture; NaN where there is none."""
+        return np.array([math.nan if p.margin is None else p.margin for p in self.pictures])
+
+
+def read_stored(folder: Path) -> StoredRun:
+    """Raises DataError, one line that names the file."""
+    path = folder / MAIN
+    try:
+        data = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; `calibrate evaluate` makes it") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise DataError(f"{path}: schema: not {SCHEMA}; `calibrate evaluate` makes it")
+    try:
+        return StoredRun(
+            name=folder.resolve().name,
+            adapter=str(data["model"]["adapter"]),
+            definition=str(data["definition"]),
+            numbers={str(name): _numbers(values) for name, values in data["classes"].items()},
+            mean=_numbers(data["mean"]),
+            pictures=_pictures(folder / "samples.csv"),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataError(f"{path}: damaged near {error}; evaluate again") from None
+
+
+def _numbers(values: Any) -> dict[str, float | None]:
+    return {name: None if values[name] is None else float(values[name]) for name in NAMES}
+
+
+def _pictures(path: Path) -> tuple[Picture, ...]:
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            found = [_picture(record) for record in csv.DictReader(stream)]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read: {error}; evaluate again") from None
+    return tuple(sorted(found, key=lambda p: (p.key, p.unit)))
+
+
+def _picture(record: dict[str, str]) -> Picture:
+    if record["label"] not in {"good", "defective"}:
+        raise ValueError(f"label {record['label']!r} is neither good nor defective")
+    margin = float(record["margin"]) if record["margin"] else None
+    return Picture((record["class"], record["sha256"], record["label"] == "defective"), record["unit"], margin)

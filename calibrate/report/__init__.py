@@ -1,0 +1,1 @@
+"""One self-contained page for one evaluated run: read the folder, count, draw, write."""

@@ -1,0 +1,212 @@
+"""From a run to one HTML file that needs nothing else: no script, no request, pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from calibrate.report import histogram, words
+from calibrate.report.counts import Tally, by_kind
+from calibrate.report.curves import TOGETHER, Kind, groups
+from calibrate.report.reading import Evaluation, JudgedBy, Metrics, Picture, Run
+from calibrate.report.rows import Row
+from calibrate.report.whisker import whisker
+
+_HERE = Path(__file__).resolve().parent / "template"
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_TEMPLATES.filters |= {
+    "number": words.number,
+    "percent": words.percent,
+    "interval": words.interval,
+    "whisker": whisker,
+    "plain": words.plain,
+}
+METRICS = {
+    "image_auroc": "AUROC",
+    "image_ap": "AP",
+    "image_f1_max": "best F1",
+    "pixel_auroc": "AUROC",
+    "pixel_ap": "AP",
+    "pixel_f1_max": "best F1",
+    "pixel_aupro": "AUPRO",
+}
+DEFINITIONS = {
+    "exact": "Ties count exactly; AUPRO is the area under PRO up to a false-positive rate of 0.3, divided by 0.3.",
+    "paper": "By the definitions of the released code, to be compared with published figures only.",
+}
+LISTED = 100
+
+
+@dataclass(frozen=True)
+class Key:
+    """One of the numbers to read first."""
+
+    label: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The histogram for wide and for narrow screens; `gathered` where it has bins for far outliers."""
+
+    charts: list[Markup]
+    gathered: bool
+
+
+def render(run: Run) -> str:
+    """The page's text."""
+    e = run.evaluation
+    units = {} if e.confusion is None else e.confusion.units
+    good, bad = (Tally(name, units.get(name, {})) for name in ("good", "defective"))
+    return _TEMPLATES.get_template("page.html").render(
+        # The style sheet is a file of this package, not something that was read from a run.
+        css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
+        e=e,
+        command=e.command if isinstance(e.command, str) else shlex.join(e.command or ()),
+        definition=DEFINITIONS.get(e.definition or "", e.definition),
+        heat=e.heat_limits or (None if e.profile is None else e.profile.map_limits),
+        statement=_statement(e, good),
+        warnings=_warnings(e, good),
+        keys=_keys(e, good, bad),
+        scores=_scores(run.rows, e.profile),
+        curves=groups(e.curves, _operating(run.rows, e)),
+        class_names=list(e.curves) if len(e.curves) <= TOGETHER else [],
+        confusion=[t for t in (good, bad) if t.total],
+        rejected=good.share("rejected").count + bad.share("rejected").count > 0,
+        kinds=by_kind(e.kinds),
+        metric_names=METRICS,
+        metric_rows=_metric_rows(e),
+        undefined=any(value is None for _, m in _metric_rows(e) for value in m.model_dump().values()),
+        worst=[(p.about, _data_uri(p)) for p in run.pictures],
+        repeat=_repeat(e),
+        listed=LISTED,
+    )
+
+
+def _statement(e: Evaluation, good: Tally) -> words.Statement:
+    if e.profile is not None:
+        said = words.guarantee(e.profile.calibration)
+        if words.contradiction(e.profile.calibration, good) is not None:
+            return replace(said, tone="bad", head=f"Not kept here: {said.head[0].lower()}{said.head[1:]}")
+        return said
+    return words.Statement(
+        "none",
+        "No threshold was applied",
+        "The run was evaluated without a profile: scores are ranked, nothing is judged, nothing is promised.",
+    )
+
+
+def _warnings(e: Evaluation, good: Tally) -> list[str]:
+    found = []
+    if e.data.synthetic:
+        found.append(
+            e.data.synthetic
+            if isinstance(e.data.synthetic, str)
+            else "Synthetic evidence: the defects are painted, not real. Real defects may be found less often."
+        )
+    # What a run notes on evidence that is not real belongs where nobody can miss it.
+    found += [note for note in e.notes if "synthetic" in note.lower()]
+    if e.profile is not None and (broken := words.contradiction(e.profile.calibration, good)) is not None:
+        found.append(broken)
+    return found
+
+
+def _keys(e: Evaluation, good: Tally, bad: Tally) -> list[Key]:
+    keys = []
+    for label, group, verdict in (
+        ("Defects found", bad, "anomaly"),
+        ("Defects missed", bad, "ok"),
+        ("False alarms", good, "anomaly"),
+        ("Good but uncertain", good, "uncertain"),
+    ):
+        s = group.share(verdict)
+        if s.total:
+            units = f"{s.count:,} of {words.plural(s.total, f'{group.name} unit')}"
+            keys.append(Key(label, words.percent(s.rate), f"{units}; 95\u00a0% interval {words.interval(s)}"))
+    mean = f"; mean of {len(e.classes)} classes" if len(e.classes) > 1 else ""
+    for label, value, meaning in (
+        ("Image AUROC", e.mean.image_auroc, "chance that a defective picture scores higher than a good one"),
+        ("AUPRO", e.mean.pixel_aupro, "how well the map covers the defects' regions"),
+    ):
+        keys.append(Key(label, words.number(value), meaning + mean))
+    return keys
+
+
+def _scores(rows: Iterable[Row], profile: JudgedBy | None) -> Scores | None:
+    """Drawn twice, for wide and for narrow screens, so that its lettering has one size on both."""
+    values: dict[bool, list[float]] = {False: [], True: []}
+    for row in rows:
+        value = row.margin if profile is None else row.z
+        if row.defective is not None and value is not None:
+            values[row.defective].append(value)
+    good, bad = (np.array(values[key], np.float64) for key in (False, True))
+    if not len(good) + len(bad):
+        return None
+    marks = histogram.Marks() if profile is None else histogram.Marks(profile.threshold, profile.uncertain_above)
+    quantity = "margin (logit difference)" if profile is None else "z (the profile's statistic)"
+    bins = histogram.make_bins(good, bad, marks)
+    charts = [
+        histogram.draw(bins, marks, quantity, width, height, css)
+        for width, height, css in ((1120, 380, "wide"), (350, 360, "narrow"))
+    ]
+    return Scores(charts, sum(bins.below) + sum(bins.above) > 0)
+
+
+def _operating(rows: Iterable[Row], e: Evaluation) -> dict[tuple[str, Kind], tuple[float, float]]:
+    """Where the threshold lies on the curves of pictures; a class with no alarm has no precision."""
+    if e.profile is None:
+        return {}
+    counts: dict[str, dict[tuple[bool, bool], int]] = {}
+    for row in rows:
+        if row.defective is not None and row.z is not None:
+            of_class = counts.setdefault(row.class_name, {})
+            key = (row.defective, row.verdict == "anomaly")
+            of_class[key] = of_class.get(key, 0) + 1
+    points: dict[tuple[str, Kind], tuple[float, float]] = {}
+    for name, c in counts.items():
+        tp, fn, fp, tn = (c.get(k, 0) for k in ((True, True), (True, False), (False, True), (False, False)))
+        if tp + fn and fp + tn:
+            points[name, "roc"] = fp / (fp + tn), tp / (tp + fn)
+        if tp + fn and tp + fp:
+            points[name, "pr"] = tp / (tp + fn), tp / (tp + fp)
+    return points
+
+
+def _metric_rows(e: Evaluation) -> list[tuple[str, Metrics]]:
+    rows = list(e.classes.items())
+    return [*rows, ("mean", e.mean)] if len(rows) > 1 else rows
+
+
+def _data_uri(picture: Picture) -> str | None:
+    if picture.jpeg is None:
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(picture.jpeg).decode()}"
+
+
+def _repeat(e: Evaluation) -> list[tuple[str, Any]]:
+    """What has to be the same for the same numbers."""
+    m = e.model
+    rows: list[tuple[str, Any]] = [
+        ("data sha256", e.data.data_sha256),
+        ("adapter", m.adapter),
+        ("backbone", m.backbone),
+        ("weights sha256", m.backbone_sha256),
+        ("precision", m.precision),
+        ("device", m.device),
+        ("input size", None if m.size is None else f"{m.size} × {m.size} px"),
+        ("profile", None if e.profile is None else e.profile.id),
+    ]
+    rows += [(name.replace("_", " "), value) for name, value in e.framing.items() if value]
+    rows.append(("versions", " · ".join(f"{name} {words.plain(v)}" for name, v in e.versions.items()) or None))
+    return [(name, value) for name, value in rows if value is not None]

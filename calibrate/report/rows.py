@@ -1,0 +1,69 @@
+"""samples.csv of a run: what the charts need of every judged picture."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibrate.errors import DataError
+
+MAX_SAMPLES = 256 << 20
+# Scores are float32; what is larger is no score.
+LARGEST = 3.5e38
+_COLUMNS = ("class", "label", "margin", "z", "verdict")
+_LABELS = {"good": False, "0": False, "false": False, "defective": True, "1": True, "true": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One judged picture; `defective` is None where the set does not say."""
+
+    class_name: str
+    defective: bool | None
+    margin: float | None
+    z: float | None
+    verdict: str
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """In the file's order; raises DataError, one line that names the file and the line of it."""
+    if path.stat().st_size > MAX_SAMPLES:
+        raise DataError(f"{path}: larger than {MAX_SAMPLES} bytes")
+    with path.open(encoding="utf-8", newline="") as stream:
+        reader = csv.DictReader(stream)
+        try:
+            missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ValueError(f"no column {', '.join(missing)}")
+            for record in reader:
+                yield _row(record)
+        except (csv.Error, ValueError) as error:
+            raise DataError(f"{path}: line {reader.line_num}: {first_line(error)}") from None
+
+
+def _row(record: dict[str, str | None]) -> Row:
+    text = {name: value or "" for name, value in record.items()}
+    label = text["label"].strip().lower()
+    if label and label not in _LABELS:
+        raise ValueError(f"label {label[:40]!r} is neither good nor defective")
+    return Row(
+        class_name=sys.intern(text["class"]),
+        defective=_LABELS.get(label),
+        margin=_number(text["margin"]),
+        z=_number(text["z"]),
+        verdict=sys.intern(text["verdict"]),
+    )
+
+
+def _number(text: str) -> float | None:
+    value = float(text) if text.strip() else math.nan
+    return value if abs(value) < LARGEST else None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, for a message that must be one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
