@@ -13,6 +13,7 @@ from calibrate.commands.pretrain import pretrain
 from calibrate.commands.report import report
 from calibrate.commands.samples import samples
 from calibrate.commands.threshold import threshold
+from calibrate.commands.tune import tune
 from calibrate.commands.verify import verify
 from calibrate.errors import CalibrateError
 from fbclip.command import guarded
@@ -30,6 +31,7 @@ app.command("data")(data)
 app.command("threshold")(threshold)
 app.command("import")(import_checkpoint)
 app.command("verify")(verify)
+app.command("tune")(tune)
 app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("report")(report)

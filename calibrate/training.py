@@ -5,7 +5,7 @@ Views hold no learned parameter, so they are computed once a picture and only th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from calibrate.errors import TrainingError
-from calibrate.losses import tuning_losses
+from calibrate.losses import Losses, tuning_losses
 from fbclip.adapter import Adapter, AdapterManifest
 from fbclip.backbone import Backbone
 from fbclip.config import BackboneConfig, FBCLIPConfig
@@ -74,6 +74,61 @@ class Tuned:
         return Adapter(manifest, tensors, self.prototypes.detach().clone())
 
 
+class Trainer:
+    """Head, prompts and optimiser of one run; each step takes backbone tokens, fresh or from a cache."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tower: TextTower,
+        method: FBCLIPConfig,
+        recipe: Recipe,
+        start: tuple[Head, PromptFusion] | None = None,
+    ) -> None:
+        """`start`: parameters to go on from, which are trained in place; without, fresh ones from the seed."""
+        torch.manual_seed(recipe.seed)
+        self.method = method
+        self.tower = tower
+        self.projection = backbone.projection
+        self.device = self.projection.device
+        head, fusion = start or (
+            Head(backbone.config.width, method),
+            PromptFusion(backbone.config, method.text, method.modules.mstff),
+        )
+        self.head, self.fusion = head.to(self.device), fusion.to(self.device)
+        parameters = [*self.head.parameters(), *self.fusion.parameters()]
+        self.optimiser = make_optimiser(parameters, recipe.learning_rate, recipe.betas)
+
+    def losses(self, tokens: Sequence[Tensor], labels: Tensor, masks: Tensor | None, where: str) -> Losses:
+        """K tokens (B,N,C), labels (B,), masks (B,S,S) or None -> losses; TrainingError when they are not finite."""
+        with torch.no_grad():
+            views = list(self.head.views([layer.to(self.device) for layer in tokens]))
+        prototypes = self.fusion(self.tower)
+        output = self.head.score(views, prototypes, self.projection)
+        if not torch.isfinite(output.margins).all():
+            raise TrainingError(f"the model is not finite at {where}; lower the learning rate")
+        known = None if masks is None else masks.to(self.device)
+        temperature, scr = self.method.score.temperature, self.method.consistency
+        losses = tuning_losses(output, prototypes, labels.to(self.device), known, temperature, scr)
+        if not torch.isfinite(losses.total):
+            raise TrainingError(f"the loss is not finite at {where}; lower the learning rate")
+        return losses
+
+    def step(self, tokens: Sequence[Tensor], labels: Tensor, masks: Tensor | None, where: str) -> list[float]:
+        """One optimiser step; the losses before it, as `Losses.row`."""
+        losses = self.losses(tokens, labels, masks, where)
+        self.optimiser.zero_grad()
+        torch.autograd.backward(losses.total)
+        self.optimiser.step()
+        return losses.row()
+
+    def finish(self) -> Tuned:
+        """What was learned, moved to the CPU; the trainer is of no use afterwards."""
+        with torch.no_grad():
+            prototypes = self.fusion(self.tower)
+        return Tuned(self.head.cpu().eval(), self.fusion.cpu().eval(), prototypes.cpu())
+
+
 def tune(
     backbone: Backbone,
     tower: TextTower,
@@ -81,33 +136,17 @@ def tune(
     batches: Batches,
     recipe: Recipe,
     progress: Callable[[int, int, list[float]], None],
+    start: tuple[Head, PromptFusion] | None = None,
 ) -> Tuned:
-    """Train from a seeded start; `progress(epoch, step, losses)` is called after every step.
+    """Train from `start` or a seeded fresh start; `progress(epoch, step, losses)` is called after every step.
 
-    Raises TrainingError when a margin is not finite.
+    Raises TrainingError when a margin or a loss is not finite.
     """
-    torch.manual_seed(recipe.seed)
-    device = backbone.projection.device
-    head = Head(backbone.config.width, method).to(device)
-    fusion = PromptFusion(backbone.config, method.text, method.modules.mstff).to(device)
-    parameters = [*head.parameters(), *fusion.parameters()]
-    optimiser = make_optimiser(parameters, recipe.learning_rate, recipe.betas)
+    trainer = Trainer(backbone, tower, method, recipe, start)
     for epoch in range(recipe.epochs):
         for step, batch in enumerate(batches(epoch)):
             with torch.no_grad():
-                views = list(head.views(backbone(batch.images.to(device), method.feature_layers)))
-            prototypes = fusion(tower)
-            output = head.score(views, prototypes, backbone.projection)
-            if not torch.isfinite(output.margins).all():
-                raise TrainingError(f"the model is not finite at epoch {epoch}, step {step}; lower the learning rate")
-            masks = None if batch.masks is None else batch.masks.to(device)
-            losses = tuning_losses(
-                output, prototypes, batch.labels.to(device), masks, method.score.temperature, method.consistency
-            )
-            optimiser.zero_grad()
-            torch.autograd.backward(losses.total)
-            optimiser.step()
-            progress(epoch, step, losses.row())
-    with torch.no_grad():
-        prototypes = fusion(tower)
-    return Tuned(head.cpu().eval(), fusion.cpu().eval(), prototypes.cpu())
+                tokens = backbone(batch.images.to(trainer.device), method.feature_layers)
+            row = trainer.step(tokens, batch.labels, batch.masks, f"epoch {epoch}, step {step}")
+            progress(epoch, step, row)
+    return trainer.finish()

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
+from calibrate.datasets.masks import resize_mask
 from calibrate.datasets.sample import Sample
 from calibrate.datasets.sizes import measure
 from calibrate.errors import DataError
@@ -41,16 +39,10 @@ def find_faults(samples: Sequence[Sample], root: Path) -> Faults:
 def map_mask(mask: Path, placement: Placement, shape: tuple[int, int]) -> BoolMap:
     """Mask file of the picture's size -> bool of the map's `shape` (H,W).
 
-    Cropped like the picture, then the released code's rule: what is not black is defect, bilinear to the map's size,
-    above one half. Pillow's bilinear shrinks with antialiasing, so a defect of less than half a map pixel vanishes.
-    Raises DataError for a file that cannot be decoded.
+    What is not black is defect. Raises DataError for a file that cannot be decoded.
     """
     try:
         inside = read_image(mask).image.max(axis=2) > 0
     except (ImageError, OSError) as error:
         raise DataError(f"{mask}: cannot be read as a mask: {error}") from None
-    p = placement
-    crop = inside[p.y : p.y + p.height, p.x : p.x + p.width]
-    picture = Image.fromarray(crop.astype(np.uint8) * 255)
-    resized = np.asarray(picture.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
-    return np.asarray(resized > 127, dtype=np.bool_)
+    return resize_mask(inside, placement, shape)
