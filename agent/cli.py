@@ -90,6 +90,7 @@ def inspect(
     backbone: Annotated[str, typer.Option(help="embedded or ViT-L-14-336")] = "embedded",
     weights: Annotated[Path | None, typer.Option(help="local file of the backbone's weights")] = None,
     adapter: Annotated[Path | None, typer.Option(help="adapter directory")] = None,
+    memory: Annotated[Path | None, typer.Option(help="directory of the memory that the profile names")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto",
     save: Annotated[Path | None, typer.Option(help="folder for pictures with heat map and regions")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False,
@@ -100,7 +101,8 @@ def inspect(
 
     logging.basicConfig(level=logging.WARNING)
     files = expand(paths)
-    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device)
+    adapters = () if adapter is None else (adapter,)
+    detector = open_detector(backbone, weights, adapters, device, memories=() if memory is None else (memory,))
     good = True
     for answer in inspect_files(detector, profile, files, save):
         good &= answer.good

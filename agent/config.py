@@ -242,17 +242,21 @@ class AlertSection(Section):
 
 
 class LineSection(Section):
-    """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`."""
+    """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`.
+
+    `memory` is the folder of the good pictures' tokens that the profile was measured with, where it was.
+    """
 
     name: Name
     source: Source
     profile: Path | None = None
     adapter: Path | None = None
+    memory: Path | None = None
     mode: LineMode = LineMode.LIVE
     privacy: Literal["none"] = "none"
     alert: AlertSection = AlertSection()
 
-    @field_validator("profile", "adapter")
+    @field_validator("profile", "adapter", "memory")
     @classmethod
     def _paths(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         return None if value is None else _from_base(value, info)

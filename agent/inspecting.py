@@ -66,7 +66,8 @@ def inspect_files(
     if profile_path is not None:
         loaded = load_profile(profile_path)
         name = loaded.profile.line
-        check_profile(detector, detector.adapters[0], name, profile_path, loaded)
+        memory = next(iter(detector.memories), None)
+        check_profile(detector, detector.adapters[0], name, profile_path, loaded, memory)
     section = LineSection(
         name=name,
         source=FolderSource(type="folder", path=Path("inspect")),

@@ -112,8 +112,12 @@ class Judge:
             framed = self._detector.frame(frame.image, Framing() if line.loaded is None else line.loaded.framing)
         except ImageError as error:
             return reject(error.reason, threshold)
-        sigma = self._detector.smoothing[line.adapter] if profile is None else profile.smoothing
-        job = Job(framed.tiles, line.adapter, sigma, None if profile is None else profile.tiling)
+        if profile is None:
+            job = Job(framed.tiles, line.adapter, self._detector.smoothing[line.adapter])
+        else:
+            # Only the profile knows how distances and margins are put together, so it names the memory as well.
+            memory, fusion = profile.memory, profile.fusion
+            job = Job(framed.tiles, line.adapter, profile.smoothing, profile.tiling, memory, fusion)
         return _Ready(index, job, framed.placement, framed.ignore)
 
     def _infer(self, ready: Sequence[_Ready]) -> dict[int, Evidence]:

@@ -15,6 +15,7 @@ from agent.records import EventKind
 from fbclip.adapter import stored_id
 from fbclip.config import EMBEDDED
 from fbclip.detector import Detector, open_detector
+from fbclip.memory import stored_memory_id
 from fbclip.profile import LoadedProfile, load_profile, mismatches
 from fbclip.weights import EMBEDDED_DIR
 
@@ -22,10 +23,12 @@ log = logging.getLogger(__name__)
 
 
 def load_detector(model: ModelSection, sections: Iterable[LineSection] = ()) -> Detector:
-    """The detector of `model:` with the adapters of all lines; the first is that of lines that name none.
+    """The detector of `model:` with the adapters and memories of all lines; the first adapter is that of lines that
+    name none.
 
-    Raises fbclip's WeightsError, AdapterError or ConfigError.
+    Raises fbclip's WeightsError, AdapterError, MemoryBankError or ConfigError.
     """
+    sections = tuple(sections)
     if model.threads is not None:
         torch.set_num_threads(model.threads)
     own = [section.adapter for section in sections]
@@ -33,7 +36,8 @@ def load_detector(model: ModelSection, sections: Iterable[LineSection] = ()) -> 
     if not shared and (not own or None in own) and model.backbone == EMBEDDED.name:
         shared = [EMBEDDED_DIR / "adapter"]
     adapters = [*shared, *(folder for folder in own if folder is not None)]
-    return open_detector(model.backbone, model.weights, adapters, model.device, model.precision)
+    memories = [section.memory for section in sections if section.memory is not None]
+    return open_detector(model.backbone, model.weights, adapters, model.device, model.precision, memories)
 
 
 def load_lines(detector: Detector, sections: Iterable[LineSection]) -> dict[str, Line]:
@@ -44,10 +48,11 @@ def load_lines(detector: Detector, sections: Iterable[LineSection]) -> dict[str,
 def load_line(detector: Detector, section: LineSection) -> Line:
     """One line. Its profile must have been measured with what would run here."""
     adapter = detector.adapters[0] if section.adapter is None else stored_id(section.adapter)
+    memory = None if section.memory is None else stored_memory_id(section.memory)
     if section.profile is None:
         return Line(section, adapter)
     loaded = load_profile(section.profile)
-    check_profile(detector, adapter, section.name, section.profile, loaded)
+    check_profile(detector, adapter, section.name, section.profile, loaded, memory)
     guarantee = loaded.profile.calibration.guarantee
     covered = loaded.profile.calibration.bounds == "uncertain"
     if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.on:
@@ -59,10 +64,18 @@ def load_line(detector: Detector, section: LineSection) -> Line:
     return Line(section, adapter, loaded)
 
 
-def check_profile(detector: Detector, adapter: str, line: str, path: Path, loaded: LoadedProfile) -> None:
+def check_profile(
+    detector: Detector, adapter: str, line: str, path: Path, loaded: LoadedProfile, memory: str | None = None
+) -> None:
     """Raises ConfigError listing every field in which the profile differs from what runs."""
-    running = detector.running(adapter)
+    running = detector.running(adapter, memory)
     wrong = mismatches(loaded.profile, running)
+    if loaded.profile.memory != memory:
+        wrong.append(
+            "leave memory (lines[].memory or --memory) away for a profile measured without one"
+            if loaded.profile.memory is None
+            else f"name the folder of memory {loaded.profile.memory[:12]} as lines[].memory or --memory"
+        )
     if loaded.profile.line != line:
         wrong.insert(0, f"line: the profile is for {loaded.profile.line}, this line is {line}")
     if wrong:

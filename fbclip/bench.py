@@ -10,8 +10,9 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import cv2
@@ -24,7 +25,9 @@ from fbclip.config import BackboneConfig, FBCLIPConfig, Precision
 from fbclip.detector import DTYPES
 from fbclip.images import decode
 from fbclip.maps import smooth_map
+from fbclip.memory import Memory, MemoryConfig, MemoryManifest
 from fbclip.model import Head
+from fbclip.nearest import Lookup, image_distance
 from fbclip.preprocess import preprocess
 
 T = TypeVar("T")
@@ -32,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Medians in milliseconds a batch; `images_per_s` from the whole forward."""
+    """Medians in milliseconds a batch; `images_per_s` from the whole forward, which holds every stage."""
 
     batch: int
     backbone_ms: float
@@ -51,6 +54,7 @@ class BenchResult:
 
     backbone: str
     size: int
+    memory_tokens: int
     device: str
     precision: str
     threads: int
@@ -116,8 +120,12 @@ def bench(
     device: torch.device,
     repeats: int,
     precision: Precision = "float32",
+    memory_tokens: int = 0,
 ) -> BenchResult:
-    """Time `repeats` rounds of every batch size, each after one that is thrown away."""
+    """Time `repeats` rounds of every batch size, each after one that is thrown away.
+
+    With `memory_tokens` the whole forward also asks a memory of so many tokens.
+    """
     backbone, head = backbone.to(device), head.to(device)
     if precision != "float32":
         backbone.compute_in(DTYPES[precision])
@@ -125,7 +133,8 @@ def bench(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
-    results = tuple(_bench_batch(backbone, head, batch, device, repeats, frame) for batch in batches)
+    lookup = _random_lookup(backbone, head.config, memory_tokens, device) if memory_tokens else None
+    results = tuple(_bench_batch(backbone, head, lookup, batch, device, repeats, frame) for batch in batches)
     watch = Stopwatch(device)
     png = cv2.imencode(".png", frame)[1].tobytes()
     for _ in range(repeats):
@@ -135,6 +144,7 @@ def bench(
     return BenchResult(
         backbone=backbone.config.name,
         size=backbone.image_size,
+        memory_tokens=memory_tokens,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         precision=precision,
         threads=torch.get_num_threads(),
@@ -149,8 +159,28 @@ def bench(
     )
 
 
+def _random_lookup(backbone: Backbone, method: FBCLIPConfig, count: int, device: torch.device) -> Lookup:
+    """`count` random tokens of two blocks, the first and the middle one of those that the method reads."""
+    layers = tuple(sorted({method.feature_layers[0], method.feature_layers[len(method.feature_layers) // 2]}))
+    manifest = MemoryManifest(
+        backbone=backbone.config.name,
+        backbone_sha256="",
+        image_size=backbone.image_size,
+        config=MemoryConfig(layers=layers),
+    )
+    tokens = torch.nn.functional.normalize(torch.randn(count, len(layers) * backbone.config.width), dim=-1)
+    places = torch.randint(backbone.grid, (count, 2), dtype=torch.int16)
+    return Lookup(Memory(manifest, tokens.half(), places), device)
+
+
 def _bench_batch(
-    backbone: Backbone, head: Head, batch: int, device: torch.device, repeats: int, frame: np.ndarray
+    backbone: Backbone,
+    head: Head,
+    lookup: Lookup | None,
+    batch: int,
+    device: torch.device,
+    repeats: int,
+    frame: np.ndarray,
 ) -> BatchResult:
     config, size = head.config, backbone.image_size
     prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim, device=device), dim=-1)
@@ -162,7 +192,11 @@ def _bench_batch(
         views = watch.timed_steps("views", head.views(tokens))
         margins = watch.timed("views and head", lambda: head.score(views, prototypes, backbone.projection).grid_margin)
         score = config.score
-        maps = watch.timed("map", lambda: smooth_map(margins, size, score.smoothing_sigma, score.smoothing_truncate))
+        smooth = partial(smooth_map, size=size, sigma=score.smoothing_sigma, truncate=score.smoothing_truncate)
+        maps = watch.timed("map", lambda: smooth(margins))
+        if lookup is not None:
+            layers = dict(zip(config.feature_layers, tokens, strict=True))
+            maps = maps + watch.timed("memory", lambda: _recall(lookup, layers, smooth))
         return maps.cpu()
 
     for turn in range(repeats + 1):
@@ -174,6 +208,13 @@ def _bench_batch(
     bare, whole, both = stages.pop("bare"), stages.pop("forward"), stages.pop("views and head")
     stages["head"] = round(both - stages["views"], 3)
     return BatchResult(batch, bare, whole, round(whole / bare, 3), round(1e3 * batch / whole, 2), stages)
+
+
+def _recall(lookup: Lookup, layers: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a memory adds to a picture: distances, the image's one, the map (B,S,S)."""
+    grid = lookup.distances(layers)
+    image_distance(grid.flatten(1))
+    return smooth(grid)
 
 
 def _peak_rss_mb() -> float:

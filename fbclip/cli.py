@@ -76,6 +76,7 @@ def bench(
     repeats: Annotated[int, typer.Option(min=1, max=1000)] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto",
     precision: Annotated[Precision, typer.Option(help="of the matrix products")] = "float32",
+    memory: Annotated[int, typer.Option(min=0, help="also ask a memory of so many tokens")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Bare backbone beside the whole forward: medians, ratio, stages and peak memory."""
@@ -92,7 +93,7 @@ def bench(
     else:
         tower, _ = open_backbone(find_weights(backbone, weights), method.image_size)
         head = Head(config.width, method).requires_grad_(False).eval()
-    result = run(tower, head, batch or [1], pick_device(device), repeats, precision)
+    result = run(tower, head, batch or [1], pick_device(device), repeats, precision, memory)
     if as_json:
         typer.echo(json.dumps(asdict(result)))
         return
@@ -103,6 +104,9 @@ def bench(
             f"batch {row.batch}: backbone {row.backbone_ms:.1f} ms, forward {row.forward_ms:.1f} ms, "
             f"ratio {row.ratio:.3f}, {row.images_per_s:.1f} pictures/s ({stages} ms)"
         )
+        if memory:
+            growth = row.stages["memory"] / (row.forward_ms - row.stages["memory"])
+            typer.echo(f"batch {row.batch}: a memory of {memory} tokens adds {growth:.1%} to the forward")
     typer.echo(f"one picture: decode {result.stages['decode']:.1f} ms, preprocess {result.stages['preprocess']:.1f} ms")
     gpu = "" if result.peak_gpu_mb is None else f", of the GPU {result.peak_gpu_mb:.0f} MiB"
     typer.echo(f"peak memory of the process {result.peak_rss_mb:.0f} MiB{gpu}")

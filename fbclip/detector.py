@@ -1,10 +1,11 @@
-"""Pictures of several lines -> evidence: one shared backbone, adapters apply per row."""
+"""Pictures of several lines -> evidence: one shared backbone, adapters and memories apply per row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,11 +14,15 @@ from torch import Tensor
 from fbclip.adapter import Adapter, load_adapter
 from fbclip.backbone import Backbone
 from fbclip.config import Precision
-from fbclip.decision import Evidence
+from fbclip.decision import Evidence, FloatMap
 from fbclip.errors import AdapterError, ConfigError
+from fbclip.fits import check_adapter, check_memory
 from fbclip.framing import Framed, Framing, frame_picture
+from fbclip.fusion import Fusion, Terms, evidence
 from fbclip.maps import smooth_map
+from fbclip.memory import Memory, load_memory
 from fbclip.model import Head
+from fbclip.nearest import Lookup, image_distance
 from fbclip.preprocess import Picture
 from fbclip.profile import Running
 from fbclip.tiling import Tiling, stitch
@@ -28,18 +33,33 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+K = TypeVar("K")
 ROWS_AT_ONCE = 8
 """Tiles are spread over passes of at most so many rows, or of as many as there are pictures."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One picture of a batch: tiles (T,3,S,S) float32, T = 1 without `tiling`; its adapter; smoothing in map pixels."""
+    """One picture of a batch: tiles (T,3,S,S) float32, T = 1 without `tiling`; its adapter; smoothing in map pixels.
+
+    `memory` is the id of the memory that is asked; with `fusion` its distances count in the evidence.
+    """
 
     tiles: Tensor
     adapter: str
     sigma: float
     tiling: Tiling | None = None
+    memory: str | None = None
+    fusion: Fusion | None = None
+
+    def __post_init__(self) -> None:
+        if self.fusion is not None and self.memory is None:
+            raise ValueError("a fusion needs a memory")
+
+
+_Tile = tuple[Job, Tensor]
+_Drawn = tuple[Tensor, Tensor]
+"""What one tile shows, on the CPU: a number () and a smoothed map (S,S), both float32."""
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -66,6 +86,7 @@ class Detector:
         adapters: Sequence[Adapter],
         device: torch.device,
         precision: Precision = "float32",
+        memories: Sequence[Memory] = (),
     ) -> None:
         self.device = device
         self.precision: Precision = precision
@@ -74,42 +95,44 @@ class Detector:
         self.size = backbone.image_size
         self._heads: dict[str, tuple[Head, Tensor]] = {}
         for adapter in adapters:
-            self._check(adapter)
+            check_adapter(adapter, backbone.config, backbone_sha256, self.size)
             self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
         if precision != "float32":
             self.backbone.compute_in(DTYPES[precision])
             for head, _ in self._heads.values():
                 head.attention.product_dtype = DTYPES[precision]
-        self._layers = sorted({n for head, _ in self._heads.values() for n in head.config.feature_layers})
+        self._lookups: dict[str, Lookup] = {}
+        for memory in memories:
+            check_memory(memory, backbone.config, backbone_sha256, self.size)
+            self._lookups[memory.id] = Lookup(memory, device)
+        wanted = [head.config.feature_layers for head, _ in self._heads.values()]
+        wanted += [lookup.config.layers for lookup in self._lookups.values()]
+        self._layers = sorted({layer for layers in wanted for layer in layers})
         # TF32 changes margins by more than a threshold can bear.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
 
-    def _check(self, adapter: Adapter) -> None:
-        manifest = adapter.manifest
-        if manifest.backbone_sha256 != self.backbone_sha256:
-            raise AdapterError(
-                f"adapter {adapter.id[:12]} was tuned on other weights of {manifest.backbone.name} than those loaded"
-            )
-        if manifest.method.image_size != self.size:
-            raise AdapterError(
-                f"adapter {adapter.id[:12]} is for {manifest.method.image_size} px, the backbone runs at {self.size} px"
-            )
-        deepest = manifest.method.feature_layers[-1]
-        if deepest > self.backbone.config.layers:
-            raise AdapterError(
-                f"adapter {adapter.id[:12]} reads block {deepest}, the backbone has {self.backbone.config.layers}"
-            )
-
-    def running(self, adapter: str) -> Running:
+    def running(self, adapter: str, memory: str | None = None) -> Running:
         """What a profile has to match."""
-        name = self.backbone.config.name
-        return Running(adapter, name, self.backbone_sha256, self.size, self.device.type, precision=self.precision)
+        return Running(
+            adapter,
+            self.backbone.config.name,
+            self.backbone_sha256,
+            self.size,
+            self.device.type,
+            precision=self.precision,
+            memory=memory,
+        )
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """Ids in the order in which they were given."""
         return tuple(self._heads)
+
+    @property
+    def memories(self) -> tuple[str, ...]:
+        """Ids in the order in which they were given."""
+        return tuple(self._lookups)
 
     @property
     def smoothing(self) -> Mapping[str, float]:
@@ -121,48 +144,89 @@ class Detector:
         return frame_picture(image, framing, self.size, self.backbone.config.patch_size)
 
     def warm_up(self) -> None:
-        """One throw-away picture a head, so that the first real frame is not the slow one."""
+        """One throw-away picture a head and a memory, so that the first real frame is not the slow one."""
         blank = torch.zeros(1, 3, self.size, self.size)
         for adapter, sigma in self.smoothing.items():
             self.infer([Job(blank, adapter, sigma)])
+        for memory in self._lookups:
+            self.infer([Job(blank, self.adapters[0], self.smoothing[self.adapters[0]], memory=memory)])
 
     def infer(self, jobs: Sequence[Job]) -> list[Evidence]:
-        """Evidence in the order of `jobs`. A row does not depend on its neighbours beyond float rounding."""
-        rows = [(job, tile) for job in jobs for tile in job.tiles]
+        """Evidence in the order of `jobs`, fused where a job says so.
+
+        A row does not depend on its neighbours beyond float rounding.
+        """
+        return [evidence(terms, job.fusion) for terms, job in zip(self.infer_terms(jobs), jobs, strict=True)]
+
+    def infer_terms(self, jobs: Sequence[Job]) -> list[Terms]:
+        """What `infer` fuses, in the order of `jobs`: `calibrate` measures the scales of a fusion on it."""
+        tiles = [(job, tile) for job in jobs for tile in job.tiles]
         step = max(len(jobs), ROWS_AT_ONCE)
-        margins: list[Tensor] = []
-        maps: list[Tensor] = []
-        for start in range(0, len(rows), step):
-            for margin, smoothed in self._pass(rows[start : start + step]):
-                margins.append(margin)
-                maps.append(smoothed)
+        shown: list[tuple[_Drawn, _Drawn | None]] = []
+        for start in range(0, len(tiles), step):
+            shown += self._pass(tiles[start : start + step])
         out, done = [], 0
         for job in jobs:
-            own = slice(done, done + len(job.tiles))
-            done = own.stop
-            margin = torch.stack(margins[own]).amax()
-            drawn = stitch(torch.stack(maps[own]), job.tiling).numpy()
-            out.append(Evidence(margin.item(), torch.sigmoid(margin).item(), np.ascontiguousarray(drawn)))
+            own = shown[done : done + len(job.tiles)]
+            done += len(own)
+            margin, drawn = _whole([margins for margins, _ in own], job.tiling)
+            far = [distances for _, distances in own if distances is not None]
+            out.append(Terms(margin, drawn, *_whole(far, job.tiling)) if far else Terms(margin, drawn))
         return out
 
     @torch.inference_mode()
-    def _pass(self, rows: Sequence[tuple[Job, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-        """(margin (), smoothed map (S,S)) a row, on the CPU."""
+    def _pass(self, rows: Sequence[_Tile]) -> list[tuple[_Drawn, _Drawn | None]]:
+        """Margins, and distances where the row's job names a memory."""
         images = torch.stack([tile for _, tile in rows]).to(self.device)
         tokens = dict(zip(self._layers, self.backbone(images, self._layers), strict=True))
-        groups: dict[tuple[str, float], list[int]] = {}
-        for index, (job, _) in enumerate(rows):
-            groups.setdefault((job.adapter, job.sigma), []).append(index)
-        found: dict[int, tuple[Tensor, Tensor]] = {}
-        for (adapter, sigma), places in groups.items():
+        margins, distances = self._margins(rows, tokens), self._distances(rows, tokens)
+        return [(margins[index], distances.get(index)) for index in range(len(rows))]
+
+    def _margins(self, rows: Sequence[_Tile], tokens: Mapping[int, Tensor]) -> dict[int, _Drawn]:
+        found: dict[int, _Drawn] = {}
+        for (adapter, sigma), places in _groups(rows, lambda job: (job.adapter, job.sigma)):
             head, prototypes = self._heads[adapter]
-            layers = [tokens[layer] for layer in head.config.feature_layers]
-            chosen = layers if len(places) == len(rows) else [layer[places] for layer in layers]
-            result = head(chosen, prototypes, self.backbone.projection)
-            smoothed = smooth_map(result.grid_margin, self.size, sigma, head.config.score.smoothing_truncate).cpu()
-            margins = result.image_margin.float().cpu()
-            found |= {index: (margins[place], smoothed[place]) for place, index in enumerate(places)}
-        return [found[index] for index in range(len(rows))]
+            chosen = _of_rows(tokens, head.config.feature_layers, places)
+            result = head(list(chosen.values()), prototypes, self.backbone.projection)
+            found |= self._drawn(places, result.image_margin, result.grid_margin, adapter, sigma)
+        return found
+
+    def _distances(self, rows: Sequence[_Tile], tokens: Mapping[int, Tensor]) -> dict[int, _Drawn]:
+        found: dict[int, _Drawn] = {}
+        for (memory, adapter, sigma), places in _groups(rows, lambda job: (job.memory, job.adapter, job.sigma)):
+            if memory is not None:
+                lookup = self._lookups[memory]
+                grid = lookup.distances(_of_rows(tokens, lookup.config.layers, places))
+                found |= self._drawn(places, image_distance(grid.flatten(1)), grid, adapter, sigma)
+        return found
+
+    def _drawn(
+        self, places: Sequence[int], numbers: Tensor, grid: Tensor, adapter: str, sigma: float
+    ) -> dict[int, _Drawn]:
+        """numbers (B,) and patch grids (B,h,h), one a place."""
+        maps = smooth_map(grid, self.size, sigma, self._heads[adapter][0].config.score.smoothing_truncate).cpu()
+        return dict(zip(places, zip(numbers.float().cpu(), maps, strict=True), strict=True))
+
+
+def _groups(rows: Sequence[_Tile], key: Callable[[Job], K]) -> list[tuple[K, list[int]]]:
+    """Rows that are computed together: (key, their places)."""
+    groups: dict[K, list[int]] = {}
+    for index, (job, _) in enumerate(rows):
+        groups.setdefault(key(job), []).append(index)
+    return list(groups.items())
+
+
+def _of_rows(tokens: Mapping[int, Tensor], layers: Sequence[int], places: Sequence[int]) -> dict[int, Tensor]:
+    """Layers (B,N,C) of the rows at `places`, not copied where that is all of them."""
+    whole = {layer: tokens[layer] for layer in layers}
+    return {k: v if len(places) == len(v) else v[list(places)] for k, v in whole.items()}
+
+
+def _whole(tiles: Sequence[_Drawn], tiling: Tiling | None) -> tuple[float, FloatMap]:
+    """The largest number speaks for the picture, the maps are stitched."""
+    number = torch.stack([number for number, _ in tiles]).amax().item()
+    drawn = stitch(torch.stack([drawn for _, drawn in tiles]), tiling)
+    return number, np.ascontiguousarray(drawn.numpy())
 
 
 def open_detector(
@@ -171,10 +235,11 @@ def open_detector(
     adapters: Sequence[Path] = (),
     device: str = "auto",
     precision: Precision = "float32",
+    memories: Sequence[Path] = (),
 ) -> Detector:
     """Backbone by name with its adapters; without any, the embedded backbone brings its own.
 
-    Raises WeightsError, AdapterError or ConfigError, each naming the file and the way out.
+    Raises WeightsError, AdapterError, MemoryBankError or ConfigError, each naming the file and the way out.
     """
     folders = list(dict.fromkeys(adapters))
     if not folders:
@@ -186,4 +251,5 @@ def open_detector(
     loaded = [load_adapter(folder) for folder in folders]
     file = find_weights(backbone, weights)
     model, digest = open_backbone(file, loaded[0].manifest.method.image_size)
-    return Detector(model, digest, loaded, pick_device(device), precision)
+    remembered = [load_memory(folder) for folder in dict.fromkeys(memories)]
+    return Detector(model, digest, loaded, pick_device(device), precision, remembered)

@@ -5,6 +5,7 @@ FbclipError
 ├── ImageError      bytes that are no usable picture (`reason` is a stable short word)
 ├── WeightsError    missing, damaged or foreign weights
 ├── AdapterError    a checkpoint or adapter of the wrong kind or shape
+├── MemoryBankError a memory of good pictures that is damaged, or made for another model
 └── ProfileError    an unreadable profile, or one made for another model
 """
 
@@ -34,6 +35,10 @@ class WeightsError(FbclipError):
 
 class AdapterError(FbclipError):
     """An adapter or checkpoint that does not fit the backbone."""
+
+
+class MemoryBankError(FbclipError):
+    """A memory of good pictures that is damaged or does not fit the backbone."""
 
 
 class ProfileError(FbclipError):

@@ -22,6 +22,7 @@ from fbclip.decision import BoolMap, Decision, Evidence, Placement, Statistic, d
 from fbclip.errors import ImageError, ProfileError
 from fbclip.files import canonical_json, write_atomically
 from fbclip.framing import Framing, mask_from
+from fbclip.fusion import Fusion
 from fbclip.images import read_image
 from fbclip.preprocess import Roi
 from fbclip.tiling import Tiling, map_shape
@@ -103,7 +104,8 @@ class Profile(Frozen):
     line: str
     created: datetime
     adapter: str
-    memory: None = None
+    memory: str | None = None
+    fusion: Fusion | None = None
     backbone: str
     backbone_sha256: str
     runtime: Literal["torch"] = "torch"
@@ -130,6 +132,8 @@ class Profile(Frozen):
             raise ValueError(f"map_limits {self.map_limits} must rise")
         if self.min_area_px > math.prod(map_shape(self.size, self.tiling)):
             raise ValueError(f"min_area_px {self.min_area_px} is larger than the map")
+        if (self.memory is None) != (self.fusion is None):
+            raise ValueError("memory and fusion belong together: a profile has both or neither")
         return self
 
     @property
@@ -164,6 +168,7 @@ class Running:
     device: str
     runtime: str = "torch"
     precision: str = "float32"
+    memory: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,12 +186,17 @@ class LoadedProfile:
 
 def mismatches(profile: Profile, running: Running) -> list[str]:
     """`field: profile has …, running …` for every field that must be equal; the device type is not one."""
-    names: Sequence[str] = ("adapter", "backbone", "backbone_sha256", "size", "runtime", "precision")
+    names: Sequence[str] = ("adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision")
+    pairs = [(name, getattr(profile, name), getattr(running, name)) for name in names]
     return [
-        f"{name}: the profile was measured with {getattr(profile, name)}, running is {getattr(running, name)}"
-        for name in names
-        if getattr(profile, name) != getattr(running, name)
+        f"{name}: the profile was measured with {_shown(measured)}, running is {_shown(runs)}"
+        for name, measured, runs in pairs
+        if measured != runs
     ]
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 def save_profile(profile: Profile, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What tuning brings on labelled sets: `python -m tests.calibrate.real_table FOLDER... [--learning-rate R]`.
+"""What tuning brings on labelled sets: `python -m tests.calibrate.real_table FOLDER... [--learning-rate R] [--epochs E]`.
 
 Each set in MVTec's layout: zero-shot; tuned from its good training pictures alone; tuned with labels, where the test
 pictures are cut into two halves by the digest of their bytes and each half is judged by the adapter that was tuned on
@@ -46,8 +46,8 @@ def halves(data: Path, out: Path) -> tuple[Path, Path]:
     return out / "one", out / "two"
 
 
-def measure(data: Path, work: Path, rate: float) -> list[tuple[str, dict, str]]:
-    tuning = ("--learning-rate", rate, "--keep")
+def measure(data: Path, work: Path, rate: float, epochs: int) -> list[tuple[str, dict, str]]:
+    tuning = ("--learning-rate", rate, "--epochs", epochs, "--keep")
     rows = [("zero-shot", calibrate("evaluate", data, "--out", work / "zero")["mean"], "")]
     found = calibrate("tune", data, "--out", work / "good", *tuning)
     run = calibrate("evaluate", data, "--out", work / "good-run", "--adapter", work / "good")
@@ -67,13 +67,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--epochs", type=int, default=3)
     asked = parser.parse_args()
     write = sys.stdout.write
     write(f"| set | adapter | {' | '.join(n.replace('_', ' ') for n in NUMBERS)} | tune decides |\n|---|---|")
     write("---|" * len(NUMBERS) + "---|\n")
     for folder in asked.folders:
         with tempfile.TemporaryDirectory() as work:
-            for name, mean, decision in measure(folder, Path(work), asked.learning_rate):
+            for name, mean, decision in measure(folder, Path(work), asked.learning_rate, asked.epochs):
                 cells = ["n/a" if mean[k] is None else f"{mean[k]:.3f}" for k in NUMBERS]
                 write(f"| {folder.name} | {name} | {' | '.join(cells)} | {decision} |\n")
                 sys.stdout.flush()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from fbclip.checkpoint import read_checkpoint
 from fbclip.cli import app
 from fbclip.errors import AdapterError, FbclipError, WeightsError
 from fbclip.verify import verify
@@ -89,3 +90,10 @@ def test_missing_and_damaged_files_are_named(tmp_path):
     (folder / "backbone.safetensors").write_bytes(b"no tensors")
     with pytest.raises(WeightsError, match=r"backbone\.safetensors"):
         verify(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"hi\n", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04 cut", bytes(range(256)) * 8])
+def test_a_file_of_another_kind_is_no_checkpoint(tmp_path, content):
+    (tmp_path / "x.pth").write_bytes(content)
+    with pytest.raises(AdapterError, match="not a readable checkpoint"):
+        read_checkpoint(tmp_path / "x.pth")

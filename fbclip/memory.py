@@ -1,0 +1,182 @@
+"""A memory: backbone tokens of good pictures of one line, as a directory of two files.
+
+After PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022): patch tokens of
+middle blocks, each averaged with its neighbours; what lies far from all that was seen on good pictures is abnormal.
+
+`memory.safetensors` holds the tokens, `memory.json` what they were made with. The id is the sha256 of the tensors and
+of the canonical JSON of backbone, input size and config, so a copy under another name is the same memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+from torch.nn import functional as F
+
+from fbclip.config import Frozen
+from fbclip.errors import MemoryBankError
+from fbclip.files import canonical_json, tensors_sha256, write_atomically
+
+SCHEMA = "fbclip.memory/1"
+MAX_JSON_BYTES = 1 << 20
+BOUND_FIELDS = ("backbone", "backbone_sha256", "image_size", "config")
+PLACE_DTYPES = (torch.uint8, torch.int16)
+LENGTH_TOLERANCE = 2e-3
+"""How far float16 rounding may take the length of a row from 1."""
+
+
+class MemoryConfig(Frozen):
+    """What a token of the memory is; `neighbourhood` and `reach` in patches.
+
+    `reach` is for cameras that see every part at the same place: a token is compared only with tokens of the memory
+    at most so many rows and columns away, of a tiled picture within its tile. Without it the place does not matter.
+    """
+
+    layers: tuple[int, ...] = Field(min_length=1, description="block outputs, counted from 1")
+    neighbourhood: int = Field(3, ge=1, description="side of the square that a token is the mean of, odd")
+    reach: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _sane(self) -> MemoryConfig:
+        if list(self.layers) != sorted(set(self.layers)) or self.layers[0] < 1:
+            raise ValueError(f"layers {self.layers} must rise and start at 1 or later")
+        if self.neighbourhood % 2 == 0:
+            raise ValueError(f"neighbourhood {self.neighbourhood} must be odd")
+        return self
+
+
+class MemoryManifest(Frozen):
+    """memory.json: `backbone_sha256` names the image tower's tensors; `image_size` is the side S in pixels."""
+
+    schema_: str = SCHEMA
+    backbone: str
+    backbone_sha256: str
+    image_size: int = Field(gt=0)
+    config: MemoryConfig
+    provenance: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """tokens (M,F) float16, rows of length 1; places (M,2) uint8 or int16: row and column of the patch it was.
+
+    `bound` is what the id covers, as it is stored, so that a field of a later version does not change it.
+    """
+
+    manifest: MemoryManifest
+    tokens: Tensor
+    places: Tensor
+    bound: Mapping[str, Any] | None = None
+    id: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        bound = self.bound
+        if bound is None:
+            bound = self.manifest.model_dump(mode="json", include=set(BOUND_FIELDS))
+        digest = hashlib.sha256(canonical_json(bound))
+        digest.update(tensors_sha256({"tokens": self.tokens, "places": self.places}).encode())
+        object.__setattr__(self, "id", digest.hexdigest())
+
+
+def memory_features(layers: Sequence[Tensor], config: MemoryConfig) -> Tensor:
+    """Raw tokens (B,N,C) of the K `config.layers`, CLS first -> (B,L,K·C) float32, rows of length 1.
+
+    Each layer: the patches' mean over the neighbourhood, at the border over the patches that are there, then length 1;
+    so every layer has the same say.
+    """
+    parts = []
+    for tokens in layers:
+        patches = tokens[:, 1:].float()
+        batch, count, width = patches.shape
+        side = math.isqrt(count)
+        grid = patches.reshape(batch, side, side, width).permute(0, 3, 1, 2)
+        reach = config.neighbourhood // 2
+        mean = F.avg_pool2d(grid, config.neighbourhood, stride=1, padding=reach, count_include_pad=False)
+        parts.append(F.normalize(mean.permute(0, 2, 3, 1).reshape(batch, count, width), dim=-1))
+    return torch.cat(parts, dim=-1) / math.sqrt(len(parts))
+
+
+def save_memory(memory: Memory, folder: Path) -> None:
+    """Write both files atomically, the manifest last. Raises MemoryBankError for what `load_memory` would refuse."""
+    _check_tensors(memory.tokens, memory.places, folder)
+    tensors = {"tokens": memory.tokens.contiguous(), "places": memory.places.contiguous()}
+    manifest = memory.manifest.model_dump(mode="json")
+    manifest["schema"] = manifest.pop("schema_")
+    manifest["id"] = memory.id
+    text = json.dumps(manifest, indent=2) + "\n"
+    write_atomically(folder / "memory.safetensors", save(tensors))
+    write_atomically(folder / "memory.json", text.encode())
+
+
+def load_memory(folder: Path) -> Memory:
+    """Read and check a memory directory; raises MemoryBankError naming the file and what is wrong with it."""
+    manifest, raw = _read_manifest(folder / "memory.json")
+    path = folder / "memory.safetensors"
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise MemoryBankError(f"{folder}: no memory here, {path.name} is missing") from None
+    except (OSError, SafetensorError) as error:
+        raise MemoryBankError(f"{folder}: cannot be read: {str(error).splitlines()[0]}") from None
+    if set(tensors) != {"tokens", "places"}:
+        raise MemoryBankError(f"{path}: holds {', '.join(sorted(tensors)[:5])}, needs tokens and places")
+    _check_tensors(tensors["tokens"], tensors["places"], path)
+    bound = {name: raw[name] for name in BOUND_FIELDS}
+    memory = Memory(manifest, tensors["tokens"], tensors["places"], bound)
+    if memory.id != raw.get("id"):
+        raise MemoryBankError(f"{folder}: the contents do not match the stored id; the memory was changed or damaged")
+    return memory
+
+
+def stored_memory_id(folder: Path) -> str:
+    """The id that a memory directory states; `load_memory` is what checks it. Raises MemoryBankError."""
+    _, raw = _read_manifest(folder / "memory.json")
+    return str(raw.get("id"))
+
+
+def _read_manifest(path: Path) -> tuple[MemoryManifest, dict[str, Any]]:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise MemoryBankError(f"{path}: larger than {MAX_JSON_BYTES} bytes")
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+            raise MemoryBankError(f"{path}: not a memory of schema {SCHEMA}")
+        return MemoryManifest.model_validate({k: v for k, v in raw.items() if k not in {"schema", "id"}}), raw
+    except FileNotFoundError:
+        raise MemoryBankError(
+            f"{path.parent}: no memory here, {path.name} is missing; make one with `calibrate memory`"
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise MemoryBankError(f"{path.parent}: cannot be read: {str(error).splitlines()[0]}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise MemoryBankError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _check_tensors(tokens: Tensor, places: Tensor, where: Path) -> None:
+    if tokens.ndim != 2 or tokens.dtype != torch.float16 or not tokens.numel():
+        raise MemoryBankError(f"{where}: tokens are {_shown(tokens)}, need (M,F) float16")
+    if tuple(places.shape) != (len(tokens), 2) or places.dtype not in PLACE_DTYPES:
+        raise MemoryBankError(f"{where}: places are {_shown(places)}, need ({len(tokens)},2) uint8 or int16")
+    if not torch.isfinite(tokens).all():
+        raise MemoryBankError(f"{where}: tokens hold a non-finite number")
+    off = (torch.linalg.vector_norm(tokens.float(), dim=1) - 1).abs().amax().item()
+    if off > LENGTH_TOLERANCE:
+        raise MemoryBankError(f"{where}: tokens need rows of length 1, one is off by {off:.3g}")
+    if places.amin() < 0:
+        raise MemoryBankError(f"{where}: places hold a negative number")
+
+
+def _shown(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
