@@ -98,11 +98,15 @@ def inspect(
     """Judge files now; exit 1 if any is anomalous or rejected."""
     from agent.inspecting import expand, inspect_files
     from fbclip.detector import open_detector
+    from fbclip.profile import load_profile
 
     logging.basicConfig(level=logging.WARNING)
     files = expand(paths)
     adapters = () if adapter is None else (adapter,)
-    detector = open_detector(backbone, weights, adapters, device, memories=() if memory is None else (memory,))
+    # A profile belongs to one precision, so it says which.
+    precision = "float32" if profile is None else load_profile(profile).profile.precision
+    memories = () if memory is None else (memory,)
+    detector = open_detector(backbone, weights, adapters, device, precision, memories)
     good = True
     for answer in inspect_files(detector, profile, files, save):
         good &= answer.good

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from calibrate.datasets.sample import Sample, data_sha256
 from calibrate.errors import RefusedError
 from calibrate.line_data import LineData, Method, split
+from calibrate.memory.fusing import Use, chosen_words
+from calibrate.memory.showing import Viewer, fit_fusion
 from calibrate.operating_point import check_enough_defects
-from calibrate.scoring import score, unit_maxima
+from calibrate.scoring import Scored, score, unit_maxima
 from calibrate.threshold_choice import Choice, Goal, UnitScores, choose
 from calibrate.thresholds import (
     MIN_CONSTANT_UNITS,
@@ -27,12 +29,16 @@ from calibrate.thresholds import (
 from fbclip.decision import Statistic, combined_statistic, highest_region
 from fbclip.detector import Detector
 from fbclip.framing import Framing
+from fbclip.fusion import Fusion
 from fbclip.profile import Calibration, IgnoreMask, Profile
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. `min_area_px` is in map pixels; None means a quarter of a patch."""
+    """What the user asked for. `min_area_px` is in map pixels; None means a quarter of a patch.
+
+    memory: id of one that the detector has, so that its distances count as `use` says; its pictures are not in `data`.
+    """
 
     line: str
     data: LineData
@@ -44,6 +50,8 @@ class Request:
     min_area_px: int | None = None
     pixel_only: bool = False
     best_effort: bool = False
+    memory: str | None = None
+    use: Use = "auto"
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,26 @@ class _Judge:
     min_area: int
     advance: Callable[[int], None]
     skipped: list[str] | None
+    memory: str | None = None
+    fusion: Fusion | None = None
+
+    def scored(self, samples: Sequence[Sample]) -> Iterator[Scored]:
+        """What the agent would see of the samples, in order."""
+        return score(
+            self.detector,
+            self.adapter,
+            samples,
+            self.framing,
+            self.advance,
+            self.skipped,
+            memory=self.memory,
+            fusion=self.fusion,
+        )
 
     def fit(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
         """The constants of z and the number of units behind them."""
         terms, units = [], set()
-        for s in score(self.detector, self.adapter, samples, self.framing, self.advance, self.skipped):
+        for s in self.scored(samples):
             units.add(s.sample.unit)
             terms.append((s.evidence.margin, highest_region(s.evidence.map, self.min_area, s.ignore)))
         if not terms:
@@ -73,7 +96,7 @@ class _Judge:
     def unit_z(self, samples: Sequence[Sample], statistic: Statistic) -> NDArray[np.float64]:
         """z of each unit, (n_units,)."""
         units, z = [], []
-        for s in score(self.detector, self.adapter, samples, self.framing, self.advance, self.skipped):
+        for s in self.scored(samples):
             units.append(s.sample.unit)
             z.append(combined_statistic(s.evidence, statistic, self.min_area, s.ignore))
         return unit_maxima(units, z)
@@ -85,19 +108,28 @@ def make_profile(
     request: Request,
     advance: Callable[[int], None],
     skipped: list[str] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Profile:
     """Score every unit and set the threshold; raises DataError or RefusedError, writes nothing.
 
     Pictures that cannot be judged are appended to `skipped`; without such a list DataError names them.
+    `tell` hears what the evidence is and why, where there is a memory.
     """
     check_counts(request)
     data, wish, framing = request.data, request.wish, request.framing
     patch = detector.backbone.config.patch_size
     min_area = request.min_area_px or max(1, patch * patch // 4)
     parts = split(data, request.goal.method, constant_units(data.good_units, wish))
-    judge = _Judge(detector, adapter, framing, min_area, advance, skipped)
     # An ignore mask leaves the image term out, since CLS sees the masked parts.
-    statistic, scale_units = judge.fit(parts.scale, request.pixel_only or framing.mask is not None)
+    pixel_only = request.pixel_only or framing.mask is not None
+    fusion, memory = None, request.memory
+    if memory is not None:
+        viewer = Viewer(detector, adapter, memory, framing)
+        chosen = fit_fusion(viewer, parts.scale, request.use, min_area, pixel_only)
+        tell(chosen_words(chosen))
+        fusion, memory = chosen.fusion, None if chosen.fusion is None else memory
+    judge = _Judge(detector, adapter, framing, min_area, advance, skipped, memory, fusion)
+    statistic, scale_units = judge.fit(parts.scale, pixel_only)
     scores = UnitScores(
         good=judge.unit_z(parts.good, statistic),
         bad=judge.unit_z(parts.bad, statistic),
@@ -108,11 +140,13 @@ def make_profile(
     choice = choose(scores, request.goal, wish, trusted=scale_units >= MIN_CONSTANT_UNITS)
     if skipped and not request.best_effort:
         _check_still_enough(choice, request.goal.method, len(skipped))
-    running = detector.running(adapter)
+    running = detector.running(adapter, memory)
     return Profile(
         line=request.line,
         created=datetime.now(UTC).replace(microsecond=0),
         adapter=adapter,
+        memory=memory,
+        fusion=fusion,
         backbone=running.backbone,
         backbone_sha256=running.backbone_sha256,
         device="cuda" if running.device == "cuda" else "cpu",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from fbclip.decision import BoolMap, Evidence, Placement
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.framing import Framed, Framing
+from fbclip.fusion import Fusion
 from fbclip.images import read_image
+from fbclip.preprocess import Picture
 from fbclip.quality import QualitySettings, picture_fault
 
 BATCH = 8
@@ -37,8 +40,10 @@ def score(
     framing: Framing,
     advance: Callable[[int], None],
     skipped: list[str] | None = None,
+    memory: str | None = None,
+    fusion: Fusion | None = None,
 ) -> Iterator[Scored]:
-    """Evidence of every sample in order.
+    """Evidence of every sample in order; with `fusion`, of the margins and the memory of that id together.
 
     Pictures that the agent would reject are appended to `skipped`; without such a list DataError names them all.
     """
@@ -49,12 +54,8 @@ def score(
         jobs = []
         for sample in samples[start : start + BATCH]:
             try:
-                image = read_image(sample.path).image
-                fault = picture_fault(image, QualitySettings())
-                if fault is not None:
-                    raise ImageError(fault)
-                framed = detector.frame(image, framing)
-                jobs.append(Job(framed.tiles, adapter, sigma, framing.tiling))
+                framed = detector.frame(read_usable(sample.path), framing)
+                jobs.append(Job(framed.tiles, adapter, sigma, framing.tiling, memory, fusion))
                 chunk.append((sample, framed))
             except (ImageError, OSError) as error:
                 faults.append(f"{sample.path.name} ({error})")
@@ -64,7 +65,22 @@ def score(
                 continue
             yield Scored(sample, evidence, framed.placement, framed.ignore)
         advance(len(samples[start : start + BATCH]))
-    if faults and skipped is None:
+    if skipped is None:
+        refuse_faults(faults)
+
+
+def read_usable(path: Path) -> Picture:
+    """A picture that the agent would judge, uint8 RGB (H,W,3). Raises ImageError for any other, OSError."""
+    image: Picture = read_image(path).image
+    fault = picture_fault(image, QualitySettings())
+    if fault is not None:
+        raise ImageError(fault)
+    return image
+
+
+def refuse_faults(faults: Sequence[str]) -> None:
+    """Raises DataError naming the pictures, one line each, where there are any."""
+    if faults:
         shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
         raise DataError(f"{len(faults)} pictures cannot be judged, take them out of the data: {shown}")
 

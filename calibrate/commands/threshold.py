@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -34,8 +35,10 @@ from fbclip.files import file_sha256, write_atomically
 from fbclip.profile import IgnoreMask
 
 if TYPE_CHECKING:
+    from calibrate.line_data import LineData
     from calibrate.threshold_choice import Goal
     from calibrate.thresholds import Wish
+    from fbclip.framing import Framing
 
 
 def threshold(
@@ -71,6 +74,11 @@ def threshold(
     min_area: Annotated[int | None, typer.Option(help="smallest region in map pixels", min=1)] = None,
     pixel_only: Annotated[bool, typer.Option(help="judge by the map alone")] = False,
     best_effort: Annotated[bool, typer.Option(help="write a profile without a guarantee if need be")] = False,
+    memory: Annotated[Path | None, typer.Option(help="memory of good pictures, from `calibrate memory`")] = None,
+    use: Annotated[
+        Literal["auto", "zero-shot", "memory", "fused"],
+        typer.Option(help="what decides with a memory; auto chooses on defects painted on good pictures"),
+    ] = "auto",
     adapter: AdapterOption = None,
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
@@ -97,24 +105,31 @@ def threshold(
     framing = parse_framing(roi, tiles, overlap, ignore_mask)
     kept = None if ignore_mask is None else _mask_beside(out, ignore_mask)
     chosen = select(read_data(data, layout, unit_from), class_name, with_bad=goal.method != "order-statistic")
+    if memory is not None:
+        chosen = _without_memory(chosen, memory, framing)
+    elif use in {"memory", "fused"}:
+        raise ConfigError(f"--use {use} needs --memory (`calibrate memory` makes one)")
     _tell(chosen.notes)
     seen = {str(root): frozenset(s.sha256 for s in read_data(root).samples) for root in other or ()}
     check_unseen(chosen.samples, seen | _tuned_on(adapter))
-    request = Request(line, chosen, wish, goal, unit_from, framing, kept, min_area, pixel_only, best_effort)
+    request = Request(line, chosen, wish, goal, unit_from, framing, kept, min_area, pixel_only, best_effort, use=use)
     check_counts(request)
-    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision)
+    memories = () if memory is None else (memory,)
+    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision, memories)
+    request = replace(request, memory=next(iter(detector.memories), None))
     skipped: list[str] | None = [] if skip_bad else None
     console = Console(stderr=True)
+    said: list[str] = []
     try:
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("judging pictures", total=len(chosen.samples))
             profile = make_profile(
-                detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skipped
+                detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skipped, said.append
             )
     except InfeasibleError as error:
         typer.echo(json.dumps(curve_json(error)) if as_json else curve_text(error.curve, confidence))
         raise
-    _tell(f"left out: {name}" for name in skipped or ())
+    _tell([*said, *(f"left out: {name}" for name in skipped or ())])
     if ignore_mask is not None and kept is not None:
         write_atomically(out.parent / kept.file, ignore_mask.read_bytes())
     save_profile(profile, out)
@@ -163,6 +178,20 @@ def _tuned_on(adapter: Path | None) -> dict[str, frozenset[str]]:
     if not isinstance(pictures, list):
         return {}
     return {f"the data that {adapter} was tuned on": frozenset(p for p in pictures if isinstance(p, str))}
+
+
+def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> LineData:
+    """The pictures that a memory has not seen; raises ConfigError where it looks at pictures in another way."""
+    from calibrate.line_data import check_unseen
+    from calibrate.memory.build import check_framing, seen_by
+    from calibrate.memory.sharing import leave_out
+    from fbclip.memory import load_memory
+
+    memory = load_memory(folder)
+    check_framing(memory, framing)
+    rest = leave_out(chosen, seen_by(memory), str(folder))
+    check_unseen(rest.bad, {f"the memory {folder}": seen_by(memory)})
+    return rest
 
 
 def _tell(lines: Iterable[str]) -> None:

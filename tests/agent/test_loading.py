@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from agent.cli import app
 from agent.config import LineSection, ModelSection
 from agent.errors import ConfigError
 from agent.judge import Judge
@@ -90,3 +92,15 @@ def test_a_tiled_line_points_at_a_small_mark_and_ignores_what_it_is_told(tmp_pat
     found = judged("masked", threshold=(low + high) / 2, ignore_mask=ignored)
     assert all(not (x1 <= 300 < x2 and y1 <= 700 < y2) for d in found for x1, y1, x2, y2 in (r.box for r in d.regions))
     assert found[1].z < high
+
+
+def test_inspect_runs_in_the_precision_of_the_profile(tmp_path):
+    section = LineSection(name="belt", source=ENDLESS, profile=tmp_path / "p.yaml", mode="shadow")
+    detector = load_detector(ModelSection(device="cpu", precision="bfloat16"), [section])
+    save_profile(a_profile(detector, size=256, precision="bfloat16"), tmp_path / "p.yaml")
+    load_lines(detector, [section])
+    cv2.imwrite(str(tmp_path / "x.png"), np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    answer = CliRunner().invoke(app, ["inspect", str(tmp_path / "x.png"), "--profile", str(tmp_path / "p.yaml")])
+    assert answer.exit_code == 0, answer.output
+    with pytest.raises(ConfigError, match="precision: the profile was measured with bfloat16"):
+        load_lines(load_detector(ModelSection(device="cpu"), [section]), [section])
