@@ -7,7 +7,9 @@ import typer
 from calibrate.commands.compare import compare
 from calibrate.commands.data import data
 from calibrate.commands.evaluate import evaluate
+from calibrate.commands.few_shot import few_shot
 from calibrate.commands.import_checkpoint import import_checkpoint
+from calibrate.commands.memory import memory
 from calibrate.commands.precision import precision
 from calibrate.commands.pretrain import pretrain
 from calibrate.commands.report import report
@@ -32,6 +34,8 @@ app.command("threshold")(threshold)
 app.command("import")(import_checkpoint)
 app.command("verify")(verify)
 app.command("tune")(tune)
+app.command("memory")(memory)
+app.command("few-shot")(few_shot)
 app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("report")(report)

@@ -183,7 +183,7 @@ def _tuned_on(adapter: Path | None) -> dict[str, frozenset[str]]:
 def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> LineData:
     """The pictures that a memory has not seen; raises ConfigError where it looks at pictures in another way."""
     from calibrate.line_data import check_unseen
-    from calibrate.memory.build import check_framing, seen_by
+    from calibrate.memory.provenance import check_framing, seen_by
     from calibrate.memory.sharing import leave_out
     from fbclip.memory import load_memory
 

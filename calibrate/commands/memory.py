@@ -1,0 +1,143 @@
+"""`calibrate memory`: good pictures of a line -> a memory of what they look like."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import Progress
+
+from calibrate.commands.options import (
+    AdapterOption,
+    BackboneOption,
+    DeviceOption,
+    JsonOption,
+    LayoutOption,
+    OverlapOption,
+    PrecisionOption,
+    RoiOption,
+    SkipBadOption,
+    TilesOption,
+    UnitFromOption,
+    WeightsOption,
+    parse_framing,
+)
+from fbclip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from calibrate.memory.build import Built
+    from fbclip.memory import MemoryConfig
+
+
+def memory(
+    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the good pictures of train are used")],
+    out: Annotated[Path, typer.Option(help="folder of the memory to write")],
+    units: Annotated[str, typer.Option(help="good units to take, as 40% or 200; the threshold takes others")] = "100%",
+    add: Annotated[Path | None, typer.Option(help="memory whose tokens are kept as well")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="tokens to keep; default 4096 for the embedded backbone, else 10000")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="blocks to read, as 2,6; default: of --add, or by the backbone")
+    ] = None,
+    neighbourhood: Annotated[int | None, typer.Option(help="side of the square a token is the mean of")] = None,
+    reach: Annotated[
+        int | None, typer.Option(help="compare only so many patches around; for parts that always lie alike")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    keep_outliers: Annotated[
+        bool, typer.Option("--keep-outliers", help="keep good pictures that are unlike the others")
+    ] = False,
+    class_name: Annotated[str | None, typer.Option("--class", help="class of a data set that has several")] = None,
+    layout: LayoutOption = "auto",
+    unit_from: UnitFromOption = None,
+    skip_bad: SkipBadOption = False,
+    roi: RoiOption = None,
+    tiles: TilesOption = None,
+    overlap: OverlapOption = 0.2,
+    adapter: AdapterOption = None,
+    backbone: BackboneOption = "embedded",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "float32",
+    as_json: JsonOption = False,
+) -> None:
+    """Remember what good pictures look like; `calibrate threshold --memory` finds out how much that helps."""
+    from calibrate.datasets import read_data
+    from calibrate.line_data import select
+    from calibrate.memory.build import Plan, build_memory, default_config, default_tokens
+    from calibrate.memory.sharing import take_units
+    from fbclip.detector import open_detector
+    from fbclip.memory import load_memory, save_memory
+
+    framing = parse_framing(roi, tiles, overlap, None)
+    base = None if add is None else load_memory(add)
+    chosen = select(read_data(data, layout, unit_from), class_name, with_bad=False)
+    samples, left = take_units(chosen.good, units)
+    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision)
+    model = detector.backbone.config
+    start = None if base is None else base.manifest.config
+    plan = Plan(
+        _config(start or default_config(model), layers, neighbourhood, reach),
+        default_tokens(model) if tokens is None else tokens,
+        seed,
+        keep_outliers,
+    )
+    skipped: list[str] | None = [] if skip_bad else None
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("looking at good pictures", total=len(samples))
+        built = build_memory(detector, samples, framing, plan, lambda n: progress.advance(task, n), skipped, base)
+    save_memory(built.memory, out)
+    verdict = "kept" if keep_outliers else "left out"
+    for note in (
+        *chosen.notes,
+        *built.notes,
+        *(f"left out: {name}" for name in skipped or ()),
+        *(f"unlike the other good pictures, {verdict}: {line}" for line in built.outliers),
+    ):
+        typer.echo(note, err=True)
+    typer.echo(json.dumps(_values(built, out, left)) if as_json else _text(built, out, left))
+
+
+def _config(start: MemoryConfig, layers: str | None, neighbourhood: int | None, reach: int | None) -> MemoryConfig:
+    """`start` with what the options change."""
+    from fbclip.memory import MemoryConfig
+
+    values = start.model_dump()
+    try:
+        if layers is not None:
+            values["layers"] = tuple(int(part) for part in layers.split(","))
+        values |= {k: v for k, v in (("neighbourhood", neighbourhood), ("reach", reach)) if v is not None}
+        return MemoryConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"--{first['loc'][0] if first['loc'] else 'layers'}: {first['msg']}") from None
+    except ValueError:
+        raise ConfigError(f"--layers {layers!r} must be numbers of blocks, such as 2,6") from None
+
+
+def _values(built: Built, out: Path, left: int) -> dict[str, object]:
+    manifest = built.memory.manifest
+    return {
+        "memory": str(out),
+        "id": built.memory.id,
+        "tokens": len(built.memory.tokens),
+        "pictures": len(manifest.provenance["pictures"]),
+        "config": manifest.config.model_dump(mode="json"),
+        "outliers": list(built.outliers),
+        "units_left": left,
+    }
+
+
+def _text(built: Built, out: Path, left: int) -> str:
+    pictures = len(built.memory.manifest.provenance["pictures"])
+    rest = (
+        f"{left} good units are left for `calibrate threshold --memory`"
+        if left
+        else ("no good units are left: `calibrate threshold --memory` needs other pictures, or use --units 40%")
+    )
+    return f"{out}: {len(built.memory.tokens)} tokens of {pictures} good pictures\n{rest}"

@@ -1,0 +1,108 @@
+"""Pictures -> candidate tokens of a memory, with bounded memory however many pictures there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibrate.datasets.sample import Sample
+from calibrate.errors import DataError
+from calibrate.scoring import read_usable, refuse_faults
+from fbclip.detector import ROWS_AT_ONCE, Detector
+from fbclip.errors import ImageError
+from fbclip.framing import Framing
+from fbclip.memory import MemoryConfig, memory_features
+
+MAX_CANDIDATES = 200_000
+MAX_CANDIDATE_BYTES = 1 << 30
+"""The fewer of the two: tokens of a ViT-L are 2 to 8 kB each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """tokens (M,F) float16, rows of length 1; places (M,2) uint8, row and column; owner (M,) row of `samples`."""
+
+    tokens: Tensor
+    places: Tensor
+    owner: Tensor
+    samples: tuple[Sample, ...]
+
+    def of(self, kept: Sequence[int]) -> Candidates:
+        """Those of some rows of `samples` only."""
+        wanted = torch.zeros(len(self.samples), dtype=torch.bool)
+        wanted[list(kept)] = True
+        rows = wanted[self.owner]
+        new = torch.cumsum(wanted, 0) - 1
+        samples = tuple(self.samples[i] for i in kept)
+        return Candidates(self.tokens[rows], self.places[rows], new[self.owner[rows]], samples)
+
+
+def gather(
+    detector: Detector,
+    samples: Sequence[Sample],
+    framing: Framing,
+    config: MemoryConfig,
+    seed: int,
+    advance: Callable[[int], None],
+    skipped: list[str] | None = None,
+) -> Candidates:
+    """Tokens of every sample; where all would be too many, the same number of each, drawn from `seed`.
+
+    Pictures that the agent would reject are appended to `skipped`; without such a list DataError names them all.
+    Raises DataError when none is left, OSError.
+    """
+    side = detector.backbone.grid
+    tiles = 1 if framing.tiling is None else framing.tiling.columns * framing.tiling.rows
+    width = detector.backbone.config.width * len(config.layers)
+    share = _share(len(samples), tiles * side * side, width)
+    grid = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), dim=-1).reshape(-1, 2)
+    grid = grid.to(torch.uint8).repeat(tiles, 1)
+    faults = [] if skipped is None else skipped
+    tokens: list[Tensor] = []
+    places: list[Tensor] = []
+    used: list[Sample] = []
+    for sample in samples:
+        try:
+            framed = detector.frame(read_usable(sample.path), framing)
+        except (ImageError, OSError) as error:
+            faults.append(f"{sample.path.name} ({error})")
+        else:
+            found = picture_tokens(detector, framed.tiles, config)
+            if not torch.isfinite(found).all():
+                faults.append(f"{sample.path.name} (the model gave a non-finite value)")
+                continue
+            # Drawn from the picture's bytes, so that other pictures do not change which of its tokens are taken.
+            rng = np.random.default_rng((seed, int(sample.sha256[:16], 16)))
+            rows = torch.from_numpy(np.sort(rng.permutation(len(found))[:share]))
+            tokens.append(found[rows])
+            places.append(grid[rows])
+            used.append(sample)
+        finally:
+            advance(1)
+    if skipped is None:
+        refuse_faults(faults)
+    if not used:
+        raise DataError("no usable good picture is left; a memory needs at least one")
+    owner = torch.repeat_interleave(torch.arange(len(used)), torch.tensor([len(t) for t in tokens]))
+    return Candidates(torch.cat(tokens), torch.cat(places), owner, tuple(used))
+
+
+def picture_tokens(detector: Detector, tiles: Tensor, config: MemoryConfig) -> Tensor:
+    """Network input (T,3,S,S) of one picture -> its tokens (T·L,F) float16 on the CPU."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(tiles), ROWS_AT_ONCE):
+            layers = detector.backbone(tiles[start : start + ROWS_AT_ONCE].to(detector.device), config.layers)
+            parts.append(memory_features(layers, config).half().cpu())
+    # A copy that autograd may see: tensors made in inference mode cannot be saved for anything later.
+    return torch.cat(parts).flatten(0, 1).clone()
+
+
+def _share(pictures: int, tokens: int, width: int) -> int:
+    """Tokens to keep of each picture."""
+    limit = min(MAX_CANDIDATES, MAX_CANDIDATE_BYTES // (2 * width))
+    return max(1, min(tokens, limit // max(1, pictures)))

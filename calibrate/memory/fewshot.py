@@ -1,0 +1,181 @@
+"""How much a memory of few good pictures is worth: AUROC over their number.
+
+A fifth of the good training units, within SCALE_UNITS, set the scales and choose the fusion, as `calibrate threshold`
+does; memories are made of the others; test pictures only measure. Every picture goes through the model once: what
+each memory says of it is computed from its tokens, by the detector's own parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibrate.datasets.sample import Sample
+from calibrate.errors import DataError
+from calibrate.evaluation.masks import map_mask
+from calibrate.memory.coreset import coreset
+from calibrate.memory.evidence import Shown
+from calibrate.memory.fusing import choose_fusion, term_scales, with_share
+from calibrate.memory.showing import painted_with
+from calibrate.metrics.ranking import auroc
+from calibrate.scoring import read_usable
+from calibrate.splits import split_units
+from calibrate.tuning.pictures import Painted, paint_item
+from fbclip.config import ScoreConfig
+from fbclip.decision import BoolMap
+from fbclip.detector import Detector, Job
+from fbclip.errors import ImageError
+from fbclip.framing import Framing
+from fbclip.fusion import Fusion, Terms, evidence
+from fbclip.maps import smooth_map
+from fbclip.memory import Memory, MemoryConfig, MemoryManifest, memory_features
+from fbclip.nearest import Lookup, image_distance
+
+METHODS = ("zero-shot", "memory", "half", "chosen")
+"""`half` weighs both opinions alike, `chosen` is what --use auto takes."""
+MEASURES = ("image", "pixel")
+COUNTS = (1, 2, 4, 8, 16)
+SCALE_UNITS = (8, 20)
+_PAINTED_EACH = 4
+_STRIDE = 4
+"""The pixel AUROC takes every so-manieth row and column; the maps are smooth beyond that."""
+_TRUNCATE = ScoreConfig().smoothing_truncate
+
+Values = dict[tuple[str, str], float | None]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A memory of `count` pictures drawn by `seed`; share: the memory's weight that was chosen; values: AUROC in 0..1
+    by (method, measure)."""
+
+    count: int
+    seed: int
+    share: float
+    values: Values
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A picture after its one pass: raw tokens (N,C) of each of the memory's blocks, and the zero-shot terms."""
+
+    unit: str
+    defective: bool
+    layers: dict[int, Tensor]
+    terms: Terms
+    mask: BoolMap | None = None
+
+
+class Bench:
+    """The pictures of one class, seen once; `points` then makes memories of them."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        samples: Sequence[Sample],
+        config: MemoryConfig,
+        tokens: int,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Raises DataError without a train split of good and a test split of good and defective pictures."""
+        self._detector, self._config, self._tokens, self._advance = detector, config, tokens, advance
+        self._adapter = detector.adapters[0]
+        train = [s for s in samples if s.label is False and s.split == "train"]
+        test = [s for s in samples if s.label is not None and s.split == "test"]
+        least, most = SCALE_UNITS
+        scale, pool = split_units(train, min(most, max(least, len({s.unit for s in train}) // 5)))
+        if not pool or len({s.label for s in test}) < 2:
+            raise DataError(
+                f"few-shot curves take a train split of more than {least} good units and a test split with good "
+                "and defective pictures"
+            )
+        self._pool = list(self._see((s, None) for s in pool))
+        self._good = list(self._see((s, None) for s in scale))
+        painted = [(s, painted_with(s, k)) for s in scale for k in range(_PAINTED_EACH)]
+        self._painted = list(self._see(painted))
+        self._test = list(self._see((s, None) for s in test))
+        self._labels = np.array([one.defective for one in self._test])
+        self._min_area = max(1, detector.backbone.config.patch_size**2 // 4)
+
+    @property
+    def pictures(self) -> int:
+        """Good pictures that a memory can be made of."""
+        return len(self._pool)
+
+    def points(self, counts: Iterable[int], seeds: int) -> Iterator[Point]:
+        """A memory for each count and seed; of all pictures one, since there is nothing to draw."""
+        for count in counts:
+            for seed in range(seeds if count < self.pictures else 1):
+                yield self._point(count, seed)
+
+    def _point(self, count: int, seed: int) -> Point:
+        chosen = np.random.default_rng((seed, count)).permutation(self.pictures)[:count]
+        lookup = Lookup(self._memory([self._pool[i] for i in chosen], seed), self._detector.device)
+        good, painted, test = (
+            [self._shown(one, lookup) for one in part] for part in (self._good, self._painted, self._test)
+        )
+        scales = term_scales(good, self._min_area)
+        best = choose_fusion(scales, lambda: [*good, *painted], "auto", self._min_area, pixel_only=False).fusion
+        values: Values = {}
+        for method, fusion in zip(METHODS, (None, scales, with_share(scales, 0.5), best), strict=True):
+            values |= {(method, name): value for name, value in self._measured(test, fusion).items()}
+        return Point(count, seed, 0.0 if best is None else best.share, values)
+
+    def _measured(self, test: Sequence[Shown], fusion: Fusion | None) -> dict[str, float | None]:
+        """`image`: of the picture's one number; `pixel`: of the map, None where no mask is known."""
+        found = [evidence(one.terms, fusion) for one in test]
+        known = [(one.map, seen.mask) for one, seen in zip(found, self._test, strict=True) if seen.mask is not None]
+        pixel = None
+        if any(mask.any() for _, mask in known):
+            drawn = np.stack([part[::_STRIDE, ::_STRIDE] for part, _ in known])
+            pixel = auroc(drawn, np.stack([mask[::_STRIDE, ::_STRIDE] for _, mask in known]))
+        return {"image": auroc(np.array([one.margin for one in found]), self._labels), "pixel": pixel}
+
+    def _memory(self, pictures: Sequence[_Seen], seed: int) -> Memory:
+        blocks = [torch.stack([one.layers[n] for one in pictures]) for n in self._config.layers]
+        tokens = memory_features(blocks, self._config).flatten(0, 1).half()
+        model = self._detector.backbone.config
+        manifest = MemoryManifest(
+            backbone=model.name,
+            backbone_sha256=self._detector.backbone_sha256,
+            image_size=self._detector.size,
+            config=self._config,
+        )
+        side = self._detector.backbone.grid
+        places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).to(torch.uint8).repeat(len(pictures), 1)
+        rows = coreset(tokens, self._tokens, seed)
+        return Memory(manifest, tokens[rows], places[rows])
+
+    def _shown(self, one: _Seen, lookup: Lookup) -> Shown:
+        grid = lookup.distances({n: layer[None].to(self._detector.device) for n, layer in one.layers.items()})
+        far = smooth_map(grid, self._detector.size, self._detector.smoothing[self._adapter], _TRUNCATE)[0].cpu().numpy()
+        distance = float(image_distance(grid.flatten(1))[0])
+        return Shown(one.unit, one.defective, Terms(one.terms.margin, one.terms.map, distance, far))
+
+    def _see(self, items: Iterable[tuple[Sample, Painted | None]]) -> Iterator[_Seen]:
+        """One pass each; pictures that cannot be judged are passed over."""
+        sigma = self._detector.smoothing[self._adapter]
+        for sample, painted in items:
+            self._advance(1)
+            try:
+                picture = read_usable(sample.path)
+                framed = self._detector.frame(picture, Framing())
+                if painted is not None:
+                    picture, _ = paint_item(picture, painted, framed.placement)
+                    framed = self._detector.frame(picture, Framing())
+            except (ImageError, OSError):
+                continue
+            terms = self._detector.infer_terms([Job(framed.tiles, self._adapter, sigma)])[0]
+            with torch.no_grad():
+                blocks = self._detector.backbone(framed.tiles.to(self._detector.device), self._config.layers)
+            layers = {n: block[0].cpu() for n, block in zip(self._config.layers, blocks, strict=True)}
+            mask: BoolMap | None = None
+            if sample.mask is not None:
+                mask = map_mask(sample.mask, framed.placement, terms.map.shape)
+            elif not sample.label:
+                mask = np.zeros(terms.map.shape, bool)
+            yield _Seen(sample.unit, painted is not None or sample.label is True, layers, terms, mask)

@@ -1,0 +1,103 @@
+"""Zero-shot, memory or both: chosen on defects painted on good pictures that no memory and no threshold has seen.
+
+The scales of a fusion come from the good pictures that set the statistic; the choice is made by the z that the
+verdict will be made of. Real defective pictures are not used: they set or measure the threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from calibrate.errors import RefusedError
+from calibrate.memory.evidence import Judged, Shown, judge
+from calibrate.thresholds import fit_statistic
+from fbclip.decision import highest_region
+from fbclip.fusion import Fusion, TermScale
+
+Use = Literal["auto", "zero-shot", "memory", "fused"]
+SHARES = (0.25, 0.5, 0.75)
+"""Weights of the memory that are tried besides 0 and 1."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """fusion: None for zero-shot alone; judged: the numbers it was chosen by, None where there was no choice."""
+
+    fusion: Fusion | None
+    judged: Judged | None = None
+
+
+def choose_fusion(
+    scales: Fusion, shown: Callable[[], Iterable[Shown]], use: Use, min_area: int, pixel_only: bool
+) -> Chosen:
+    """`use`, and where that leaves several, the best on the pictures by AUROC; a simpler one in doubt.
+
+    Raises RefusedError where there is a choice and no painted picture to make it by.
+    """
+    if use == "zero-shot":
+        return Chosen(None)
+    if use == "memory":
+        return Chosen(scales)
+    shares = SHARES if use == "fused" else (0.0, *SHARES, 1.0)
+    fusions = {share: None if share == 0 else with_share(scales, share) for share in shares}
+    judged = judge(fusions, shown(), min_area, pixel_only)
+    return Chosen(fusions[judged.best], judged)
+
+
+def term_scales(good: Iterable[Shown], min_area: int) -> Fusion:
+    """Scales of both opinions on good pictures, as a fusion by the memory alone.
+
+    The scale of a map is that of the highest level at which a region of `min_area` map pixels survives, since that is
+    what a map alarms by. Raises RefusedError for no pictures, or a mask that leaves no such region.
+    """
+    rows = []
+    for shown in good:
+        terms = shown.terms
+        if terms.distance_image is None or terms.distance_map is None:
+            raise ValueError("the scales of a fusion need the distances of a memory")
+        levels = [highest_region(drawn, min_area, shown.ignore) for drawn in (terms.map, terms.distance_map)]
+        rows.append((terms.margin, terms.distance_image, *levels))
+    if not rows:
+        raise RefusedError("no good units are left for the scales of the fusion")
+    found = np.array(rows, np.float64)
+    if not np.isfinite(found).all():
+        raise RefusedError("the ignore mask leaves no region of the smallest area to be judged; mask less")
+    zero_shot = fit_statistic(found[:, 0], found[:, 2], pixel_only=False)
+    memory = fit_statistic(found[:, 1], found[:, 3], pixel_only=False)
+    return Fusion(
+        use="memory",
+        share=1,
+        zero_shot_image=TermScale(centre=zero_shot.a, spread=zero_shot.b),
+        memory_image=TermScale(centre=memory.a, spread=memory.b),
+        zero_shot_map=TermScale(centre=zero_shot.a2, spread=zero_shot.b2),
+        memory_map=TermScale(centre=memory.a2, spread=memory.b2),
+    )
+
+
+def with_share(scales: Fusion, share: float) -> Fusion:
+    """The same scales with another weight of the memory; 1 is the memory alone."""
+    return scales.model_copy(update={"share": share, "use": "memory" if share == 1 else "fused"})
+
+
+def chosen_words(chosen: Chosen) -> str:
+    """One line: what was chosen, and the numbers that it was chosen by."""
+    name = share_name(0 if chosen.fusion is None else chosen.fusion.share)
+    judged = chosen.judged
+    if judged is None:
+        return f"evidence: {name}, as asked for"
+    numbers = ", ".join(f"{share_name(share)} {value:.3f}" for share, value in judged.auroc.items())
+    return (
+        f"evidence: {name}, chosen on {judged.n_painted} defects painted on {judged.n_good} good pictures; "
+        f"synthetic AUROC: {numbers}"
+    )
+
+
+def share_name(share: float) -> str:
+    """The weight of a memory in words."""
+    if share in {0, 1}:
+        return "memory alone" if share else "zero-shot alone"
+    return f"{share:.0%} memory"
