@@ -24,13 +24,14 @@ class TermScale(Frozen):
 
 
 class Fusion(Frozen):
-    """`share` is the memory's weight, the rest is zero-shot's; with `use: memory` it is 1 and zero-shot is silent.
+    """Shares are the memory's weight, the rest is zero-shot's; with `use: memory` both are 1 and zero-shot is silent.
 
-    The scales of `image` are those of a picture's one number, those of `map` of its pixels.
+    `image` is about a picture's one number, `map` about its pixels: each has its own share and its own scales.
     """
 
     use: Literal["memory", "fused"]
-    share: float = Field(ge=0, le=1)
+    image_share: float = Field(ge=0, le=1)
+    map_share: float = Field(ge=0, le=1)
     zero_shot_image: TermScale
     memory_image: TermScale
     zero_shot_map: TermScale
@@ -38,8 +39,8 @@ class Fusion(Frozen):
 
     @model_validator(mode="after")
     def _alone(self) -> Fusion:
-        if self.use == "memory" and self.share != 1:
-            raise ValueError(f"use memory means share 1, got {self.share}")
+        if self.use == "memory" and (self.image_share, self.map_share) != (1, 1):
+            raise ValueError(f"use memory means shares of 1, got {self.image_share} and {self.map_share}")
         return self
 
 
@@ -64,13 +65,13 @@ def fuse(
 
     Maps (H,W) float32. A non-finite term makes the result non-finite, whatever its weight.
     """
-    share = fusion.share
+    image, pixel = fusion.image_share, fusion.map_share
     zero_shot = (margin - fusion.zero_shot_image.centre) / fusion.zero_shot_image.spread
     memory = (distance_image - fusion.memory_image.centre) / fusion.memory_image.spread
     zero_shot_map = (map - np.float32(fusion.zero_shot_map.centre)) / np.float32(fusion.zero_shot_map.spread)
     memory_map = (distance_map - np.float32(fusion.memory_map.centre)) / np.float32(fusion.memory_map.spread)
-    fused = np.float32(1 - share) * zero_shot_map + np.float32(share) * memory_map
-    return (1 - share) * zero_shot + share * memory, np.asarray(fused, np.float32)
+    fused = np.float32(1 - pixel) * zero_shot_map + np.float32(pixel) * memory_map
+    return (1 - image) * zero_shot + image * memory, np.asarray(fused, np.float32)
 
 
 def evidence(terms: Terms, fusion: Fusion | None) -> Evidence:

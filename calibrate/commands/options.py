@@ -72,4 +72,5 @@ def _parse_tiles(text: str | None, overlap: float) -> Tiling | None:
     except ValidationError as error:
         first = error.errors()[0]
         field = f" {first['loc'][0]}" if first["loc"] else ""
-        raise ConfigError(f"--tiles {text} --overlap {overlap}:{field} {first['msg'].removeprefix('Value error, ')}") from None
+        why = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"--tiles {text} --overlap {overlap}:{field} {why}") from None

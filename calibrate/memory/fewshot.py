@@ -19,7 +19,7 @@ from calibrate.errors import DataError
 from calibrate.evaluation.masks import map_mask
 from calibrate.memory.coreset import coreset
 from calibrate.memory.evidence import Shown
-from calibrate.memory.fusing import choose_fusion, term_scales, with_share
+from calibrate.memory.fusing import choose_fusion, fused, term_scales
 from calibrate.memory.showing import painted_with
 from calibrate.metrics.ranking import auroc
 from calibrate.scoring import read_usable
@@ -35,8 +35,8 @@ from fbclip.maps import smooth_map
 from fbclip.memory import Memory, MemoryConfig, MemoryManifest, memory_features
 from fbclip.nearest import Lookup, image_distance
 
-METHODS = ("zero-shot", "memory", "half", "chosen")
-"""`half` weighs both opinions alike, `chosen` is what --use auto takes."""
+METHODS = ("zero-shot", "memory", "fused", "chosen")
+"""`chosen` is what --use auto takes."""
 MEASURES = ("image", "pixel")
 COUNTS = (1, 2, 4, 8, 16)
 SCALE_UNITS = (8, 20)
@@ -50,12 +50,12 @@ Values = dict[tuple[str, str], float | None]
 
 @dataclass(frozen=True)
 class Point:
-    """A memory of `count` pictures drawn by `seed`; share: the memory's weight that was chosen; values: AUROC in 0..1
-    by (method, measure)."""
+    """A memory of `count` pictures drawn by `seed`; chosen: the use that auto took; values: AUROC in 0..1 by (method,
+    measure)."""
 
     count: int
     seed: int
-    share: float
+    chosen: str
     values: Values
 
 
@@ -121,9 +121,9 @@ class Bench:
         scales = term_scales(good, self._min_area)
         best = choose_fusion(scales, lambda: [*good, *painted], "auto", self._min_area, pixel_only=False).fusion
         values: Values = {}
-        for method, fusion in zip(METHODS, (None, scales, with_share(scales, 0.5), best), strict=True):
+        for method, fusion in zip(METHODS, (None, scales, fused(scales), best), strict=True):
             values |= {(method, name): value for name, value in self._measured(test, fusion).items()}
-        return Point(count, seed, 0.0 if best is None else best.share, values)
+        return Point(count, seed, "zero-shot" if best is None else best.use, values)
 
     def _measured(self, test: Sequence[Shown], fusion: Fusion | None) -> dict[str, float | None]:
         """`image`: of the picture's one number; `pixel`: of the map, None where no mask is known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,11 +25,12 @@ def table(name: str, points: Sequence[Point], pictures: int) -> str:
         for count in counts:
             own = [p for p in points if p.count == count]
             cells = [_cell([p.values[method, measure] for p in own]) for method in METHODS]
-            share = np.mean([p.share for p in own])
+            took = Counter(p.chosen for p in own)
+            uses = ", ".join(f"{use} {times}" if len(own) > 1 else use for use, times in took.most_common())
             label = f"{count} (all)" if count == pictures else str(count)
-            rows.append(f"| {label} | {len(own)} | {' | '.join(cells)} | {share:.2f} |")
+            rows.append(f"| {label} | {len(own)} | {' | '.join(cells)} | {uses} |")
         if all("–" not in row for row in rows):
-            head = f"| pictures | seeds | {' | '.join(METHODS)} | share chosen |"
+            head = f"| pictures | seeds | {' | '.join(METHODS)} | auto took |"
             rule = "|" + "---|" * (len(METHODS) + 3)
             parts.append("\n".join([f"{_HEADS[measure]}:", "", head, rule, *rows]))
     return "\n\n".join(parts) + "\n"
@@ -58,7 +60,7 @@ def values(points: Sequence[Point]) -> list[dict[str, Any]]:
         {
             "pictures": p.count,
             "seed": p.seed,
-            "share": p.share,
+            "chosen": p.chosen,
             "auroc": {method: {m: p.values[method, m] for m in MEASURES} for method in METHODS},
         }
         for p in points

@@ -19,8 +19,10 @@ from fbclip.decision import highest_region
 from fbclip.fusion import Fusion, TermScale
 
 Use = Literal["auto", "zero-shot", "memory", "fused"]
-SHARES = (0.25, 0.5, 0.75)
-"""Weights of the memory that are tried besides 0 and 1."""
+IMAGE_SHARE, MAP_SHARE = 1.0, 0.5
+"""The memory's weights where both are used. On lines generated from materials that the embedded model was not trained
+on, a picture's number was best by the memory alone (mean AUROC 0.94; half 0.91, zero-shot 0.81) and its map by both
+together (0.98; memory 0.96, zero-shot 0.93)."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ def choose_fusion(
         return Chosen(None)
     if use == "memory":
         return Chosen(scales)
-    shares = SHARES if use == "fused" else (0.0, *SHARES, 1.0)
-    fusions = {share: None if share == 0 else with_share(scales, share) for share in shares}
+    if use == "fused":
+        return Chosen(fused(scales))
+    fusions: dict[str, Fusion | None] = {"zero-shot": None, "memory": scales, "fused": fused(scales)}
     judged = judge(fusions, shown(), min_area, pixel_only)
     return Chosen(fusions[judged.best], judged)
 
@@ -70,7 +73,8 @@ def term_scales(good: Iterable[Shown], min_area: int) -> Fusion:
     memory = fit_statistic(found[:, 1], found[:, 3], pixel_only=False)
     return Fusion(
         use="memory",
-        share=1,
+        image_share=1,
+        map_share=1,
         zero_shot_image=TermScale(centre=zero_shot.a, spread=zero_shot.b),
         memory_image=TermScale(centre=memory.a, spread=memory.b),
         zero_shot_map=TermScale(centre=zero_shot.a2, spread=zero_shot.b2),
@@ -78,26 +82,19 @@ def term_scales(good: Iterable[Shown], min_area: int) -> Fusion:
     )
 
 
-def with_share(scales: Fusion, share: float) -> Fusion:
-    """The same scales with another weight of the memory; 1 is the memory alone."""
-    return scales.model_copy(update={"share": share, "use": "memory" if share == 1 else "fused"})
+def fused(scales: Fusion) -> Fusion:
+    """Both opinions on the same scales."""
+    return scales.model_copy(update={"use": "fused", "image_share": IMAGE_SHARE, "map_share": MAP_SHARE})
 
 
 def chosen_words(chosen: Chosen) -> str:
     """One line: what was chosen, and the numbers that it was chosen by."""
-    name = share_name(0 if chosen.fusion is None else chosen.fusion.share)
+    name = "zero-shot" if chosen.fusion is None else chosen.fusion.use
     judged = chosen.judged
     if judged is None:
         return f"evidence: {name}, as asked for"
-    numbers = ", ".join(f"{share_name(share)} {value:.3f}" for share, value in judged.auroc.items())
+    numbers = ", ".join(f"{use} {value:.3f}" for use, value in judged.auroc.items())
     return (
         f"evidence: {name}, chosen on {judged.n_painted} defects painted on {judged.n_good} good pictures; "
         f"synthetic AUROC: {numbers}"
     )
-
-
-def share_name(share: float) -> str:
-    """The weight of a memory in words."""
-    if share in {0, 1}:
-        return "memory alone" if share else "zero-shot alone"
-    return f"{share:.0%} memory"

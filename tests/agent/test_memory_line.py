@@ -28,7 +28,8 @@ from tests.agent.test_judge import a_profile
 ENDLESS = {"type": "camera", "device": 0}
 UNIT = TermScale(centre=0, spread=1)
 FUSION = Fusion(
-    use="memory", share=1, zero_shot_image=UNIT, memory_image=UNIT, zero_shot_map=UNIT, memory_map=UNIT
+    use="memory", image_share=1, map_share=1,
+    zero_shot_image=UNIT, memory_image=UNIT, zero_shot_map=UNIT, memory_map=UNIT,
 )  # fmt: skip
 
 

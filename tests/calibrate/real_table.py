@@ -1,4 +1,4 @@
-"""What tuning brings on labelled sets: `python -m tests.calibrate.real_table FOLDER... [--learning-rate R] [--epochs E]`.
+"""What tuning brings on labelled sets: `python -m tests.calibrate.real_table FOLDER...`.
 
 Each set in MVTec's layout: zero-shot; tuned from its good training pictures alone; tuned with labels, where the test
 pictures are cut into two halves by the digest of their bytes and each half is judged by the adapter that was tuned on

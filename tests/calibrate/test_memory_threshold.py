@@ -17,7 +17,7 @@ from calibrate.memory import fewshot, showing
 from calibrate.memory.evidence import Judged, Shown, judge
 from calibrate.memory.fewshot import MEASURES, METHODS, Point
 from calibrate.memory.fewshot_text import average, table
-from calibrate.memory.fusing import choose_fusion, term_scales, with_share
+from calibrate.memory.fusing import choose_fusion, fused, term_scales
 from calibrate.memory.lines import Line, write_line
 from calibrate.memory.provenance import seen_by
 from calibrate.memory.sharing import leave_out
@@ -74,15 +74,14 @@ def crowd(margin_gap, distance_gap, n=60):
 
 
 @pytest.mark.parametrize(
-    ("gaps", "share"), [((0, 4), {1.0}), ((4, 0), {0.0}), ((1.5, 1.5), {0.25, 0.5, 0.75}), ((9, 9), {0.0, 1.0})]
+    ("gaps", "use"), [((-9, 2), "memory"), ((4, 0), "zero-shot"), ((1.5, 1.5), "fused"), ((9, 9), "fused")]
 )
-def test_the_better_opinion_wins_and_both_only_where_that_is_better(gaps, share):
+def test_the_better_opinion_wins_and_both_in_doubt(gaps, use):
     good, everyone = crowd(*gaps)
     scales = term_scales(good, 1)
     fusion = choose_fusion(scales, lambda: everyone, "auto", 1, False).fusion
-    assert (0.0 if fusion is None else fusion.share) in share
-    fused = choose_fusion(scales, lambda: everyone, "fused", 1, False)
-    assert fused.fusion.share in {0.25, 0.5, 0.75}
+    assert ("zero-shot" if fusion is None else fusion.use) == use
+    assert choose_fusion(scales, lambda: everyone, "fused", 1, False).fusion == fused(scales)
     assert choose_fusion(scales, lambda: everyone, "memory", 1, False).fusion == scales
     assert choose_fusion(scales, lambda: everyone, "zero-shot", 1, False).fusion is None
 
@@ -93,19 +92,24 @@ def test_scales_are_median_and_upper_spread_of_good_pictures():
     margins = np.array([one.terms.margin for one in good])
     assert scales.zero_shot_image.centre == pytest.approx(np.median(margins))
     assert scales.zero_shot_image.spread == pytest.approx(np.quantile(margins, 0.9) - np.median(margins))
-    assert with_share(scales, 0.5).use == "fused"
+    assert (fused(scales).image_share, fused(scales).map_share) == (1.0, 0.5)
     with pytest.raises(RefusedError, match="no good units"):
         term_scales([], 1)
     with pytest.raises(RefusedError, match="paint"):
-        judge({0.0: None}, good, 1, False)
+        judge({"zero-shot": None}, good, 1, False)
 
 
-def test_one_opinion_alone_wins_within_one_standard_error_the_memory_first():
-    auroc = {0.0: 0.7, 0.5: 0.92, 1.0: 0.9}
-    assert Judged(auroc, {0.0: 0.05, 0.5: 0.0, 1.0: 0.03}, 9, 9).best == 1.0
-    assert Judged(auroc, {0.0: 0.05, 0.5: 0.0, 1.0: 0.01}, 9, 9).best == 0.5
-    assert Judged({**auroc, 0.0: 0.91}, {0.0: 0.5, 0.5: 0.0, 1.0: 0.5}, 9, 9).best == 1.0
-    assert Judged({**auroc, 0.0: 0.91}, {0.0: 0.02, 0.5: 0.0, 1.0: 0.01}, 9, 9).best == 0.0
+def test_in_doubt_both_opinions_are_used_then_the_memory():
+    def best(zero_shot, memory, both, *errors):
+        uses = ("zero-shot", "memory", "fused")
+        return Judged(
+            dict(zip(uses, (zero_shot, memory, both), strict=True)), dict(zip(uses, errors, strict=True)), 9, 9
+        ).best
+
+    assert best(0.92, 0.7, 0.9, 0, 0.05, 0.03) == "fused"
+    assert best(0.92, 0.7, 0.9, 0, 0.05, 0.01) == "zero-shot"
+    assert best(0.92, 0.9, 0.8, 0, 0.03, 0.01) == "memory"
+    assert best(0.7, 0.9, 0.91, 0.01, 0.05, 0) == "fused"
 
 
 def test_profile_fuses_what_it_was_measured_with(pictures, remembered, tmp_path):
@@ -113,7 +117,7 @@ def test_profile_fuses_what_it_was_measured_with(pictures, remembered, tmp_path)
     answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered, "--use", "fused")
     assert answer.exit_code == 0, answer.output
     assert "8 good units were seen by the memory" in answer.stderr
-    assert "synthetic AUROC: 25% memory" in answer.stderr
+    assert "evidence: fused, as asked for" in answer.stderr
     profile, made = load_profile(out).profile, load_memory(remembered)
     assert profile.memory == made.id
     assert profile.fusion.use == "fused"
@@ -177,7 +181,7 @@ def test_few_shot_curves_of_a_line(tmp_path, monkeypatch):
     rows = json.loads(answer.stdout)["sheet_leather"]
     assert [(row["pictures"], row["seed"]) for row in rows] == [(1, 0), (1, 1), (2, 0)]
     for row in rows:
-        assert set(row["auroc"]) == {"zero-shot", "memory", "half", "chosen"}
+        assert set(row["auroc"]) == {"zero-shot", "memory", "fused", "chosen"}
         assert all(0 <= value <= 1 for found in row["auroc"].values() for value in found.values())
     assert rows[0]["auroc"]["zero-shot"] == rows[-1]["auroc"]["zero-shot"]
     assert rows[-1]["auroc"]["memory"]["image"] > 0.7
@@ -190,7 +194,9 @@ def test_few_shot_curves_of_a_line(tmp_path, monkeypatch):
 
 def test_tables_tell_mean_and_range():
     def point(count, seed, value):
-        return Point(count, seed, 1.0, {(m, k): value if k == "image" else None for m in METHODS for k in MEASURES})
+        return Point(
+            count, seed, "memory", {(m, k): value if k == "image" else None for m in METHODS for k in MEASURES}
+        )
 
     curves = {"a": [point(1, 0, 0.5), point(1, 1, 0.7), point(3, 0, 0.9)], "b": [point(1, 0, 1.0), point(2, 0, 1.0)]}
     shown = table("a", curves["a"], 3)

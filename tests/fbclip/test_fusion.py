@@ -25,7 +25,8 @@ from tests.fbclip.test_memory import CPU, tiny_memory
 def a_fusion(use: str = "fused", share: float = 0.3) -> Fusion:
     return Fusion(
         use=use,
-        share=1 if use == "memory" else share,
+        image_share=1 if use == "memory" else share,
+        map_share=1 if use == "memory" else share / 2,
         zero_shot_image=TermScale(centre=0.5, spread=2),
         memory_image=TermScale(centre=0.7, spread=0.05),
         zero_shot_map=TermScale(centre=-0.2, spread=1.5),
@@ -72,9 +73,9 @@ def test_fused_evidence_is_the_formula(detector, fusion):
     torch.manual_seed(2)
     job = Job(torch.randn(1, 3, 32, 32), detector.adapters[1], 1.0, memory=detector.memories[0], fusion=fusion)
     (terms,), (found,) = detector.infer_terms([job]), detector.infer([job])
-    s = fusion.share
+    s, p = fusion.image_share, fusion.map_share
     margin = (1 - s) * (terms.margin - 0.5) / 2 + s * (terms.distance_image - 0.7) / 0.05
-    values = (1 - s) * (terms.map.astype(float) + 0.2) / 1.5 + s * (terms.distance_map.astype(float) - 0.6) / 0.1
+    values = (1 - p) * (terms.map.astype(float) + 0.2) / 1.5 + p * (terms.distance_map.astype(float) - 0.6) / 0.1
     assert found.margin == pytest.approx(margin, rel=1e-6)
     assert found.score == pytest.approx(1 / (1 + np.exp(-margin)), abs=1e-6)
     assert np.abs(found.map - values).max() < 1e-5
@@ -142,7 +143,13 @@ def test_jobs_and_fusions_that_make_no_sense_are_refused(detector):
     with pytest.raises(ValueError, match="needs a memory"):
         Job(torch.zeros(1, 3, 32, 32), detector.adapters[0], 1.0, fusion=a_fusion())
     values = a_fusion().model_dump()
-    for bad in ({"use": "memory"}, {"share": 1.5}, {"memory_map": {"centre": 0, "spread": 0}}, {"use": "zero-shot"}):
+    for bad in (
+        {"use": "memory"},
+        {"image_share": 1.5},
+        {"map_share": -0.1},
+        {"memory_map": {"centre": 0, "spread": 0}},
+        {"use": "zero-shot"},
+    ):
         with pytest.raises(ValidationError):
             Fusion(**(values | bad))
 
