@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -29,12 +31,21 @@ from calibrate.commands.options import (
 )
 from fbclip.errors import ConfigError
 
+if TYPE_CHECKING:
+    from calibrate.memory.trial import Trial
+    from fbclip.detector import Detector
+    from fbclip.framing import Framing
+    from fbclip.profile import LoadedProfile
+
 
 def evaluate(
     data: Annotated[Path, typer.Argument(help="labelled data set; of one with splits, test is used")],
     out: Annotated[Path, typer.Option(help="folder to write; an earlier run in it is replaced")],
     profile: Annotated[Path | None, typer.Option(help="profile whose verdicts are counted, *.yaml")] = None,
     adapter: AdapterOption = None,
+    memory: Annotated[
+        Path | None, typer.Option(help="memory, or a folder of good pictures to make one of for this run")
+    ] = None,
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
@@ -71,9 +82,18 @@ def evaluate(
     check_free(out)
     loaded = None if profile is None else load_profile(profile)
     dataset = read_data(data, layout, unit_from)
-    tuned = frozenset() if adapter is None else tuned_on(adapter)
-    plan = Plan(split, framing, loaded, paper, skip_bad, tuned)
-    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision)
+    seen = frozenset() if adapter is None else tuned_on(adapter)
+    adapters = () if adapter is None else (adapter,)
+
+    def opened(*folders: Path) -> Detector:
+        return open_detector(backbone, weights, adapters, device, precision, folders)
+
+    detector, fusion = opened(), None
+    if memory is not None:
+        skipped: list[str] | None = [] if skip_bad else None
+        detector, trial = _with_memory(detector, opened, memory, framing, loaded, skipped)
+        seen, fusion = seen | trial.seen, trial.fusion
+    plan = Plan(split, framing, loaded, paper, skip_bad, seen, next(iter(detector.memories), None), fusion)
     running = detector.adapters[0]
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("judging pictures", total=sum(s.label is not None for s in select(dataset, split)[0]))
@@ -88,3 +108,35 @@ def evaluate(
     for note in (*found.notes, *(f"left out: {name}" for name in found.skipped)):
         typer.echo(note, err=True)
     typer.echo(json.dumps(content) if as_json else (out / "summary.md").read_text(encoding="utf-8").rstrip())
+
+
+def _with_memory(
+    detector: Detector,
+    opened: Callable[..., Detector],
+    folder: Path,
+    framing: Framing,
+    profile: LoadedProfile | None,
+    skipped: list[str] | None,
+) -> tuple[Detector, Trial]:
+    """A detector that has the memory in `folder`, or one made of the good pictures in it."""
+    from calibrate.datasets import read_data
+    from calibrate.memory.provenance import check_framing, seen_by
+    from calibrate.memory.trial import Trial, distances_alone, of_pictures
+    from fbclip.memory import Memory, load_memory, save_memory
+
+    if (folder / "memory.json").is_file():
+        loaded = load_memory(folder)
+        check_framing(loaded, framing if profile is None else profile.framing)
+        # Only a profile knows how distances and margins are put together; without one the distances rank by themselves.
+        fusion = None if profile is None else profile.profile.fusion
+        return opened(folder), Trial(loaded, fusion or distances_alone(), seen_by(loaded))
+    if profile is not None:
+        raise ConfigError(f"--memory {folder}: is no memory; a profile names one that `calibrate memory` made")
+    with tempfile.TemporaryDirectory() as made:
+
+        def remembering(memory: Memory) -> Detector:
+            save_memory(memory, Path(made))
+            return opened(Path(made))
+
+        trial = of_pictures(detector, read_data(folder).good(), framing, remembering, skipped)
+        return remembering(trial.memory), trial

@@ -16,6 +16,7 @@ from calibrate.evaluation.rows import Row
 from calibrate.evaluation.verdicts import Confusion, Counts, confusion, kinds
 from fbclip.detector import Detector
 from fbclip.framing import Framing
+from fbclip.fusion import Fusion
 from fbclip.profile import Running
 
 SHOWN = 5
@@ -44,6 +45,7 @@ class Evaluation:
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
     running: Running
+    fusion: Fusion | None
     framing: Framing
     paper: bool
 
@@ -57,7 +59,7 @@ def evaluate(detector: Detector, adapter: str, data: DataSet, plan: Plan, advanc
     """
     framing = framing_of(detector, adapter, plan)
     chosen, part = select(data, plan.part)
-    check_unseen(data, chosen, plan.tuned, None if plan.profile is None else plan.profile.profile)
+    check_unseen(data, chosen, plan.seen, None if plan.profile is None else plan.profile.profile)
     labelled = [s for s in chosen if s.label is not None]
     if not labelled:
         raise DataError(f"{data.root}: none of the {len(chosen)} pictures has a label; sort them into good and bad")
@@ -89,7 +91,8 @@ def evaluate(detector: Detector, adapter: str, data: DataSet, plan: Plan, advanc
         empty_masks=judge.empty_masks,
         skipped=(*faults.masks.values(), *judge.rejected),
         notes=tuple(_notes(data, judge, classes, unlabelled)),
-        running=detector.running(adapter),
+        running=detector.running(adapter, plan.memory),
+        fusion=plan.fusion,
         framing=framing,
         paper=plan.paper,
     )

@@ -18,16 +18,16 @@ def tuned_on(adapter: Path) -> frozenset[str]:
     return frozenset(p for p in pictures if isinstance(p, str)) if isinstance(pictures, list) else frozenset()
 
 
-def check_unseen(data: DataSet, samples: Sequence[Sample], tuned: Set[str], profile: Profile | None) -> None:
-    """Raises DataError when some of `samples`, a part of `data`, tuned the adapter or set the profile's threshold.
+def check_unseen(data: DataSet, samples: Sequence[Sample], made_with: Set[str], profile: Profile | None) -> None:
+    """Raises DataError when some of `samples`, a part of `data`, made adapter or memory or set the profile's threshold.
 
     A profile keeps one digest of all its pictures, so what it was set on is found only when it was made from this set,
     with the same units.
     """
-    seen = [s for s in samples if s.sha256 in tuned]
+    seen = [s for s in samples if s.sha256 in made_with]
     if seen:
         raise DataError(
-            f"{data.root}: {len(seen)} of the pictures were used to tune this adapter, the first is "
+            f"{data.root}: {len(seen)} of the pictures were used to make this adapter or memory, the first is "
             f"{seen[0].path.name}; evaluate on other ones"
         )
     if profile is None:

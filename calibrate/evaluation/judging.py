@@ -47,6 +47,7 @@ class Judge:
     ) -> None:
         self._detector, self._adapter, self._root = detector, adapter, root
         self._framing, self._advance = framing, advance
+        self._with_memory = plan.memory, plan.fusion
         self.profile = None if plan.profile is None else plan.profile.profile
         self._paper: PaperMaps | None = None
         if plan.paper:
@@ -66,7 +67,9 @@ class Judge:
         pixel = PixelNumbers()
         with ExitStack() as stack:
             store = stack.enter_context(ClassPixels()) if has_masks else None
-            for scored in score(self._detector, self._adapter, samples, self._framing, self._advance, faults):
+            for scored in score(
+                self._detector, self._adapter, samples, self._framing, self._advance, faults, *self._with_memory
+            ):
                 row = self._row(scored)
                 rows[row.path] = row
                 self._pixels(store, scored)

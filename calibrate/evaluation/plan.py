@@ -11,6 +11,7 @@ from calibrate.errors import DataError
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError
 from fbclip.framing import Framing
+from fbclip.fusion import Fusion
 from fbclip.profile import LoadedProfile, mismatches
 
 Part = Literal["test", "train", "all"]
@@ -20,7 +21,8 @@ Part = Literal["test", "train", "all"]
 class Plan:
     """What is asked for. With a profile the framing is the profile's, and `framing` must stay empty.
 
-    part: None takes test where the set has splits, else everything; tuned: sha256 of pictures the adapter has seen.
+    part: None takes test where the set has splits, else everything; seen: sha256 of pictures that adapter or memory
+    were made with; memory: id of one that the detector has, and fusion how it counts, the profile's where it has one.
     """
 
     part: Part | None = None
@@ -28,7 +30,9 @@ class Plan:
     profile: LoadedProfile | None = None
     paper: bool = False
     skip_bad: bool = False
-    tuned: Set[str] = frozenset()
+    seen: Set[str] = frozenset()
+    memory: str | None = None
+    fusion: Fusion | None = None
 
 
 def select(data: DataSet, part: Part | None) -> tuple[list[Sample], str]:
@@ -50,12 +54,14 @@ def framing_of(detector: Detector, adapter: str, plan: Plan) -> Framing:
         asked, profile = plan.framing, plan.profile.profile
         if asked.roi is not None or asked.tiling is not None or asked.mask is not None:
             raise ConfigError("--roi, --tiles and --ignore-mask come from the profile; leave them out with --profile")
-        wrong = mismatches(profile, detector.running(adapter))
+        wrong = mismatches(profile, detector.running(adapter, plan.memory))
         if profile.smoothing != detector.smoothing[adapter]:
             wrong.append(f"smoothing: the profile has {profile.smoothing}, the adapter {detector.smoothing[adapter]}")
         if wrong:
             raise ConfigError(f"--profile: {'; '.join(wrong)}")
         framing = plan.profile.framing
+    if plan.paper and plan.fusion is not None:
+        raise ConfigError("--paper: the released code knows no memory; leave --paper or --memory out")
     if plan.paper and framing.tiling is not None:
         raise ConfigError("--paper: the released code knows no tiles; leave --paper or the tiles out")
     return framing

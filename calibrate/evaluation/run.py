@@ -60,6 +60,8 @@ def document(evaluation: Evaluation, context: Context, worst: Sequence[WorstPict
             "backbone": running.backbone,
             "backbone_sha256": running.backbone_sha256,
             "adapter": running.adapter,
+            "memory": running.memory,
+            "fusion": None if evaluation.fusion is None else evaluation.fusion.model_dump(mode="json"),
             "device": running.device,
             "precision": running.precision,
             "size": running.size,

@@ -60,7 +60,8 @@ def draw_worst(
     if limits is None or not chosen:
         return
     samples = [evaluation.samples[row.path] for _, row, _ in chosen]
-    looks = score(detector, adapter, samples, evaluation.framing, lambda _: None)
+    memory = evaluation.running.memory
+    looks = score(detector, adapter, samples, evaluation.framing, lambda _: None, None, memory, evaluation.fusion)
     for number, ((kind, row, rank), look) in enumerate(zip(chosen, looks, strict=True), 1):
         image = read_image(look.sample.path).image
         jpeg = side_by_side(image, look.evidence.map, look.placement, limits)

@@ -264,8 +264,8 @@ def test_paper_maps_are_probabilities_smoothed_on_the_grid_of_patches(detector, 
 
 def test_pictures_that_were_used_before_are_refused(detector, root):
     samples = [s for s in read_data(root).samples if s.split == "test"]
-    with pytest.raises(DataError, match="2 of the pictures were used to tune this adapter"):
-        judged(detector, root, tuned={s.sha256 for s in samples[3:5]})
+    with pytest.raises(DataError, match="2 of the pictures were used to make this adapter or memory"):
+        judged(detector, root, seen={s.sha256 for s in samples[3:5]})
     every = [s for s in read_data(root).samples if s.class_name == "bolt"]
     train = [s for s in every if s.split == "train"]
     with_bad = train + [s for s in every if s.label]

@@ -33,6 +33,7 @@ from fbclip.profile import load_profile
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 PROFILE = Path(__file__).parents[2] / "deploy" / "samples" / "profiles" / "inbox.yaml"
+MEMORY = PROFILE.parents[1] / "memories" / "inbox"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
 THRESHOLD, UNCERTAIN = 1.53, 1.1
@@ -261,12 +262,23 @@ def test_a_run_as_it_is_really_written(tmp_path):
         for seed in range(number):
             Image.fromarray(inbox_part(900 + seed, kind).image).save(folder / f"{seed}.png")
     run = tmp_path / "run"
-    done = call(tmp_path / "coupons", "--out", run, "--profile", PROFILE, "--device", "cpu", command=evaluate_command)
+    done = call(
+        tmp_path / "coupons",
+        "--out",
+        run,
+        "--profile",
+        PROFILE,
+        "--memory",
+        MEMORY,
+        "--device",
+        "cpu",
+        command=evaluate_command,
+    )
     assert done.exit_code == 0, done.output
     assert call(run, "--profile", PROFILE).exit_code == 0
     page = Page((run / "report.html").read_text(encoding="utf-8"))
     assert {"scores", "verdicts", "curves", "metrics", "data", "repeat"} <= page.headings
-    assert "at most 5 % of good units alarm" in page.text.replace("\u00a0", " ")
+    assert "at most 1 % of good units alarm" in page.text.replace("\u00a0", " ")
     assert "6 good and 5 defective pictures of 11 units" in page.text
     assert "of 5 defective units" in page.text and "stain" in page.text
     assert str(tmp_path) not in page.text

@@ -19,13 +19,14 @@ from tests.e2e.bench import SAMPLES
 
 @pytest.fixture(scope="module")
 def detector():
-    return open_detector("embedded")
+    return open_detector("embedded", memories=[SAMPLES / "memories" / "inbox"])
 
 
 def verdicts(detector, name, images) -> list[Verdict]:
     adapter = next(iter(detector.smoothing))
     loaded = load_profile(SAMPLES / "profiles" / f"{name}.yaml")
-    assert mismatches(loaded.profile, detector.running(adapter)) == []
+    assert mismatches(loaded.profile, detector.running(adapter, loaded.profile.memory)) == []
+    assert loaded.profile.memory in {None, *detector.memories}
     assert loaded.profile.calibration.guarantee is not None
     section = LineSection(name=name, source={"type": "folder", "path": "x"}, profile="p.yaml")
     judge = Judge(detector, {name: Line(section, adapter, loaded)}, "run")
