@@ -43,7 +43,9 @@ class Bench:
         config["mqtt"]["url"] = f"embedded://127.0.0.1:{self.mqtt_port}"
         config["web"]["listen"] = f"127.0.0.1:{self.web_port}"
         for line in config["lines"]:
-            line["profile"] = str(ROOT / line["profile"])
+            for file in ("profile", "memory"):
+                if file in line:
+                    line[file] = str(ROOT / line[file])
             if line["source"]["type"] == "video":
                 line["source"]["path"] = str(ROOT / line["source"]["path"])
             else:
