@@ -102,6 +102,8 @@ class Head(nn.Module):
                     attended = self.attention(front, front.product(spatial.values), spatial)
                 record(f"layer{k}.attended_{name}", attended)
                 out.append((k, attended))
+            # The next layer's product need not wait beside this one in memory.
+            del product, tokens
         return out
 
     def score(
