@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from calibrate.metrics.ranking import auroc
 from calibrate.pretrain_data import PATCH_FLOOR, Bank, Batch, draw_batch, make_bank, normalised, to_float
 from calibrate.pretrain_loss import LossWeights, contrastive, dense_loss, image_loss, margins
 from calibrate.pretrain_model import build_clip, distinct, save_backbone, text_features, vision_tokens, vocabulary
@@ -180,20 +182,15 @@ class Trainer:
             image_scores.append((score[:, 0] + score[:, 1:].amax(dim=1)).numpy())
             image_labels.append((masks.flatten(1).amax(dim=1) > 0).numpy())
         return (
-            auroc(np.concatenate(patch_scores), np.concatenate(patch_labels)),
-            auroc(np.concatenate(image_scores), np.concatenate(image_labels)),
+            _held_out_auroc(patch_scores, patch_labels),
+            _held_out_auroc(image_scores, image_labels),
         )
 
 
-def auroc(scores: Array, labels: Array) -> float:
-    """Chance that a random positive scores above a random negative; ties are broken by order."""
-    positives = int(labels.sum())
-    negatives = len(labels) - positives
-    if not positives or not negatives:
-        return float("nan")
-    ranks = np.empty(len(scores))
-    ranks[np.argsort(scores, kind="stable")] = np.arange(1, len(scores) + 1)
-    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+def _held_out_auroc(scores: Sequence[Array], labels: Sequence[Array]) -> float:
+    """NaN where all pictures are of one kind."""
+    found = auroc(np.concatenate(scores), np.concatenate(labels))
+    return float("nan") if found is None else found
 
 
 def export(trainer: Trainer, out: Path, machine: str, held_out: tuple[float, float]) -> None:

@@ -118,6 +118,8 @@ def coded_belt(units: int, seed0: int) -> list[Array]:
 
 
 def write_png(path: Path, image: Array) -> None:
-    """uint8 RGB (H,W,3) -> PNG; raises OSError when it cannot be written."""
+    """uint8 RGB (H,W,3) -> PNG; raises OSError when it cannot be written, ValueError for another shape."""
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"needs (H,W,3), got {image.shape}")
     if not cv2.imwrite(str(path), np.ascontiguousarray(image[..., ::-1])):
         raise OSError(f"{path}: cannot be written")

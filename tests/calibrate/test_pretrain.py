@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from calibrate.pretrain import PretrainConfig, Trainer, auroc, export
+from calibrate.pretrain import PretrainConfig, Trainer, export
 from calibrate.pretrain_data import Bank, both_captions, draw_batch, make_bank
 from calibrate.synthesis import TRAIN_FAMILIES
 from fbclip.backbone import load_backbone
@@ -126,10 +126,3 @@ def test_exported_file_is_what_the_run_time_reads(bank: Bank, tmp_path: Path) ->
     assert torch.isfinite(tower(tower.token_embedding(ids))).all()
     caption = trainer.ids((bank.captions[0][0],))
     assert torch.isfinite(tower.token_embedding(caption)).all()
-
-
-def test_auroc_of_known_orders() -> None:
-    labels = np.array([False, False, True, True])
-    assert auroc(np.array([0.1, 0.2, 0.3, 0.4]), labels) == 1.0
-    assert auroc(np.array([0.4, 0.3, 0.2, 0.1]), labels) == 0.0
-    assert np.isnan(auroc(np.array([0.1]), np.array([True])))
