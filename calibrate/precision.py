@@ -19,10 +19,10 @@ from calibrate.metrics.ranking import auroc
 from fbclip.adapter import Adapter
 from fbclip.backbone import Backbone
 from fbclip.config import Precision
-from fbclip.detector import DTYPES
 from fbclip.images import read_image
 from fbclip.maps import smooth_map
 from fbclip.model import Head
+from fbclip.precision import set_precision
 from fbclip.preprocess import preprocess
 from fbclip.weights import WeightsFile, open_backbone
 
@@ -74,9 +74,7 @@ class _Model:
 def _model(weights: WeightsFile, adapter: Adapter, device: torch.device, precision: Precision) -> _Model:
     backbone, _ = open_backbone(weights, adapter.manifest.method.image_size)
     head = adapter.head().to(device)
-    if precision != "float32":
-        backbone.compute_in(DTYPES[precision])
-        head.attention.product_dtype = DTYPES[precision]
+    set_precision(backbone, [head], precision)
     return _Model(backbone.to(device), head, adapter.prototypes.to(device))
 
 

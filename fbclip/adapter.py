@@ -6,15 +6,12 @@ tensors and of the canonical JSON of backbone and method, so a copy under anothe
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -22,11 +19,11 @@ from torch import Tensor
 from fbclip.backbone import load_strictly
 from fbclip.config import BackboneConfig, FBCLIPConfig, Frozen
 from fbclip.errors import AdapterError, WeightsError
-from fbclip.files import canonical_json, tensors_sha256, write_atomically
+from fbclip.files import write_atomically
+from fbclip.manifest import bound_id, read_manifest, write_manifest
 from fbclip.model import Head
 
 SCHEMA = "fbclip.adapter/1"
-MAX_JSON_BYTES = 1 << 20
 BOUND_FIELDS = ("backbone", "backbone_sha256", "method")
 
 
@@ -58,9 +55,7 @@ class Adapter:
         bound = self.bound
         if bound is None:
             bound = self.manifest.model_dump(mode="json", include=set(BOUND_FIELDS))
-        digest = hashlib.sha256(canonical_json(bound))
-        digest.update(tensors_sha256({**self.tensors, "prototypes": self.prototypes}).encode())
-        object.__setattr__(self, "id", digest.hexdigest())
+        object.__setattr__(self, "id", bound_id(bound, {**self.tensors, "prototypes": self.prototypes}))
 
     def head(self) -> Head:
         """A frozen head with these parameters; raises AdapterError when they do not fit the manifest."""
@@ -77,38 +72,21 @@ def save_adapter(adapter: Adapter, folder: Path) -> None:
     """Write both files atomically; the manifest last, since a folder without it is no adapter."""
     tensors = {k: v.detach().contiguous() for k, v in adapter.tensors.items()}
     write_atomically(folder / "adapter.safetensors", save({**tensors, "prototypes": adapter.prototypes.contiguous()}))
-    manifest = adapter.manifest.model_dump(mode="json")
-    manifest["schema"] = manifest.pop("schema_")
-    manifest["id"] = adapter.id
-    write_atomically(folder / "adapter.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    write_manifest(folder / "adapter.json", adapter.manifest, adapter.id)
 
 
 def stored_id(folder: Path) -> str:
     """The id that an adapter directory states; `load_adapter` is what checks it. Raises AdapterError."""
-    _, stored = _read_manifest(folder / "adapter.json")
-    return str(stored.get("id"))
+    return str(_manifest(folder)[1].get("id"))
 
 
-def _read_manifest(path: Path) -> tuple[AdapterManifest, dict[str, Any]]:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise AdapterError(f"{path}: larger than {MAX_JSON_BYTES} bytes")
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
-            raise AdapterError(f"{path}: not an adapter of schema {SCHEMA}")
-        return AdapterManifest.model_validate({k: v for k, v in raw.items() if k not in {"schema", "id"}}), raw
-    except FileNotFoundError:
-        raise AdapterError(f"{path.parent}: no adapter here, {path.name} is missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AdapterError(f"{path.parent}: cannot be read: {str(error).splitlines()[0]}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise AdapterError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+def _manifest(folder: Path) -> tuple[AdapterManifest, dict[str, Any]]:
+    return read_manifest(folder / "adapter.json", SCHEMA, AdapterManifest, "an adapter", AdapterError)
 
 
 def load_adapter(folder: Path) -> Adapter:
     """Read and check an adapter directory; raises AdapterError naming the file and what is wrong with it."""
-    manifest, raw = _read_manifest(folder / "adapter.json")
+    manifest, raw = _manifest(folder)
     tensors_path = folder / "adapter.safetensors"
     try:
         tensors = {k: v.float() for k, v in load_file(tensors_path).items()}

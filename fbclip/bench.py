@@ -22,12 +22,12 @@ from torch import Tensor
 
 from fbclip.backbone import Backbone
 from fbclip.config import BackboneConfig, FBCLIPConfig, Precision
-from fbclip.detector import DTYPES
 from fbclip.images import decode
 from fbclip.maps import smooth_map
 from fbclip.memory import Memory, MemoryConfig, MemoryManifest
 from fbclip.model import Head
 from fbclip.nearest import Lookup, image_distance
+from fbclip.precision import set_precision
 from fbclip.preprocess import preprocess
 
 T = TypeVar("T")
@@ -127,9 +127,7 @@ def bench(
     With `memory_tokens` the whole forward also asks a memory of so many tokens.
     """
     backbone, head = backbone.to(device), head.to(device)
-    if precision != "float32":
-        backbone.compute_in(DTYPES[precision])
-        head.attention.product_dtype = DTYPES[precision]
+    set_precision(backbone, [head], precision)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)

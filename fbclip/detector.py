@@ -23,16 +23,12 @@ from fbclip.maps import smooth_map
 from fbclip.memory import Memory, load_memory
 from fbclip.model import Head
 from fbclip.nearest import Lookup, image_distance
+from fbclip.precision import set_precision
 from fbclip.preprocess import Picture
 from fbclip.profile import Running
 from fbclip.tiling import Tiling, stitch
 from fbclip.weights import EMBEDDED_DIR, find_weights, open_backbone
 
-DTYPES: dict[Precision, torch.dtype] = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
 K = TypeVar("K")
 ROWS_AT_ONCE = 8
 """Tiles are spread over passes of at most so many rows, or of as many as there are pictures."""
@@ -97,10 +93,7 @@ class Detector:
         for adapter in adapters:
             check_adapter(adapter, backbone.config, backbone_sha256, self.size)
             self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
-        if precision != "float32":
-            self.backbone.compute_in(DTYPES[precision])
-            for head, _ in self._heads.values():
-                head.attention.product_dtype = DTYPES[precision]
+        set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
         self._lookups: dict[str, Lookup] = {}
         for memory in memories:
             check_memory(memory, backbone.config, backbone_sha256, self.size)

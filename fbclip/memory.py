@@ -9,8 +9,6 @@ of the canonical JSON of backbone, input size and config, so a copy under anothe
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -26,10 +24,10 @@ from torch.nn import functional as F
 
 from fbclip.config import Frozen
 from fbclip.errors import MemoryBankError
-from fbclip.files import canonical_json, tensors_sha256, write_atomically
+from fbclip.files import write_atomically
+from fbclip.manifest import bound_id, read_manifest, write_manifest
 
 SCHEMA = "fbclip.memory/1"
-MAX_JSON_BYTES = 1 << 20
 BOUND_FIELDS = ("backbone", "backbone_sha256", "image_size", "config")
 PLACE_DTYPES = (torch.uint8, torch.int16)
 LENGTH_TOLERANCE = 2e-3
@@ -84,9 +82,7 @@ class Memory:
         bound = self.bound
         if bound is None:
             bound = self.manifest.model_dump(mode="json", include=set(BOUND_FIELDS))
-        digest = hashlib.sha256(canonical_json(bound))
-        digest.update(tensors_sha256({"tokens": self.tokens, "places": self.places}).encode())
-        object.__setattr__(self, "id", digest.hexdigest())
+        object.__setattr__(self, "id", bound_id(bound, {"tokens": self.tokens, "places": self.places}))
 
 
 def memory_features(layers: Sequence[Tensor], config: MemoryConfig) -> Tensor:
@@ -111,17 +107,13 @@ def save_memory(memory: Memory, folder: Path) -> None:
     """Write both files atomically, the manifest last. Raises MemoryBankError for what `load_memory` would refuse."""
     _check_tensors(memory.tokens, memory.places, folder)
     tensors = {"tokens": memory.tokens.contiguous(), "places": memory.places.contiguous()}
-    manifest = memory.manifest.model_dump(mode="json")
-    manifest["schema"] = manifest.pop("schema_")
-    manifest["id"] = memory.id
-    text = json.dumps(manifest, indent=2) + "\n"
     write_atomically(folder / "memory.safetensors", save(tensors))
-    write_atomically(folder / "memory.json", text.encode())
+    write_manifest(folder / "memory.json", memory.manifest, memory.id)
 
 
 def load_memory(folder: Path) -> Memory:
     """Read and check a memory directory; raises MemoryBankError naming the file and what is wrong with it."""
-    manifest, raw = _read_manifest(folder / "memory.json")
+    manifest, raw = _manifest(folder)
     path = folder / "memory.safetensors"
     try:
         tensors = load_file(path)
@@ -141,27 +133,12 @@ def load_memory(folder: Path) -> Memory:
 
 def stored_memory_id(folder: Path) -> str:
     """The id that a memory directory states; `load_memory` is what checks it. Raises MemoryBankError."""
-    _, raw = _read_manifest(folder / "memory.json")
-    return str(raw.get("id"))
+    return str(_manifest(folder)[1].get("id"))
 
 
-def _read_manifest(path: Path) -> tuple[MemoryManifest, dict[str, Any]]:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise MemoryBankError(f"{path}: larger than {MAX_JSON_BYTES} bytes")
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
-            raise MemoryBankError(f"{path}: not a memory of schema {SCHEMA}")
-        return MemoryManifest.model_validate({k: v for k, v in raw.items() if k not in {"schema", "id"}}), raw
-    except FileNotFoundError:
-        raise MemoryBankError(
-            f"{path.parent}: no memory here, {path.name} is missing; make one with `calibrate memory`"
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise MemoryBankError(f"{path.parent}: cannot be read: {str(error).splitlines()[0]}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise MemoryBankError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+def _manifest(folder: Path) -> tuple[MemoryManifest, dict[str, Any]]:
+    hint = "; make one with `calibrate memory`"
+    return read_manifest(folder / "memory.json", SCHEMA, MemoryManifest, "a memory", MemoryBankError, hint)
 
 
 def _check_tensors(tokens: Tensor, places: Tensor, where: Path) -> None:

@@ -169,15 +169,9 @@ def _wish(alpha: float, confidence: float, uncertain: float | None, alert_on_unc
 
 
 def _tuned_on(adapter: Path | None) -> dict[str, frozenset[str]]:
-    """sha256 of the pictures that an adapter says it was tuned on; adapters of older versions say nothing."""
-    from fbclip.adapter import load_adapter
+    from calibrate.evaluation.guard import tuned_on
 
-    if adapter is None:
-        return {}
-    pictures = load_adapter(adapter).manifest.provenance.get("pictures")
-    if not isinstance(pictures, list):
-        return {}
-    return {f"the data that {adapter} was tuned on": frozenset(p for p in pictures if isinstance(p, str))}
+    return {} if adapter is None else {f"the data that {adapter} was tuned on": tuned_on(adapter)}
 
 
 def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> LineData:

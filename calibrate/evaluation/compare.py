@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrate.errors import DataError
-from calibrate.evaluation.bootstrap import Floats, Labels, draw_weights, weighted_ranking
 from calibrate.evaluation.stored import StoredRun
+from calibrate.metrics.bootstrap import Floats, Labels, draw_weights, weighted_ranking
 from fbclip.errors import ConfigError
 
 SCHEMA = "calibrate.comparison/1"

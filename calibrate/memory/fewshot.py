@@ -20,7 +20,8 @@ from calibrate.evaluation.masks import map_mask
 from calibrate.memory.coreset import coreset
 from calibrate.memory.evidence import Shown
 from calibrate.memory.fusing import choose_fusion, fused, term_scales
-from calibrate.memory.showing import painted_with
+from calibrate.memory.showing import PAINTED_EACH, painted_with
+from calibrate.memory.trial import SCALE_UNITS
 from calibrate.metrics.ranking import auroc
 from calibrate.scoring import read_usable
 from calibrate.splits import split_units
@@ -39,8 +40,6 @@ METHODS = ("zero-shot", "memory", "fused", "chosen")
 """`chosen` is what --use auto takes."""
 MEASURES = ("image", "pixel")
 COUNTS = (1, 2, 4, 8, 16)
-SCALE_UNITS = (8, 20)
-_PAINTED_EACH = 4
 _STRIDE = 4
 """The pixel AUROC takes every so-manieth row and column; the maps are smooth beyond that."""
 _TRUNCATE = ScoreConfig().smoothing_truncate
@@ -95,7 +94,7 @@ class Bench:
             )
         self._pool = list(self._see((s, None) for s in pool))
         self._good = list(self._see((s, None) for s in scale))
-        painted = [(s, painted_with(s, k)) for s in scale for k in range(_PAINTED_EACH)]
+        painted = [(s, painted_with(s, k)) for s in scale for k in range(PAINTED_EACH)]
         self._painted = list(self._see(painted))
         self._test = list(self._see((s, None) for s in test))
         self._labels = np.array([one.defective for one in self._test])

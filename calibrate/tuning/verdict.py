@@ -12,13 +12,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.metrics.bootstrap import draw_weights, weighted_ranking
+
 Array = NDArray[Any]
 Decision = Literal["kept", "not better, base kept", "undecided, base kept", "no base"]
 
 LEAST_UNITS = 20
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-_AT_ONCE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
     labels = np.asarray(judged.labels, bool)
     if not labels.any() or labels.all():
         raise ValueError("judging needs good and defective pictures")
-    names, unit = np.unique(judged.units, return_inverse=True)
+    _, unit = np.unique(judged.units, return_inverse=True)
     good, bad = len(np.unique(unit[~labels])), len(np.unique(unit[labels]))
     if not np.isfinite(judged.after).all():
         raise ValueError("the scores are not finite")
@@ -82,12 +83,12 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
         return Verdict("no base", good, bad, None, None)
     if not np.isfinite(judged.before).all():
         raise ValueError("the scores are not finite")
-    counts = resampled(unit, labels, len(names), seed, resamples)
-    once = np.ones((1, len(labels)))
-    aurocs = [
-        (weighted_auroc(score, labels, once)[0], weighted_auroc(score, labels, counts))
-        for score in (judged.before, judged.after)
-    ]
+    parts = list(draw_weights(judged.units.tolist(), labels, resamples, np.random.default_rng(seed)))
+    counts = np.concatenate(parts)
+    aurocs: list[tuple[float, Array]] = []
+    for score in (judged.before, judged.after):
+        once = weighted_ranking(score, labels, np.ones((1, len(labels)))).auroc
+        aurocs.append((float(once[0]), np.concatenate([weighted_ranking(score, labels, w).auroc for w in parts])))
     image = _change(aurocs)
     pixel = None
     if judged.pixel_before is not None and judged.pixel_after is not None:
@@ -106,36 +107,6 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
     else:
         decision = "not better, base kept"
     return Verdict(decision, good, bad, image, pixel)
-
-
-def resampled(unit: Array, labels: Array, units: int, seed: int, resamples: int) -> Array:
-    """How often each picture (n,) is drawn, (R,n): whole units, with replacement, apart by the labels they hold."""
-    rng = np.random.default_rng(seed)
-    has_good, has_bad = np.zeros(units, bool), np.zeros(units, bool)
-    has_good[unit[~labels]] = True
-    has_bad[unit[labels]] = True
-    counts = np.zeros((resamples, units))
-    for stratum in (has_good & ~has_bad, has_bad & ~has_good, has_good & has_bad):
-        size = int(stratum.sum())
-        if size:
-            counts[:, stratum] = rng.multinomial(size, np.full(size, 1 / size), resamples)
-    return np.asarray(counts[:, unit])
-
-
-def weighted_auroc(scores: Array, labels: Array, weights: Array) -> Array:
-    """AUROC (R,) of scores (n,) for each row of weights (R,n), a tie counting half."""
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    positive = labels[order]
-    out = []
-    for first in range(0, len(weights), _AT_ONCE):
-        rows = weights[first : first + _AT_ONCE, order]
-        bad = np.add.reduceat(rows * positive, starts, axis=1)
-        good = np.add.reduceat(rows * ~positive, starts, axis=1)
-        below = np.cumsum(good, axis=1) - good
-        out.append((bad * (below + 0.5 * good)).sum(axis=1) / (bad.sum(axis=1) * good.sum(axis=1)))
-    return np.concatenate(out)
 
 
 def _change(columns: list[tuple[float, Array]]) -> Change:

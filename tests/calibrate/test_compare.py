@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from calibrate.commands.compare import compare as command
 from calibrate.errors import DataError
-from calibrate.evaluation.bootstrap import draw_weights, weighted_ranking
 from calibrate.evaluation.compare import RESAMPLES, compare
 from calibrate.evaluation.numbers import NAMES
 from calibrate.evaluation.run import COLUMNS
 from calibrate.evaluation.stored import read_stored
+from calibrate.metrics.bootstrap import draw_weights, weighted_ranking
 from calibrate.metrics.ranking import auroc, average_precision
 from fbclip.errors import ConfigError
 

@@ -470,6 +470,7 @@ def test_the_command_guards_against_seen_pictures_and_full_folders(parts, tmp_pa
     assert "no earlier run" in str(answer.exception)
 
 
-def test_no_folder_of_this_machine_is_shown():
-    words = public_words(["calibrate", "evaluate", "/home/anna/x", "--out=/tmp/run", "--layout", "mvtec", "a/b"])
+def test_no_folder_of_this_machine_is_shown(tmp_path):
+    own = [str(tmp_path / "anna" / "x"), f"--out={tmp_path / 'run'}"]
+    words = public_words(["calibrate", "evaluate", *own, "--layout", "mvtec", "a/b"])
     assert words == ("calibrate", "evaluate", "x", "--out=run", "--layout", "mvtec", "a/b")

@@ -174,7 +174,7 @@ def test_a_unit_of_which_the_memory_saw_one_picture_is_left_out_whole(pictures):
 
 
 def test_few_shot_curves_of_a_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(fewshot, "_PAINTED_EACH", 1)
+    monkeypatch.setattr(fewshot, "PAINTED_EACH", 1)
     root = write_line(Line("sheet", "leather", 50), tmp_path, 10, 4, 4)
     answer = run("few-shot", root, "--seeds", 2, "--json")
     assert answer.exit_code == 0, answer.output

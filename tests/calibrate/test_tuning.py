@@ -11,6 +11,7 @@ from calibrate.datasets import read_data
 from calibrate.datasets.masks import resize_mask
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError, TrainingError
+from calibrate.metrics.bootstrap import weighted_ranking
 from calibrate.synthesis.on_pictures import JUDGE_KINDS, TUNE_KINDS
 from calibrate.synthesis.sample_files import write_png
 from calibrate.synthesis.samples import inbox_part
@@ -24,7 +25,7 @@ from calibrate.tuning.parts import make_parts, mode_of, select
 from calibrate.tuning.pictures import Item, Loader, Painted, usable
 from calibrate.tuning.pipeline import Model, tune_adapter
 from calibrate.tuning.state import Epoch
-from calibrate.tuning.verdict import Judged, decide, weighted_auroc
+from calibrate.tuning.verdict import Judged, decide
 from fbclip.config import AttentionConfig, FBCLIPConfig
 from fbclip.decision import Placement
 from fbclip.errors import AdapterError, ConfigError
@@ -415,7 +416,7 @@ def test_weighted_auroc_is_that_of_repeated_rows():
     rng = np.random.default_rng(5)
     values, labels = rng.integers(0, 5, 30).astype(float), rng.random(30) < 0.4
     weights = rng.integers(0, 3, (4, 30))
-    for row, found in zip(weights, weighted_auroc(values, labels, weights), strict=True):
+    for row, found in zip(weights, weighted_ranking(values, labels, weights).auroc, strict=True):
         assert found == pytest.approx(auroc(np.repeat(values, row), np.repeat(labels, row)))
 
 
