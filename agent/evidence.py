@@ -8,17 +8,15 @@ from datetime import UTC
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from agent.records import Frame, Picture
 from fbclip.decision import Decision, FloatMap, Placement, Region
 from fbclip.files import write_atomically
+from fbclip.heat import heated
 
 log = logging.getLogger(__name__)
 JPEG_QUALITY = 90
-HEAT_OPACITY = 0.65
 BOX_COLOUR = (255, 40, 160)
-_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -92,21 +90,11 @@ def overlay(
 ) -> Picture:
     """The frame (H,W,3) uint8 RGB with its map (S,S) float32 drawn over it, and boxes around the regions.
 
-    `limits` are the margins at which the heat is nothing and full; they belong to the profile, never to the
-    picture, so that a good part looks cold and two pictures can be compared.
+    `limits`: as in `heated`, from the profile.
     """
-    low, high = limits
-    heat = np.clip((margins.astype(np.float32) - low) / (high - low), 0, 1)
-    levels = np.nan_to_num(heat * 255, nan=0.0).astype(np.uint8)
     out = image.copy()
     roi = out[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width]
-    levels = np.asarray(cv2.resize(levels, (roi.shape[1], roi.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
-    # In stripes, so that a picture of 80 megapixels does not need gigabytes.
-    for top in range(0, roi.shape[0], _ROWS):
-        stripe, level = roi[top : top + _ROWS], levels[top : top + _ROWS]
-        colours = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
-        alpha = (level.astype(np.float32) * (HEAT_OPACITY / 255))[..., None]
-        stripe[:] = (stripe + alpha * (colours.astype(np.float32) - stripe) + 0.5).astype(np.uint8)
+    roi[:] = heated(roi, margins, limits)
     thickness = max(1, round(max(image.shape[:2]) / 400))
     for region in regions:
         x1, y1, x2, y2 = region.box

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from calibrate.datasets.sample import Sample, data_sha256
 from calibrate.errors import RefusedError
 from calibrate.line_data import LineData, Method, split
-from calibrate.memory.fusing import Use, chosen_words
+from calibrate.memory.fusing import Use, choice_record, chosen_words
 from calibrate.memory.showing import Viewer, fit_fusion
 from calibrate.operating_point import check_enough_defects
 from calibrate.scoring import Scored, score, unit_maxima
@@ -122,12 +122,13 @@ def make_profile(
     parts = split(data, request.goal.method, constant_units(data.good_units, wish))
     # An ignore mask leaves the image term out, since CLS sees the masked parts.
     pixel_only = request.pixel_only or framing.mask is not None
-    fusion, memory = None, request.memory
+    fusion, fusion_choice, memory = None, None, request.memory
     if memory is not None:
         viewer = Viewer(detector, adapter, memory, framing)
         chosen = fit_fusion(viewer, parts.scale, request.use, min_area, pixel_only)
         tell(chosen_words(chosen))
-        fusion, memory = chosen.fusion, None if chosen.fusion is None else memory
+        fusion, fusion_choice = chosen.fusion, choice_record(chosen)
+        memory = None if fusion is None else memory
     judge = _Judge(detector, adapter, framing, min_area, advance, skipped, memory, fusion)
     statistic, scale_units = judge.fit(parts.scale, pixel_only)
     scores = UnitScores(
@@ -147,6 +148,7 @@ def make_profile(
         adapter=adapter,
         memory=memory,
         fusion=fusion,
+        fusion_choice=fusion_choice,
         backbone=running.backbone,
         backbone_sha256=running.backbone_sha256,
         device="cuda" if running.device == "cuda" else "cpu",

@@ -92,6 +92,24 @@ class Calibration(Frozen):
     )
 
 
+class FusionChoice(Frozen):
+    """Why a memory counts as it does: how well each use told painted defects from good pictures. Synthetic evidence."""
+
+    chosen: Literal["zero-shot", "memory", "fused"]
+    n_good: int = Field(ge=1, description="good pictures, of the split that set the statistic")
+    n_painted: int = Field(ge=1, description="the same with a painted defect")
+    auroc: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="use -> AUROC of z in 0..1")
+    error: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        description="use -> standard error of how much less than the best use it is"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> FusionChoice:
+        if self.chosen not in self.auroc or set(self.auroc) != set(self.error):
+            raise ValueError("auroc and error must name the chosen use and the same others")
+        return self
+
+
 class IgnoreMask(Frozen):
     """A picture beside the profile, white where the frame is not to be judged; bound by its digest."""
 
@@ -106,6 +124,7 @@ class Profile(Frozen):
     adapter: str
     memory: str | None = None
     fusion: Fusion | None = None
+    fusion_choice: FusionChoice | None = Field(None, description="None where the use was asked for")
     backbone: str
     backbone_sha256: str
     runtime: Literal["torch"] = "torch"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from calibrate.commands.options import AdapterOption, BackboneOption, DeviceOption, JsonOption, WeightsOption
 from fbclip.errors import ConfigError
+from fbclip.files import write_atomically
 
 if TYPE_CHECKING:
     from calibrate.datasets.sample import Sample
@@ -30,19 +32,23 @@ def few_shot(
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
+    out: Annotated[Path | None, typer.Option(help="file to write, *.json, for `calibrate report --few-shot`")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tables of the AUROC over the number of good pictures in a memory: zero-shot, memory, both."""
+    """Tables of the AUROC over the number of good pictures in a memory: zero-shot, memory, both; 95 % intervals."""
     from calibrate.memory.build import default_config, default_tokens
-    from calibrate.memory.fewshot import COUNTS, Bench
-    from calibrate.memory.fewshot_text import average, table, values
+    from calibrate.memory.fewshot import COUNTS, RESAMPLES, Bench
+    from calibrate.memory.fewshot_curve import CONFIDENCE, average, measured
+    from calibrate.memory.fewshot_file import FewShot
+    from calibrate.memory.fewshot_text import table
     from fbclip.detector import open_detector
 
     if not data and not generated:
         raise ConfigError("name a data set, or --generated")
     detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device)
     model = detector.backbone.config
-    curves = {}
+    rng = np.random.default_rng(0)
+    sets = []
     with (
         tempfile.TemporaryDirectory() as folder,
         Progress(console=Console(stderr=True), transient=True) as progress,
@@ -53,14 +59,25 @@ def few_shot(
             limit = default_tokens(model) if tokens is None else tokens
             bench = Bench(detector, samples, default_config(model), limit, lambda n: progress.advance(task, n))
             counts = [*(c for c in COUNTS if c < bench.pictures), bench.pictures]
-            curves[name] = list(bench.points(counts, seeds))
+            sets.append(measured(name, list(bench.points(counts, seeds)), bench.pictures, bench.tested, rng))
             if not as_json:
                 progress.console.print(f"{name}: done", markup=False)
-                typer.echo(table(name, curves[name], bench.pictures))
+                typer.echo(table(sets[-1].curve))
+    found = FewShot(
+        created=datetime.now(UTC).replace(microsecond=0),
+        backbone=model.name,
+        adapter=detector.adapters[0],
+        confidence=CONFIDENCE,
+        resamples=RESAMPLES,
+        curves=tuple(one.curve for one in sets),
+        mean=average(sets),
+    )
+    if out is not None:
+        write_atomically(out, found.text().encode())
     if as_json:
-        typer.echo(json.dumps({name: values(points) for name, points in curves.items()}))
-    elif len(curves) > 1:
-        typer.echo(average(curves))
+        typer.echo(found.text(), nl=False)
+    elif found.mean is not None:
+        typer.echo(table(found.mean))
 
 
 def _generate(folder: Path) -> list[Path]:

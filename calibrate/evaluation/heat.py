@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from fbclip.decision import FloatMap, Placement
+from fbclip.heat import heated
 from fbclip.preprocess import Picture
 
 MAX_WIDTH = 640
 MAX_HEIGHT = 640
-OPACITY = 0.65
 QUALITY = 88
 MIN_SPAN = 0.5
 """Margins; a scale narrower than this would paint noise hot."""
@@ -41,15 +41,6 @@ def side_by_side(image: Picture, margins: FloatMap, placement: Placement, limits
     drawn = small.copy()
     inside = drawn[top:bottom, left:right]
     if inside.size:
-        inside[:] = _heated(inside, margins, limits)
+        inside[:] = heated(inside, margins, limits)
     both = cv2.cvtColor(np.hstack((small, drawn)), cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".jpg", both, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes())
-
-
-def _heated(picture: Picture, margins: FloatMap, limits: tuple[float, float]) -> Picture:
-    low, high = limits
-    heat = np.clip((margins - low) / (high - low), 0, 1).astype(np.float32)
-    heat = np.asarray(cv2.resize(heat, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_AREA))
-    levels = np.rint(heat * 255).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB).astype(np.float32)
-    return np.asarray(np.rint(picture + OPACITY * heat[..., None] * (colours - picture)), dtype=np.uint8)

@@ -113,6 +113,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
         "threshold": profile.threshold,
         "uncertain_above": profile.uncertain_above,
         "map_limits": list(profile.map_limits),
+        "fusion_choice": None if profile.fusion_choice is None else profile.fusion_choice.model_dump(mode="json"),
         "calibration": profile.calibration.model_dump(mode="json"),
     }
 

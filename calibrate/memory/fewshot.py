@@ -2,13 +2,15 @@
 
 A fifth of the good training units, within SCALE_UNITS, set the scales and choose the fusion, as `calibrate threshold`
 does; memories are made of the others; test pictures only measure. Every picture goes through the model once: what
-each memory says of it is computed from its tokens, by the detector's own parts.
+each memory says of it is computed from its tokens, by the detector's own parts. Test units are drawn again and again
+for the intervals, the same draws for every memory of a class.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +21,12 @@ from calibrate.errors import DataError
 from calibrate.evaluation.masks import map_mask
 from calibrate.memory.coreset import coreset
 from calibrate.memory.evidence import Shown
+from calibrate.memory.fewshot_file import Measure, Method
 from calibrate.memory.fusing import choose_fusion, fused, term_scales
 from calibrate.memory.showing import PAINTED_EACH, painted_with
 from calibrate.memory.trial import SCALE_UNITS
-from calibrate.metrics.ranking import auroc
+from calibrate.metrics.bootstrap import Floats, draw_weights, weighted_ranking
+from calibrate.metrics.pairs import count_pairs
 from calibrate.scoring import read_usable
 from calibrate.splits import split_units
 from calibrate.tuning.pictures import Painted, paint_item
@@ -36,26 +40,34 @@ from fbclip.maps import smooth_map
 from fbclip.memory import Memory, MemoryConfig, MemoryManifest, memory_features
 from fbclip.nearest import Lookup, image_distance
 
-METHODS = ("zero-shot", "memory", "fused", "chosen")
-"""`chosen` is what --use auto takes."""
-MEASURES = ("image", "pixel")
 COUNTS = (1, 2, 4, 8, 16)
 _STRIDE = 4
 """The pixel AUROC takes every so-manieth row and column; the maps are smooth beyond that."""
 _TRUNCATE = ScoreConfig().smoothing_truncate
+RESAMPLES = 1000
 
-Values = dict[tuple[str, str], float | None]
+Drawn = dict[tuple[Method, Measure], Floats]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
-    """A memory of `count` pictures drawn by `seed`; chosen: the use that auto took; values: AUROC in 0..1 by (method,
-    measure)."""
+    """A memory of `count` pictures drawn by `seed`; chosen: the use that auto took.
+
+    drawn: AUROC in 0..1 of each method and measure, (1+RESAMPLES,): of the test pictures as they are, then of every
+    draw of them, NaN where a draw holds no mask. Without any mask there is no pixel measure.
+    """
 
     count: int
     seed: int
     chosen: str
-    values: Values
+    drawn: Drawn
+
+
+class Counted(NamedTuple):
+    """How many test pictures measured."""
+
+    good: int
+    defective: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +110,24 @@ class Bench:
         self._painted = list(self._see(painted))
         self._test = list(self._see((s, None) for s in test))
         self._labels = np.array([one.defective for one in self._test])
+        if not self._pool or self._labels.all() or not self._labels.any():
+            raise DataError("few-shot curves: no good training, good test or defective test picture can be judged")
         self._min_area = max(1, detector.backbone.config.patch_size**2 // 4)
+        # Seeded by the pictures, so that two classes are drawn independently.
+        rng = np.random.default_rng(int(test[0].sha256[:16], 16))
+        draws = draw_weights([one.unit for one in self._test], self._labels, RESAMPLES, rng)
+        self._weights = np.concatenate([np.ones((1, len(self._test))), *draws])
+        self._zero_shot = self._measured([one.terms for one in self._test], None)
 
     @property
     def pictures(self) -> int:
         """Good pictures that a memory can be made of."""
         return len(self._pool)
+
+    @property
+    def tested(self) -> Counted:
+        """Test pictures that could be judged."""
+        return Counted(int((~self._labels).sum()), int(self._labels.sum()))
 
     def points(self, counts: Iterable[int], seeds: int) -> Iterator[Point]:
         """A memory for each count and seed; of all pictures one, since there is nothing to draw."""
@@ -118,21 +142,28 @@ class Bench:
             [self._shown(one, lookup) for one in part] for part in (self._good, self._painted, self._test)
         )
         scales = term_scales(good, self._min_area)
-        best = choose_fusion(scales, lambda: [*good, *painted], "auto", self._min_area, pixel_only=False).fusion
-        values: Values = {}
-        for method, fusion in zip(METHODS, (None, scales, fused(scales), best), strict=True):
-            values |= {(method, name): value for name, value in self._measured(test, fusion).items()}
-        return Point(count, seed, "zero-shot" if best is None else best.use, values)
+        best = choose_fusion(scales, lambda: [*good, *painted], "auto", self._min_area, pixel_only=False).use
+        terms = [one.terms for one in test]
+        of_method: dict[Method, dict[Measure, Floats]] = {
+            "zero-shot": self._zero_shot,
+            "memory": self._measured(terms, scales),
+            "fused": self._measured(terms, fused(scales)),
+        }
+        of_method["chosen"] = of_method[best]
+        drawn = {(method, measure): found for method, own in of_method.items() for measure, found in own.items()}
+        return Point(count, seed, best, drawn)
 
-    def _measured(self, test: Sequence[Shown], fusion: Fusion | None) -> dict[str, float | None]:
-        """`image`: of the picture's one number; `pixel`: of the map, None where no mask is known."""
-        found = [evidence(one.terms, fusion) for one in test]
-        known = [(one.map, seen.mask) for one, seen in zip(found, self._test, strict=True) if seen.mask is not None]
-        pixel = None
-        if any(mask.any() for _, mask in known):
-            drawn = np.stack([part[::_STRIDE, ::_STRIDE] for part, _ in known])
-            pixel = auroc(drawn, np.stack([mask[::_STRIDE, ::_STRIDE] for _, mask in known]))
-        return {"image": auroc(np.array([one.margin for one in found]), self._labels), "pixel": pixel}
+    def _measured(self, test: Sequence[Terms], fusion: Fusion | None) -> dict[Measure, Floats]:
+        """`image`: of the picture's one number; `pixel`: of the map, left out where no mask is known."""
+        found = [evidence(terms, fusion) for terms in test]
+        margins = np.array([one.margin for one in found])
+        measured: dict[Measure, Floats] = {"image": weighted_ranking(margins, self._labels, self._weights).auroc}
+        known = [n for n, seen in enumerate(self._test) if seen.mask is not None]
+        masks = [mask[::_STRIDE, ::_STRIDE] for seen in self._test if (mask := seen.mask) is not None]
+        if any(mask.any() for mask in masks):
+            maps = [found[n].map[::_STRIDE, ::_STRIDE] for n in known]
+            measured["pixel"] = count_pairs(maps, masks).auroc(self._weights[:, known])
+        return measured
 
     def _memory(self, pictures: Sequence[_Seen], seed: int) -> Memory:
         blocks = [torch.stack([one.layers[n] for one in pictures]) for n in self._config.layers]

@@ -17,6 +17,7 @@ from calibrate.memory.evidence import Judged, Shown, judge
 from calibrate.thresholds import fit_statistic
 from fbclip.decision import highest_region
 from fbclip.fusion import Fusion, TermScale
+from fbclip.profile import FusionChoice
 
 Use = Literal["auto", "zero-shot", "memory", "fused"]
 IMAGE_SHARE, MAP_SHARE = 1.0, 0.5
@@ -31,6 +32,10 @@ class Chosen:
 
     fusion: Fusion | None
     judged: Judged | None = None
+
+    @property
+    def use(self) -> Literal["zero-shot", "memory", "fused"]:
+        return "zero-shot" if self.fusion is None else self.fusion.use
 
 
 def choose_fusion(
@@ -87,14 +92,27 @@ def fused(scales: Fusion) -> Fusion:
     return scales.model_copy(update={"use": "fused", "image_share": IMAGE_SHARE, "map_share": MAP_SHARE})
 
 
-def chosen_words(chosen: Chosen) -> str:
-    """One line: what was chosen, and the numbers that it was chosen by."""
-    name = "zero-shot" if chosen.fusion is None else chosen.fusion.use
+def choice_record(chosen: Chosen) -> FusionChoice | None:
+    """The same numbers for the profile; None where there was no choice."""
     judged = chosen.judged
     if judged is None:
-        return f"evidence: {name}, as asked for"
+        return None
+    return FusionChoice(
+        chosen=chosen.use,
+        n_good=judged.n_good,
+        n_painted=judged.n_painted,
+        auroc=judged.auroc,
+        error=judged.error,
+    )
+
+
+def chosen_words(chosen: Chosen) -> str:
+    """One line: what was chosen, and the numbers that it was chosen by."""
+    judged = chosen.judged
+    if judged is None:
+        return f"evidence: {chosen.use}, as asked for"
     numbers = ", ".join(f"{use} {value:.3f}" for use, value in judged.auroc.items())
     return (
-        f"evidence: {name}, chosen on {judged.n_painted} defects painted on {judged.n_good} good pictures; "
+        f"evidence: {chosen.use}, chosen on {judged.n_painted} defects painted on {judged.n_good} good pictures; "
         f"synthetic AUROC: {numbers}"
     )

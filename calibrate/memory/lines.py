@@ -12,16 +12,19 @@ from typing import Literal
 
 import numpy as np
 
-from calibrate.synthesis.defects import KINDS, paint
+from calibrate.synthesis.defects import draw_kind, paint
 from calibrate.synthesis.noise import Array, Size, to_uint8, white
-from calibrate.synthesis.objects import SHAPES, backdrop, bevel, filled, outline, placed
+from calibrate.synthesis.objects import SHAPES, backdrop, filled, outline, placed
 from calibrate.synthesis.sample_files import write_png
 from calibrate.synthesis.samples import SAMPLE_DEFECTS, belt_part, inbox_part
-from calibrate.synthesis.surfaces import HELD_OUT_FAMILIES, surface
+from calibrate.synthesis.solids import lit, raised
+from calibrate.synthesis.surfaces import TEST_FAMILIES, WHOLE_FRAME_FAMILIES, surface
 
 SIDE = 256
 _SHEET = 3 * SIDE
 """Side of the sheet that units are cut from: two cuts may overlap but hardly ever coincide."""
+
+_FAMILIES = tuple(family for family in TEST_FAMILIES if family not in WHOLE_FRAME_FAMILIES)
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,8 @@ class Line:
 
 
 LINES: tuple[Line, ...] = (
-    *(Line("sheet", family, 50 + k) for k, family in enumerate(HELD_OUT_FAMILIES)),
-    *(Line("part", family, 70 + k) for k, family in enumerate(HELD_OUT_FAMILIES)),
+    *(Line("sheet", family, 50 + k) for k, family in enumerate(_FAMILIES)),
+    *(Line("part", family, 70 + k) for k, family in enumerate(_FAMILIES)),
     Line("belt"),
     Line("inbox"),
 )
@@ -57,7 +60,7 @@ class Units:
             self._outline = outline(self._shape, rng)
             self._ground = backdrop((SIDE, SIDE), False, rng)
             self._radius = SIDE * float(rng.uniform(0.32, 0.42))
-            self._bevel_seed = int(rng.integers(1 << 30))
+            self._light_seed = int(rng.integers(1 << 30))
 
     def unit(self, seed: int, defective: bool) -> tuple[Array, Array]:
         """Unit number `seed`, the same every time: picture uint8 RGB (H,W,3) and the defect's mask bool (H,W).
@@ -72,7 +75,7 @@ class Units:
         picture, region = self._picture(rng)
         image, mask = to_uint8(picture), np.zeros((SIDE, SIDE), bool)
         if defective:
-            image, mask = paint(str(rng.choice(list(KINDS))), image, region, rng)
+            image, mask = paint(draw_kind(rng), image, region, rng)
         return _taken(image, rng), mask
 
     def _picture(self, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -88,7 +91,9 @@ class Units:
         if self._shape == "ring":
             inner = placed(self._outline, (float(centre[0]), float(centre[1])), 0.55 * self._radius, turn)
             alpha = alpha * (1 - filled((SIDE, SIDE), inner))
-        body = np.clip(material * bevel(alpha, np.random.default_rng(self._bevel_seed))[..., None], 0, 1)
+        lamp = np.random.default_rng(self._light_seed)
+        brightness, _ = lit(raised(alpha, lamp), lamp)
+        body = np.clip(material * brightness[..., None], 0, 1)
         return np.clip(self._ground + alpha[..., None] * (body - self._ground), 0, 1), alpha > 0.5
 
 

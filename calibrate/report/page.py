@@ -13,9 +13,11 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from calibrate.report import histogram, words
+from calibrate.memory.fewshot_file import FewShot
+from calibrate.report import fewshot, histogram, words
 from calibrate.report.counts import Tally, by_kind
 from calibrate.report.curves import TOGETHER, Kind, groups
+from calibrate.report.intervals import ImageIntervals, Intervals, image_intervals
 from calibrate.report.reading import Evaluation, JudgedBy, Metrics, Picture, Run
 from calibrate.report.rows import Row
 from calibrate.report.whisker import whisker
@@ -28,6 +30,7 @@ _TEMPLATES.filters |= {
     "number": words.number,
     "percent": words.percent,
     "interval": words.interval,
+    "between": words.between,
     "whisker": whisker,
     "plain": words.plain,
 }
@@ -57,6 +60,15 @@ class Key:
 
 
 @dataclass(frozen=True)
+class MetricRow:
+    """A class, or the mean over all; intervals of some of the metrics."""
+
+    name: str
+    metrics: Metrics
+    intervals: Intervals
+
+
+@dataclass(frozen=True)
 class Scores:
     """The histogram for wide and for narrow screens; `gathered` where it has bins for far outliers."""
 
@@ -64,9 +76,12 @@ class Scores:
     gathered: bool
 
 
-def render(run: Run) -> str:
-    """The page's text."""
+def render(run: Run, few_shot: FewShot | None = None) -> str:
+    """The page's text; with `few_shot` also what a number of good pictures is worth."""
     e = run.evaluation
+    # The paper's numbers rank by another score than the margins that a run stores.
+    sure = ImageIntervals() if e.definition == "paper" else image_intervals(run.rows)
+    metric_rows = _metric_rows(e, sure)
     units = {} if e.confusion is None else e.confusion.units
     good, bad = (Tally(name, units.get(name, {})) for name in ("good", "defective"))
     return _TEMPLATES.get_template("page.html").render(
@@ -78,7 +93,7 @@ def render(run: Run) -> str:
         heat=e.heat_limits or (None if e.profile is None else e.profile.map_limits),
         statement=_statement(e, good),
         warnings=_warnings(e, good),
-        keys=_keys(e, good, bad),
+        keys=_keys(e, good, bad, sure),
         scores=_scores(run.rows, e.profile),
         curves=groups(e.curves, _operating(run.rows, e)),
         class_names=list(e.curves) if len(e.curves) <= TOGETHER else [],
@@ -86,8 +101,14 @@ def render(run: Run) -> str:
         rejected=good.share("rejected").count + bad.share("rejected").count > 0,
         kinds=by_kind(e.kinds),
         metric_names=METRICS,
-        metric_rows=_metric_rows(e),
-        undefined=any(value is None for _, m in _metric_rows(e) for value in m.model_dump().values()),
+        metric_rows=metric_rows,
+        undefined=any(value is None for row in metric_rows for value in row.metrics.model_dump().values()),
+        choice=None if e.profile is None else e.profile.fusion_choice,
+        few_shot=few_shot,
+        few_shot_note=None if few_shot is None else _few_shot_note(e, few_shot),
+        blocks=[] if few_shot is None else fewshot.blocks(few_shot),
+        ways=fewshot.DRAWN,
+        tabled=fewshot.TABLED,
         worst=[(p.about, _data_uri(p)) for p in run.pictures],
         repeat=_repeat(e),
         listed=LISTED,
@@ -122,7 +143,7 @@ def _warnings(e: Evaluation, good: Tally) -> list[str]:
     return found
 
 
-def _keys(e: Evaluation, good: Tally, bad: Tally) -> list[Key]:
+def _keys(e: Evaluation, good: Tally, bad: Tally, sure: ImageIntervals) -> list[Key]:
     keys = []
     for label, group, verdict in (
         ("Defects found", bad, "anomaly"),
@@ -135,11 +156,18 @@ def _keys(e: Evaluation, good: Tally, bad: Tally) -> list[Key]:
             units = f"{s.count:,} of {words.plural(s.total, f'{group.name} unit')}"
             keys.append(Key(label, words.percent(s.rate), f"{units}; 95\u00a0% interval {words.interval(s)}"))
     mean = f"; mean of {len(e.classes)} classes" if len(e.classes) > 1 else ""
-    for label, value, meaning in (
-        ("Image AUROC", e.mean.image_auroc, "chance that a defective picture scores higher than a good one"),
-        ("AUPRO", e.mean.pixel_aupro, "how well the map covers the defects' regions"),
+    for label, metric, value, meaning in (
+        (
+            "Image AUROC",
+            "image_auroc",
+            e.mean.image_auroc,
+            "chance that a defective picture scores higher than a good one",
+        ),
+        ("AUPRO", "pixel_aupro", e.mean.pixel_aupro, "how well the map covers the defects' regions"),
     ):
-        keys.append(Key(label, words.number(value), meaning + mean))
+        between = sure.mean.get(metric)
+        reach = "" if value is None or between is None else f"95\u00a0% interval {words.between(between)}; "
+        keys.append(Key(label, words.number(value), reach + meaning + mean))
     return keys
 
 
@@ -183,9 +211,22 @@ def _operating(rows: Iterable[Row], e: Evaluation) -> dict[tuple[str, Kind], tup
     return points
 
 
-def _metric_rows(e: Evaluation) -> list[tuple[str, Metrics]]:
-    rows = list(e.classes.items())
-    return [*rows, ("mean", e.mean)] if len(rows) > 1 else rows
+def _metric_rows(e: Evaluation, sure: ImageIntervals) -> list[MetricRow]:
+    rows = [MetricRow(name, metrics, sure.classes.get(name, {})) for name, metrics in e.classes.items()]
+    return [*rows, MetricRow("mean", e.mean, sure.mean)] if len(rows) > 1 else rows
+
+
+def _few_shot_note(e: Evaluation, found: FewShot) -> str | None:
+    """Said where the curves are of another model than the run."""
+    differ = [
+        f"{name} {curves[:12]}, the run with {ran[:12]}"
+        for name, curves, ran in (
+            ("backbone", found.backbone, e.model.backbone or "another"),
+            ("adapter", found.adapter, e.model.adapter or "another"),
+        )
+        if curves != ran
+    ]
+    return f"Not of the model of this run: the curves were made with {'; '.join(differ)}." if differ else None
 
 
 def _data_uri(picture: Picture) -> str | None:

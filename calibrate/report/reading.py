@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
-from calibrate.errors import DataError, RefusedError
-from calibrate.report.rows import LARGEST, Row, first_line, read_rows
-from fbclip.profile import Calibration, load_profile
+from calibrate.errors import RefusedError
+from calibrate.memory import fewshot_file
+from calibrate.memory.fewshot_file import FewShot
+from calibrate.report.documents import read_document
+from calibrate.report.rows import LARGEST, Row, read_rows
+from fbclip.profile import Calibration, FusionChoice, load_profile
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
-MAX_EVALUATION, MAX_PICTURE, MAX_PICTURES = 64 << 20, 2 << 20, 40
+MAX_EVALUATION, MAX_FEW_SHOT, MAX_PICTURE, MAX_PICTURES = 64 << 20, 16 << 20, 2 << 20, 40
 _JPEG = b"\xff\xd8\xff"
 
 Points = list[tuple[float | None, float | None]]
@@ -39,16 +41,30 @@ class Data(Loose):
     synthetic: bool | str | None = Field(None, description="true or a sentence where defects are painted, not real")
 
 
+class Shares(Loose):
+    """How a memory counted: its weight in the picture's number and in the map, the rest is zero-shot's."""
+
+    use: Literal["memory", "fused"]
+    image_share: float = Field(ge=0, le=1)
+    map_share: float = Field(ge=0, le=1)
+
+
 class Model(Loose):
     backbone: str | None = None
     backbone_sha256: str | None = None
     adapter: str | None = None
+    memory: str | None = None
+    fusion: Shares | None = None
     device: str | None = None
     precision: str | None = None
     size: int | None = None
 
 
 class KnownCalibration(Calibration):
+    model_config = ConfigDict(extra="ignore")
+
+
+class KnownChoice(FusionChoice):
     model_config = ConfigDict(extra="ignore")
 
 
@@ -61,6 +77,7 @@ class JudgedBy(Loose):
     uncertain_above: float | None = Field(None, gt=-LARGEST, lt=LARGEST)
     calibration: KnownCalibration
     map_limits: tuple[float, float] | None = None
+    fusion_choice: KnownChoice | None = None
 
 
 class Metrics(Loose):
@@ -133,11 +150,16 @@ class Run:
 
 def read_run(folder: Path) -> Run:
     """Raises DataError, one line that names the file."""
-    evaluation = _read_evaluation(folder / "evaluation.json")
+    evaluation = read_document(folder / "evaluation.json", Evaluation, SCHEMA, MAX_EVALUATION, "calibrate evaluate")
     samples = folder / "samples.csv"
     rows = tuple(read_rows(samples)) if samples.is_file() else ()
     pictures = tuple(Picture(w, _read_jpeg(folder, w.file)) for w in _shown(evaluation.worst))
     return Run(evaluation, rows, pictures)
+
+
+def read_few_shot(path: Path) -> FewShot:
+    """Raises DataError, one line that names the file."""
+    return read_document(path, FewShot, fewshot_file.SCHEMA, MAX_FEW_SHOT, "calibrate few-shot --out")
 
 
 def _shown(worst: list[Worst]) -> list[Worst]:
@@ -161,6 +183,7 @@ def with_profile(run: Run, path: Path) -> Run:
         raise RefusedError(f"{path}: the run was evaluated without a profile; `calibrate evaluate --profile` judges")
     if judged.id != profile.id:
         raise RefusedError(f"{path}: profile {profile.id[:12]} did not judge this run, {judged.id[:12]} did")
+    choice = profile.fusion_choice
     full = JudgedBy(
         id=profile.id,
         line=profile.line,
@@ -168,27 +191,9 @@ def with_profile(run: Run, path: Path) -> Run:
         uncertain_above=profile.uncertain_above,
         calibration=KnownCalibration.model_validate(profile.calibration.model_dump()),
         map_limits=profile.map_limits,
+        fusion_choice=None if choice is None else KnownChoice.model_validate(choice.model_dump()),
     )
     return replace(run, evaluation=run.evaluation.model_copy(update={"profile": full}))
-
-
-def _read_evaluation(path: Path) -> Evaluation:
-    try:
-        if path.stat().st_size > MAX_EVALUATION:
-            raise DataError(f"{path}: larger than {MAX_EVALUATION} bytes")
-        # NaN is not JSON, yet Python writes it; here it means the same as null.
-        data = json.loads(path.read_bytes(), parse_constant=lambda _: None)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `calibrate evaluate` makes it") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read: {first_line(error)}") from None
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise DataError(f"{path}: schema: not {SCHEMA}; `calibrate evaluate` makes it")
-    try:
-        return Evaluation.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def _read_jpeg(folder: Path, name: str) -> bytes | None:

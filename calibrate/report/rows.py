@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from calibrate.errors import DataError
+from calibrate.report.documents import first_line
 
 MAX_SAMPLES = 256 << 20
 # Scores are float32; what is larger is no score.
 LARGEST = 3.5e38
-_COLUMNS = ("class", "label", "margin", "z", "verdict")
+_COLUMNS = ("class", "label", "unit", "margin", "z", "verdict")
 _LABELS = {"good": False, "0": False, "false": False, "defective": True, "1": True, "true": True}
 
 
@@ -24,6 +25,7 @@ class Row:
 
     class_name: str
     defective: bool | None
+    unit: str
     margin: float | None
     z: float | None
     verdict: str
@@ -53,6 +55,7 @@ def _row(record: dict[str, str | None]) -> Row:
     return Row(
         class_name=sys.intern(text["class"]),
         defective=_LABELS.get(label),
+        unit=sys.intern(text["unit"]),
         margin=_number(text["margin"]),
         z=_number(text["z"]),
         verdict=sys.intern(text["verdict"]),
@@ -62,8 +65,3 @@ def _row(record: dict[str, str | None]) -> Row:
 def _number(text: str) -> float | None:
     value = float(text) if text.strip() else math.nan
     return value if abs(value) < LARGEST else None
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, for a message that must be one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]

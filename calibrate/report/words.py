@@ -50,6 +50,11 @@ def interval(value: Share) -> str:
     return UNDEFINED if value.interval is None else " to ".join(percent(v) for v in value.interval)
 
 
+def between(ends: tuple[float, float]) -> str:
+    """An interval of a number in 0..1."""
+    return f"{number(ends[0])} to {number(ends[1])}"
+
+
 def share(value: Share) -> str:
     """As a sentence's end: count, rate and interval."""
     return f"{value.count:,} of {value.total:,}, {percent(value.rate)} (95{_JOIN}% interval {interval(value)})"

@@ -1,24 +1,18 @@
 """A memory in `calibrate threshold`: what is fused is what the agent fuses, and no picture serves twice."""
 
-import json
-
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from calibrate.commands.few_shot import few_shot
 from calibrate.commands.memory import memory
 from calibrate.commands.threshold import threshold
 from calibrate.datasets import read_data
-from calibrate.errors import DataError, RefusedError
+from calibrate.errors import RefusedError
 from calibrate.line_data import LineData
-from calibrate.memory import fewshot, showing
+from calibrate.memory import showing
 from calibrate.memory.evidence import Judged, Shown, judge
-from calibrate.memory.fewshot import MEASURES, METHODS, Point
-from calibrate.memory.fewshot_text import average, table
-from calibrate.memory.fusing import choose_fusion, fused, term_scales
-from calibrate.memory.lines import Line, write_line
+from calibrate.memory.fusing import choice_record, choose_fusion, fused, term_scales
 from calibrate.memory.provenance import seen_by
 from calibrate.memory.sharing import leave_out
 from calibrate.memory.showing import Viewer, fit_fusion
@@ -27,7 +21,7 @@ from calibrate.splits import split_units
 from calibrate.synthesis.sample_files import write_calibration
 from fbclip.decision import combined_statistic
 from fbclip.detector import open_detector
-from fbclip.errors import ConfigError
+from fbclip.errors import ConfigError, ProfileError
 from fbclip.framing import Framing
 from fbclip.fusion import Terms
 from fbclip.memory import load_memory
@@ -54,7 +48,7 @@ def remembered(pictures, tmp_path_factory):
 
 def run(*arguments):
     app = typer.Typer()
-    for name, command in (("memory", memory), ("threshold", threshold), ("few-shot", few_shot)):
+    for name, command in (("memory", memory), ("threshold", threshold)):
         app.command(name)(command)
     return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=True)
 
@@ -142,12 +136,39 @@ def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(pictures, rem
     first, second = (fit_fusion(viewer, scale, "auto", 64, False) for _ in range(2))
     assert first == second
     assert (first.judged.n_good, first.judged.n_painted) == (6, 12)
+    kept = choice_record(first)
+    assert (kept.chosen, kept.n_good, kept.n_painted) == (first.judged.best, 6, 12)
+    assert (kept.auroc, kept.error) == (first.judged.auroc, first.judged.error)
     monkeypatch.setattr(showing, "MAX_PAINTED", 3)
     assert len(list(viewer.painted(scale))) == 3
     out = tmp_path / "z.yaml"
     answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered, "--use", "zero-shot")
     assert answer.exit_code == 0
-    assert (load_profile(out).profile.memory, load_profile(out).profile.fusion) == (None, None)
+    profile = load_profile(out).profile
+    assert (profile.memory, profile.fusion, profile.fusion_choice) == (None, None, None)
+
+
+def test_profile_keeps_what_its_fusion_was_chosen_by(pictures, remembered, tmp_path, monkeypatch):
+    monkeypatch.setattr(showing, "MAX_PAINTED", 4)
+    out = tmp_path / "p.yaml"
+    answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered)
+    assert answer.exit_code == 0, answer.output
+    profile = load_profile(out).profile
+    kept = profile.fusion_choice
+    assert (kept.n_good, kept.n_painted) == (10, 4)
+    assert kept.chosen == ("zero-shot" if profile.fusion is None else profile.fusion.use)
+    assert f"memory {kept.auroc['memory']:.3f}" in answer.stderr
+
+    # A profile without it, as older ones are, loads and keeps its id; with it the id is another one.
+    text = out.read_text()
+    start, end = text.index("fusion_choice:"), text.index("backbone:")
+    out.write_text(text[:start] + text[end:])
+    older = load_profile(out).profile
+    assert older.fusion_choice is None
+    assert older.id == profile.model_copy(update={"fusion_choice": None}).id != profile.id
+    out.write_text(text.replace("chosen: ", "chosen: more-", 1))
+    with pytest.raises(ProfileError, match=r"fusion_choice\.chosen"):
+        load_profile(out)
 
 
 def test_memory_that_cannot_be_used_is_refused(pictures, remembered, tmp_path):
@@ -171,37 +192,3 @@ def test_a_unit_of_which_the_memory_saw_one_picture_is_left_out_whole(pictures):
     assert samples[0].unit not in {s.unit for s in data.good}
     assert len(data.good) < len(samples) - 1
     assert leave_out(data, {samples[0].sha256}, "m") is data
-
-
-def test_few_shot_curves_of_a_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(fewshot, "PAINTED_EACH", 1)
-    root = write_line(Line("sheet", "leather", 50), tmp_path, 10, 4, 4)
-    answer = run("few-shot", root, "--seeds", 2, "--json")
-    assert answer.exit_code == 0, answer.output
-    rows = json.loads(answer.stdout)["sheet_leather"]
-    assert [(row["pictures"], row["seed"]) for row in rows] == [(1, 0), (1, 1), (2, 0)]
-    for row in rows:
-        assert set(row["auroc"]) == {"zero-shot", "memory", "fused", "chosen"}
-        assert all(0 <= value <= 1 for found in row["auroc"].values() for value in found.values())
-    assert rows[0]["auroc"]["zero-shot"] == rows[-1]["auroc"]["zero-shot"]
-    assert rows[-1]["auroc"]["memory"]["image"] > 0.7
-    (tmp_path / "flat").mkdir()
-    picture = next((root / "train" / "good").iterdir())
-    (tmp_path / "flat" / "a.png").write_bytes(picture.read_bytes())
-    assert isinstance(run("few-shot", tmp_path / "flat").exception, DataError)
-    assert isinstance(run("few-shot").exception, ConfigError)
-
-
-def test_tables_tell_mean_and_range():
-    def point(count, seed, value):
-        return Point(
-            count, seed, "memory", {(m, k): value if k == "image" else None for m in METHODS for k in MEASURES}
-        )
-
-    curves = {"a": [point(1, 0, 0.5), point(1, 1, 0.7), point(3, 0, 0.9)], "b": [point(1, 0, 1.0), point(2, 0, 1.0)]}
-    shown = table("a", curves["a"], 3)
-    assert "| 1 | 2 | 0.600 (0.500..0.700) |" in shown
-    assert "| 3 (all) | 1 | 0.900 |" in shown
-    assert "pixels" not in shown
-    assert "| 1 | 0.800 |" in average(curves)
-    assert "| 2 |" not in average(curves)

@@ -1,0 +1,42 @@
+"""JSON files that other commands wrote, as typed values. What is wrong with one is told on one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from calibrate.errors import DataError
+
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def read_document(path: Path, kind: type[Document], schema: str, limit: int, maker: str) -> Document:
+    """At most `limit` bytes of JSON whose `schema` is the one given; `maker` is the command that writes such files.
+
+    Raises DataError, one line that names the file and the field.
+    """
+    try:
+        if path.stat().st_size > limit:
+            raise DataError(f"{path}: larger than {limit} bytes")
+        # NaN is not JSON, yet Python writes it; here it means the same as null.
+        data = json.loads(path.read_bytes(), parse_constant=lambda _: None)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; `{maker}` makes it") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read: {first_line(error)}") from None
+    if not isinstance(data, dict) or data.get("schema") != schema:
+        raise DataError(f"{path}: schema: not {schema}; `{maker}` makes it")
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, for a message that must be one line."""
+    return (str(error) or type(error).__name__).splitlines()[0]
