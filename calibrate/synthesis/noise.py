@@ -30,7 +30,7 @@ def smooth(size: Size, cell: float, rng: np.random.Generator, stretch: float = 1
 def fractal(size: Size, rng: np.random.Generator, cell: float = 64.0, fall: float = 0.5, stretch: float = 1.0) -> Array:
     """Octaves of smooth noise from `cell` px down to 2 px, each `fall` times the one before; std about 1."""
     total = np.zeros(size, np.float32)
-    weight, energy = 1.0, 0.0
+    weight, energy, cell = 1.0, 0.0, max(cell, 2.0)
     while cell >= 2.0:
         total += weight * smooth(size, cell, rng, stretch)
         energy += weight * weight
@@ -62,9 +62,9 @@ def turned(field: Array, angle: float) -> Array:
 
 
 def colour(rng: np.random.Generator, grey: float = 0.4) -> Array:
-    """A random colour (3,) in 0.08..0.95; with probability `grey` nearly grey."""
+    """A random colour (3,) in 0.08..0.95; with probability `grey` nearly grey, else mostly muted."""
     value = rng.uniform(0.12, 0.92)
-    spread = 0.03 if rng.random() < grey else 0.28
+    spread = 0.03 if rng.random() < grey else float(rng.choice([0.1, 0.15, 0.28]))
     return np.clip(value + rng.normal(0, spread, 3), 0.08, 0.95).astype(np.float32)
 
 

@@ -15,8 +15,10 @@ from calibrate.synthesis.defects import KINDS, paint
 from calibrate.synthesis.noise import Array, smooth
 
 JUDGE_KINDS = ("crack", "hole", "missing", "texture_swap")
-"""A thin one, a blob, a missing part and a changed texture; their fills are used by no other kind."""
-TUNE_KINDS = tuple(kind for kind in KINDS if kind not in JUDGE_KINDS)
+"""A thin one, a blob, a missing part and a changed texture."""
+_ALIKE = ("noise_swap", "fracture", "broken_off")
+"""Show what a judge's kind shows, so they are in neither family."""
+TUNE_KINDS = tuple(kind for kind in KINDS if kind not in (*JUDGE_KINDS, *_ALIKE))
 
 _WORKING_SIDE = 256
 _LEAST_OBJECT, _MOST_OBJECT = 0.10, 0.95

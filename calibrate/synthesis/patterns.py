@@ -1,4 +1,4 @@
-"""Surface families that are drawn from parts: tiles, boards, prints, grains, leaves, scans, biscuits.
+"""Surface families that are drawn from parts: tiles, boards, prints, grains, leaves, biscuits.
 
 Each maker takes (H,W) and a generator and gives (H,W,3) float32, about 0..1.
 """
@@ -57,6 +57,14 @@ def board(size: Size, rng: np.random.Generator) -> Array:
         shade = float(rng.uniform(0.05, 0.25))
         cv2.rectangle(picture, (x, y), (x + w, y + h), (shade,) * 3, -1)
         write(picture, f"U{x % 97}", (x + 2, y + h // 2), 0.3, (0.8, 0.8, 0.8))
+    for _ in range(int(rng.integers(1, 5))):
+        # A row of equal two-ended parts with white print beside it.
+        x, y, long = int(rng.integers(0, width)), int(rng.integers(0, height)), int(rng.integers(6, 18))
+        body = tuple(float(c) for c in rng.uniform(0.05, 0.7, 3))
+        for left in range(x, x + int(rng.integers(2, 9)) * long, long):
+            cv2.rectangle(picture, (left, y), (left + long // 2, y + long), metal, -1)
+            cv2.rectangle(picture, (left, y + long // 4), (left + long // 2, y + 3 * long // 4), body, -1)
+        write(picture, f"R{y % 89}", (x, y - 3), 0.3, (0.85, 0.85, 0.85))
     return picture + 0.012 * white(size, rng)[..., None]
 
 
@@ -130,44 +138,6 @@ def granular(size: Size, rng: np.random.Generator) -> Array:
     return picture
 
 
-def scan(size: Size, rng: np.random.Generator) -> Array:
-    """A grey slice: bright rim, two mirrored inner structures, dark surround."""
-    height, width = size
-    picture = np.full(size, rng.uniform(0.0, 0.06), np.float32)
-    centre = (width // 2, height // 2)
-    axes = (int(width * rng.uniform(0.3, 0.42)), int(height * rng.uniform(0.36, 0.46)))
-    inside = np.zeros(size, np.float32)
-    cv2.ellipse(inside, centre, axes, 0, 0, 360, 1.0, -1, cv2.LINE_AA)
-    brain = rng.uniform(0.3, 0.5) + rng.uniform(0.04, 0.1) * np.abs(fractal(size, rng, 26, 0.6))
-    half = smooth((height, width // 2 + 1), 30, rng)
-    mirrored = np.concatenate((half[:, ::-1], half), axis=1)[:, :width]
-    picture += inside * (brain + 0.06 * mirrored)
-    rim = float(rng.uniform(0.4, 0.9))
-    cv2.ellipse(picture, centre, axes, 0, 0, 360, rim, int(rng.integers(2, 8)), cv2.LINE_AA)
-    dark = float(rng.uniform(0.05, 0.2))
-    inner = (max(3, int(axes[0] * rng.uniform(0.08, 0.18))), int(axes[1] * rng.uniform(0.2, 0.35)))
-    for side in (-1, 1):
-        at = (centre[0] + side * int(axes[0] * 0.2), centre[1])
-        cv2.ellipse(picture, at, inner, 12 * side, 0, 360, dark, -1, cv2.LINE_AA)
-    soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.6)) + 0.015 * white(size, rng)
-    return np.repeat(soft[..., None], 3, axis=2)
-
-
-def cells(size: Size, rng: np.random.Generator) -> Array:
-    """Stained section: dark nuclei on a lighter ground."""
-    ground = np.clip(np.array([0.88, 0.68, 0.8]) + rng.normal(0, 0.06, 3), 0, 1).astype(np.float32)
-    nucleus = np.clip(np.array([0.42, 0.25, 0.55]) + rng.normal(0, 0.06, 3), 0, 1).astype(np.float32)
-    picture = ground * (1 + 0.08 * fractal(size, rng, 30)[..., None])
-    spots = np.zeros(size, np.float32)
-    count = int(rng.integers(60, 220))
-    for x, y, r in zip(
-        rng.integers(0, size[1], count), rng.integers(0, size[0], count), rng.integers(2, 7, count), strict=True
-    ):
-        cv2.ellipse(spots, (int(x), int(y)), (int(r), max(2, int(r) - 1)), int(x * 7 % 180), 0, 360, 1.0, -1)
-    spots = cv2.GaussianBlur(spots, (0, 0), 0.8) * np.float32(rng.uniform(0.6, 1))
-    return np.asarray(picture + spots[..., None] * (nucleus - picture))
-
-
 def biscuit(size: Size, rng: np.random.Generator) -> Array:
     """Baked dough: brown clouds, fine crumbs and darker chips."""
     brown = np.array([0.78, 0.56, 0.34], np.float32) * np.float32(rng.uniform(0.7, 1.1))
@@ -184,7 +154,5 @@ MAKERS: dict[str, Callable[[Size, np.random.Generator], Array]] = {
     "perforated": perforated,
     "mottled": leaves,
     "granular": granular,
-    "scanned": scan,
-    "cellular": cells,
     "biscuit": biscuit,
 }

@@ -39,6 +39,14 @@ def sensor_noise(picture: Array, rng: np.random.Generator, high: float = 0.03) -
     return np.asarray(picture + np.float32(rng.uniform(0, high)) * white(size, rng)[..., None])
 
 
+def coarse(picture: Array, rng: np.random.Generator) -> Array:
+    """float (H,W,3): as from a camera with fewer pixels, enlarged."""
+    height, width = picture.shape[:2]
+    share = float(rng.uniform(0.4, 0.85))
+    small = cv2.resize(picture, (max(8, int(width * share)), max(8, int(height * share))), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
 def jpeg(picture: Array, rng: np.random.Generator) -> Array:
     """uint8 RGB (H,W,3) coded and decoded at quality 45..95."""
     ok, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(45, 96))])
@@ -56,6 +64,8 @@ def photograph(picture: Array, rng: np.random.Generator) -> Array:
         out = colour_cast(out, rng)
     if rng.random() < 0.5:
         out = blur(out, rng)
+    if rng.random() < 0.2:
+        out = coarse(out, rng)
     if rng.random() < 0.7:
         out = sensor_noise(out, rng)
     result = np.clip(out * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -80,18 +80,20 @@ def finished(
 
 
 def obvious(image: Array, region: Array, defect: str, rng: np.random.Generator) -> tuple[Array, Array]:
-    """The first of several tries whose mask is large enough, otherwise the largest. Thin marks are widened."""
+    """The first of several tries that is large and strong enough, otherwise the one that shows most."""
     if defect not in SAMPLE_DEFECTS:
         raise ValueError(f"unknown demo defect {defect!r}; known: {', '.join(SAMPLE_DEFECTS)}")
     inner = cv2.erode(np.pad(region.astype(np.uint8), 1), np.ones((9, 9), np.uint8))[1:-1, 1:-1] > 0
     frame = np.ones(region.shape, bool)
     frame[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] = False
     best: tuple[Array, Array] | None = None
+    most = -1.0
     for _ in range(24):
         painted, mask = paint(defect, image, inner, rng)
         contrast = float(np.abs(painted.astype(np.float32) - image)[mask].mean())
-        if best is None or mask.sum() > best[1].sum():
-            best = painted, mask
+        shows = contrast * float(mask.mean())
+        if shows > most:
+            best, most = (painted, mask), shows
         if mask.mean() >= _LEAST_SHARE and contrast >= 40 and not (mask & frame).any():
             return painted, mask
     assert best is not None

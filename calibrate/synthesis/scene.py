@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.synthesis.defects import KINDS, paint
+from calibrate.synthesis.defects import KINDS, draw_kind, paint
 from calibrate.synthesis.noise import Array, to_uint8
 from calibrate.synthesis.objects import arrange
 from calibrate.synthesis.photometry import photograph
-from calibrate.synthesis.surfaces import ALL_FAMILIES, surface
+from calibrate.synthesis.surfaces import ALL_FAMILIES, WHOLE_FRAME_FAMILIES, surface
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
 """Raised whenever the same seed would give another picture; stored with the weights."""
 DEFECT_KINDS: tuple[str, ...] = tuple(KINDS)
 _TEXTURE_SHARE = 0.4
 _DEFECT_SHARE = 0.55
+_MORE_DEFECTS = (0.72, 0.2, 0.08)
+"""Shares of bad pictures with one, two and three defects."""
+_DARK = 24
+"""Grey level up to which the surround of a scan is nothing."""
 _TEXTURE_WORDS = ("surface", "texture", "sheet", "sample")
 
 
@@ -48,15 +52,14 @@ def generate(
 ) -> Scene:
     """The square scene of `seed`; equal arguments give equal pixels.
 
-    `defective` fixes the label; None draws it. Some defective scenes carry a second defect of another kind.
+    `defective` fixes the label; None draws it. Some defective scenes carry further defects of other kinds.
     """
     rng = np.random.default_rng(seed)
     family = str(rng.choice(list(families)))
     shape_size = (size, size)
-    if rng.random() < _TEXTURE_SHARE or family == "scanned":
+    if family in WHOLE_FRAME_FAMILIES or rng.random() < _TEXTURE_SHARE:
         picture, thing = to_uint8(surface(family, shape_size, rng)), str(rng.choice(_TEXTURE_WORDS))
-        # A scan's dark surround is no tissue: nothing can be wrong there.
-        region = picture.max(axis=2) > 40 if family == "scanned" else np.ones(shape_size, bool)
+        region = shown(picture) if family in WHOLE_FRAME_FAMILIES else np.ones(shape_size, bool)
     else:
         arrangement = arrange(family, shape_size, rng)
         picture, region, thing = to_uint8(arrangement.picture), arrangement.region, arrangement.shape
@@ -65,10 +68,20 @@ def generate(
     kind: str | None = None
     word: str | None = None
     if wanted if defective is None else defective:
-        kind = str(rng.choice(DEFECT_KINDS))
+        kind = draw_kind(rng)
         word = str(rng.choice(KINDS[kind].words))
         picture, mask = paint(kind, picture, region, rng)
-        if rng.random() < 0.2:
-            picture, second = paint(str(rng.choice(DEFECT_KINDS)), picture, region, rng)
-            mask = mask | second
+        for _ in range(int(rng.choice(len(_MORE_DEFECTS), p=_MORE_DEFECTS))):
+            picture, further = paint(draw_kind(rng), picture, region, rng)
+            mask = mask | further
     return Scene(photograph(picture, rng), mask, int(mask.any()), family, kind, describe(family, thing, word))
+
+
+def shown(picture: Array) -> Array:
+    """Where uint8 (H,W,3) shows anything, bool (H,W): in the dark surround of a scan nothing can be wrong."""
+    grey = picture.max(axis=2)
+    border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
+    region = grey > _DARK
+    if (border <= _DARK).mean() < 0.5 or region.mean() < 0.05:
+        return np.ones(grey.shape, bool)
+    return np.asarray(region)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from calibrate.synthesis import patterns
+from calibrate.synthesis import graphics, patterns, scans, textures
 from calibrate.synthesis.noise import (
     Array,
     Size,
@@ -79,6 +79,11 @@ def wood(size: Size, rng: np.random.Generator) -> Array:
     u, v = coordinates(size, rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.06))
     bend = smooth(size, 120, rng) * rng.uniform(4, 18)
     rings = np.sin((v + bend + 0.02 * u) * (2 * np.pi / rng.uniform(9, 32)))
+    for _ in range(int(rng.integers(0, 3))):
+        # A knot pushes the rings aside: it belongs there.
+        far = np.hypot((u - rng.normal(0, 0.3) * size[1]) * 0.5, v - rng.normal(0, 0.3) * size[0])
+        knot = np.exp(-((far / (min(size) * rng.uniform(0.03, 0.09))) ** 2))
+        rings = rings * (1 - knot) + knot * (np.sin(far * 1.2) - 1.5)
     fibre = cv2.blur(white(size, rng), (31, 1)) * 5
     fibre = turned(fibre, 0.0) if rng.random() < 0.5 else fibre
     brown = np.array([0.62, 0.44, 0.27], np.float32) * np.float32(rng.uniform(0.5, 1.35))
@@ -170,10 +175,31 @@ MAKERS: dict[str, Maker] = {
     "tissue": tissue,
     "knurled": knurled,
     **patterns.MAKERS,
+    **graphics.MAKERS,
+    **scans.MAKERS,
+    **textures.MAKERS,
 }
-HELD_OUT_FAMILIES: tuple[str, ...] = ("leather", "tiled", "knurled", "biscuit", "twill")
+TEST_FAMILIES: tuple[str, ...] = (
+    "leather",
+    "tiled",
+    "knurled",
+    "biscuit",
+    "ultrasound",
+    "dial",
+    "knitted",
+    "milled metal",
+)
+"""Held out from all training."""
+ADAPTER_FAMILIES: tuple[str, ...] = ("twill", "retina", "drawing", "foam", "turned metal", "mesh", "pills")
+"""Held out from the backbone; the adapter is tuned on them."""
+HELD_OUT_FAMILIES: tuple[str, ...] = TEST_FAMILIES + ADAPTER_FAMILIES
 TRAIN_FAMILIES: tuple[str, ...] = tuple(n for n in MAKERS if n not in HELD_OUT_FAMILIES)
 ALL_FAMILIES: tuple[str, ...] = tuple(MAKERS)
+WHOLE_FRAME_FAMILIES: frozenset[str] = frozenset((*scans.MAKERS, "layout", "label", "dial", "drawing")) - {
+    "skin",
+    "cellular",
+}
+"""Whole pictures, which are never the material of an object."""
 
 
 def surface(name: str, size: Size, rng: np.random.Generator) -> Array:

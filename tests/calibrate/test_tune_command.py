@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from calibrate.commands.tune import tune
 from calibrate.errors import DataError
+from calibrate.synthesis.on_pictures import JUDGE_KINDS, TUNE_KINDS
 from calibrate.synthesis.sample_files import write_png
 from calibrate.synthesis.samples import inbox_part
 from fbclip.adapter import load_adapter
@@ -91,7 +92,7 @@ def test_preview_writes_every_kind_and_does_not_train(pictures, tmp_path):
     answer = call(pictures, "--out", tmp_path / "a", "--preview", tmp_path / "p")
     assert answer.exit_code == 0, answer.output
     names = sorted(p.name for p in (tmp_path / "p").iterdir())
-    assert len(names) == 13 and names[0] == "01_tune_scratch.png"
+    assert len(names) == len(TUNE_KINDS) + len(JUDGE_KINDS) and names[0] == "01_tune_scratch.png"
     picture = read_image(tmp_path / "p" / names[3]).image
     assert picture.shape == (96, 96, 3)
     assert (picture == (255, 0, 255)).all(axis=2).any()
