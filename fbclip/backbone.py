@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from fbclip.config import BackboneConfig
 from fbclip.errors import ConfigError, WeightsError
+from fbclip.stem import ConvStem
 
 VISUAL_PREFIX = "visual."
 
@@ -46,8 +47,12 @@ class SelfAttention(nn.Module):
         b, n, c = query.shape
         qkv = F.linear(query, self.in_proj_weight, self.in_proj_bias).view(b, n, 3, self.heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B,heads,N,C/heads)
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = self.attend(q, k, v)
         return self.out_proj(out.transpose(1, 2).reshape(b, n, c)), None
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Softmax attention of (B,heads,N,d) each."""
+        return F.scaled_dot_product_attention(q, k, v)
 
 
 class Backbone(nn.Module):
@@ -71,6 +76,8 @@ class Backbone(nn.Module):
             act_layer=QuickGELU if config.quick_gelu else nn.GELU,
             norm_layer=BlockNorm,
         )
+        if config.stem == "conv":
+            self.visual.conv1 = ConvStem(config.width, config.patch_size)
         for block in self.visual.transformer.resblocks:
             block.attn = SelfAttention(block.attn)
 

@@ -41,6 +41,7 @@ class BackboneConfig(Frozen):
     context_length: int = Field(77, gt=0)
     vocab_size: int = Field(49408, gt=0)
     quick_gelu: bool = Field(True, description="OpenAI weights were trained with QuickGELU")
+    stem: Literal["patch", "conv"] = Field("patch", description="CLIP's patch convolution, or several small ones")
 
     @model_validator(mode="after")
     def _divisible(self) -> BackboneConfig:
@@ -48,6 +49,8 @@ class BackboneConfig(Frozen):
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.text_width % self.text_heads:
             raise ValueError(f"text_width {self.text_width} is not a multiple of text_heads {self.text_heads}")
+        if self.stem == "conv" and (self.patch_size < 4 or self.patch_size & (self.patch_size - 1)):
+            raise ValueError(f"a convolutional stem needs a patch_size of 4, 8, 16 …, got {self.patch_size}")
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         return self

@@ -12,8 +12,8 @@ import typer
 def pretrain(
     cache: Annotated[Path, typer.Option(help="folder for generated pictures and the training state; resumable")],
     out: Annotated[Path, typer.Option(help="folder for backbone, adapter and provenance")],
-    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 3500,
-    pictures: Annotated[int, typer.Option(min=1, help="generated pictures for the backbone")] = 12_000,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 4500,
+    pictures: Annotated[int, typer.Option(min=1, help="generated pictures for the backbone")] = 24_000,
     adapter_pictures: Annotated[int, typer.Option(min=16, help="generated pictures for the adapter")] = 2400,
     adapter_epochs: Annotated[int, typer.Option(min=1)] = 3,
     adapter_only: Annotated[bool, typer.Option(help="keep the backbone in OUT and train its adapter anew")] = False,
@@ -22,21 +22,30 @@ def pretrain(
     machine: Annotated[str, typer.Option(help="kind of machine, for the provenance")] = "CPU",
     device: Annotated[str, typer.Option(help="cpu or cuda[:N]")] = "cpu",
 ) -> None:
-    """Train the embedded model from nothing: a small CLIP on generated pictures, then its adapter."""
-    import logging
+    """Train the embedded model from nothing: a small CLIP on generated pictures, then its adapter.
 
-    from calibrate.pretrain import pretrain_backbone
-    from calibrate.pretrain_adapter import train_adapter
+    The same command goes on where it stopped; under `torchrun` several processes share the backbone's steps.
+    """
+    import logging
+    import os
+
+    from calibrate.pretraining.adapter import train_adapter
+    from calibrate.pretraining.run import pretrain_backbone
+    from calibrate.pretraining.trainer import PretrainConfig
     from calibrate.training import Recipe
     from fbclip.adapter import save_adapter
     from fbclip.weights import find_weights
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)
+    place = os.environ.get("LOCAL_RANK")
+    if device == "cuda" and place is not None:
+        device = f"cuda:{place}"
     if not adapter_only:
-        pretrain_backbone(
-            cache=cache, out=out, steps=steps, pictures=pictures, seed=seed, device=device, machine=machine
-        )
+        config = PretrainConfig(steps=steps, seed=seed)
+        pretrain_backbone(cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine)
+    if os.environ.get("RANK", "0") != "0":
+        return  # the adapter is small enough for one process
     recipe = Recipe(epochs=adapter_epochs, learning_rate=5e-4, seed=seed)
     weights = find_weights("embedded", out / "backbone.safetensors")
     adapter = train_adapter(weights, cache, adapter_pictures, recipe, 16, device, 20)

@@ -1,7 +1,11 @@
-"""Pretraining: deterministic, resumable, and its file can be read by the run time."""
+"""Pretraining: deterministic, resumable, spread over processes, and its file can be read by the run time."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from calibrate.pretrain import PretrainConfig, Trainer, export
-from calibrate.pretrain_data import Bank, both_captions, draw_batch, make_bank
+from calibrate.errors import TrainingError
+from calibrate.pretraining.bank import Bank, both_captions, make_bank
+from calibrate.pretraining.batches import PATCH_FLOOR, draw_batch
+from calibrate.pretraining.run import export, pretrain_backbone
+from calibrate.pretraining.trainer import PretrainConfig, Trainer
 from calibrate.synthesis import TRAIN_FAMILIES
 from fbclip.backbone import load_backbone
 from fbclip.config import BackboneConfig, TextConfig
@@ -22,7 +29,7 @@ TINY = BackboneConfig(
     name="tiny",
     image_size=64,
     patch_size=16,
-    layers=8,
+    layers=6,
     width=16,
     heads=2,
     embed_dim=16,
@@ -30,6 +37,7 @@ TINY = BackboneConfig(
     text_heads=2,
     text_layers=1,
     quick_gelu=False,
+    stem="conv",
 )
 RUN = PretrainConfig(steps=3, crop=32, batch=4, full_batch=2, captions=4, warmup=1, mixed=False)
 
@@ -61,6 +69,14 @@ def test_bank_is_reused_and_a_changed_recipe_is_not(tmp_path: Path) -> None:
     assert not np.array_equal(pixels, make_bank(tmp_path, "b", 3, 64, 2, TRAIN_FAMILIES).images)
 
 
+def test_bank_does_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
+    one = make_bank(tmp_path / "one", "b", 120, 64, 1, TRAIN_FAMILIES)
+    two = make_bank(tmp_path / "two", "b", 120, 64, 1, TRAIN_FAMILIES, processes=2)
+    assert one.captions == two.captions
+    assert np.array_equal(one.images, two.images)
+    assert np.array_equal(one.masks, two.masks)
+
+
 def test_captions_follow_what_the_crop_shows(bank: Bank) -> None:
     assert both_captions("a photo of a cracked woven plate with defect.", True) == (
         "a photo of a woven plate without defect.",
@@ -69,7 +85,7 @@ def test_captions_follow_what_the_crop_shows(bank: Bank) -> None:
     batch = draw_batch(bank, 16, 32, 16, 0, 0)
     assert batch.images.shape == (16, 3, 32, 32)
     for caption, cover in zip(batch.captions, batch.cover, strict=True):
-        assert ("with defect" in caption) == bool(cover.max() > 0.02)
+        assert ("with defect" in caption) == bool(cover.max() > PATCH_FLOOR)
 
 
 def test_batches_depend_on_seed_and_step_alone(bank: Bank) -> None:
@@ -97,6 +113,12 @@ def test_resumed_run_equals_uninterrupted_run(bank: Bank, tmp_path: Path) -> Non
         assert torch.equal(tensor, expected[name]), name
 
 
+def test_state_of_another_run_is_refused(bank: Bank, tmp_path: Path) -> None:
+    Trainer(TINY, RUN, bank).save(tmp_path)
+    with pytest.raises(TrainingError, match="another backbone, config"):
+        Trainer(TINY.model_copy(update={"stem": "patch"}), replace(RUN, batch=3), bank).resume(tmp_path)
+
+
 def test_training_lowers_the_loss_on_what_it_sees(bank: Bank) -> None:
     trainer = Trainer(TINY, replace(RUN, steps=60, full_share=0.0, batch=8, learning_rate=3e-3, warmup=5), bank)
     losses = [trainer.train_step()[0] for _ in range(60)]
@@ -106,7 +128,7 @@ def test_training_lowers_the_loss_on_what_it_sees(bank: Bank) -> None:
 def test_exported_file_is_what_the_run_time_reads(bank: Bank, tmp_path: Path) -> None:
     trainer = Trainer(TINY, RUN, bank)
     trainer.train_step()
-    export(trainer, tmp_path, "test", trainer.validate(bank, 12))
+    export(trainer, tmp_path, "test", [])
     saved = load_file(tmp_path / "backbone.safetensors")
     assert "token_embedding.weight" not in saved
     assert saved["token_embedding.rows"].dtype == torch.int32
@@ -114,15 +136,63 @@ def test_exported_file_is_what_the_run_time_reads(bank: Bank, tmp_path: Path) ->
 
     images = draw_batch(bank, 2, 64, 16, 0, 0).images
     backbone = load_backbone(saved, TINY, 64)
-    ours = backbone(images, (8,))[0]
+    ours = backbone(images, (6,))[0]
     visual = trainer.clip.visual
     expected = visual.forward_intermediates(
-        images, indices=[7], intermediates_only=True, output_fmt="NLC", output_extra_tokens=True
+        images, indices=[5], intermediates_only=True, output_fmt="NLC", output_extra_tokens=True
     )
     assert torch.allclose(ours[:, 1:], expected["image_intermediates"][0], atol=2e-2)
 
     tower = load_text_tower(saved, TINY)
     ids = tokenize(TextConfig(), TINY.context_length)
     assert torch.isfinite(tower(tower.token_embedding(ids))).all()
-    caption = trainer.ids((bank.captions[0][0],))
+    caption = trainer.objective.ids((bank.captions[0][0],))
     assert torch.isfinite(tower.token_embedding(caption)).all()
+
+
+def test_a_run_goes_on_where_it_stopped_and_keeps_its_curve(tmp_path: Path) -> None:
+    def run(out: str) -> dict[str, object]:
+        pretrain_backbone(
+            cache=tmp_path / "cache", out=tmp_path / out, config=RUN, pictures=12, device="cpu", machine="test",
+            backbone=TINY, report_minutes=0.0,
+        )  # fmt: skip
+        return dict(json.loads((tmp_path / out / "provenance.json").read_text(encoding="utf-8")))
+
+    about = run("first")
+    curve = about["curve"]
+    assert isinstance(curve, list)
+    assert [point["step"] for point in curve] == [1, 2, 3]
+    assert about["steps_done"] == RUN.steps
+    first = load_file(tmp_path / "first" / "backbone.safetensors")
+    state_file = tmp_path / "cache" / f"state-{RUN.seed}-{RUN.steps}" / "state.json"
+    before = state_file.stat().st_mtime_ns
+    run("first")
+    assert state_file.stat().st_mtime_ns == before  # it was finished
+    assert all(torch.isfinite(tensor.float()).all() for tensor in first.values())
+
+
+TOGETHER = """
+from pathlib import Path
+import sys
+from calibrate.pretraining.run import pretrain_backbone
+from tests.calibrate.test_pretrain import RUN, TINY
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    pretrain_backbone(cache=folder / "cache", out=folder / "out", config=RUN, pictures=12, device="cpu",
+                      machine="test", backbone=TINY)
+"""
+
+
+def test_two_processes_share_a_step(tmp_path: Path, bank: Bank) -> None:
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER, encoding="utf-8")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, tmp_path],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}, capture_output=True, text=True,
+        timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    about = json.loads((tmp_path / "out" / "provenance.json").read_text(encoding="utf-8"))
+    assert about["processes"] == 2
+    assert about["steps_done"] == RUN.steps

@@ -1,6 +1,6 @@
 """The second half of `calibrate pretrain`: an FB-CLIP adapter for the embedded backbone, by the tuning code.
 
-It learns on fresh pictures of all families, also of those that the backbone has not seen.
+It learns on families that the backbone has not seen: margins there are as uncertain as on a user's pictures.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from calibrate.pretrain_data import make_bank, normalised, to_float
-from calibrate.synthesis import ALL_FAMILIES, GENERATOR_VERSION
+from calibrate.pretraining.bank import make_bank
+from calibrate.pretraining.batches import normalised, to_float
+from calibrate.synthesis import ADAPTER_FAMILIES, GENERATOR_VERSION
 from calibrate.training import Batch, Recipe, tune
 from fbclip.adapter import Adapter
 from fbclip.config import EMBEDDED_METHOD
@@ -54,7 +55,8 @@ def train_adapter(
     """Adapter for `weights` on generated pictures; the pictures are kept in `cache`."""
 
     method = EMBEDDED_METHOD
-    bank = make_bank(cache, "adapter", pictures, method.image_size, ADAPTER_SEED, ALL_FAMILIES)
+    hands = torch.get_num_threads()
+    bank = make_bank(cache, "adapter", pictures, method.image_size, ADAPTER_SEED, ADAPTER_FAMILIES, hands)
     backbone, digest = open_backbone(weights, method.image_size)
     tower = load_text_tower(weights.all(), weights.config)
     recent: list[list[float]] = []
@@ -71,7 +73,7 @@ def train_adapter(
         "recipe": asdict(recipe),
         "batch": batch,
         "pictures": pictures,
-        "families": list(ALL_FAMILIES),
+        "families": list(ADAPTER_FAMILIES),
         "generator_version": GENERATOR_VERSION,
     }
     return tuned.adapter(digest, weights.config, provenance)

@@ -13,16 +13,28 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fbclip.backbone import resize_positions
+from fbclip.backbone import SelfAttention, resize_positions
 from fbclip.config import BackboneConfig
 from fbclip.files import write_atomically
+from fbclip.stem import ConvStem
 
 _DENSE_ROWS = "token_embedding.weight"
 
 
+class TrainedAttention(SelfAttention):
+    """On a CPU the fused kernel's backward pass is slow: plain products halved a step's time."""
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Softmax in float32, products in the dtype given."""
+        if q.is_cuda:
+            return super().attend(q, k, v)
+        weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        return torch.matmul(weights.float().softmax(dim=-1).to(v.dtype), v)
+
+
 def build_clip(config: BackboneConfig) -> CLIP:
     """Untrained open_clip CLIP whose state dict has OpenAI's key names; no causal mask in the text tower."""
-    return CLIP(
+    clip = CLIP(
         config.embed_dim,
         CLIPVisionCfg(
             layers=config.layers,
@@ -41,6 +53,17 @@ def build_clip(config: BackboneConfig) -> CLIP:
         ),
         quick_gelu=config.quick_gelu,
     )
+    if config.stem == "conv":
+        clip.visual.conv1 = ConvStem(config.width, config.patch_size)
+        for layer in clip.visual.conv1:
+            if isinstance(layer, nn.Conv2d):
+                # torch's own start shrinks the signal layer by layer, until positions drown what the picture shows.
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+    for block in (*clip.visual.transformer.resblocks, *clip.transformer.resblocks):
+        block.attn = TrainedAttention(block.attn)
+    return clip
 
 
 def vision_tokens(clip: CLIP, images: Tensor, layers: Sequence[int], corner: tuple[int, int] | None) -> list[Tensor]:

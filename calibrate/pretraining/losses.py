@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from calibrate.pretrain_data import PATCH_FLOOR
+from calibrate.pretraining.batches import PATCH_FLOOR
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,18 @@ class LossWeights:
     dense: float = 1.0
     intermediate: float = 0.2
     image: float = 0.3
-    positive: float = 3.0
+    positive: float = 8.0
     temperature: float = 0.07
 
 
 def margins(tokens: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
-    """Tokens (B,N,D), unit prototypes (2,D) [normal, abnormal] -> abnormal minus normal logit (B,N)."""
+    """Tokens (B,N,D), unit prototypes (2,D) [normal, abnormal] -> abnormal minus normal evidence (B,N).
+
+    Along the unit direction between the prototypes: they begin almost equal, and with their plain difference hardly
+    any gradient came through (patch AUROC 0.51 after 900 steps).
+    """
     unit = F.normalize(tokens.float(), dim=-1)
-    return unit @ (prototypes[1] - prototypes[0]) / temperature
+    return unit @ F.normalize(prototypes[1] - prototypes[0], dim=0) / temperature
 
 
 def patch_targets(cover: Tensor) -> tuple[Tensor, Tensor]:

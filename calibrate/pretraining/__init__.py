@@ -1,0 +1,1 @@
+"""`calibrate pretrain`: the embedded model from nothing, on generated pictures only."""

@@ -1,0 +1,77 @@
+"""What the embedded model sees: `python -m tests.calibrate.embedded_sheet OUT.jpg [FOLDER] [--weights FILE]`.
+
+Pictures with their masks outlined, each beside its heat map, all on one scale that comes from the good ones. Without
+FOLDER generated families that were held out from all training, else the test pictures of a labelled set.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from calibrate.evaluation.heat import fixed_limits
+from calibrate.synthesis import TEST_FAMILIES, generate
+from fbclip.detector import open_detector
+from fbclip.heat import heated
+from tests.calibrate.embedded_table import SIDE, TEST_SEED, Labelled, labelled, model
+
+SHOWN = 200
+COLUMNS = 6
+
+
+def generated() -> list[Labelled]:
+    """Three good and three defective pictures of each family."""
+    found = []
+    for k, family in enumerate(TEST_FAMILIES):
+        for i in range(COLUMNS):
+            scene = generate(TEST_SEED + 1000 * k + 500 + i, SIDE, [family], defective=i >= COLUMNS // 2)
+            found.append(Labelled(scene.image, scene.label, scene.mask))
+    return found
+
+
+def spread(pictures: list[Labelled], rows: int) -> list[Labelled]:
+    """Rows of a third good and the rest defective, evenly from the set."""
+    good, bad = ([p for p in pictures if p.label == label] for label in (0, 1))
+    share = COLUMNS // 3
+
+    def some(part: list[Labelled], count: int) -> list[Labelled]:
+        return [part[int(i)] for i in np.linspace(0, len(part) - 1, count)]
+
+    few, many = some(good, rows * share), some(bad, rows * (COLUMNS - share))
+    return [
+        picture
+        for row in range(rows)
+        for picture in (
+            *few[row * share : (row + 1) * share],
+            *many[row * (COLUMNS - share) : (row + 1) * (COLUMNS - share)],
+        )
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--weights", type=Path)
+    asked = parser.parse_args()
+    pictures = generated() if asked.folder is None else spread(list(labelled(asked.folder)), 4)
+    score = model(open_detector("embedded", asked.weights, [asked.weights.parent / "adapter"] if asked.weights else []))
+    maps = [score(p.image)[1] for p in pictures]
+    limits = fixed_limits([float(m.max()) for m, p in zip(maps, pictures, strict=True) if not p.label])
+    tiles = []
+    for picture, drawn in zip(pictures, maps, strict=True):
+        small = cv2.resize(picture.image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        warm = heated(np.asarray(small, np.uint8), drawn, limits)
+        if picture.mask is not None and picture.mask.any():
+            outline, _ = cv2.findContours(picture.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(small, outline, -1, (255, 40, 160), 2)
+        tiles.append(cv2.resize(np.vstack((small, warm)), (SHOWN, 2 * SHOWN), interpolation=cv2.INTER_AREA))
+    rows = [np.hstack(tiles[k : k + COLUMNS]) for k in range(0, len(tiles), COLUMNS)]
+    cv2.imwrite(str(asked.out), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 80])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The convolutional stem: its grid, what its norm forgets, and that pictures of a batch do not mix."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from fbclip.backbone import Backbone, load_backbone
+from fbclip.config import BackboneConfig
+from fbclip.stem import ConvStem, PictureNorm
+
+TINY = BackboneConfig(
+    name="tiny", image_size=64, patch_size=16, layers=2, width=16, heads=2, embed_dim=8, text_width=8, text_heads=1,
+    stem="conv",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("patch", [4, 8, 16, 32])
+def test_the_grid_is_that_of_the_patches(patch: int) -> None:
+    torch.manual_seed(0)
+    out = ConvStem(24, patch)(torch.randn(2, 3, 64, 64))
+    assert out.shape == (2, 24, 64 // patch, 64 // patch)
+
+
+@pytest.mark.parametrize("patch", [2, 12, 14])
+def test_other_patch_sizes_are_refused(patch: int) -> None:
+    with pytest.raises(ValidationError, match="patch_size of 4, 8, 16"):
+        BackboneConfig(name="x", stem="conv", patch_size=patch, image_size=patch * 4)
+
+
+def test_the_norm_forgets_gain_and_offset_of_a_channel() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 5, 9, 9)
+    norm = PictureNorm(5)
+    gain, offset = torch.rand(3, 5, 1, 1) + 0.5, torch.randn(3, 5, 1, 1)
+    assert torch.allclose(norm(x * gain + offset), norm(x), atol=1e-4)
+    out = norm(x)
+    assert torch.allclose(out.mean(dim=(2, 3)), torch.zeros(3, 5), atol=1e-5)
+    assert torch.allclose(out.var(dim=(2, 3), correction=0), torch.ones(3, 5), atol=1e-3)
+
+
+def test_an_even_picture_stays_finite() -> None:
+    out = ConvStem(16, 16)(torch.full((1, 3, 64, 64), 0.3))
+    assert torch.isfinite(out).all()
+
+
+def test_a_backbone_with_it_loads_and_keeps_pictures_apart() -> None:
+    torch.manual_seed(0)
+    state = {f"visual.{k}": v.half() for k, v in Backbone(TINY, 64).visual.state_dict().items()}
+    backbone = load_backbone(state, TINY, 96)  # another size than the table's
+    images = torch.randn(3, 3, 96, 96)
+    with torch.no_grad():
+        together = backbone(images, [2])[0]
+        alone = backbone(images[1:2], [2])[0]
+    assert together.shape == (3, 37, 16)
+    assert torch.allclose(together[1:2], alone, atol=1e-4)
