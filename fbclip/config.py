@@ -164,18 +164,19 @@ EMBEDDED = BackboneConfig(
     name="embedded",
     image_size=256,
     patch_size=16,
-    layers=8,
-    width=128,
-    heads=4,
+    layers=6,
+    width=192,
+    heads=6,
     embed_dim=128,
     text_width=128,
     text_heads=2,
     text_layers=2,
     context_length=77,
     quick_gelu=False,
+    stem="conv",
 )
 EMBEDDED_METHOD = FBCLIPConfig(
     image_size=256,
-    feature_layers=(2, 4, 6, 8),
+    feature_layers=(2, 4, 6),
     attention=AttentionConfig(heads=4, head_width=32),
 )

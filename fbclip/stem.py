@@ -5,10 +5,14 @@ The embedded model has it: trained from nothing on few pictures, one wide patch 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-FIRST_WIDTH = 32
+FIRST_STRIDE = 4
+FIRST_WIDTH = 64
 
 
 class PictureNorm(nn.Module):
@@ -17,6 +21,8 @@ class PictureNorm(nn.Module):
     What differs from the rest of its own picture stands out, whatever the material and the light.
     """
 
+    eps = 1e-5
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
@@ -24,30 +30,52 @@ class PictureNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """In float32 inside; the dtype of `x` outside."""
-        variance, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0, keepdim=True)
-        gain = self.weight[:, None, None] * torch.rsqrt(variance + 1e-5)
-        return (x * gain.to(x.dtype) + (self.bias[:, None, None] - mean * gain).to(x.dtype)).to(x.dtype)
+        batch, channels, height, width = x.shape
+        # Places first, channels last: so the sums run along memory.
+        places = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        variance, mean = torch.var_mean(places.float(), dim=1, correction=0, keepdim=True)
+        gain = self.weight * torch.rsqrt(variance + self.eps)
+        out = torch.addcmul((self.bias - mean * gain).to(x.dtype), places, gain.to(x.dtype))
+        return out.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-class ConvStem(nn.Sequential):
-    """(B,3,S,S) -> (B,width,S/patch,S/patch): 3x3 convolutions, each second one halves the side; GELU between."""
+class Residual(nn.Module):
+    """(B,C,h,w) -> the same: x plus a 3x3 convolution of its normed self."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = PictureNorm(channels)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.as_tensor(x + self.conv(F.gelu(self.norm(x))))
+
+
+class ConvStem(nn.Module):
+    """(B,3,S,S) -> (B,width,S/patch,S/patch): cells of 4 px, then each stage halves the side and doubles the width."""
 
     def __init__(self, width: int, patch_size: int) -> None:
         """`patch_size` is a power of two from 4 on, which BackboneConfig checks."""
-        layers: list[nn.Module] = []
-        inside, halvings = 3, patch_size.bit_length() - 1
-        for number in range(halvings - 1):
-            channels = FIRST_WIDTH << number
-            layers += [nn.Conv2d(inside, channels, 3, stride=2, padding=1), nn.GELU()]
-            if number:  # at full resolution a second one would cost more than all the others
-                layers += [nn.Conv2d(channels, channels, 3, padding=1), PictureNorm(channels), nn.GELU()]
-            inside = channels
-        layers += [nn.Conv2d(inside, width, 3, stride=2, padding=1), PictureNorm(width)]
-        super().__init__(*layers)
+        super().__init__()
+        halvings = (patch_size // FIRST_STRIDE).bit_length() - 1
+        self.widths = widths = (*(FIRST_WIDTH << k for k in range(halvings)), width)
+        entry = nn.Conv2d(3, widths[0], 7, stride=FIRST_STRIDE, padding=3)
+        # At the finest grid a second block would cost more than all the others.
+        self.stages = nn.ModuleList([nn.Sequential(entry, Residual(widths[0]))])
+        for inside, outside in pairwise(widths):
+            halving = nn.Conv2d(inside, outside, 3, stride=2, padding=1)
+            blocks = (Residual(outside), Residual(outside))
+            self.stages.append(nn.Sequential(PictureNorm(inside), nn.GELU(), halving, *blocks))
+        self.norm = PictureNorm(width)
+
+    def each_stage(self, images: Tensor) -> list[Tensor]:
+        """(B,3,S,S) -> the output of every stage, fine to coarse, channels last; the last one normed."""
+        x = images.contiguous(memory_format=torch.channels_last)
+        out = []
+        for stage in self.stages:
+            x = stage(x)
+            out.append(x)
+        return [*out[:-1], self.norm(out[-1])]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Channels last inside, which convolutions on a CPU prefer."""
-        x = images.contiguous(memory_format=torch.channels_last)
-        for layer in self:
-            x = layer(x)
-        return x
+        return self.each_stage(images)[-1]

@@ -44,7 +44,8 @@ def evaluate(
     profile: Annotated[Path | None, typer.Option(help="profile whose verdicts are counted, *.yaml")] = None,
     adapter: AdapterOption = None,
     memory: Annotated[
-        Path | None, typer.Option(help="memory, or a folder of good pictures to make one of for this run")
+        Path | None,
+        typer.Option(help="memory, or a folder of good pictures to make one of for this run, here or in DATA"),
     ] = None,
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
@@ -91,6 +92,8 @@ def evaluate(
     detector, fusion = opened(), None
     if memory is not None:
         skipped: list[str] | None = [] if skip_bad else None
+        # `train/good` is how one thinks of the set's own good pictures.
+        memory = data / memory if not memory.exists() and (data / memory).is_dir() else memory
         detector, trial = _with_memory(detector, opened, memory, framing, loaded, skipped)
         seen, fusion = seen | trial.seen, trial.fusion
     plan = Plan(split, framing, loaded, paper, skip_bad, seen, next(iter(detector.memories), None), fusion)

@@ -12,8 +12,12 @@ import typer
 def pretrain(
     cache: Annotated[Path, typer.Option(help="folder for generated pictures and the training state; resumable")],
     out: Annotated[Path, typer.Option(help="folder for backbone, adapter and provenance")],
-    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 4500,
-    pictures: Annotated[int, typer.Option(min=1, help="generated pictures for the backbone")] = 24_000,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 4400,
+    pictures: Annotated[int, typer.Option(min=1, help="generated pictures for the backbone")] = 32_000,
+    start: Annotated[
+        Path | None, typer.Option(help="backbone.safetensors of an earlier run to go on from; default: from nothing")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(min=0, help="of the backbone, at its highest")] = 1e-3,
     adapter_pictures: Annotated[int, typer.Option(min=16, help="generated pictures for the adapter")] = 2400,
     adapter_epochs: Annotated[int, typer.Option(min=1)] = 3,
     adapter_only: Annotated[bool, typer.Option(help="keep the backbone in OUT and train its adapter anew")] = False,
@@ -42,8 +46,10 @@ def pretrain(
     if device == "cuda" and place is not None:
         device = f"cuda:{place}"
     if not adapter_only:
-        config = PretrainConfig(steps=steps, seed=seed)
-        pretrain_backbone(cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine)
+        config = PretrainConfig(steps=steps, seed=seed, learning_rate=learning_rate)
+        pretrain_backbone(
+            cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine, start=start
+        )
     if os.environ.get("RANK", "0") != "0":
         return  # the adapter is small enough for one process
     recipe = Recipe(epochs=adapter_epochs, learning_rate=5e-4, seed=seed)

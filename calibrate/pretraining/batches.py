@@ -1,4 +1,4 @@
-"""The batch of a step: pictures of a bank, cropped and varied anew each time.
+"""The batch of a step: pictures of a bank, enlarged, turned and recoloured anew each time.
 
 It depends on the seed, the step and the rank alone, so a resumed run sees what an uninterrupted one would.
 """
@@ -22,15 +22,17 @@ PATCH_FLOOR = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """`images` float32 normalised (B,3,s,s), `cover` float32 (B,g,g) share of each patch, captions as shown."""
+    """`images` float32 normalised (B,3,s,s); `cells` float32 (B,2g,2g), the covered share of each quarter of a patch;
+    captions as shown.
+    """
 
     images: Tensor
-    cover: Tensor
+    cells: Tensor
     captions: tuple[str, ...]
 
 
-def crop_box(mask: Array, side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Upper left corner (y, x) of a crop of `side` px; two crops of three of a bad picture hold some defect."""
+def window_corner(mask: Array, side: int, rng: np.random.Generator) -> tuple[int, int]:
+    """Upper left corner (y, x) of a window of `side` px; two of three in a bad picture hold some defect."""
     room = mask.shape[0] - side
     if room <= 0:
         return 0, 0
@@ -41,17 +43,18 @@ def crop_box(mask: Array, side: int, rng: np.random.Generator) -> tuple[int, int
     return tuple(int(np.clip(at - rng.integers(0, side), 0, room)) for at in (y, x))  # type: ignore[return-value]
 
 
-def draw_batch(bank: Bank, batch: int, side: int, patch: int, seed: int, step: int, rank: int = 0) -> Batch:
-    """The training batch of one step and process: crops of `side` px, turned, mirrored and recoloured."""
+def draw_batch(bank: Bank, batch: int, patch: int, seed: int, step: int, rank: int = 0) -> Batch:
+    """The training batch of one step and process; of four pictures in ten a window is shown, enlarged."""
     rng = np.random.default_rng((seed, step, rank))
-    full = bank.images.shape[1]
+    side = bank.images.shape[1]
     images = np.empty((batch, side, side, 3), np.uint8)
-    cover = np.empty((batch, side // patch, side // patch), np.float32)
+    grid = 2 * (side // patch)
+    cells = np.empty((batch, grid, grid), np.float32)
     captions = []
     for k, index in enumerate(rng.integers(0, len(bank.images), batch)):
         mask = bank.masks[index]
-        window = side if rng.random() < 0.6 else int(rng.integers(min(side, full * 3 // 4), full + 1))
-        y, x = crop_box(mask, window, rng)
+        window = side if rng.random() < 0.6 else int(rng.integers(side * 3 // 4, side + 1))
+        y, x = window_corner(mask, window, rng)
         image = bank.images[index, y : y + window, x : x + window]
         part = mask[y : y + window, x : x + window].astype(np.float32)
         if window != side:
@@ -60,10 +63,10 @@ def draw_batch(bank: Bank, batch: int, side: int, patch: int, seed: int, step: i
         image, part = np.rot90(image, turns), np.rot90(part, turns)
         images[k] = image[:, ::-1] if mirrored else image
         part = part[:, ::-1] if mirrored else part
-        grid = (cover.shape[2], cover.shape[1])
-        cover[k] = cv2.resize(np.ascontiguousarray(part), grid, interpolation=cv2.INTER_AREA)
-        captions.append(bank.captions[index][int(cover[k].max() > PATCH_FLOOR)])
-    return Batch(recolour(to_float(images), rng), torch.from_numpy(cover), tuple(captions))
+        cells[k] = cv2.resize(np.ascontiguousarray(part), (grid, grid), interpolation=cv2.INTER_AREA)
+        cover = cells[k].reshape(grid // 2, 2, grid // 2, 2).mean(axis=(1, 3))
+        captions.append(bank.captions[index][int(cover.max() > PATCH_FLOOR)])
+    return Batch(recolour(to_float(images), rng), torch.from_numpy(cells), tuple(captions))
 
 
 def to_float(images: Array) -> Tensor:

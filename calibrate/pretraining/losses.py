@@ -19,7 +19,8 @@ class LossWeights:
     contrastive: float = 0.1
     dense: float = 1.0
     intermediate: float = 0.2
-    image: float = 0.3
+    image: float = 0.5
+    cells: float = 0.5
     positive: float = 8.0
     temperature: float = 0.07
 
@@ -65,3 +66,9 @@ def image_loss(cls: Tensor, cover: Tensor, prototypes: Tensor, weights: LossWeig
     target, _ = patch_targets(cover)
     margin = margins(cls.unsqueeze(1), prototypes, weights.temperature)[:, 0]
     return weights.image * F.binary_cross_entropy_with_logits(margin, target.amax(dim=1))
+
+
+def cell_loss(probed: Tensor, cells: Tensor, weights: LossWeights) -> Tensor:
+    """Logits and covered shares of the stem's cells (B,2g,2g): finer than patches, so small defects count."""
+    pull = torch.tensor(weights.positive / 2, device=cells.device)
+    return weights.cells * F.binary_cross_entropy_with_logits(probed.float(), cells, pos_weight=pull)

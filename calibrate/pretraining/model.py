@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,27 +13,18 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fbclip.backbone import SelfAttention, resize_positions
+from calibrate.errors import TrainingError
+from calibrate.pretraining.layers import KnownWords, TrainedAttention, TrainedNorm
 from fbclip.config import BackboneConfig
 from fbclip.files import write_atomically
-from fbclip.stem import ConvStem
-
-_DENSE_ROWS = "token_embedding.weight"
+from fbclip.stem import ConvStem, PictureNorm, Residual
 
 
-class TrainedAttention(SelfAttention):
-    """On a CPU the fused kernel's backward pass is slow: plain products halved a step's time."""
+def build_clip(config: BackboneConfig, rows: Tensor) -> CLIP:
+    """Untrained open_clip CLIP whose state dict has OpenAI's key names; no causal mask in the text tower.
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Softmax in float32, products in the dtype given."""
-        if q.is_cuda:
-            return super().attend(q, k, v)
-        weights = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-        return torch.matmul(weights.float().softmax(dim=-1).to(v.dtype), v)
-
-
-def build_clip(config: BackboneConfig) -> CLIP:
-    """Untrained open_clip CLIP whose state dict has OpenAI's key names; no causal mask in the text tower."""
+    Of the vocabulary it knows `rows` (R,) alone.
+    """
     clip = CLIP(
         config.embed_dim,
         CLIPVisionCfg(
@@ -54,38 +45,46 @@ def build_clip(config: BackboneConfig) -> CLIP:
         quick_gelu=config.quick_gelu,
     )
     if config.stem == "conv":
-        clip.visual.conv1 = ConvStem(config.width, config.patch_size)
-        for layer in clip.visual.conv1:
-            if isinstance(layer, nn.Conv2d):
-                # torch's own start shrinks the signal layer by layer, until positions drown what the picture shows.
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                assert layer.bias is not None
-                nn.init.zeros_(layer.bias)
+        clip.visual.conv1 = trainable(ConvStem(config.width, config.patch_size))
+    clip.token_embedding = KnownWords(rows, config.vocab_size, config.text_width)
     for block in (*clip.visual.transformer.resblocks, *clip.transformer.resblocks):
         block.attn = TrainedAttention(block.attn)
     return clip
 
 
-def vision_tokens(clip: CLIP, images: Tensor, layers: Sequence[int], corner: tuple[int, int] | None) -> list[Tensor]:
-    """Images (B,3,s,s) -> tokens (B,1+g·g,D) in the joint space, one a layer of `layers` (counted from 1).
+def trainable(stem: ConvStem) -> ConvStem:
+    """The stem as training begins: with the fast norm, and a signal that keeps its size from layer to layer.
 
-    The positional table is cut to g×g at `corner` (row, column), so that small crops see every part of it, or
-    resized when `corner` is None. All layers go through the final norm and projection.
+    torch's own start shrinks it, until positions drown what the picture shows; residual branches begin small.
+    """
+    for layer in stem.modules():
+        for name, part in list(layer.named_children()):
+            if isinstance(part, PictureNorm):
+                setattr(layer, name, TrainedNorm(len(part.weight)))
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+                assert part.bias is not None
+                nn.init.zeros_(part.bias)
+            if isinstance(part, nn.Conv2d) and isinstance(layer, Residual):
+                part.weight.data *= 0.3
+    return stem
+
+
+def stem_stages(clip: CLIP, images: Tensor) -> list[Tensor]:
+    """Images (B,3,s,s) -> what the stem sees (B,c,h,h), fine to coarse; the last are the patches (B,C,g,g)."""
+    stem = clip.visual.conv1
+    return stem.each_stage(images) if isinstance(stem, ConvStem) else [stem(images)]
+
+
+def vision_tokens(clip: CLIP, patches: Tensor, layers: Sequence[int]) -> list[Tensor]:
+    """Patches (B,C,g,g) -> tokens (B,1+g·g,D) in the joint space, one a layer of `layers` (counted from 1).
+
+    All layers go through the final norm and projection.
     """
     visual = clip.visual
-    x = visual.conv1(images)
-    grid = x.shape[-1]
-    x = x.flatten(2).transpose(1, 2)
-    table = visual.positional_embedding
-    if corner is None:
-        positions = resize_positions(table, grid)
-    else:
-        side = round((table.shape[0] - 1) ** 0.5)
-        square = table[1:].view(side, side, -1)
-        part = square[corner[0] : corner[0] + grid, corner[1] : corner[1] + grid]
-        positions = torch.cat((table[:1], part.reshape(grid * grid, -1)))
+    x = patches.flatten(2).transpose(1, 2)
     cls = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
-    x = visual.ln_pre(torch.cat((cls, x), dim=1) + positions.to(x.dtype))
+    x = visual.ln_pre(torch.cat((cls, x), dim=1) + visual.positional_embedding.to(x.dtype))
     tokens = []
     for number, block in enumerate(visual.transformer.resblocks, start=1):
         x = block(x)
@@ -115,15 +114,35 @@ def vocabulary(texts: Sequence[str], context_length: int) -> Tensor:
     return distinct(ids.flatten(), torch.zeros(1, dtype=ids.dtype))
 
 
-def shipped_state(clip: nn.Module, rows: Tensor) -> dict[str, Tensor]:
-    """float16 tensors of the file: OpenAI's names, with the embedding cut to `rows` (R,) as rows and values."""
+def shipped_state(clip: CLIP) -> dict[str, Tensor]:
+    """float16 tensors of the file: OpenAI's names, with the embedding of the known words as rows and values."""
     state = {k: v.detach().cpu().to(torch.float16).contiguous() for k, v in clip.state_dict().items()}
-    table = state.pop(_DENSE_ROWS)
-    state["token_embedding.rows"] = rows.to(torch.int32).cpu()
-    state["token_embedding.values"] = table[rows.cpu().long()].contiguous()
+    assert isinstance(clip.token_embedding, KnownWords)
+    state["token_embedding.rows"] = clip.token_embedding.rows.cpu()
+    state["token_embedding.values"] = state.pop("token_embedding.weight")
     return state
 
 
-def save_backbone(path: Path, clip: nn.Module, rows: Tensor, about: dict[str, str]) -> None:
+def save_backbone(path: Path, clip: CLIP, about: dict[str, str]) -> None:
     """Write the file beside `path` first and rename it, so that a reader never sees half of it."""
-    write_atomically(path, save(shipped_state(clip, rows), metadata=about))
+    write_atomically(path, save(shipped_state(clip), metadata=about))
+
+
+def begin_at(clip: CLIP, state: Mapping[str, Tensor]) -> None:
+    """Put the tensors of a shipped file into `clip`; words that the file does not know keep their random start.
+
+    Raises TrainingError when they are of another architecture.
+    """
+    table = clip.token_embedding
+    assert isinstance(table, KnownWords)
+    try:
+        places, values = table.places[state["token_embedding.rows"].long()], state["token_embedding.values"]
+        known = places < len(table.weight)
+        weight = table.weight.detach().clone()
+        weight[places[known]] = values[known].float()
+        rest = {k: v.float() for k, v in state.items() if k not in {"token_embedding.rows", "token_embedding.values"}}
+        clip.load_state_dict({**rest, "token_embedding.weight": weight})
+    except (KeyError, IndexError, RuntimeError) as error:
+        raise TrainingError(
+            f"the weights to start from are of another architecture: {str(error).splitlines()[0]}"
+        ) from None

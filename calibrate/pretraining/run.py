@@ -1,7 +1,4 @@
-"""A pretraining run from its start or from where it stopped, with its learning curve; CPU or CUDA, alone or torchrun.
-
-Most steps see small crops, the last ones whole pictures.
-"""
+"""A pretraining run from its start or from where it stopped, with its curve; CPU or CUDA, alone or by torchrun."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -20,11 +17,12 @@ import torch
 import torch.distributed as dist
 
 from calibrate.pretraining.bank import Bank, make_bank
-from calibrate.pretraining.model import save_backbone
+from calibrate.pretraining.model import begin_at, save_backbone
 from calibrate.pretraining.trainer import PretrainConfig, Processes, Trainer
 from calibrate.synthesis import ADAPTER_FAMILIES, GENERATOR_VERSION, TRAIN_FAMILIES
 from fbclip.config import EMBEDDED, BackboneConfig
 from fbclip.files import file_sha256, write_atomically
+from fbclip.weights import read_tensors
 
 logger = logging.getLogger(__name__)
 TRAIN_SEED = 2_000_000
@@ -57,12 +55,14 @@ def pretrain_backbone(
     device: str,
     machine: str,
     backbone: BackboneConfig = EMBEDDED,
-    report_minutes: float = 5.0,
+    start: Path | None = None,
+    report_minutes: float = 8.0,
 ) -> None:
     """Train the embedded backbone on generated pictures; run again with the same `cache` to go on.
 
     `out` gets `backbone.safetensors`, its `.sha256` and `provenance.json` with the learning curve, also on the way
-    each `report_minutes`. The curve is measured on families that the backbone does not train on.
+    each `report_minutes`. The curve is measured on families that the backbone does not train on. With `start`, a
+    shipped weights file, the run goes on from there with a learning rate schedule of its own.
     """
     cv2.setNumThreads(torch.get_num_threads())
     with processes() as these:
@@ -72,10 +72,14 @@ def pretrain_backbone(
         if these.count > 1:
             dist.barrier()
         bank = make_bank(cache, "train", pictures, size, TRAIN_SEED, TRAIN_FAMILIES)
+        if start is not None:
+            config = replace(config, start_sha256=file_sha256(start))
         trainer = Trainer(backbone, config, bank, device, these)
         state = cache / f"state-{config.seed}-{config.steps}"
         if (state / "state.json").is_file():
             trainer.resume(state)
+        elif start is not None:
+            begin_at(trainer.clip, read_tensors(start, ""))
         if these.rank == 0:
             held = make_bank(cache, "held", HELD_OUT_PICTURES, size, HELD_OUT_SEED, ADAPTER_FAMILIES, hands)
             _lead(trainer, held, state, out, machine, report_minutes)
@@ -126,7 +130,7 @@ def read_curve(state: Path) -> list[dict[str, float]]:
 def export(trainer: Trainer, out: Path, machine: str, curve: list[dict[str, float]]) -> None:
     """`backbone.safetensors` and `provenance.json` of the weights as they are now."""
     path = out / "backbone.safetensors"
-    save_backbone(path, trainer.clip, trainer.rows(), {"generator_version": GENERATOR_VERSION})
+    save_backbone(path, trainer.clip, {"generator_version": GENERATOR_VERSION})
     digest = file_sha256(path)
     write_atomically(path.with_name(path.name + ".sha256"), f"{digest}  {path.name}\n".encode())
     about = {

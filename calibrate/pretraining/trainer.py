@@ -21,28 +21,30 @@ from calibrate.metrics.ranking import auroc
 from calibrate.pretraining.bank import Bank
 from calibrate.pretraining.batches import PATCH_FLOOR, Batch, draw_batch, normalised, to_float
 from calibrate.pretraining.losses import LossWeights, margins
-from calibrate.pretraining.model import build_clip, distinct, vision_tokens, vocabulary
+from calibrate.pretraining.model import build_clip, distinct, stem_stages, vision_tokens, vocabulary
 from calibrate.pretraining.objective import PLAIN_PROMPTS, Objective
 from calibrate.synthesis import GENERATOR_VERSION
 from calibrate.synthesis.noise import Array
 from fbclip.config import EMBEDDED_METHOD, BackboneConfig
+from fbclip.text import tokenize
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """One run; equal numbers on the same kind of machine give equal weights. `batch` is that of each process."""
+    """One run; equal numbers on the same kind of machine give equal weights. Processes share each batch evenly.
+
+    start_sha256: of the weights file it goes on from, empty for a random start.
+    """
 
     steps: int
     seed: int = 0
-    crop: int = 160
-    batch: int = 48
-    full_batch: int = 16
-    full_share: float = 0.2
-    learning_rate: float = 1.5e-3
+    batch: int = 16
+    learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warmup: int = 200
     captions: int = 16
     mixed: bool = True
+    start_sha256: str = ""
     weights: LossWeights = field(default_factory=LossWeights)
 
 
@@ -68,14 +70,17 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.backbone, self.config, self.bank, self.device = backbone, config, bank, device
         self.processes = processes or Processes()
-        self.clip: CLIP = build_clip(backbone).to(device)
+        words = [*{c: None for pair in bank.captions for c in pair}, *PLAIN_PROMPTS]
+        prompts = tokenize(EMBEDDED_METHOD.text, backbone.context_length).flatten()
+        rows = distinct(vocabulary(words, backbone.context_length), prompts)
+        self.clip: CLIP = build_clip(backbone, rows).to(device)
         self.objective = Objective(self.clip, backbone, EMBEDDED_METHOD.feature_layers, config.weights, config.mixed)
         self.objective.to(device)
         self.parallel: torch.nn.Module = self.objective
         if self.processes.count > 1:
             self.parallel = DistributedDataParallel(self.objective)
-        matrices = [p for p in self.clip.parameters() if p.ndim >= 2]
-        vectors = [p for p in self.clip.parameters() if p.ndim < 2]
+        matrices = [p for p in self.objective.parameters() if p.ndim >= 2]
+        vectors = [p for p in self.objective.parameters() if p.ndim < 2]
         self.optimiser = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
             lr=config.learning_rate,
@@ -84,41 +89,27 @@ class Trainer:
         )
         self.step, self.hours = 0, 0.0
 
-    def rows(self) -> Tensor:
-        """Vocabulary rows that captions and prompts use."""
-        captions = [c for pair in self.bank.captions for c in pair]
-        words = vocabulary([*captions, *PLAIN_PROMPTS], self.backbone.context_length)
-        prompts = self.objective.prompts
-        assert isinstance(prompts, Tensor)
-        return distinct(words, prompts.flatten())
-
     def rate(self) -> float:
         """Learning rate of the next step: linear rise, then a cosine down to a hundredth."""
         rise = min(1.0, (self.step + 1) / self.config.warmup)
         share = min(1.0, self.step / self.config.steps)
         return self.config.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
-    def next_batch(self) -> tuple[Batch, tuple[int, int] | None]:
-        """The batch of this step, and where in the positional table its crops lie."""
-        c, patch, rank = self.config, self.backbone.patch_size, self.processes.rank
-        if self.step >= c.steps * (1 - c.full_share):
-            side = self.backbone.image_size
-            return draw_batch(self.bank, c.full_batch, side, patch, c.seed, self.step, rank), None
-        batch = draw_batch(self.bank, c.batch, c.crop, patch, c.seed, self.step, rank)
-        room = (self.backbone.image_size - c.crop) // patch
-        corner = np.random.default_rng((c.seed, self.step, rank, 1)).integers(0, room + 1, 2)
-        return batch, (int(corner[0]), int(corner[1]))
+    def next_batch(self) -> Batch:
+        """This process's share of the batch of this step."""
+        c, these = self.config, self.processes
+        return draw_batch(self.bank, c.batch // these.count, self.backbone.patch_size, c.seed, self.step, these.rank)
 
     def train_step(self) -> tuple[float, int]:
         """One update; (loss, pictures that this process saw)."""
-        batch, corner = self.next_batch()
-        images, cover = batch.images.to(self.device), batch.cover.to(self.device)
-        loss = self.parallel(images, cover, corner, batch.captions[: self.config.captions])
+        batch = self.next_batch()
+        images, cells = batch.images.to(self.device), batch.cells.to(self.device)
+        loss = self.parallel(images, cells, batch.captions[: self.config.captions // self.processes.count])
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate()
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self.clip.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.objective.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
         return float(loss.detach()), len(images)
@@ -135,7 +126,7 @@ class Trainer:
     def save(self, folder: Path) -> None:
         """Everything a resumed run needs, without pickle; the JSON is written last."""
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in self.clip.state_dict().items()}
+        tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in self.objective.state_dict().items()}
         for index, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{k}": v.detach().cpu().clone() for k, v in state.items()}
         draft = folder / "state.part"
@@ -155,7 +146,7 @@ class Trainer:
         if other:
             raise TrainingError(f"{folder}: is of a run with another {', '.join(other)}; give another --cache")
         tensors = load_file(folder / "state.safetensors")
-        self.clip.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+        self.objective.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         state: dict[int, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             if key.startswith("optimiser."):
@@ -175,7 +166,8 @@ class Trainer:
             masks = torch.from_numpy(np.array(bank.masks[start : start + 20], np.float32))
             cover = F.avg_pool2d(masks.unsqueeze(1), size)[:, 0].flatten(1)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed):
-                tokens = vision_tokens(self.clip, images, self.objective.layers, None)[-1]
+                patches = stem_stages(self.clip, images)[-1]
+                tokens = vision_tokens(self.clip, patches, self.objective.layers)[-1]
             score = margins(tokens, prototypes, self.config.weights.temperature).cpu()
             patch_scores.append(score[:, 1:].flatten().numpy())
             patch_labels.append((cover > PATCH_FLOOR).flatten().numpy())

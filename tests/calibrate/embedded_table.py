@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from calibrate.datasets import read_data
 from calibrate.metrics.ranking import auroc, average_precision
 from calibrate.metrics.regions import aupro_exact
-from calibrate.pretraining.model import build_clip, distinct, shipped_state
+from calibrate.pretraining.model import build_clip, shipped_state
 from calibrate.synthesis import TEST_FAMILIES, generate
 from calibrate.training import Tuned
 from fbclip.backbone import load_backbone
@@ -92,7 +92,7 @@ def spectral_residual(image: NDArray[np.uint8]) -> Array:
 def untrained() -> Detector:
     """The embedded model's network and head as they are before any training."""
     torch.manual_seed(0)
-    state = shipped_state(build_clip(EMBEDDED), distinct(torch.arange(EMBEDDED.vocab_size)))
+    state = shipped_state(build_clip(EMBEDDED, torch.arange(EMBEDDED.vocab_size)))
     backbone = load_backbone(state, EMBEDDED, SIDE)
     digest = tensors_sha256({k: v.float() for k, v in state.items() if k.startswith("visual.")})
     fusion = PromptFusion(EMBEDDED, EMBEDDED_METHOD.text)

@@ -30,7 +30,7 @@ def evaluate(data, out, *more):
 
 
 def test_a_folder_of_good_pictures_becomes_the_memory_of_the_run(data, tmp_path):
-    found = evaluate(data, tmp_path / "run", "--memory", data / "train" / "good")
+    found = evaluate(data, tmp_path / "run", "--memory", "train/good")
     assert found["model"]["fusion"]["use"] == "fused"
     assert found["mean"]["image_auroc"] == 1.0
     # Too few to hold some back: the distances alone.

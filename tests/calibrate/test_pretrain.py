@@ -18,11 +18,13 @@ from safetensors.torch import load_file
 from calibrate.errors import TrainingError
 from calibrate.pretraining.bank import Bank, both_captions, make_bank
 from calibrate.pretraining.batches import PATCH_FLOOR, draw_batch
+from calibrate.pretraining.model import begin_at
 from calibrate.pretraining.run import export, pretrain_backbone
 from calibrate.pretraining.trainer import PretrainConfig, Trainer
 from calibrate.synthesis import TRAIN_FAMILIES
 from fbclip.backbone import load_backbone
 from fbclip.config import BackboneConfig, TextConfig
+from fbclip.files import file_sha256
 from fbclip.text import load_text_tower, tokenize
 
 TINY = BackboneConfig(
@@ -39,7 +41,7 @@ TINY = BackboneConfig(
     quick_gelu=False,
     stem="conv",
 )
-RUN = PretrainConfig(steps=3, crop=32, batch=4, full_batch=2, captions=4, warmup=1, mixed=False)
+RUN = PretrainConfig(steps=3, batch=4, captions=4, warmup=1, mixed=False)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -82,16 +84,18 @@ def test_captions_follow_what_the_crop_shows(bank: Bank) -> None:
         "a photo of a woven plate without defect.",
         "a photo of a cracked woven plate with defect.",
     )
-    batch = draw_batch(bank, 16, 32, 16, 0, 0)
-    assert batch.images.shape == (16, 3, 32, 32)
-    for caption, cover in zip(batch.captions, batch.cover, strict=True):
+    batch = draw_batch(bank, 16, 16, 0, 0)
+    assert batch.images.shape == (16, 3, 64, 64)
+    assert batch.cells.shape == (16, 8, 8)
+    for caption, cells in zip(batch.captions, batch.cells, strict=True):
+        cover = torch.nn.functional.avg_pool2d(cells[None], 2)
         assert ("with defect" in caption) == bool(cover.max() > PATCH_FLOOR)
 
 
 def test_batches_depend_on_seed_and_step_alone(bank: Bank) -> None:
-    a, b, c = (draw_batch(bank, 4, 32, 16, 0, step) for step in (7, 7, 8))
+    a, b, c = (draw_batch(bank, 4, 16, 0, step) for step in (7, 7, 8))
     assert torch.equal(a.images, b.images)
-    assert torch.equal(a.cover, b.cover)
+    assert torch.equal(a.cells, b.cells)
     assert not torch.equal(a.images, c.images)
 
 
@@ -116,11 +120,11 @@ def test_resumed_run_equals_uninterrupted_run(bank: Bank, tmp_path: Path) -> Non
 def test_state_of_another_run_is_refused(bank: Bank, tmp_path: Path) -> None:
     Trainer(TINY, RUN, bank).save(tmp_path)
     with pytest.raises(TrainingError, match="another backbone, config"):
-        Trainer(TINY.model_copy(update={"stem": "patch"}), replace(RUN, batch=3), bank).resume(tmp_path)
+        Trainer(TINY.model_copy(update={"stem": "patch"}), replace(RUN, batch=2), bank).resume(tmp_path)
 
 
 def test_training_lowers_the_loss_on_what_it_sees(bank: Bank) -> None:
-    trainer = Trainer(TINY, replace(RUN, steps=60, full_share=0.0, batch=8, learning_rate=3e-3, warmup=5), bank)
+    trainer = Trainer(TINY, replace(RUN, steps=60, batch=8, learning_rate=3e-3, warmup=5), bank)
     losses = [trainer.train_step()[0] for _ in range(60)]
     assert np.mean(losses[-15:]) < np.mean(losses[:15])
 
@@ -134,7 +138,7 @@ def test_exported_file_is_what_the_run_time_reads(bank: Bank, tmp_path: Path) ->
     assert saved["token_embedding.rows"].dtype == torch.int32
     assert saved["token_embedding.values"].dtype == torch.float16
 
-    images = draw_batch(bank, 2, 64, 16, 0, 0).images
+    images = draw_batch(bank, 2, 16, 0, 0).images
     backbone = load_backbone(saved, TINY, 64)
     ours = backbone(images, (6,))[0]
     visual = trainer.clip.visual
@@ -174,6 +178,7 @@ def test_a_run_goes_on_where_it_stopped_and_keeps_its_curve(tmp_path: Path) -> N
 TOGETHER = """
 from pathlib import Path
 import sys
+from calibrate.pretraining.model import begin_at
 from calibrate.pretraining.run import pretrain_backbone
 from tests.calibrate.test_pretrain import RUN, TINY
 if __name__ == "__main__":
@@ -196,3 +201,26 @@ def test_two_processes_share_a_step(tmp_path: Path, bank: Bank) -> None:
     about = json.loads((tmp_path / "out" / "provenance.json").read_text(encoding="utf-8"))
     assert about["processes"] == 2
     assert about["steps_done"] == RUN.steps
+
+
+def test_a_run_goes_on_from_shipped_weights(bank: Bank, tmp_path: Path) -> None:
+    first = Trainer(TINY, RUN, bank)
+    first.train_step()
+    export(first, tmp_path / "first", "test", [])
+    shipped = tmp_path / "first" / "backbone.safetensors"
+    second = Trainer(TINY, replace(RUN, seed=1), bank)
+    begin_at(second.clip, load_file(shipped))
+    expected = first.clip.state_dict()
+    for name, tensor in second.clip.state_dict().items():
+        assert torch.allclose(tensor, expected[name], atol=1e-3), name
+
+    pretrain_backbone(
+        cache=tmp_path / "cache", out=tmp_path / "second", config=RUN, pictures=12, device="cpu", machine="test",
+        backbone=TINY, start=shipped,
+    )  # fmt: skip
+    about = json.loads((tmp_path / "second" / "provenance.json").read_text(encoding="utf-8"))
+    assert about["pretrain"]["start_sha256"] == file_sha256(shipped)
+
+    other = Trainer(TINY.model_copy(update={"width": 32}), RUN, bank)
+    with pytest.raises(TrainingError, match="another architecture"):
+        begin_at(other.clip, load_file(shipped))
