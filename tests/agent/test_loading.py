@@ -14,7 +14,7 @@ from agent.judge import Judge
 from agent.loading import load_detector, load_lines
 from agent.records import Frame
 from fbclip.adapter import Adapter, load_adapter, save_adapter
-from fbclip.decision import Verdict
+from fbclip.decision import Statistic, Verdict
 from fbclip.errors import AdapterError
 from fbclip.files import file_sha256
 from fbclip.profile import IgnoreMask, save_profile
@@ -74,7 +74,9 @@ def test_a_tiled_line_points_at_a_small_mark_and_ignores_what_it_is_told(tmp_pat
     def judged(name: str, **changes):
         section = LineSection(name=name, source=ENDLESS, profile=tmp_path / f"{name}.yaml", mode="shadow")
         detector = load_detector(ModelSection(device="cpu"), [section])
-        values = {"line": name, "size": 256, "smoothing": 2.0, "tiling": tiling, **changes}
+        # By the map alone: what is asked is where the mark is.
+        statistic = Statistic(a=0, b=1, a2=0, b2=1, use="pixel")
+        values = {"line": name, "size": 256, "smoothing": 2.0, "tiling": tiling, "statistic": statistic, **changes}
         save_profile(a_profile(detector, **values), tmp_path / f"{name}.yaml")
         judge = Judge(detector, load_lines(detector, [section]), "run")
         frames = [Frame(name, n, datetime.now(UTC), 0.0, image) for n, image in enumerate((good, bad), start=1)]

@@ -23,7 +23,7 @@ def test_effect_is_measured_and_small(tmp_path, precision):
     effect = json.loads(answer.stdout)
     assert effect["precision"] == precision
     assert effect["pictures"] == 4
-    assert effect["mask_tokens"] == 4 * 4 * 16 * 16
+    assert effect["mask_tokens"] == 4 * 3 * 16 * 16  # pictures, layers, patches
     assert 0 < effect["margin_max"] < 0.1
     assert 0 < effect["map_max"] < 0.5
     # Good pictures only: there is nothing to tell apart.

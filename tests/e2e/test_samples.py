@@ -19,7 +19,7 @@ from tests.e2e.bench import SAMPLES
 
 @pytest.fixture(scope="module")
 def detector():
-    return open_detector("embedded", memories=[SAMPLES / "memories" / "inbox"])
+    return open_detector("embedded", memories=[SAMPLES / "memories" / name for name in ("belt", "inbox")])
 
 
 def verdicts(detector, name, images) -> list[Verdict]:

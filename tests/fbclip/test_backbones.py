@@ -96,7 +96,7 @@ def test_a_wide_mlp_is_loaded_as_open_clip_makes_it(tmp_path):
     text = CLIPTextCfg(context_length=77, vocab_size=100, width=8, heads=1, layers=1)
     model = CLIP(12, vision, text).eval()
     save_file(model.state_dict(), tmp_path / "clip.safetensors")
-    shape = {"image_size": 16, "patch_size": 8, "layers": 2, "width": 48, "heads": 2, "embed_dim": 12}
+    shape = {"image_size": 16, "patch_size": 8, "layers": 2, "width": 48, "heads": 2, "embed_dim": 12, "stem": "patch"}
     config = EMBEDDED.model_copy(update={**shape, "mlp_ratio": 4.9231})
     backbone, _ = open_backbone(WeightsFile(config, tmp_path / "clip.safetensors"), 16)
     images = torch.randn(2, 3, 16, 16)
