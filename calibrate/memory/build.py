@@ -47,12 +47,13 @@ class Built:
 
 
 def default_config(backbone: BackboneConfig) -> MemoryConfig:
-    """An early block and a late one: a quarter and three quarters of the depth.
+    """One block, two thirds up.
 
-    On lines generated from materials that the embedded backbone was not trained on, such pairs came out best; single
-    blocks were worse, and three blocks no better for half as much again.
+    On lines generated from materials that the embedded backbone was not trained on, it came out best for the picture's
+    number (mean AUROC 0.824; the other blocks 0.809 to 0.822) and close to the best for the map; pairs and triples
+    were no better for twice or three times the numbers.
     """
-    return MemoryConfig(layers=(max(1, backbone.layers // 4), max(2, 3 * backbone.layers // 4)))
+    return MemoryConfig(layers=(max(1, round(2 * backbone.layers / 3)),))
 
 
 def default_tokens(backbone: BackboneConfig) -> int:

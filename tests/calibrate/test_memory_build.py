@@ -114,7 +114,7 @@ def test_memory_is_small_the_same_again_and_knows_its_pictures(detector, good, t
     made, values = load_memory(out), json.loads(answer.stdout)
     assert values["id"] == made.id
     assert values["units_left"] == 6
-    assert tuple(made.tokens.shape) == (300, 384)
+    assert tuple(made.tokens.shape) == (300, 192)
     provenance = made.manifest.provenance
     assert provenance["units"] == len(provenance["pictures"]) + len(provenance["outliers"]) == 6
     assert seen_by(made) <= {s.sha256 for s in read_data(good).samples}
