@@ -158,8 +158,8 @@ def bench(
 
 
 def _random_lookup(backbone: Backbone, method: FBCLIPConfig, count: int, device: torch.device) -> Lookup:
-    """`count` random tokens of two blocks, the first and the middle one of those that the method reads."""
-    layers = tuple(sorted({method.feature_layers[0], method.feature_layers[len(method.feature_layers) // 2]}))
+    """`count` random tokens of one block, the middle one of those that the method reads."""
+    layers = (method.feature_layers[len(method.feature_layers) // 2],)
     manifest = MemoryManifest(
         backbone=backbone.config.name,
         backbone_sha256="",

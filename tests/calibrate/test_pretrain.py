@@ -178,7 +178,6 @@ def test_a_run_goes_on_where_it_stopped_and_keeps_its_curve(tmp_path: Path) -> N
 TOGETHER = """
 from pathlib import Path
 import sys
-from calibrate.pretraining.model import begin_at
 from calibrate.pretraining.run import pretrain_backbone
 from tests.calibrate.test_pretrain import RUN, TINY
 if __name__ == "__main__":
