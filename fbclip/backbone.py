@@ -1,20 +1,23 @@
 """The frozen CLIP image tower: (B,3,S,S) -> K raw block outputs (B,N,C). Sections 1 and 10 of the method.
 
+What its stem makes of a picture can be had too, as layer 0: a memory looks at it.
+
 The text tower lives in `text.py` and is not built here: with the prototypes known it is not needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from open_clip.transformer import QuickGELU, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fbclip.config import BackboneConfig
+from fbclip.config import STEM, BackboneConfig
 from fbclip.errors import ConfigError, WeightsError
-from fbclip.stem import ConvStem
+from fbclip.stem import ConvStem, cell_width
 
 VISUAL_PREFIX = "visual."
 
@@ -97,19 +100,52 @@ class Backbone(nn.Module):
         return proj
 
     def forward(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Normalised images (B,3,S,S) -> raw output (B,N,C) of each block in `layers` (counted from 1)."""
+        """Normalised images (B,3,S,S) -> what each of the rising `layers` gives.
+
+        Blocks, counted from 1: their raw output (B,N,C). Layer 0, the stem: (B,L,C), patches without CLS; of a
+        convolutional stem its cells of half a patch, averaged in each patch, before the last stage.
+        """
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, self.image_size, self.image_size):
             raise ConfigError(f"images must be (B,3,{self.image_size},{self.image_size}), got {tuple(images.shape)}")
-        out = self.visual.forward_intermediates(
-            images,
-            indices=[layer - 1 for layer in layers],
-            stop_early=True,
-            intermediates_only=True,
-            output_fmt="NLC",
-            output_extra_tokens=True,
-        )
+        with _output_of(self._stem) as cells:
+            out = self.visual.forward_intermediates(
+                images,
+                # The stem alone still takes a block, so that there is one way through the tower.
+                indices=[layer - 1 for layer in layers if layer != STEM] or [0],
+                stop_early=True,
+                intermediates_only=True,
+                output_fmt="NLC",
+                output_extra_tokens=True,
+            )
         pairs = zip(out["image_intermediates_prefix"], out["image_intermediates"], strict=True)
-        return [torch.cat((prefix, patches), dim=1) for prefix, patches in pairs]
+        blocks = [torch.cat((prefix, patches), dim=1) for prefix, patches in pairs]
+        if STEM not in layers:
+            return blocks
+        patches = F.adaptive_avg_pool2d(cells[0], self.grid).flatten(2).transpose(1, 2)
+        return [patches, *(blocks if len(layers) > 1 else ())]
+
+    @property
+    def _stem(self) -> nn.Module:
+        stem = self.visual.conv1
+        return stem.cells if isinstance(stem, ConvStem) else stem
+
+
+def layer_width(config: BackboneConfig, layer: int) -> int:
+    """Numbers that a token of `layer`, counted as in `Backbone.forward`, has."""
+    if layer == STEM and config.stem == "conv":
+        return cell_width(config.width, config.patch_size)
+    return config.width
+
+
+@contextmanager
+def _output_of(module: nn.Module) -> Iterator[list[Tensor]]:
+    """Collects what `module` gives while the context is open."""
+    found: list[Tensor] = []
+    handle = module.register_forward_hook(lambda _module, _given, out: found.append(out))
+    try:
+        yield found
+    finally:
+        handle.remove()
 
 
 def resize_positions(positions: Tensor, grid: int) -> Tensor:

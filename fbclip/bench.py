@@ -20,15 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fbclip.backbone import Backbone
+from fbclip.backbone import Backbone, layer_width
 from fbclip.config import BackboneConfig, FBCLIPConfig, Precision
 from fbclip.images import decode
 from fbclip.maps import smooth_map
-from fbclip.memory import Memory, MemoryConfig, MemoryManifest
+from fbclip.memory import Memory, MemoryManifest, default_config
 from fbclip.model import Head
 from fbclip.nearest import Lookup, image_distance
 from fbclip.precision import set_precision
 from fbclip.preprocess import preprocess
+from fbclip.whitening import Whitening
 
 T = TypeVar("T")
 
@@ -131,7 +132,7 @@ def bench(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
-    lookup = _random_lookup(backbone, head.config, memory_tokens, device) if memory_tokens else None
+    lookup = _random_lookup(backbone, memory_tokens, device) if memory_tokens else None
     results = tuple(_bench_batch(backbone, head, lookup, batch, device, repeats, frame) for batch in batches)
     watch = Stopwatch(device)
     png = cv2.imencode(".png", frame)[1].tobytes()
@@ -157,18 +158,17 @@ def bench(
     )
 
 
-def _random_lookup(backbone: Backbone, method: FBCLIPConfig, count: int, device: torch.device) -> Lookup:
-    """`count` random tokens of one block, the middle one of those that the method reads."""
-    layers = (method.feature_layers[len(method.feature_layers) // 2],)
+def _random_lookup(backbone: Backbone, count: int, device: torch.device) -> Lookup:
+    """A memory of `count` random tokens, of the kind that `calibrate memory` makes."""
+    config = default_config(backbone.config)
     manifest = MemoryManifest(
-        backbone=backbone.config.name,
-        backbone_sha256="",
-        image_size=backbone.image_size,
-        config=MemoryConfig(layers=layers),
+        backbone=backbone.config.name, backbone_sha256="", image_size=backbone.image_size, config=config
     )
-    tokens = torch.nn.functional.normalize(torch.randn(count, len(layers) * backbone.config.width), dim=-1)
+    width = sum(layer_width(backbone.config, layer) for layer in config.layers)
+    tokens = torch.nn.functional.normalize(torch.randn(count, width), dim=-1)
     places = torch.randint(backbone.grid, (count, 2), dtype=torch.int16)
-    return Lookup(Memory(manifest, tokens.half(), places), device)
+    whitening = Whitening(torch.zeros(width), torch.eye(width)) if config.metric == "mahalanobis" else None
+    return Lookup(Memory(manifest, tokens.half(), places, whitening), device)
 
 
 def _bench_batch(
@@ -184,17 +184,18 @@ def _bench_batch(
     prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim, device=device), dim=-1)
     images = torch.stack([preprocess(frame, size)] * batch)
     watch = Stopwatch(device)
+    layers = sorted({*config.feature_layers, *(lookup.config.layers if lookup else ())})
 
     def forward() -> Tensor:
-        tokens = watch.timed("backbone", lambda: backbone(images.to(device), config.feature_layers))
-        views = watch.timed_steps("views", head.views(tokens))
+        found = watch.timed("backbone", lambda: backbone(images.to(device), layers))
+        tokens = dict(zip(layers, found, strict=True))
+        views = watch.timed_steps("views", head.views([tokens[layer] for layer in config.feature_layers]))
         margins = watch.timed("views and head", lambda: head.score(views, prototypes, backbone.projection).grid_margin)
         score = config.score
         smooth = partial(smooth_map, size=size, sigma=score.smoothing_sigma, truncate=score.smoothing_truncate)
         maps = watch.timed("map", lambda: smooth(margins))
         if lookup is not None:
-            layers = dict(zip(config.feature_layers, tokens, strict=True))
-            maps = maps + watch.timed("memory", lambda: _recall(lookup, layers, smooth))
+            maps = maps + watch.timed("memory", lambda: _recall(lookup, tokens, smooth))
         return maps.cpu()
 
     for turn in range(repeats + 1):
@@ -208,9 +209,9 @@ def _bench_batch(
     return BatchResult(batch, bare, whole, round(whole / bare, 3), round(1e3 * batch / whole, 2), stages)
 
 
-def _recall(lookup: Lookup, layers: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
+def _recall(lookup: Lookup, tokens: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
     """What a memory adds to a picture: distances, the image's one, the map (B,S,S)."""
-    grid = lookup.distances(layers)
+    grid = lookup.distances(tokens)
     image_distance(grid.flatten(1))
     return smooth(grid)
 

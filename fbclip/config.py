@@ -16,6 +16,8 @@ VIEWS: tuple[View, ...] = ("identity", "semantic", "spatial")
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+STEM = 0
+"""The layer before the first block; blocks are counted from 1."""
 
 
 class Frozen(BaseModel):

@@ -1,6 +1,6 @@
 """How far a token lies from the nearest one of a memory: blocked matrix products and a running maximum.
 
-All rows have length 1, so the Euclidean distance is sqrt(2 − 2·cos) and the nearest token has the largest cosine.
+|f − m|² = |f|² + (|m|² − 2 f·m), and only the part in brackets depends on the token of the memory.
 Letters: B images, L patches, F numbers a token, M tokens of the memory.
 """
 
@@ -22,30 +22,34 @@ IMAGE_SHARE = 100
 def nearest_distance(
     features: Tensor, memory: Tensor, places: Tensor | None = None, reach: int | None = None, block: int = 2048
 ) -> Tensor:
-    """features (B,L,F) and memory (M,F), float32 on one device, rows of length 1 -> distances (B,L) in 0..2.
+    """features (B,L,F) and memory (M,F), float32 on one device -> Euclidean distances (B,L); rows of length 1: 0..2.
 
     With `reach`, only tokens whose `places` (M,2; row, column) lie at most so many rows and so many columns away; where
-    that leaves none, the distance is 2, the longest there is. Never holds more than B·L times `block` products.
+    that leaves none, the distance is infinite. Never holds more than B·L times `block` products.
     A non-finite token has the distance NaN. Raises ValueError for a reach without places.
     """
+    lengths = memory.square().sum(1)
     if reach is None:
-        cosine = _largest_cosine(features.flatten(0, 1), memory, block).view(features.shape[:2])
+        least = _least(features.flatten(0, 1), memory, lengths, block).view(features.shape[:2])
     elif places is None:
         raise ValueError("reach needs the places of the memory's tokens")
     else:
-        cosine = _within_reach(features, memory, places.to(memory.device, torch.int64), reach, block)
-    return (2 - 2 * cosine).clamp_min(0).sqrt()
+        least = _within_reach(features, memory, lengths, places.to(memory.device, torch.int64), reach, block)
+    return (features.square().sum(-1) + least).clamp_min(0).sqrt()
 
 
-def _largest_cosine(rows: Tensor, memory: Tensor, block: int) -> Tensor:
-    """rows (R,F), memory (M,F) -> (R,); amax and maximum hand NaN on, which a comparison would lose."""
-    best = rows.new_full((len(rows),), -1.0)
-    for part in torch.split(memory, block):
-        best = torch.maximum(best, (rows @ part.T).amax(dim=1))
+def _least(rows: Tensor, memory: Tensor, lengths: Tensor, block: int) -> Tensor:
+    """rows (R,F), memory (M,F), its squared lengths (M,) -> least of |m|² − 2 f·m, (R,).
+
+    amin and minimum hand NaN on, which a comparison would lose.
+    """
+    best = rows.new_full((len(rows),), torch.inf)
+    for part, own in zip(torch.split(memory, block), torch.split(lengths, block), strict=True):
+        best = torch.minimum(best, torch.addmm(own, rows, part.T, alpha=-2).amin(dim=1))
     return best
 
 
-def _within_reach(features: Tensor, memory: Tensor, places: Tensor, reach: int, block: int) -> Tensor:
+def _within_reach(features: Tensor, memory: Tensor, lengths: Tensor, places: Tensor, reach: int, block: int) -> Tensor:
     """(B,L): one row of the grid at a time against the tokens of near rows, those of far columns left out."""
     batch, count, width = features.shape
     side = math.isqrt(count)
@@ -54,12 +58,12 @@ def _within_reach(features: Tensor, memory: Tensor, places: Tensor, reach: int, 
     found = []
     for row in range(side):
         near = ((places[:, 0] - row).abs() <= reach).nonzero()[:, 0]
-        best = features.new_full((batch, side), -1.0)
+        best = features.new_full((batch, side), torch.inf)
         for start in range(0, len(near), block):
             chosen = near[start : start + block]
-            cosine = grid[:, row] @ memory[chosen].T
+            part = lengths[chosen] - 2 * (grid[:, row] @ memory[chosen].T)
             far = (columns[:, None] - places[chosen, 1]).abs() > reach
-            best = torch.maximum(best, cosine.masked_fill(far, -1.0).amax(dim=2))
+            best = torch.minimum(best, part.masked_fill(far, torch.inf).amin(dim=2))
         found.append(best)
     return torch.cat(found, dim=1)
 
@@ -82,13 +86,19 @@ class Lookup:
 
     def __init__(self, memory: Memory, device: torch.device) -> None:
         self.config = memory.manifest.config
-        # float16 left rows a little off length 1, which sqrt(2 − 2·cos) would read as a distance.
-        self._tokens = F.normalize(memory.tokens.float(), dim=1).to(device)
+        tokens = memory.tokens.float()
+        if self.config.metric == "cosine":
+            # float16 left rows a little off length 1, which would be read as a distance.
+            tokens = F.normalize(tokens, dim=1)
+        self._whitening = None if memory.whitening is None else memory.whitening.to(device)
+        self._tokens = tokens.to(device)
         self._places = memory.places.to(device)
 
     def distances(self, tokens: Mapping[int, Tensor]) -> Tensor:
-        """Block -> raw tokens (B,N,C), at least of `config.layers` -> distance of every patch (B,h,h) float32."""
-        features = memory_features([tokens[layer] for layer in self.config.layers], self.config)
+        """Layer -> raw tokens, at least of `config.layers` -> distance of every patch (B,h,h) float32."""
+        features = memory_features(tokens, self.config)
+        if self._whitening is not None:
+            features = self._whitening(features)
         found = nearest_distance(features, self._tokens, self._places, self.config.reach)
         side = math.isqrt(found.shape[1])
         return found.view(-1, side, side)

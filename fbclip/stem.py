@@ -51,14 +51,24 @@ class Residual(nn.Module):
         return torch.as_tensor(x + self.conv(F.gelu(self.norm(x))))
 
 
+def stage_widths(width: int, patch_size: int) -> tuple[int, ...]:
+    """Channels of every stage of a stem, fine to coarse; `patch_size` is a power of two from 4 on."""
+    halvings = (patch_size // FIRST_STRIDE).bit_length() - 1
+    return (*(FIRST_WIDTH << k for k in range(halvings)), width)
+
+
+def cell_width(width: int, patch_size: int) -> int:
+    """Channels of the stage that `ConvStem.cells` names."""
+    return stage_widths(width, patch_size)[-2:][0]
+
+
 class ConvStem(nn.Module):
     """(B,3,S,S) -> (B,width,S/patch,S/patch): cells of 4 px, then each stage halves the side and doubles the width."""
 
     def __init__(self, width: int, patch_size: int) -> None:
         """`patch_size` is a power of two from 4 on, which BackboneConfig checks."""
         super().__init__()
-        halvings = (patch_size // FIRST_STRIDE).bit_length() - 1
-        self.widths = widths = (*(FIRST_WIDTH << k for k in range(halvings)), width)
+        self.widths = widths = stage_widths(width, patch_size)
         entry = nn.Conv2d(3, widths[0], 7, stride=FIRST_STRIDE, padding=3)
         # At the finest grid a second block would cost more than all the others.
         self.stages = nn.ModuleList([nn.Sequential(entry, Residual(widths[0]))])
@@ -67,6 +77,11 @@ class ConvStem(nn.Module):
             blocks = (Residual(outside), Residual(outside))
             self.stages.append(nn.Sequential(PictureNorm(inside), nn.GELU(), halving, *blocks))
         self.norm = PictureNorm(width)
+
+    @property
+    def cells(self) -> nn.Module:
+        """The stage with cells of half a patch; the only one where there is one."""
+        return self.stages[-2] if len(self.stages) > 1 else self.stages[-1]
 
     def each_stage(self, images: Tensor) -> list[Tensor]:
         """(B,3,S,S) -> the output of every stage, fine to coarse, channels last; the last one normed."""

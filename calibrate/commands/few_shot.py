@@ -36,12 +36,13 @@ def few_shot(
     as_json: JsonOption = False,
 ) -> None:
     """Tables of the AUROC over the number of good pictures in a memory: zero-shot, memory, both; 95 % intervals."""
-    from calibrate.memory.build import default_config, default_tokens
+    from calibrate.memory.build import default_tokens
     from calibrate.memory.fewshot import COUNTS, RESAMPLES, Bench
     from calibrate.memory.fewshot_curve import CONFIDENCE, average, measured
     from calibrate.memory.fewshot_file import FewShot
     from calibrate.memory.fewshot_text import table
     from fbclip.detector import open_detector
+    from fbclip.memory import default_config
 
     if not data and not generated:
         raise ConfigError("name a data set, or --generated")

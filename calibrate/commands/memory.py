@@ -42,7 +42,10 @@ def memory(
         int | None, typer.Option(help="tokens to keep; default 4096 for the embedded backbone, else 10000")
     ] = None,
     layers: Annotated[
-        str | None, typer.Option(help="blocks to read, as 2,6; default: of --add, or by the backbone")
+        str | None, typer.Option(help="blocks to read, as 2,6; 0 is the stem; default: of --add, or by the backbone")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="cosine, or mahalanobis to whiten; default: of --add, or by the backbone")
     ] = None,
     neighbourhood: Annotated[int | None, typer.Option(help="side of the square a token is the mean of")] = None,
     reach: Annotated[
@@ -69,10 +72,10 @@ def memory(
     """Remember what good pictures look like; `calibrate threshold --memory` finds out how much that helps."""
     from calibrate.datasets import read_data
     from calibrate.line_data import select
-    from calibrate.memory.build import Plan, build_memory, default_config, default_tokens
+    from calibrate.memory.build import Plan, build_memory, default_tokens
     from calibrate.memory.sharing import take_units
     from fbclip.detector import open_detector
-    from fbclip.memory import load_memory, save_memory
+    from fbclip.memory import default_config, load_memory, save_memory
 
     framing = parse_framing(roi, tiles, overlap, None)
     base = None if add is None else load_memory(add)
@@ -82,7 +85,7 @@ def memory(
     model = detector.backbone.config
     start = None if base is None else base.manifest.config
     plan = Plan(
-        _config(start or default_config(model), layers, neighbourhood, reach),
+        _config(start or default_config(model), layers, metric, neighbourhood, reach),
         default_tokens(model) if tokens is None else tokens,
         seed,
         keep_outliers,
@@ -103,15 +106,18 @@ def memory(
     typer.echo(json.dumps(_values(built, out, left)) if as_json else _text(built, out, left))
 
 
-def _config(start: MemoryConfig, layers: str | None, neighbourhood: int | None, reach: int | None) -> MemoryConfig:
+def _config(
+    start: MemoryConfig, layers: str | None, metric: str | None, neighbourhood: int | None, reach: int | None
+) -> MemoryConfig:
     """`start` with what the options change."""
     from fbclip.memory import MemoryConfig
 
     values = start.model_dump()
+    asked = (("metric", metric), ("neighbourhood", neighbourhood), ("reach", reach))
     try:
         if layers is not None:
             values["layers"] = tuple(int(part) for part in layers.split(","))
-        values |= {k: v for k, v in (("neighbourhood", neighbourhood), ("reach", reach)) if v is not None}
+        values |= {name: value for name, value in asked if value is not None}
         return MemoryConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]

@@ -14,7 +14,7 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="folder for backbone, adapter and provenance")],
     steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 4400,
     pictures: Annotated[int, typer.Option(min=1, help="generated pictures for the backbone")] = 32_000,
-    start: Annotated[
+    base: Annotated[
         Path | None, typer.Option(help="backbone.safetensors of an earlier run to go on from; default: from nothing")
     ] = None,
     learning_rate: Annotated[float, typer.Option(min=0, help="of the backbone, at its highest")] = 1e-3,
@@ -48,7 +48,7 @@ def pretrain(
     if not adapter_only:
         config = PretrainConfig(steps=steps, seed=seed, learning_rate=learning_rate)
         pretrain_backbone(
-            cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine, start=start
+            cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine, start=base
         )
     if os.environ.get("RANK", "0") != "0":
         return  # the adapter is small enough for one process

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,8 +20,10 @@ from fbclip.errors import ConfigError
 from fbclip.fits import check_memory
 from fbclip.framing import Framing
 from fbclip.memory import Memory, MemoryConfig, MemoryManifest
+from fbclip.whitening import Whitening, fit_whitening
 
 MAX_TOKENS = 100_000
+_ROWS = 16_384
 MAX_PICTURES = 12_000
 """A memory lists all of them in its manifest, whose size is bounded."""
 
@@ -44,16 +46,6 @@ class Built:
     used: tuple[Sample, ...]
     outliers: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-def default_config(backbone: BackboneConfig) -> MemoryConfig:
-    """One block, two thirds up.
-
-    On lines generated from materials that the embedded backbone was not trained on, it came out best for the picture's
-    number (mean AUROC 0.824; the other blocks 0.809 to 0.822) and close to the best for the map; pairs and triples
-    were no better for twice or three times the numbers.
-    """
-    return MemoryConfig(layers=(max(1, round(2 * backbone.layers / 3)),))
 
 
 def default_tokens(backbone: BackboneConfig) -> int:
@@ -88,6 +80,7 @@ def build_memory(
     if total > MAX_PICTURES:
         raise RefusedError(f"{total} pictures, a memory takes at most {MAX_PICTURES}; use fewer with --units")
     found = gather(detector, new, framing, plan.config, plan.seed, advance, skipped)
+    found, whitening = _whitened(found, plan.config, base)
     outliers = find_outliers(found, plan.seed, None if base is None else base.tokens)
     if outliers.limit is None:
         notes.append(f"not searched for defective pictures: that takes {MIN_UNITS} units")
@@ -112,7 +105,7 @@ def build_memory(
         config=plan.config,
         provenance=provenance,
     )
-    memory = Memory(manifest, tokens[rows].contiguous(), places[rows].contiguous())
+    memory = Memory(manifest, tokens[rows].contiguous(), places[rows].contiguous(), whitening)
     check_memory(memory, detector.backbone.config, detector.backbone_sha256, detector.size)
     names = [str(sample.path) for sample in found.samples]
     return Built(memory, kept.samples, tuple(outlier_words(outliers, names)), tuple(notes))
@@ -131,6 +124,16 @@ def _check_plan(plan: Plan, backbone: BackboneConfig) -> None:
         raise ConfigError(f"--tokens must lie between 1 and {MAX_TOKENS}, got {plan.tokens}")
     if plan.config.layers[-1] > backbone.layers:
         raise ConfigError(f"--layers: block {plan.config.layers[-1]}, but {backbone.name} has {backbone.layers}")
+
+
+def _whitened(found: Candidates, config: MemoryConfig, base: Memory | None) -> tuple[Candidates, Whitening | None]:
+    """By the whitening of `base`, so that its tokens and the new ones can be compared, or one of their own."""
+    if config.metric == "cosine":
+        return found, None
+    whitening = fit_whitening(found.tokens) if base is None else base.whitening
+    assert whitening is not None
+    whitened = torch.cat([whitening(part).half() for part in torch.split(found.tokens, _ROWS)])
+    return replace(found, tokens=whitened), whitening
 
 
 def _with_base(kept: Candidates, base: Memory | None) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
 from calibrate.scoring import read_usable, refuse_faults
+from fbclip.backbone import layer_width
 from fbclip.detector import ROWS_AT_ONCE, Detector
 from fbclip.errors import ImageError
 from fbclip.framing import Framing
@@ -24,7 +25,7 @@ MAX_CANDIDATE_BYTES = 1 << 30
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """tokens (M,F) float16, rows of length 1; places (M,2) uint8, row and column; owner (M,) row of `samples`."""
+    """tokens (M,F) float16, not whitened; places (M,2) uint8, row and column; owner (M,) row of `samples`."""
 
     tokens: Tensor
     places: Tensor
@@ -57,7 +58,7 @@ def gather(
     """
     side = detector.backbone.grid
     tiles = 1 if framing.tiling is None else framing.tiling.columns * framing.tiling.rows
-    width = detector.backbone.config.width * len(config.layers)
+    width = sum(layer_width(detector.backbone.config, layer) for layer in config.layers)
     share = _share(len(samples), tiles * side * side, width)
     grid = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), dim=-1).reshape(-1, 2)
     grid = grid.to(torch.uint8).repeat(tiles, 1)
@@ -97,7 +98,8 @@ def picture_tokens(detector: Detector, tiles: Tensor, config: MemoryConfig) -> T
     with torch.inference_mode():
         for start in range(0, len(tiles), ROWS_AT_ONCE):
             layers = detector.backbone(tiles[start : start + ROWS_AT_ONCE].to(detector.device), config.layers)
-            parts.append(memory_features(layers, config).half().cpu())
+            named = dict(zip(config.layers, layers, strict=True))
+            parts.append(memory_features(named, config).half().cpu())
     # A copy that autograd may see: tensors made in inference mode cannot be saved for anything later.
     return torch.cat(parts).flatten(0, 1).clone()
 

@@ -39,6 +39,7 @@ from fbclip.fusion import Fusion, Terms, evidence
 from fbclip.maps import smooth_map
 from fbclip.memory import Memory, MemoryConfig, MemoryManifest, memory_features
 from fbclip.nearest import Lookup, image_distance
+from fbclip.whitening import fit_whitening
 
 COUNTS = (1, 2, 4, 8, 16)
 _STRIDE = 4
@@ -72,7 +73,7 @@ class Counted(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """A picture after its one pass: raw tokens (N,C) of each of the memory's blocks, and the zero-shot terms."""
+    """A picture after its one pass: raw tokens (N,C) of each of the memory's layers, and the zero-shot terms."""
 
     unit: str
     defective: bool
@@ -166,8 +167,13 @@ class Bench:
         return measured
 
     def _memory(self, pictures: Sequence[_Seen], seed: int) -> Memory:
-        blocks = [torch.stack([one.layers[n] for one in pictures]) for n in self._config.layers]
-        tokens = memory_features(blocks, self._config).flatten(0, 1).half()
+        layers = {n: torch.stack([one.layers[n] for one in pictures]) for n in self._config.layers}
+        tokens = memory_features(layers, self._config).flatten(0, 1)
+        whitening = None
+        if self._config.metric == "mahalanobis":
+            whitening = fit_whitening(tokens)
+            tokens = whitening(tokens)
+        tokens = tokens.half()
         model = self._detector.backbone.config
         manifest = MemoryManifest(
             backbone=model.name,
@@ -178,7 +184,7 @@ class Bench:
         side = self._detector.backbone.grid
         places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).to(torch.uint8).repeat(len(pictures), 1)
         rows = coreset(tokens, self._tokens, seed)
-        return Memory(manifest, tokens[rows], places[rows])
+        return Memory(manifest, tokens[rows], places[rows], whitening)
 
     def _shown(self, one: _Seen, lookup: Lookup) -> Shown:
         grid = lookup.distances({n: layer[None].to(self._detector.device) for n, layer in one.layers.items()})

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
 from torch import Tensor
-from torch.nn import functional as F
 
 from calibrate.memory.candidates import Candidates
 from fbclip.nearest import image_distance, nearest_distance
@@ -64,10 +63,10 @@ def find_outliers(candidates: Candidates, seed: int, known: Tensor | None = None
         reference_unit = torch.cat((reference_unit, torch.full((len(reference) - len(reference_unit),), -1)))
     scores = np.empty(len(units))
     for unit, number in index.items():
-        others = F.normalize(reference[reference_unit != number].float(), dim=1)
+        others = reference[reference_unit != number].float()
         for row in (k for k, name in enumerate(units) if name == unit):
             tokens = candidates.tokens[candidates.owner == row]
-            scores[row] = float(image_distance(nearest_distance(F.normalize(tokens[None].float(), dim=2), others)))
+            scores[row] = float(image_distance(nearest_distance(tokens[None].float(), others)))
     return Outliers(scores, robust_limit(scores, len(index)))
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
-from calibrate.memory.build import Plan, build_memory, default_config, default_tokens
+from calibrate.memory.build import Plan, build_memory, default_tokens
 from calibrate.memory.provenance import seen_by
 from calibrate.memory.showing import Viewer, fit_fusion
 from calibrate.splits import split_units
 from fbclip.detector import Detector
 from fbclip.framing import Framing
 from fbclip.fusion import Fusion, TermScale
-from fbclip.memory import Memory
+from fbclip.memory import Memory, default_config
 
 SCALE_UNITS = (8, 20)
 """Good units that set the scales and choose the fusion: a fifth of them, within these; the memory takes the others."""

@@ -26,6 +26,8 @@ from fbclip.weights import read_tensors
 
 logger = logging.getLogger(__name__)
 TRAIN_SEED = 2_000_000
+TRAIN_SEEDS_EACH = 100_000_000
+"""Another seed of a run draws other pictures, so that training that goes on sees new ones."""
 HELD_OUT_SEED = 9_000_000
 HELD_OUT_PICTURES = 400
 LOG_EVERY = 50
@@ -67,11 +69,12 @@ def pretrain_backbone(
     cv2.setNumThreads(torch.get_num_threads())
     with processes() as these:
         size, hands = backbone.image_size, torch.get_num_threads()
+        first = TRAIN_SEED + TRAIN_SEEDS_EACH * config.seed
         if these.rank == 0:
-            make_bank(cache, "train", pictures, size, TRAIN_SEED, TRAIN_FAMILIES, hands)
+            make_bank(cache, "train", pictures, size, first, TRAIN_FAMILIES, hands)
         if these.count > 1:
             dist.barrier()
-        bank = make_bank(cache, "train", pictures, size, TRAIN_SEED, TRAIN_FAMILIES)
+        bank = make_bank(cache, "train", pictures, size, first, TRAIN_FAMILIES)
         if start is not None:
             config = replace(config, start_sha256=file_sha256(start))
         trainer = Trainer(backbone, config, bank, device, these)

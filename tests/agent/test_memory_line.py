@@ -52,7 +52,8 @@ def remember(folder, seeds, **changes) -> Memory:
     config = MemoryConfig(layers=(2,))
     tiles = torch.cat([detector.frame(unit_of_the_line(seed), Framing()).tiles for seed in seeds])
     with torch.inference_mode():
-        tokens = memory_features(detector.backbone(tiles, config.layers), config).flatten(0, 1)
+        (block,) = detector.backbone(tiles, config.layers)
+    tokens = memory_features({2: block}, config).flatten(0, 1)
     values = {
         "backbone": "embedded", "backbone_sha256": detector.backbone_sha256, "image_size": 256, "config": config,
     }  # fmt: skip

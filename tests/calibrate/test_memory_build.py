@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,10 +25,11 @@ from calibrate.memory.provenance import seen_by
 from calibrate.synthesis.sample_files import write_calibration, write_png
 from calibrate.synthesis.samples import inbox_part
 from fbclip.adapter import load_adapter
+from fbclip.config import EMBEDDED
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.errors import ConfigError, MemoryBankError
 from fbclip.framing import Framing
-from fbclip.memory import MemoryConfig, load_memory, save_memory
+from fbclip.memory import MemoryConfig, default_config, load_memory, save_memory
 from fbclip.preprocess import Roi
 from fbclip.tiling import Tiling
 from fbclip.weights import EMBEDDED_DIR
@@ -114,7 +116,7 @@ def test_memory_is_small_the_same_again_and_knows_its_pictures(detector, good, t
     made, values = load_memory(out), json.loads(answer.stdout)
     assert values["id"] == made.id
     assert values["units_left"] == 6
-    assert tuple(made.tokens.shape) == (300, 192)
+    assert tuple(made.tokens.shape) == (300, 128)
     provenance = made.manifest.provenance
     assert provenance["units"] == len(provenance["pictures"]) + len(provenance["outliers"]) == 6
     assert seen_by(made) <= {s.sha256 for s in read_data(good).samples}
@@ -123,8 +125,12 @@ def test_memory_is_small_the_same_again_and_knows_its_pictures(detector, good, t
     assert load_memory(again).id == made.id
 
 
-def test_defective_picture_is_far_from_its_memory(detector, good):
-    made = build(detector, read_data(good).samples).memory
+BOTH = pytest.mark.parametrize("config", [CONFIG, default_config(EMBEDDED)])
+
+
+@BOTH
+def test_defective_picture_is_far_from_its_memory(detector, good, config):
+    made = build(detector, read_data(good).samples, config=config).memory
     adapter = load_adapter(EMBEDDED_DIR / "adapter")
     asked = Detector(detector.backbone, detector.backbone_sha256, [adapter], detector.device, memories=[made])
 
@@ -135,18 +141,19 @@ def test_defective_picture_is_far_from_its_memory(detector, good):
     assert min(distance(d) for d in ("hole", "crack", "stain")) > 1.5 * distance(None)
 
 
-def test_defective_pictures_among_the_good_are_found_and_left_out(detector, good, tmp_path):
+@BOTH
+def test_defective_pictures_among_the_good_are_found_and_left_out(detector, good, tmp_path, config):
     folder = tmp_path / "mixed"
     shutil.copytree(good / "good", folder)
     for k, defect in enumerate(("hole", "stain")):
         write_png(folder / f"bad{k}.png", inbox_part(900 + k, defect).image)
     samples = read_data(folder).samples
-    built = build(detector, samples)
+    built = build(detector, samples, config=config)
     assert {name.split(":")[0].rsplit("/", 1)[1] for name in built.outliers} == {"bad0.png", "bad1.png"}
     assert len(built.used) == 12
     assert len(built.memory.manifest.provenance["outliers"]) == 2
     assert seen_by(built.memory) == {s.sha256 for s in samples}
-    kept = build(detector, samples, keep_outliers=True)
+    kept = build(detector, samples, config=config, keep_outliers=True)
     assert len(kept.outliers) == 2
     assert len(kept.used) == 14
     few = build(detector, [s for s in samples if "bad" in s.path.name])
@@ -168,26 +175,28 @@ def test_units_of_several_pictures_do_not_vouch_for_themselves(detector, good, t
     assert len(built.outliers) == 2
 
 
-def test_adding_keeps_what_was_known(detector, good, tmp_path):
+@BOTH
+def test_adding_keeps_what_was_known(detector, good, tmp_path, config):
     samples = read_data(good).samples
-    first = build(detector, samples[:6]).memory
-    added = build(detector, samples, base=first)
+    first = build(detector, samples[:6], config=config).memory
+    added = build(detector, samples, base=first, config=config)
     assert "6 pictures were seen by the memory already" in added.notes
     assert set(added.memory.manifest.provenance["pictures"]) == {s.sha256 for s in samples}
     assert len(added.memory.manifest.provenance["data_sha256"]) == 2
     assert len(added.memory.tokens) == 500
     with pytest.raises(DataError, match="no new good pictures"):
-        build(detector, samples[:6], base=first)
+        build(detector, samples[:6], base=first, config=config)
     with pytest.raises(ConfigError, match="--add"):
         build(detector, samples, base=first, config=MemoryConfig(layers=(2,)))
     with pytest.raises(ConfigError, match="--roi"):
-        build(detector, samples, base=first, framing=Framing(roi=Roi(x1=0, y1=0, x2=0.5, y2=1)))
-    foreign = type(first)(first.manifest.model_copy(update={"image_size": 512}), first.tokens, first.places)
+        build(detector, samples, base=first, config=config, framing=Framing(roi=Roi(x1=0, y1=0, x2=0.5, y2=1)))
+    foreign = replace(first, manifest=first.manifest.model_copy(update={"image_size": 512}))
     with pytest.raises(MemoryBankError, match="512 px"):
-        build(detector, samples, base=foreign)
+        build(detector, samples, base=foreign, config=config)
     save_memory(first, tmp_path / "m")
     answer = run(good, "--out", tmp_path / "n", "--add", tmp_path / "m")
     assert answer.exit_code == 0, answer.output
+    assert load_memory(tmp_path / "n").manifest.config == config
     assert "12 good pictures" in answer.stdout
 
 
@@ -210,6 +219,7 @@ def test_bad_pictures_and_wrong_wishes_are_named(detector, good, tmp_path):
         (["--layers", "2,x"], ConfigError, "--layers '2,x'"),
         (["--layers", "9"], ConfigError, "block 9"),
         (["--neighbourhood", "2"], ConfigError, "must be odd"),
+        (["--metric", "manhattan"], ConfigError, "--metric"),
         (["--reach", "1", "--tokens", "64", "--skip-bad"], ConfigError, "--reach"),
     ):
         answer = run(folder, "--out", tmp_path / "x", *wish)

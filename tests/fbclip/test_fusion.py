@@ -36,7 +36,7 @@ def a_fusion(use: str = "fused", share: float = 0.3) -> Fusion:
 
 @pytest.fixture
 def memories() -> list[Memory]:
-    return [tiny_memory(4), tiny_memory(5, layers=(2,), reach=1)]
+    return [tiny_memory(4), tiny_memory(5, layers=(2,), reach=1), tiny_memory(6, layers=(0,), metric="mahalanobis")]
 
 
 @pytest.fixture
@@ -61,8 +61,10 @@ def test_terms_are_the_definitions(detector, memories):
         assert terms.margin == bare.margin
         assert np.array_equal(terms.map, bare.map)
         with torch.inference_mode():
-            features = memory_features(detector.backbone(image, config.layers), config)
-        known = torch.nn.functional.normalize(memory.tokens.float(), dim=1)
+            layers = dict(zip(config.layers, detector.backbone(image, config.layers), strict=True))
+        features, known = memory_features(layers, config), torch.nn.functional.normalize(memory.tokens.float(), dim=1)
+        if memory.whitening is not None:
+            features, known = memory.whitening(features), memory.tokens.float()
         grid = nearest_distance(features, known, memory.places, config.reach).view(1, 4, 4)
         assert terms.distance_image == pytest.approx(grid.max().item(), abs=1e-5)
         assert np.abs(terms.distance_map - smooth_map(grid, 32, 1.5, 4.0)[0].numpy()).max() < 1e-5
@@ -85,7 +87,7 @@ def test_fused_evidence_is_the_formula(detector, fusion):
 def test_lines_with_and_without_a_memory_share_a_batch(detector):
     torch.manual_seed(3)
     tiling = Tiling(columns=2, rows=2, overlap=0.25)
-    one, two = detector.memories
+    one, two, third = detector.memories
     first, second = detector.adapters
     jobs = [
         Job(torch.randn(1, 3, 32, 32), first, 1.0, memory=one, fusion=a_fusion()),
@@ -93,6 +95,7 @@ def test_lines_with_and_without_a_memory_share_a_batch(detector):
         Job(torch.randn(4, 3, 32, 32), second, 2.0, tiling, two, a_fusion("memory")),
         Job(torch.randn(1, 3, 32, 32), second, 1.0, memory=one, fusion=a_fusion(share=0.9)),
         Job(torch.randn(1, 3, 32, 32), first, 2.0, memory=two),
+        Job(torch.randn(1, 3, 32, 32), first, 1.0, memory=third, fusion=a_fusion()),
     ]
     for job, together in zip(jobs, detector.infer(jobs), strict=True):
         close(detector.infer([job])[0], together)
@@ -119,7 +122,8 @@ def test_a_picture_of_the_memory_is_near_it():
     backbone, digest = tiny_backbone()
     base = tiny_memory()
     with torch.inference_mode():
-        tokens = memory_features(backbone(seen, (1, 2)), base.manifest.config)[0].half()
+        layers = dict(enumerate(backbone(seen, (1, 2)), 1))
+    tokens = memory_features(layers, base.manifest.config)[0].half()
     memory = Memory(base.manifest, tokens, base.places[:16])
     detector = Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[memory])
     near, far = detector.infer_terms([Job(x, detector.adapters[0], 1.0, memory=memory.id) for x in (seen, other)])
@@ -156,7 +160,7 @@ def test_jobs_and_fusions_that_make_no_sense_are_refused(detector):
 
 def test_warm_up_asks_every_memory_and_a_folder_opens_as_one(detector, tmp_path):
     detector.warm_up()
-    assert len(detector.memories) == 2
+    assert len(detector.memories) == 3
     embedded = open_detector("embedded", device="cpu")
     memory = tiny_memory(backbone_sha256=embedded.backbone_sha256, image_size=256)
     torch.manual_seed(0)

@@ -24,6 +24,7 @@ from fbclip.memory import (
     stored_memory_id,
 )
 from fbclip.nearest import Lookup, image_distance, nearest_distance, uncovered
+from fbclip.whitening import fit_whitening
 from tests.conftest import TINY, tiny_adapter, tiny_backbone
 
 CPU = torch.device("cpu")
@@ -35,16 +36,19 @@ def unit(*shape: int) -> torch.Tensor:
 
 def tiny_memory(seed: int = 0, count: int = 40, **changes) -> Memory:
     """Random memory for the tiny backbone: 4 x 4 patches of 16 numbers a layer."""
-    config = MemoryConfig(layers=changes.pop("layers", (1, 2)), reach=changes.pop("reach", None))
+    asked = {name: changes.pop(name) for name in ("layers", "reach", "metric") if name in changes}
+    config = MemoryConfig(**({"layers": (1, 2)} | asked))
     values = {"backbone": "embedded", "backbone_sha256": tiny_backbone()[1], "image_size": 32, "config": config}
     torch.manual_seed(seed)
     places = torch.cat((torch.cartesian_prod(torch.arange(4), torch.arange(4)), torch.randint(4, (count, 2))))
-    tokens = unit(count, TINY.width * len(config.layers)).half()
-    return Memory(MemoryManifest(**(values | changes)), tokens, places[:count].to(torch.int16))
+    width = TINY.width * len(config.layers)
+    tokens = unit(count, width).half()
+    whitening = fit_whitening(torch.randn(60, width)) if config.metric == "mahalanobis" else None
+    return Memory(MemoryManifest(**(values | changes)), tokens, places[:count].to(torch.int16), whitening)
 
 
 def plain_features(layers, config):
-    """The definition in float64 loops: (B,N,C) each -> (B,L,K·C)."""
+    """The definition in float64 loops: (B,N,C) each -> (B,L,K·C). By the cosine."""
     batch, count, width = layers[0].shape
     side = int((count - 1) ** 0.5)
     out = np.zeros((batch, side * side, width * len(layers)))
@@ -64,7 +68,7 @@ def plain_features(layers, config):
 def plain_distance(features, memory, places, reach):
     features, memory = features.double().numpy(), memory.double().numpy()
     side = int(features.shape[1] ** 0.5)
-    out = np.full(features.shape[:2], 2.0)
+    out = np.full(features.shape[:2], np.inf)
     for image, picture in enumerate(features):
         for index, token in enumerate(picture):
             for other, place in zip(memory, places.tolist(), strict=True):
@@ -79,7 +83,7 @@ def test_features_are_as_defined(neighbourhood, layers, side):
     torch.manual_seed(1)
     tokens = [torch.randn(2, 1 + side * side, 6) * (1 + k) for k in range(layers)]
     config = MemoryConfig(layers=tuple(range(1, layers + 1)), neighbourhood=neighbourhood)
-    found = memory_features(tokens, config)
+    found = memory_features(dict(enumerate(tokens, 1)), config)
     assert found.dtype == torch.float32
     assert np.abs(found.numpy() - plain_features(tokens, config)).max() < 1e-6
     assert (torch.linalg.vector_norm(found, dim=-1) - 1).abs().max() < 1e-6
@@ -93,17 +97,21 @@ def test_features_are_as_defined(neighbourhood, layers, side):
     count=st.integers(1, 30),
     reach=st.one_of(st.none(), st.integers(0, 5)),
     block=st.sampled_from([1, 3, 7, 2048]),
+    draw=st.sampled_from([unit, torch.randn]),
 )
 @settings(max_examples=120, deadline=None)
-def test_distances_equal_brute_force(seed, batch, side, width, count, reach, block):
+def test_distances_equal_brute_force(seed, batch, side, width, count, reach, block, draw):
     torch.manual_seed(seed)
-    features, memory = unit(batch, side * side, width), unit(count, width)
+    features, memory = draw(batch, side * side, width), draw(count, width)
     places = torch.randint(side, (count, 2), dtype=torch.uint8)
     found = nearest_distance(features, memory, places, reach, block)
-    # A float32 cosine is good to 1e-7 or so, of which the distance takes the root.
-    assert np.abs(found.numpy() - plain_distance(features, memory, places, reach)).max() < 1e-3
-    squares = plain_distance(features, memory, places, reach) ** 2
-    assert np.abs(found.numpy() ** 2 - squares).max() < 2e-6
+    plain = plain_distance(features, memory, places, reach)
+    # float32 squares are good to 1e-7 or so of the largest, of which the distance takes the root.
+    assert np.array_equal(np.isinf(found.numpy()), np.isinf(plain))
+    near = np.isfinite(plain)
+    largest = max(1, features.square().sum(-1).max().item(), memory.square().sum(-1).max().item())
+    assert np.abs(found.numpy()[near] ** 2 - plain[near] ** 2).max(initial=0) < 2e-6 * largest
+    assert np.abs(found.numpy()[near] - plain[near]).max(initial=0) < 1e-3 * largest
     if reach is not None:
         away = [
             [(places.long() - torch.tensor([r, c])).abs().amax(1).amin().item() for c in range(side)]
@@ -148,15 +156,15 @@ def test_a_memory_survives_the_disk_and_its_id_covers_its_contents(tmp_path):
 
 
 def test_a_field_that_a_later_version_adds_does_not_change_the_id(tmp_path):
-    """As if `reach` had not been known when the memory was written."""
+    """As if `reach` and `metric` had not been known when the memory was written."""
     memory = tiny_memory()
     dumped = memory.manifest.model_dump(mode="json")
     bound = {name: dumped[name] for name in ("backbone", "backbone_sha256", "image_size", "config")}
-    del bound["config"]["reach"]
-    old = Memory(memory.manifest, memory.tokens, memory.places, bound)
+    del bound["config"]["reach"], bound["config"]["metric"]
+    old = Memory(memory.manifest, memory.tokens, memory.places, bound=bound)
     save_memory(old, tmp_path)
     stored = json.loads((tmp_path / "memory.json").read_text())
-    del stored["config"]["reach"]
+    del stored["config"]["reach"], stored["config"]["metric"]
     (tmp_path / "memory.json").write_text(json.dumps(stored))
     assert load_memory(tmp_path).id == old.id
 
@@ -215,10 +223,33 @@ def test_tensors_that_are_no_memory_are_neither_written_nor_read(tmp_path, chang
         load_memory(tmp_path / "m")
 
 
+def test_a_whitened_memory_survives_the_disk_and_needs_its_whitening(tmp_path):
+    memory = tiny_memory(metric="mahalanobis")
+    save_memory(memory, tmp_path / "m")
+    loaded = load_memory(tmp_path / "m")
+    assert loaded.id == memory.id != tiny_memory().id
+    assert torch.equal(loaded.whitening.matrix, memory.whitening.matrix)
+    assert torch.equal(loaded.whitening.centre, memory.whitening.centre)
+    path = tmp_path / "m" / "memory.safetensors"
+    tensors = load_file(path)
+    for change, problem in (
+        ({"whitening": tensors["whitening"][:-1]}, r"whitening is \(31, 32\)"),
+        ({"centre": tensors["centre"].half()}, r"centre is \(32,\) float16"),
+        ({"whitening": tensors["whitening"] * float("nan")}, "whitening holds a non-finite"),
+        ({"centre": tensors["centre"] + 1}, "changed or damaged"),
+    ):
+        save_file(tensors | change, path)
+        with pytest.raises(MemoryBankError, match=problem):
+            load_memory(tmp_path / "m")
+    save_file({name: tensors[name] for name in ("tokens", "places")}, path)
+    with pytest.raises(MemoryBankError, match="needs tokens, places, centre, whitening"):
+        load_memory(tmp_path / "m")
+
+
 def test_tensors_of_other_names_are_refused(tmp_path):
     save_memory(tiny_memory(), tmp_path)
     save_file({"tokens": tiny_memory().tokens}, tmp_path / "memory.safetensors")
-    with pytest.raises(MemoryBankError, match="needs tokens and places"):
+    with pytest.raises(MemoryBankError, match="needs tokens, places"):
         load_memory(tmp_path)
     (tmp_path / "memory.safetensors").unlink()
     with pytest.raises(MemoryBankError, match="is missing"):
@@ -254,7 +285,8 @@ def test_tokens_of_another_width_are_refused():
     [
         {"layers": ()},
         {"layers": (2, 1)},
-        {"layers": (0,)},
+        {"layers": (-1,)},
+        {"layers": (1,), "metric": "manhattan"},
         {"layers": (1,), "neighbourhood": 2},
         {"layers": (1,), "reach": -1},
     ],

@@ -6,8 +6,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fbclip.backbone import Backbone, load_backbone
-from fbclip.config import BackboneConfig
+from fbclip.backbone import Backbone, layer_width, load_backbone
+from fbclip.config import STEM, BackboneConfig
 from fbclip.stem import ConvStem, PictureNorm
 
 TINY = BackboneConfig(
@@ -55,3 +55,31 @@ def test_a_backbone_with_it_loads_and_keeps_pictures_apart() -> None:
         alone = backbone(images[1:2], [2])[0]
     assert together.shape == (3, 37, 16)
     assert torch.allclose(together[1:2], alone, atol=1e-4)
+
+
+def test_the_stems_cells_are_layer_0_whatever_else_is_asked() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(TINY, 64).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        cells = backbone.visual.conv1.each_stage(images)[-2]
+        (stem,) = backbone(images, [STEM])
+        both = backbone(images, [STEM, 2])
+        (block,) = backbone(images, [2])
+    assert stem.shape == (2, 16, layer_width(TINY, STEM)) == (2, 16, 128)
+    place = stem[1].view(4, 4, 128)[2, 3]
+    assert torch.allclose(place, cells[1, :, 4:6, 6:8].mean(dim=(1, 2)), atol=1e-6)
+    assert torch.equal(both[0], stem)
+    assert torch.equal(both[1], block)
+
+
+def test_layer_0_of_a_plain_patch_convolution_is_what_it_gives() -> None:
+    torch.manual_seed(0)
+    config = TINY.model_copy(update={"stem": "patch"})
+    backbone = Backbone(config, 64).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        (stem,) = backbone(images, [STEM])
+        plain = backbone.visual.conv1(images)
+    assert stem.shape == (2, 16, layer_width(config, STEM))
+    assert torch.equal(stem.transpose(1, 2).reshape(plain.shape), plain)
