@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fbclip.backbone import Backbone, layer_width
+from fbclip.backbone import Backbone
 from fbclip.config import BackboneConfig, FBCLIPConfig, Precision
 from fbclip.images import decode
 from fbclip.maps import smooth_map
-from fbclip.memory import Memory, MemoryManifest, default_config
+from fbclip.memory import Memory, MemoryManifest, default_config, feature_width
 from fbclip.model import Head
 from fbclip.nearest import Lookup, image_distance
 from fbclip.precision import set_precision
@@ -164,7 +164,7 @@ def _random_lookup(backbone: Backbone, count: int, device: torch.device) -> Look
     manifest = MemoryManifest(
         backbone=backbone.config.name, backbone_sha256="", image_size=backbone.image_size, config=config
     )
-    width = sum(layer_width(backbone.config, layer) for layer in config.layers)
+    width = feature_width(config, backbone.config)
     tokens = torch.nn.functional.normalize(torch.randn(count, width), dim=-1)
     places = torch.randint(backbone.grid, (count, 2), dtype=torch.int16)
     whitening = Whitening(torch.zeros(width), torch.eye(width)) if config.metric == "mahalanobis" else None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from fbclip.adapter import Adapter
-from fbclip.backbone import layer_width
 from fbclip.config import BackboneConfig
 from fbclip.errors import AdapterError, MemoryBankError
-from fbclip.memory import Memory
+from fbclip.memory import Memory, feature_width
 from fbclip.nearest import uncovered
 
 
@@ -36,7 +35,7 @@ def check_memory(memory: Memory, backbone: BackboneConfig, backbone_sha256: str,
         raise MemoryBankError(f"{name} is for {manifest.image_size} px, the backbone runs at {size} px")
     if config.layers[-1] > backbone.layers:
         raise MemoryBankError(f"{name} reads block {config.layers[-1]}, the backbone has {backbone.layers}")
-    width = sum(layer_width(backbone, layer) for layer in config.layers)
+    width = feature_width(config, backbone)
     if memory.tokens.shape[1] != width:
         raise MemoryBankError(f"{name} has tokens of {memory.tokens.shape[1]} numbers, its layers give {width}")
     if config.reach is not None:

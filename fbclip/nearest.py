@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from fbclip.memory import Memory, memory_features
 
-IMAGE_SHARE = 100
+IMAGE_SHARE = 50
 """An image's distance is the mean of the largest L // IMAGE_SHARE of its tokens, at least one."""
 
 

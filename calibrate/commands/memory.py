@@ -47,7 +47,9 @@ def memory(
     metric: Annotated[
         str | None, typer.Option(help="cosine, or mahalanobis to whiten; default: of --add, or by the backbone")
     ] = None,
-    neighbourhood: Annotated[int | None, typer.Option(help="side of the square a token is the mean of")] = None,
+    neighbourhood: Annotated[
+        str | None, typer.Option(help="sides of the squares whose means make a token, as 1,5; default likewise")
+    ] = None,
     reach: Annotated[
         int | None, typer.Option(help="compare only so many patches around; for parts that always lie alike")
     ] = None,
@@ -107,23 +109,29 @@ def memory(
 
 
 def _config(
-    start: MemoryConfig, layers: str | None, metric: str | None, neighbourhood: int | None, reach: int | None
+    start: MemoryConfig, layers: str | None, metric: str | None, neighbourhood: str | None, reach: int | None
 ) -> MemoryConfig:
     """`start` with what the options change."""
     from fbclip.memory import MemoryConfig
 
-    values = start.model_dump()
-    asked = (("metric", metric), ("neighbourhood", neighbourhood), ("reach", reach))
+    asked = {
+        "layers": _numbers("--layers", layers),
+        "metric": metric,
+        "neighbourhood": _numbers("--neighbourhood", neighbourhood),
+        "reach": reach,
+    }
     try:
-        if layers is not None:
-            values["layers"] = tuple(int(part) for part in layers.split(","))
-        values |= {name: value for name, value in asked if value is not None}
-        return MemoryConfig.model_validate(values)
+        return MemoryConfig.model_validate(start.model_dump() | {k: v for k, v in asked.items() if v is not None})
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"--{first['loc'][0] if first['loc'] else 'layers'}: {first['msg']}") from None
+
+
+def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(f"--layers {layers!r} must be numbers of blocks, such as 2,6") from None
+        raise ConfigError(f"{option} {text!r} must be numbers, such as 1,5") from None
 
 
 def _values(built: Built, out: Path, left: int) -> dict[str, object]:

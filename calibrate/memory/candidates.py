@@ -12,11 +12,10 @@ from torch import Tensor
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
 from calibrate.scoring import read_usable, refuse_faults
-from fbclip.backbone import layer_width
 from fbclip.detector import ROWS_AT_ONCE, Detector
 from fbclip.errors import ImageError
 from fbclip.framing import Framing
-from fbclip.memory import MemoryConfig, memory_features
+from fbclip.memory import MemoryConfig, feature_width, memory_features
 
 MAX_CANDIDATES = 200_000
 MAX_CANDIDATE_BYTES = 1 << 30
@@ -58,7 +57,7 @@ def gather(
     """
     side = detector.backbone.grid
     tiles = 1 if framing.tiling is None else framing.tiling.columns * framing.tiling.rows
-    width = sum(layer_width(detector.backbone.config, layer) for layer in config.layers)
+    width = feature_width(config, detector.backbone.config)
     share = _share(len(samples), tiles * side * side, width)
     grid = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), dim=-1).reshape(-1, 2)
     grid = grid.to(torch.uint8).repeat(tiles, 1)

@@ -116,7 +116,7 @@ def test_memory_is_small_the_same_again_and_knows_its_pictures(detector, good, t
     made, values = load_memory(out), json.loads(answer.stdout)
     assert values["id"] == made.id
     assert values["units_left"] == 6
-    assert tuple(made.tokens.shape) == (300, 128)
+    assert tuple(made.tokens.shape) == (300, 256)
     provenance = made.manifest.provenance
     assert provenance["units"] == len(provenance["pictures"]) + len(provenance["outliers"]) == 6
     assert seen_by(made) <= {s.sha256 for s in read_data(good).samples}
@@ -219,6 +219,7 @@ def test_bad_pictures_and_wrong_wishes_are_named(detector, good, tmp_path):
         (["--layers", "2,x"], ConfigError, "--layers '2,x'"),
         (["--layers", "9"], ConfigError, "block 9"),
         (["--neighbourhood", "2"], ConfigError, "must be odd"),
+        (["--neighbourhood", "1;5"], ConfigError, "--neighbourhood '1;5'"),
         (["--metric", "manhattan"], ConfigError, "--metric"),
         (["--reach", "1", "--tokens", "64", "--skip-bad"], ConfigError, "--reach"),
     ):

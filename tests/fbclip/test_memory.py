@@ -1,6 +1,7 @@
 """Memories: tokens as defined, distances as by brute force, files that are whole, and what does not fit is named."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -51,9 +52,9 @@ def plain_features(layers, config):
     """The definition in float64 loops: (B,N,C) each -> (B,L,K·C). By the cosine."""
     batch, count, width = layers[0].shape
     side = int((count - 1) ** 0.5)
-    out = np.zeros((batch, side * side, width * len(layers)))
-    reach = config.neighbourhood // 2
-    for k, tokens in enumerate(layers):
+    parts = [(tokens, around // 2) for tokens in layers for around in config.neighbourhood]
+    out = np.zeros((batch, side * side, width * len(parts)))
+    for k, (tokens, reach) in enumerate(parts):
         patches = tokens[:, 1:].double().numpy().reshape(batch, side, side, width)
         for row in range(side):
             for column in range(side):
@@ -61,7 +62,7 @@ def plain_features(layers, config):
                 columns = slice(max(0, column - reach), column + reach + 1)
                 mean = patches[:, rows, columns].mean(axis=(1, 2))
                 mean /= np.linalg.norm(mean, axis=1, keepdims=True)
-                out[:, row * side + column, k * width : (k + 1) * width] = mean / len(layers) ** 0.5
+                out[:, row * side + column, k * width : (k + 1) * width] = mean / len(parts) ** 0.5
     return out
 
 
@@ -78,7 +79,9 @@ def plain_distance(features, memory, places, reach):
     return out
 
 
-@pytest.mark.parametrize(("neighbourhood", "layers", "side"), [(1, 1, 4), (3, 2, 5), (5, 3, 3), (3, 1, 1)])
+@pytest.mark.parametrize(
+    ("neighbourhood", "layers", "side"), [((1,), 1, 4), ((3,), 2, 5), ((5,), 3, 3), ((3,), 1, 1), ((1, 5), 2, 4)]
+)
 def test_features_are_as_defined(neighbourhood, layers, side):
     torch.manual_seed(1)
     tokens = [torch.randn(2, 1 + side * side, 6) * (1 + k) for k in range(layers)]
@@ -135,9 +138,9 @@ def test_a_token_of_the_memory_is_near_and_a_nan_is_not_lost():
         nearest_distance(features, lookup._tokens, None, 1)
 
 
-def test_an_image_speaks_with_its_farthest_hundredth():
+def test_an_image_speaks_with_its_farthest_fiftieth():
     distances = torch.arange(250.0)[torch.randperm(250)][None]
-    assert image_distance(distances).tolist() == [248.5]
+    assert image_distance(distances).tolist() == [247.0]
     assert image_distance(torch.tensor([[1.0, 3.0, 2.0]])).tolist() == [3.0]
 
 
@@ -156,15 +159,16 @@ def test_a_memory_survives_the_disk_and_its_id_covers_its_contents(tmp_path):
 
 
 def test_a_field_that_a_later_version_adds_does_not_change_the_id(tmp_path):
-    """As if `reach` and `metric` had not been known when the memory was written."""
+    """As if `reach`, `metric` and several neighbourhoods had not been known when the memory was written."""
     memory = tiny_memory()
     dumped = memory.manifest.model_dump(mode="json")
     bound = {name: dumped[name] for name in ("backbone", "backbone_sha256", "image_size", "config")}
     del bound["config"]["reach"], bound["config"]["metric"]
+    bound["config"]["neighbourhood"] = 3
     old = Memory(memory.manifest, memory.tokens, memory.places, bound=bound)
     save_memory(old, tmp_path)
     stored = json.loads((tmp_path / "memory.json").read_text())
-    del stored["config"]["reach"], stored["config"]["metric"]
+    stored["config"] = bound["config"]
     (tmp_path / "memory.json").write_text(json.dumps(stored))
     assert load_memory(tmp_path).id == old.id
 
@@ -172,7 +176,7 @@ def test_a_field_that_a_later_version_adds_does_not_change_the_id(tmp_path):
 def test_a_changed_memory_is_refused(tmp_path):
     save_memory(tiny_memory(), tmp_path)
     text = (tmp_path / "memory.json").read_text()
-    (tmp_path / "memory.json").write_text(text.replace('"neighbourhood": 3', '"neighbourhood": 5'))
+    (tmp_path / "memory.json").write_text(re.sub(r'"neighbourhood": \[\s*3', '"neighbourhood": [5', text))
     with pytest.raises(MemoryBankError, match="changed or damaged"):
         load_memory(tmp_path)
     (tmp_path / "memory.json").write_text(text)
@@ -288,6 +292,9 @@ def test_tokens_of_another_width_are_refused():
         {"layers": (-1,)},
         {"layers": (1,), "metric": "manhattan"},
         {"layers": (1,), "neighbourhood": 2},
+        {"layers": (1,), "neighbourhood": ()},
+        {"layers": (1,), "neighbourhood": (3, 1)},
+        {"layers": (1,), "neighbourhood": (-1,)},
         {"layers": (1,), "reach": -1},
     ],
 )
