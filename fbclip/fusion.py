@@ -48,8 +48,8 @@ class Fusion(Frozen):
 class Terms:
     """What is known of one picture before it is fused.
 
-    margin: CLS logit; map: (H,W) float32 smoothed margins; distances, where a memory was asked: distance_image in
-    0..2, the mean over the farthest tokens; distance_map: (H,W) float32, smoothed as the margins are.
+    margin: CLS logit; map: (H,W) float32 smoothed margins; distances, where a memory was asked: distance_image,
+    the mean over the farthest tokens, by the cosine in 0..2; distance_map: (H,W) float32, smoothed as the margins are.
     """
 
     margin: float
