@@ -180,5 +180,5 @@ EMBEDDED = BackboneConfig(
 EMBEDDED_METHOD = FBCLIPConfig(
     image_size=256,
     feature_layers=(2, 4, 6),
-    attention=AttentionConfig(heads=4, head_width=32),
+    attention=AttentionConfig(heads=6, head_width=32),
 )

@@ -15,6 +15,7 @@ import torch
 
 from calibrate.pretraining.bank import make_bank
 from calibrate.pretraining.batches import normalised, to_float
+from calibrate.pretraining.beginning import beginning
 from calibrate.synthesis import ADAPTER_FAMILIES, GENERATOR_VERSION
 from calibrate.training import Batch, Recipe, tune
 from fbclip.adapter import Adapter
@@ -53,7 +54,6 @@ def train_adapter(
     weights: WeightsFile, cache: Path, pictures: int, recipe: Recipe, batch: int, device: str, log_every: int
 ) -> Adapter:
     """Adapter for `weights` on generated pictures; the pictures are kept in `cache`."""
-
     method = EMBEDDED_METHOD
     hands = torch.get_num_threads()
     bank = make_bank(cache, "adapter", pictures, method.image_size, ADAPTER_SEED, ADAPTER_FAMILIES, hands)
@@ -68,7 +68,8 @@ def train_adapter(
             recent.clear()
 
     batches = GeneratedBatches(bank.images, bank.masks, batch, recipe.seed)
-    tuned = tune(backbone.to(device), tower.to(device), method, batches, recipe, progress)
+    start = beginning(backbone, tower, method, recipe.seed)
+    tuned = tune(backbone.to(device), tower.to(device), method, batches, recipe, progress, start)
     provenance: dict[str, object] = {
         "recipe": asdict(recipe),
         "batch": batch,

@@ -1,0 +1,30 @@
+"""An adapter begins with what its backbone says."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from calibrate.pretraining.beginning import beginning
+from fbclip.attention import centre
+from fbclip.config import EMBEDDED, EMBEDDED_METHOD
+from fbclip.text import load_text_tower
+from fbclip.weights import find_weights, open_backbone
+
+
+def test_the_beginning_hands_tokens_on_and_keeps_both_prompts_apart() -> None:
+    weights = find_weights("embedded", None)
+    backbone, _ = open_backbone(weights, EMBEDDED_METHOD.image_size)
+    tower = load_text_tower(weights.all(), weights.config)
+    head, fusion = beginning(backbone, tower, EMBEDDED_METHOD, seed=0)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        (tokens,) = backbone(torch.randn(1, 3, 256, 256), [EMBEDDED.layers])
+        # One token alone can attend to nothing but itself.
+        alone = tokens.transpose(0, 1)
+        centred, front = centre(alone), head.attention.front()
+        found = head.attention(front, front.product(centred.values), centred)
+        prototypes = fusion(tower)
+    assert torch.allclose(found, backbone.visual.ln_post(alone), atol=1e-3)
+    assert F.cosine_similarity(prototypes[0], prototypes[1], dim=0) < 0.999
+    assert all(p.requires_grad for p in (*head.parameters(), *fusion.parameters()))
