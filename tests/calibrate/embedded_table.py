@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from calibrate.datasets import read_data
 from calibrate.metrics.ranking import auroc, average_precision
 from calibrate.metrics.regions import aupro_exact
+from calibrate.pretraining.beginning import beginning
 from calibrate.pretraining.model import build_clip, shipped_state
 from calibrate.synthesis import TEST_FAMILIES, generate
 from calibrate.training import Tuned
@@ -31,7 +32,7 @@ from fbclip.framing import Framing
 from fbclip.images import read_image
 from fbclip.model import Head
 from fbclip.text import PromptFusion, load_text_tower
-from fbclip.weights import tensors_sha256
+from fbclip.weights import find_weights, open_backbone, tensors_sha256
 
 Array = NDArray[np.float32]
 SIDE = EMBEDDED.image_size
@@ -102,6 +103,18 @@ def untrained() -> Detector:
     return Detector(backbone, digest, [adapter], torch.device("cpu"))
 
 
+def not_tuned(weights: Path | None) -> Detector:
+    """The trained backbone under the head that its adapter's tuning begins with."""
+    file = find_weights("embedded", weights)
+    backbone, digest = open_backbone(file, SIDE)
+    tower = load_text_tower(file.all(), file.config)
+    head, fusion = beginning(backbone, tower, EMBEDDED_METHOD, seed=0)
+    with torch.no_grad():
+        prototypes = fusion(tower)
+    adapter = Tuned(head, fusion, prototypes).adapter(digest, file.config, {})
+    return Detector(backbone, digest, [adapter], torch.device("cpu"))
+
+
 def model(detector: Detector) -> Callable[[NDArray[np.uint8]], tuple[float, Array]]:
     adapter = detector.adapters[0]
     sigma = detector.smoothing[adapter]
@@ -151,6 +164,7 @@ def main() -> None:
     adapters = [asked.weights.parent / "adapter"] if asked.weights else []
     scorers = {
         "embedded": model(open_detector("embedded", asked.weights, adapters, "cpu")),
+        "adapter not tuned": model(not_tuned(asked.weights)),
         "untrained": model(untrained()),
         "local contrast": trivial(local_contrast),
         "spectral residual": trivial(spectral_residual),
