@@ -32,6 +32,7 @@ from fbclip.whitening import Whitening
 
 SCHEMA = "fbclip.memory/1"
 BOUND_FIELDS = ("backbone", "backbone_sha256", "image_size", "config")
+MAX_SIDE = 31
 PLACE_DTYPES = (torch.uint8, torch.int16)
 LENGTH_TOLERANCE = 2e-3
 """How far float16 rounding may take the length of a row from 1."""
@@ -64,8 +65,8 @@ class MemoryConfig(Frozen):
         if list(self.layers) != sorted(set(self.layers)) or self.layers[0] < STEM:
             raise ValueError(f"layers {self.layers} must rise and start at {STEM}, the stem, or later")
         sides = self.neighbourhood
-        if list(sides) != sorted(set(sides)) or any(side < 1 or side % 2 == 0 for side in sides):
-            raise ValueError(f"neighbourhood {sides} must be odd and rise")
+        if list(sides) != sorted(set(sides)) or any(side % 2 == 0 or not 1 <= side <= MAX_SIDE for side in sides):
+            raise ValueError(f"neighbourhood {sides} must be odd, rise and stay within 1 to {MAX_SIDE}")
         return self
 
 

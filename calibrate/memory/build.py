@@ -19,10 +19,12 @@ from fbclip.detector import Detector
 from fbclip.errors import ConfigError
 from fbclip.fits import check_memory
 from fbclip.framing import Framing
-from fbclip.memory import Memory, MemoryConfig, MemoryManifest
+from fbclip.memory import Memory, MemoryConfig, MemoryManifest, feature_width
 from fbclip.whitening import Whitening, fit_whitening
 
 MAX_TOKENS = 100_000
+MAX_WHITENED = 4096
+"""Numbers a whitened token has at most: its whitening has the square of them."""
 _ROWS = 16_384
 MAX_PICTURES = 12_000
 """A memory lists all of them in its manifest, whose size is bounded."""
@@ -124,6 +126,12 @@ def _check_plan(plan: Plan, backbone: BackboneConfig) -> None:
         raise ConfigError(f"--tokens must lie between 1 and {MAX_TOKENS}, got {plan.tokens}")
     if plan.config.layers[-1] > backbone.layers:
         raise ConfigError(f"--layers: block {plan.config.layers[-1]}, but {backbone.name} has {backbone.layers}")
+    width = feature_width(plan.config, backbone)
+    if plan.config.metric == "mahalanobis" and width > MAX_WHITENED:
+        raise ConfigError(
+            f"--metric mahalanobis: tokens would have {width} numbers, at most {MAX_WHITENED} can be whitened; "
+            "name fewer --layers or sides of --neighbourhood"
+        )
 
 
 def _whitened(found: Candidates, config: MemoryConfig, base: Memory | None) -> tuple[Candidates, Whitening | None]:

@@ -221,6 +221,7 @@ def test_bad_pictures_and_wrong_wishes_are_named(detector, good, tmp_path):
         (["--neighbourhood", "2"], ConfigError, "must be odd"),
         (["--neighbourhood", "1;5"], ConfigError, "--neighbourhood '1;5'"),
         (["--metric", "manhattan"], ConfigError, "--metric"),
+        (["--layers", "1,2,3,4,5,6", "--neighbourhood", "1,3,5,7"], ConfigError, "4608 numbers, at most 4096"),
         (["--reach", "1", "--tokens", "64", "--skip-bad"], ConfigError, "--reach"),
     ):
         answer = run(folder, "--out", tmp_path / "x", *wish)

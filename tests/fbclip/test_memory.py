@@ -295,6 +295,7 @@ def test_tokens_of_another_width_are_refused():
         {"layers": (1,), "neighbourhood": ()},
         {"layers": (1,), "neighbourhood": (3, 1)},
         {"layers": (1,), "neighbourhood": (-1,)},
+        {"layers": (1,), "neighbourhood": (33,)},
         {"layers": (1,), "reach": -1},
     ],
 )
