@@ -48,7 +48,7 @@ def pretrain(
     if not adapter_only:
         config = PretrainConfig(steps=steps, seed=seed, learning_rate=learning_rate)
         pretrain_backbone(
-            cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine, start=base
+            cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine, base=base
         )
     if os.environ.get("RANK", "0") != "0":
         return  # the adapter is small enough for one process

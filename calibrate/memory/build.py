@@ -14,18 +14,17 @@ from calibrate.memory.candidates import Candidates, gather
 from calibrate.memory.coreset import coreset
 from calibrate.memory.outliers import MIN_UNITS, find_outliers, outlier_words
 from calibrate.memory.provenance import check_framing, framing_record, pictures_record, seen_by
+from calibrate.memory.whitened import whitened
 from fbclip.config import EMBEDDED, BackboneConfig
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError
 from fbclip.fits import check_memory
 from fbclip.framing import Framing
 from fbclip.memory import Memory, MemoryConfig, MemoryManifest, feature_width
-from fbclip.whitening import Whitening, fit_whitening
 
 MAX_TOKENS = 100_000
 MAX_WHITENED = 4096
 """Numbers a whitened token has at most: its whitening has the square of them."""
-_ROWS = 16_384
 MAX_PICTURES = 12_000
 """A memory lists all of them in its manifest, whose size is bounded."""
 
@@ -82,7 +81,8 @@ def build_memory(
     if total > MAX_PICTURES:
         raise RefusedError(f"{total} pictures, a memory takes at most {MAX_PICTURES}; use fewer with --units")
     found = gather(detector, new, framing, plan.config, plan.seed, advance, skipped)
-    found, whitening = _whitened(found, plan.config, base)
+    tokens, whitening = whitened(found.tokens, plan.config, None if base is None else base.whitening)
+    found = replace(found, tokens=tokens)
     outliers = find_outliers(found, plan.seed, None if base is None else base.tokens)
     if outliers.limit is None:
         notes.append(f"not searched for defective pictures: that takes {MIN_UNITS} units")
@@ -132,16 +132,6 @@ def _check_plan(plan: Plan, backbone: BackboneConfig) -> None:
             f"--metric mahalanobis: tokens would have {width} numbers, at most {MAX_WHITENED} can be whitened; "
             "name fewer --layers or sides of --neighbourhood"
         )
-
-
-def _whitened(found: Candidates, config: MemoryConfig, base: Memory | None) -> tuple[Candidates, Whitening | None]:
-    """By the whitening of `base`, so that its tokens and the new ones can be compared, or one of their own."""
-    if config.metric == "cosine":
-        return found, None
-    whitening = fit_whitening(found.tokens) if base is None else base.whitening
-    assert whitening is not None
-    whitened = torch.cat([whitening(part).half() for part in torch.split(found.tokens, _ROWS)])
-    return replace(found, tokens=whitened), whitening
 
 
 def _with_base(kept: Candidates, base: Memory | None) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,7 @@ from calibrate.memory.fewshot_file import Measure, Method
 from calibrate.memory.fusing import choose_fusion, fused, term_scales
 from calibrate.memory.showing import PAINTED_EACH, painted_with
 from calibrate.memory.trial import SCALE_UNITS
+from calibrate.memory.whitened import whitened
 from calibrate.metrics.bootstrap import Floats, draw_weights, weighted_ranking
 from calibrate.metrics.pairs import count_pairs
 from calibrate.scoring import read_usable
@@ -39,7 +40,6 @@ from fbclip.fusion import Fusion, Terms, evidence
 from fbclip.maps import smooth_map
 from fbclip.memory import Memory, MemoryConfig, MemoryManifest, memory_features
 from fbclip.nearest import Lookup, image_distance
-from fbclip.whitening import fit_whitening
 
 COUNTS = (1, 2, 4, 8, 16)
 _STRIDE = 4
@@ -168,12 +168,8 @@ class Bench:
 
     def _memory(self, pictures: Sequence[_Seen], seed: int) -> Memory:
         layers = {n: torch.stack([one.layers[n] for one in pictures]) for n in self._config.layers}
-        tokens = memory_features(layers, self._config).flatten(0, 1)
-        whitening = None
-        if self._config.metric == "mahalanobis":
-            whitening = fit_whitening(tokens)
-            tokens = whitening(tokens)
-        tokens = tokens.half()
+        features = memory_features(layers, self._config).flatten(0, 1)
+        tokens, whitening = whitened(features, self._config)
         model = self._detector.backbone.config
         manifest = MemoryManifest(
             backbone=model.name,

@@ -57,13 +57,13 @@ def pretrain_backbone(
     device: str,
     machine: str,
     backbone: BackboneConfig = EMBEDDED,
-    start: Path | None = None,
+    base: Path | None = None,
     report_minutes: float = 8.0,
 ) -> None:
     """Train the embedded backbone on generated pictures; run again with the same `cache` to go on.
 
     `out` gets `backbone.safetensors`, its `.sha256` and `provenance.json` with the learning curve, also on the way
-    each `report_minutes`. The curve is measured on families that the backbone does not train on. With `start`, a
+    each `report_minutes`. The curve is measured on families that the backbone does not train on. With `base`, a
     shipped weights file, the run goes on from there with a learning rate schedule of its own.
     """
     cv2.setNumThreads(torch.get_num_threads())
@@ -75,14 +75,14 @@ def pretrain_backbone(
         if these.count > 1:
             dist.barrier()
         bank = make_bank(cache, "train", pictures, size, first, TRAIN_FAMILIES)
-        if start is not None:
-            config = replace(config, start_sha256=file_sha256(start))
+        if base is not None:
+            config = replace(config, start_sha256=file_sha256(base))
         trainer = Trainer(backbone, config, bank, device, these)
         state = cache / f"state-{config.seed}-{config.steps}"
         if (state / "state.json").is_file():
             trainer.resume(state)
-        elif start is not None:
-            begin_at(trainer.clip, read_tensors(start, ""))
+        elif base is not None:
+            begin_at(trainer.clip, read_tensors(base, ""))
         if these.rank == 0:
             held = make_bank(cache, "held", HELD_OUT_PICTURES, size, HELD_OUT_SEED, ADAPTER_FAMILIES, hands)
             _lead(trainer, held, state, out, machine, report_minutes)

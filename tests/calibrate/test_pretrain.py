@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.run import get_args_parser
 
+from calibrate.commands.pretrain import pretrain
 from calibrate.errors import TrainingError
 from calibrate.pretraining.bank import Bank, both_captions, make_bank
 from calibrate.pretraining.batches import PATCH_FLOOR, draw_batch
 from calibrate.pretraining.model import begin_at
-from calibrate.pretraining.run import export, pretrain_backbone
+from calibrate.pretraining.run import TRAIN_SEED, export, pretrain_backbone
 from calibrate.pretraining.trainer import PretrainConfig, Trainer
 from calibrate.synthesis import TRAIN_FAMILIES
 from fbclip.backbone import load_backbone
@@ -202,6 +205,13 @@ def test_two_processes_share_a_step(tmp_path: Path, bank: Bank) -> None:
     assert about["steps_done"] == RUN.steps
 
 
+def test_torchrun_hands_every_option_on() -> None:
+    """It takes an option of the script that is the beginning of several of its own for an ambiguous one."""
+    options = [f"--{name.replace('_', '-')}" for name in inspect.signature(pretrain).parameters]
+    found = get_args_parser().parse_args(["calibrate", "pretrain", *options])
+    assert found.training_script_args == ["pretrain", *options]
+
+
 def test_a_run_goes_on_from_shipped_weights(bank: Bank, tmp_path: Path) -> None:
     first = Trainer(TINY, RUN, bank)
     first.train_step()
@@ -214,9 +224,12 @@ def test_a_run_goes_on_from_shipped_weights(bank: Bank, tmp_path: Path) -> None:
         assert torch.allclose(tensor, expected[name], atol=1e-3), name
 
     pretrain_backbone(
-        cache=tmp_path / "cache", out=tmp_path / "second", config=RUN, pictures=12, device="cpu", machine="test",
-        backbone=TINY, start=shipped,
+        cache=tmp_path / "cache", out=tmp_path / "second", config=replace(RUN, seed=1), pictures=12, device="cpu",
+        machine="test", backbone=TINY, base=shipped,
     )  # fmt: skip
+    new = np.load(tmp_path / "cache" / "train.images.npy")
+    old = make_bank(tmp_path / "old", "train", 12, TINY.image_size, TRAIN_SEED, TRAIN_FAMILIES)
+    assert not any(np.array_equal(one, other) for one in new for other in old.images)
     about = json.loads((tmp_path / "second" / "provenance.json").read_text(encoding="utf-8"))
     assert about["pretrain"]["start_sha256"] == file_sha256(shipped)
 
