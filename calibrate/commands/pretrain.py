@@ -19,7 +19,7 @@ def pretrain(
     ] = None,
     learning_rate: Annotated[float, typer.Option(min=0, help="of the backbone, at its highest")] = 1e-3,
     adapter_pictures: Annotated[int, typer.Option(min=16, help="generated pictures for the adapter")] = 2400,
-    adapter_epochs: Annotated[int, typer.Option(min=1)] = 3,
+    adapter_epochs: Annotated[int, typer.Option(min=1)] = 1,
     adapter_only: Annotated[bool, typer.Option(help="keep the backbone in OUT and train its adapter anew")] = False,
     seed: int = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
@@ -35,7 +35,7 @@ def pretrain(
 
     from calibrate.pretraining.adapter import train_adapter
     from calibrate.pretraining.run import pretrain_backbone
-    from calibrate.pretraining.trainer import PretrainConfig
+    from calibrate.pretraining.trainer import PretrainConfig, fast_in_bfloat16
     from calibrate.training import Recipe
     from fbclip.adapter import save_adapter
     from fbclip.weights import find_weights
@@ -46,13 +46,15 @@ def pretrain(
     if device == "cuda" and place is not None:
         device = f"cuda:{place}"
     if not adapter_only:
-        config = PretrainConfig(steps=steps, seed=seed, learning_rate=learning_rate)
+        mixed = fast_in_bfloat16(device)
+        config = PretrainConfig(steps=steps, seed=seed, learning_rate=learning_rate, mixed=mixed)
         pretrain_backbone(
             cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine, base=base
         )
     if os.environ.get("RANK", "0") != "0":
         return  # the adapter is small enough for one process
-    recipe = Recipe(epochs=adapter_epochs, learning_rate=5e-4, seed=seed)
+    # Faster, it learned its few families and forgot others: pixel AUROC 0.90 instead of 0.91 on those it tuned on.
+    recipe = Recipe(epochs=adapter_epochs, seed=seed)
     weights = find_weights("embedded", out / "backbone.safetensors")
     adapter = train_adapter(weights, cache, adapter_pictures, recipe, 16, device, 20)
     save_adapter(adapter, out / "adapter")

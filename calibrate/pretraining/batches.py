@@ -43,17 +43,20 @@ def window_corner(mask: Array, side: int, rng: np.random.Generator) -> tuple[int
     return tuple(int(np.clip(at - rng.integers(0, side), 0, room)) for at in (y, x))  # type: ignore[return-value]
 
 
-def draw_batch(bank: Bank, batch: int, patch: int, seed: int, step: int, rank: int = 0) -> Batch:
-    """The training batch of one step and process; of four pictures in ten a window is shown, enlarged."""
+def draw_batch(bank: Bank, batch: int, side: int, patch: int, seed: int, step: int, rank: int = 0) -> Batch:
+    """The training batch of one step and process, shown at `side` px.
+
+    Of four pictures in ten a window is shown alone, which enlarges what is in it.
+    """
     rng = np.random.default_rng((seed, step, rank))
-    side = bank.images.shape[1]
+    whole = bank.images.shape[1]
     images = np.empty((batch, side, side, 3), np.uint8)
     grid = 2 * (side // patch)
     cells = np.empty((batch, grid, grid), np.float32)
     captions = []
     for k, index in enumerate(rng.integers(0, len(bank.images), batch)):
         mask = bank.masks[index]
-        window = side if rng.random() < 0.6 else int(rng.integers(side * 3 // 4, side + 1))
+        window = whole if rng.random() < 0.6 else int(rng.integers(whole * 3 // 4, whole + 1))
         y, x = window_corner(mask, window, rng)
         image = bank.images[index, y : y + window, x : x + window]
         part = mask[y : y + window, x : x + window].astype(np.float32)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from calibrate.errors import TrainingError
 from calibrate.pretraining.layers import KnownWords, TrainedAttention, TrainedNorm
+from fbclip.backbone import resize_positions
 from fbclip.config import BackboneConfig
 from fbclip.files import write_atomically
 from fbclip.stem import ConvStem, PictureNorm, Residual
@@ -79,12 +80,13 @@ def stem_stages(clip: CLIP, images: Tensor) -> list[Tensor]:
 def vision_tokens(clip: CLIP, patches: Tensor, layers: Sequence[int]) -> list[Tensor]:
     """Patches (B,C,g,g) -> tokens (B,1+g·g,D) in the joint space, one a layer of `layers` (counted from 1).
 
-    All layers go through the final norm and projection.
+    All layers go through the final norm and projection. The grid need not be the one the positions are stored for.
     """
     visual = clip.visual
+    positions = resize_positions(visual.positional_embedding, patches.shape[-1])
     x = patches.flatten(2).transpose(1, 2)
     cls = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
-    x = visual.ln_pre(torch.cat((cls, x), dim=1) + visual.positional_embedding.to(x.dtype))
+    x = visual.ln_pre(torch.cat((cls, x), dim=1) + positions.to(x.dtype))
     tokens = []
     for number, block in enumerate(visual.transformer.resblocks, start=1):
         x = block(x)

@@ -33,7 +33,9 @@ from fbclip.text import tokenize
 class PretrainConfig:
     """One run; equal numbers on the same kind of machine give equal weights. Processes share each batch evenly.
 
-    start_sha256: of the weights file it goes on from, empty for a random start.
+    mixed: bfloat16 products, where the machine has them. small_share: of the steps, the first ones, which see the
+    pictures at `small_scale` of their side: they cost half. start_sha256: of the weights file it goes on from, empty
+    for a random start.
     """
 
     steps: int
@@ -44,6 +46,8 @@ class PretrainConfig:
     warmup: int = 200
     captions: int = 16
     mixed: bool = True
+    small_scale: float = 0.75
+    small_share: float = 0.7
     start_sha256: str = ""
     weights: LossWeights = field(default_factory=LossWeights)
 
@@ -95,10 +99,17 @@ class Trainer:
         share = min(1.0, self.step / self.config.steps)
         return self.config.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
+    def side(self) -> int:
+        """Side in pixels of the next step's pictures."""
+        size, patch = self.backbone.image_size, self.backbone.patch_size
+        if self.step >= self.config.small_share * self.config.steps:
+            return size
+        return max(1, int(self.config.small_scale * size) // patch) * patch
+
     def next_batch(self) -> Batch:
         """This process's share of the batch of this step."""
-        c, these = self.config, self.processes
-        return draw_batch(self.bank, c.batch // these.count, self.backbone.patch_size, c.seed, self.step, these.rank)
+        c, these, patch = self.config, self.processes, self.backbone.patch_size
+        return draw_batch(self.bank, c.batch // these.count, self.side(), patch, c.seed, self.step, these.rank)
 
     def train_step(self) -> tuple[float, int]:
         """One update; (loss, pictures that this process saw)."""
@@ -177,6 +188,11 @@ class Trainer:
             _held_out_auroc(patch_scores, patch_labels),
             _held_out_auroc(image_scores, image_labels),
         )
+
+
+def fast_in_bfloat16(device: str) -> bool:
+    """Whether products in bfloat16 are worth it: on a CPU without AVX-512 a step took seven times as long."""
+    return device.startswith("cuda") or torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def _held_out_auroc(scores: Sequence[Array], labels: Sequence[Array]) -> float:

@@ -23,7 +23,7 @@ from calibrate.pretraining.bank import Bank, both_captions, make_bank
 from calibrate.pretraining.batches import PATCH_FLOOR, draw_batch
 from calibrate.pretraining.model import begin_at
 from calibrate.pretraining.run import TRAIN_SEED, export, pretrain_backbone
-from calibrate.pretraining.trainer import PretrainConfig, Trainer
+from calibrate.pretraining.trainer import PretrainConfig, Trainer, fast_in_bfloat16
 from calibrate.synthesis import TRAIN_FAMILIES
 from fbclip.backbone import load_backbone
 from fbclip.config import BackboneConfig, TextConfig
@@ -87,7 +87,7 @@ def test_captions_follow_what_the_crop_shows(bank: Bank) -> None:
         "a photo of a woven plate without defect.",
         "a photo of a cracked woven plate with defect.",
     )
-    batch = draw_batch(bank, 16, 16, 0, 0)
+    batch = draw_batch(bank, 16, 64, 16, 0, 0)
     assert batch.images.shape == (16, 3, 64, 64)
     assert batch.cells.shape == (16, 8, 8)
     for caption, cells in zip(batch.captions, batch.cells, strict=True):
@@ -96,10 +96,32 @@ def test_captions_follow_what_the_crop_shows(bank: Bank) -> None:
 
 
 def test_batches_depend_on_seed_and_step_alone(bank: Bank) -> None:
-    a, b, c = (draw_batch(bank, 4, 16, 0, step) for step in (7, 7, 8))
+    a, b, c = (draw_batch(bank, 4, 64, 16, 0, step) for step in (7, 7, 8))
     assert torch.equal(a.images, b.images)
     assert torch.equal(a.cells, b.cells)
     assert not torch.equal(a.images, c.images)
+
+
+def test_the_first_steps_see_smaller_pictures_and_measuring_sees_them_whole(bank: Bank) -> None:
+    trainer = Trainer(TINY, replace(RUN, steps=10), bank)
+    sides = []
+    for trainer.step in range(10):
+        sides.append(trainer.side())
+        batch = trainer.next_batch()
+        assert batch.images.shape[-1] == sides[-1]
+        assert batch.cells.shape[-1] == 2 * sides[-1] // TINY.patch_size
+    assert sides == [48] * 7 + [64] * 3
+    trainer.step = 0
+    assert np.isfinite(trainer.train_step()[0])
+    assert trainer.clip.visual.positional_embedding.shape == (1 + 4 * 4, TINY.width)
+    assert np.isfinite(trainer.validate(bank)).all()
+
+
+def test_bfloat16_is_taken_where_the_machine_multiplies_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fast_in_bfloat16("cuda:1")
+    for capability, fast in (("AVX2", False), ("AVX512", True), ("DEFAULT", False)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda known=capability: known)
+        assert fast_in_bfloat16("cpu") is fast
 
 
 def test_resumed_run_equals_uninterrupted_run(bank: Bank, tmp_path: Path) -> None:
@@ -141,7 +163,7 @@ def test_exported_file_is_what_the_run_time_reads(bank: Bank, tmp_path: Path) ->
     assert saved["token_embedding.rows"].dtype == torch.int32
     assert saved["token_embedding.values"].dtype == torch.float16
 
-    images = draw_batch(bank, 2, 16, 0, 0).images
+    images = draw_batch(bank, 2, 64, 16, 0, 0).images
     backbone = load_backbone(saved, TINY, 64)
     ours = backbone(images, (6,))[0]
     visual = trainer.clip.visual
