@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from fbclip.backbone import Backbone
-from fbclip.config import BackboneConfig, FBCLIPConfig, Precision
+from fbclip.config import STEM, BackboneConfig, FBCLIPConfig, Precision
+from fbclip.contrast import contrast_logits
 from fbclip.images import decode
 from fbclip.maps import smooth_map
 from fbclip.memory import Memory, MemoryManifest, default_config, feature_width
@@ -184,13 +185,16 @@ def _bench_batch(
     prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim, device=device), dim=-1)
     images = torch.stack([preprocess(frame, size)] * batch)
     watch = Stopwatch(device)
-    layers = sorted({*config.feature_layers, *(lookup.config.layers if lookup else ())})
+    layers = sorted({*config.layers, *(lookup.config.layers if lookup else ())})
 
     def forward() -> Tensor:
         found = watch.timed("backbone", lambda: backbone(images.to(device), layers))
         tokens = dict(zip(layers, found, strict=True))
         views = watch.timed_steps("views", head.views([tokens[layer] for layer in config.feature_layers]))
         margins = watch.timed("views and head", lambda: head.score(views, prototypes, backbone.projection).grid_margin)
+        if config.contrast.weight:
+            contrast = watch.timed("contrast", lambda: contrast_logits(tokens[STEM], config.contrast))
+            margins = margins + contrast.view_as(margins)
         score = config.score
         smooth = partial(smooth_map, size=size, sigma=score.smoothing_sigma, truncate=score.smoothing_truncate)
         maps = watch.timed("map", lambda: smooth(margins))

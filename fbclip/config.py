@@ -107,6 +107,13 @@ class ScoreConfig(Frozen):
     smoothing_truncate: float = 4.0
 
 
+class ContrastConfig(Frozen):
+    """What the rarity of a patch in its own picture adds to the map; nothing as published."""
+
+    weight: float = Field(0.0, ge=0, description="logits for a distance e times as large")
+    floor: float = Field(0.1, gt=0, description="share of the mean variance that every direction has at least")
+
+
 class ConsistencyConfig(Frozen):
     """SCR, used in tuning only (paper 3.5)."""
 
@@ -141,6 +148,7 @@ class FBCLIPConfig(Frozen):
     view: ViewConfig = ViewConfig()
     attention: AttentionConfig = AttentionConfig()
     score: ScoreConfig = ScoreConfig()
+    contrast: ContrastConfig = ContrastConfig()
     consistency: ConsistencyConfig = ConsistencyConfig()
 
     @model_validator(mode="after")
@@ -154,6 +162,11 @@ class FBCLIPConfig(Frozen):
                 f"{len(self.feature_layers)} feature_layers need as many layer_weights, got {self.score.layer_weights}"
             )
         return self
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """All that is read of a backbone: the feature layers, and the stem where contrast counts."""
+        return ((STEM,) if self.contrast.weight else ()) + self.feature_layers
 
     @property
     def active_views(self) -> tuple[View, ...]:
@@ -180,5 +193,8 @@ EMBEDDED = BackboneConfig(
 EMBEDDED_METHOD = FBCLIPConfig(
     image_size=256,
     feature_layers=(2, 4, 6),
+    # The paper's window spans an eighth of its 37 patches a side; of 16, five would be a third.
+    view=ViewConfig(semantic_mix=0.3, spatial_window=3),
     attention=AttentionConfig(heads=6, head_width=32),
+    contrast=ContrastConfig(weight=0.5),
 )

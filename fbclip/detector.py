@@ -98,7 +98,7 @@ class Detector:
         for memory in memories:
             check_memory(memory, backbone.config, backbone_sha256, self.size)
             self._lookups[memory.id] = Lookup(memory, device)
-        wanted = [head.config.feature_layers for head, _ in self._heads.values()]
+        wanted = [head.config.layers for head, _ in self._heads.values()]
         wanted += [lookup.config.layers for lookup in self._lookups.values()]
         self._layers = sorted({layer for layers in wanted for layer in layers})
         # TF32 changes margins by more than a threshold can bear.
@@ -179,8 +179,7 @@ class Detector:
         found: dict[int, _Drawn] = {}
         for (adapter, sigma), places in _groups(rows, lambda job: (job.adapter, job.sigma)):
             head, prototypes = self._heads[adapter]
-            chosen = _of_rows(tokens, head.config.feature_layers, places)
-            result = head(list(chosen.values()), prototypes, self.backbone.projection)
+            result = head.judge(_of_rows(tokens, head.config.layers, places), prototypes, self.backbone.projection)
             found |= self._drawn(places, result.image_margin, result.grid_margin, adapter, sigma)
         return found
 

@@ -1,19 +1,21 @@
-"""FB-CLIP, the whole path on one screen: tokens -> masks -> views -> attention -> subtraction -> margins.
+"""FB-CLIP, the whole path on one screen: tokens -> masks -> views -> attention -> subtraction -> margins (-> contrast).
 
 B images, N = 1 + L tokens (CLS first), C backbone width, D joint embedding, K layers, V views.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from fbclip.attention import Centred, FBAttention, centre
 from fbclip.background import background_prototype, subtract_and_project
-from fbclip.config import FBCLIPConfig
+from fbclip.config import STEM, FBCLIPConfig
+from fbclip.contrast import contrast_logits
 from fbclip.foreground import foreground_mask
 from fbclip.views import SemanticMix, semantic_mix, spatial_view
 
@@ -134,3 +136,18 @@ class Head(nn.Module):
         self, tokens: Sequence[Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
     ) -> HeadOutput:
         return self.score(self.views(tokens, record), prototypes, projection, record)
+
+    def judge(
+        self, layers: Mapping[int, Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
+    ) -> HeadOutput:
+        """At least the layers of `config.layers`, as a backbone gives them -> what a picture is judged by.
+
+        This is `forward`, and where the method asks for it the contrast within the picture, which is not learned. The
+        picture's own number stays: on families whose good pictures are busy, contrast spoilt it.
+        """
+        tokens = [layers[layer] for layer in self.config.feature_layers]
+        output: HeadOutput = self(tokens, prototypes, projection, record)
+        if not self.config.contrast.weight:
+            return output
+        gain = F.pad(contrast_logits(layers[STEM], self.config.contrast), (1, 0))
+        return HeadOutput(output.margins + gain, output.projected)

@@ -53,7 +53,7 @@ def tune(
     synthetic: Annotated[int, typer.Option(min=1, help="painted defects a good picture where none are real")] = 4,
     method: Annotated[Path | None, typer.Option(help="YAML with fields of the method to change")] = None,
     without: Annotated[
-        list[str] | None, typer.Option(help="mstff, mvfbe, background-subtraction or scr switched off; repeatable")
+        list[str] | None, typer.Option(help="mstff, mvfbe, background-subtraction, scr, contrast: off; repeatable")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="keep the tuned adapter even if it is not better")] = False,
     cache_mb: Annotated[int, typer.Option(min=0, help="memory for features; more goes to a file in --work")] = 2048,

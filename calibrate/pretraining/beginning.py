@@ -16,8 +16,8 @@ from fbclip.config import FBCLIPConfig
 from fbclip.model import Head
 from fbclip.text import PromptFusion, TextTower
 
-SHARPNESS = 1.0
-"""FB-Attention's scale at the start: with it a token attends to those much like itself."""
+SHARPNESS = 4.0
+"""FB-Attention's scale at the start: with it a token attends to itself and its like."""
 
 
 @torch.no_grad()

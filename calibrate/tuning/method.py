@@ -23,8 +23,9 @@ MODULES: Mapping[str, Mapping[str, Any]] = {
     "mvfbe": {"modules": {"mvfbe": False}},
     "background-subtraction": {"modules": {"background_subtraction": False}},
     "scr": {"consistency": {"weight": 0.0}},
+    "contrast": {"contrast": {"weight": 0.0}},
 }
-"""What can be switched off, by the names of the paper's ablation table."""
+"""What can be switched off: the paper's ablation table, and contrast, which is ours."""
 
 
 def changed_method(base: FBCLIPConfig, file: Path | None, without: Sequence[str]) -> FBCLIPConfig:

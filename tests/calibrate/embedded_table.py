@@ -25,14 +25,15 @@ from calibrate.pretraining.beginning import beginning
 from calibrate.pretraining.model import build_clip, shipped_state
 from calibrate.synthesis import TEST_FAMILIES, generate
 from calibrate.training import Tuned
+from fbclip.adapter import Adapter, load_adapter
 from fbclip.backbone import load_backbone
-from fbclip.config import EMBEDDED, EMBEDDED_METHOD
+from fbclip.config import EMBEDDED, EMBEDDED_METHOD, ContrastConfig
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.framing import Framing
 from fbclip.images import read_image
 from fbclip.model import Head
 from fbclip.text import PromptFusion, load_text_tower
-from fbclip.weights import find_weights, open_backbone, tensors_sha256
+from fbclip.weights import EMBEDDED_DIR, find_weights, open_backbone, tensors_sha256
 
 Array = NDArray[np.float32]
 SIDE = EMBEDDED.image_size
@@ -115,6 +116,15 @@ def not_tuned(weights: Path | None) -> Detector:
     return Detector(backbone, digest, [adapter], torch.device("cpu"))
 
 
+def without_contrast(weights: Path | None, folder: Path) -> Detector:
+    """The embedded model as the paper's method alone would judge."""
+    backbone, digest = open_backbone(find_weights("embedded", weights), SIDE)
+    having = load_adapter(folder)
+    method = having.manifest.method.model_copy(update={"contrast": ContrastConfig()})
+    adapter = Adapter(having.manifest.model_copy(update={"method": method}), having.tensors, having.prototypes)
+    return Detector(backbone, digest, [adapter], torch.device("cpu"))
+
+
 def model(detector: Detector) -> Callable[[NDArray[np.uint8]], tuple[float, Array]]:
     adapter = detector.adapters[0]
     sigma = detector.smoothing[adapter]
@@ -161,9 +171,10 @@ def main() -> None:
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--weights", type=Path, help="backbone.safetensors beside a folder `adapter`")
     asked = parser.parse_args()
-    adapters = [asked.weights.parent / "adapter"] if asked.weights else []
+    adapter = asked.weights.parent / "adapter" if asked.weights else EMBEDDED_DIR / "adapter"
     scorers = {
-        "embedded": model(open_detector("embedded", asked.weights, adapters, "cpu")),
+        "embedded": model(open_detector("embedded", asked.weights, [adapter], "cpu")),
+        "without contrast": model(without_contrast(asked.weights, adapter)),
         "adapter not tuned": model(not_tuned(asked.weights)),
         "untrained": model(untrained()),
         "local contrast": trivial(local_contrast),

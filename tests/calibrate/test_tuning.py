@@ -26,7 +26,7 @@ from calibrate.tuning.pictures import Item, Loader, Painted, usable
 from calibrate.tuning.pipeline import Model, tune_adapter
 from calibrate.tuning.state import Epoch
 from calibrate.tuning.verdict import Judged, decide
-from fbclip.config import AttentionConfig, FBCLIPConfig
+from fbclip.config import AttentionConfig, ContrastConfig, FBCLIPConfig
 from fbclip.decision import Placement
 from fbclip.errors import AdapterError, ConfigError
 from fbclip.framing import Framing
@@ -321,9 +321,10 @@ def test_a_base_is_started_from_and_kept_when_too_little_is_known(labelled, tmp_
 
 
 def test_modules_are_switched_off_and_files_are_checked(tmp_path):
-    off = changed_method(METHOD, None, ["mstff", "mvfbe", "background-subtraction", "scr"])
+    having = METHOD.model_copy(update={"contrast": ContrastConfig(weight=2)})
+    off = changed_method(having, None, ["mstff", "mvfbe", "background-subtraction", "scr", "contrast"])
     assert not (off.modules.mstff or off.modules.mvfbe or off.modules.background_subtraction)
-    assert off.consistency.weight == 0
+    assert off.consistency.weight == off.contrast.weight == 0
     assert off.consistency.margin == METHOD.consistency.margin
     file = tmp_path / "m.yaml"
     file.write_text("consistency: {weight: 0.3}\nfeature_layers: [1, 2]\n")
