@@ -37,18 +37,18 @@ def foreground(tokens: Tensor, previous: Tensor | None) -> Tensor:
     return torch.tensor([1.0 if value > 0.5 else 0.5 for value in smooth], dtype=t.dtype)
 
 
-def semantic(tokens: Tensor, p: Tensor) -> Tensor:
+def semantic(tokens: Tensor, p: Tensor, share: float = 0.6) -> Tensor:
     """(N,C), (L,) -> (N,C) with the full L×L softmaxes."""
     cls, t = tokens[0], tokens[1:]
     cos = torch.stack([cosine(row, cls) for row in t])
     a, b = (1 - cos) * p, cos * (1 - p)
     fore = torch.softmax(a[:, None] * p[None, :], dim=1) @ t
     back = torch.softmax(b[:, None] * (1 - p)[None, :], dim=1) @ t
-    mixed = 0.6 * (p[:, None] * fore + (1 - p)[:, None] * back) + 0.4 * t
+    mixed = share * (p[:, None] * fore + (1 - p)[:, None] * back) + (1 - share) * t
     return torch.cat((cls[None], mixed))
 
 
-def spatial(tokens: Tensor, p: Tensor) -> Tensor:
+def spatial(tokens: Tensor, p: Tensor, reach: int = 2) -> Tensor:
     """(N,C), (L,) -> (N,C), each window gathered by hand; padded places have token 0 and p = 0."""
     cls, t = tokens[0], tokens[1:]
     side = math.isqrt(len(t))
@@ -56,8 +56,8 @@ def spatial(tokens: Tensor, p: Tensor) -> Tensor:
     for y in range(side):
         for x in range(side):
             window, share = [], []
-            for dy in range(-2, 3):
-                for dx in range(-2, 3):
+            for dy in range(-reach, reach + 1):
+                for dx in range(-reach, reach + 1):
                     inside = 0 <= y + dy < side and 0 <= x + dx < side
                     index = (y + dy) * side + x + dx
                     window.append(t[index] if inside else torch.zeros_like(cls))

@@ -26,16 +26,17 @@ def tokens_and_mask(side: int, width: int, seed: int, kind: str, batch: int = 2)
     return tokens, mask
 
 
+@pytest.mark.parametrize("config", [ViewConfig(), ViewConfig(semantic_mix=0.3, spatial_window=3)])
 @pytest.mark.parametrize("kind", ["mixed", "ones", "halves"])
 @given(side=SIDES, width=WIDTHS, seed=SEEDS)
 @settings(max_examples=25, deadline=None)
-def test_views_equal_the_plain_formulas(kind, side, width, seed):
+def test_views_equal_the_plain_formulas(config, kind, side, width, seed):
     tokens, mask = tokens_and_mask(side, width, seed, kind)
     for index in range(len(tokens)):
-        slow = plain.semantic(tokens[index], mask[index])
-        assert (semantic_view(tokens, mask, ViewConfig())[index] - slow).abs().max() <= 1e-10
-        slow = plain.spatial(tokens[index], mask[index])
-        assert (spatial_view(tokens, mask, ViewConfig())[index] - slow).abs().max() <= 1e-10
+        slow = plain.semantic(tokens[index], mask[index], config.semantic_mix)
+        assert (semantic_view(tokens, mask, config)[index] - slow).abs().max() <= 1e-10
+        slow = plain.spatial(tokens[index], mask[index], config.spatial_window // 2)
+        assert (spatial_view(tokens, mask, config)[index] - slow).abs().max() <= 1e-10
 
 
 @given(side=st.integers(3, 6), width=WIDTHS, seed=SEEDS)
