@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 
 from fbclip.backbone import Backbone
-from fbclip.config import STEM, BackboneConfig, FBCLIPConfig, Precision
-from fbclip.contrast import contrast_logits
+from fbclip.config import BackboneConfig, FBCLIPConfig, Precision
 from fbclip.images import decode
 from fbclip.maps import smooth_map
 from fbclip.memory import Memory, MemoryManifest, default_config, feature_width
@@ -191,13 +190,12 @@ def _bench_batch(
         found = watch.timed("backbone", lambda: backbone(images.to(device), layers))
         tokens = dict(zip(layers, found, strict=True))
         views = watch.timed_steps("views", head.views([tokens[layer] for layer in config.feature_layers]))
-        margins = watch.timed("views and head", lambda: head.score(views, prototypes, backbone.projection).grid_margin)
+        output = watch.timed("views and head", lambda: head.score(views, prototypes, backbone.projection))
         if config.contrast.weight:
-            contrast = watch.timed("contrast", lambda: contrast_logits(tokens[STEM], config.contrast))
-            margins = margins + contrast.view_as(margins)
+            output = watch.timed("contrast", lambda: head.contrasted(output, tokens))
         score = config.score
         smooth = partial(smooth_map, size=size, sigma=score.smoothing_sigma, truncate=score.smoothing_truncate)
-        maps = watch.timed("map", lambda: smooth(margins))
+        maps = watch.timed("map", lambda: smooth(output.grid_margin))
         if lookup is not None:
             maps = maps + watch.timed("memory", lambda: _recall(lookup, tokens, smooth))
         return maps.cpu()

@@ -20,7 +20,8 @@ def contrast_logits(stem: Tensor, config: ContrastConfig) -> Tensor:
     """Stem tokens (B,L,F) -> what the patches' margins gain, float32 (B,L).
 
     It is the natural logarithm of a patch's distance, less the mean over the picture, times the weight. All of a
-    picture is NaN where one of its tokens is not finite.
+    picture is NaN where one of its tokens is not finite. Unlike the whitening of a memory, which is fitted once to many
+    pictures, this is made anew for each, so all are factored at once, on their device.
     """
     rest = stem.float() - stem.float().mean(dim=1, keepdim=True)
     covariance = rest.mT @ rest / rest.shape[1]

@@ -140,13 +140,15 @@ class Head(nn.Module):
     def judge(
         self, layers: Mapping[int, Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
     ) -> HeadOutput:
-        """At least the layers of `config.layers`, as a backbone gives them -> what a picture is judged by.
-
-        This is `forward`, and where the method asks for it the contrast within the picture, which is not learned. The
-        picture's own number stays: on families whose good pictures are busy, contrast spoilt it.
-        """
+        """At least the layers of `config.layers`, as a backbone gives them -> what a picture is judged by."""
         tokens = [layers[layer] for layer in self.config.feature_layers]
-        output: HeadOutput = self(tokens, prototypes, projection, record)
+        return self.contrasted(self(tokens, prototypes, projection, record), layers)
+
+    def contrasted(self, output: HeadOutput, layers: Mapping[int, Tensor]) -> HeadOutput:
+        """`output`, its map with the contrast within the picture where the method asks for it; it is not learned.
+
+        The picture's own number stays: on families whose good pictures are busy, contrast spoilt it.
+        """
         if not self.config.contrast.weight:
             return output
         gain = F.pad(contrast_logits(layers[STEM], self.config.contrast), (1, 0))

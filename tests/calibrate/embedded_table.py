@@ -25,9 +25,10 @@ from calibrate.pretraining.beginning import beginning
 from calibrate.pretraining.model import build_clip, shipped_state
 from calibrate.synthesis import TEST_FAMILIES, generate
 from calibrate.training import Tuned
+from calibrate.tuning.method import changed_method
 from fbclip.adapter import Adapter, load_adapter
 from fbclip.backbone import load_backbone
-from fbclip.config import EMBEDDED, EMBEDDED_METHOD, ContrastConfig
+from fbclip.config import EMBEDDED, EMBEDDED_METHOD
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.framing import Framing
 from fbclip.images import read_image
@@ -120,7 +121,7 @@ def without_contrast(weights: Path | None, folder: Path) -> Detector:
     """The embedded model as the paper's method alone would judge."""
     backbone, digest = open_backbone(find_weights("embedded", weights), SIDE)
     having = load_adapter(folder)
-    method = having.manifest.method.model_copy(update={"contrast": ContrastConfig()})
+    method = changed_method(having.manifest.method, None, ["contrast"])
     adapter = Adapter(having.manifest.model_copy(update={"method": method}), having.tensors, having.prototypes)
     return Detector(backbone, digest, [adapter], torch.device("cpu"))
 
