@@ -11,22 +11,23 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from uuid import uuid4
 
-from agent.build import build_sink, build_source, is_live
-from agent.config import Config
+from agent.config.sections import Config
 from agent.errors import AgentError, ConfigError, StoreError
-from agent.evidence import EvidenceWriter
-from agent.intake import Intake
-from agent.judge import Judge, Line
-from agent.loading import load_detector, load_lines
-from agent.messages import Messages
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode, state_body
 from agent.mqtt.sender import Sender
-from agent.pipeline import Pipeline
-from agent.recorder import Recorder, move_again
+from agent.pipeline.evidence import EvidenceWriter
+from agent.pipeline.intake import Intake
+from agent.pipeline.judge import Judge, Line
+from agent.pipeline.loading import load_detector, load_lines
+from agent.pipeline.messages import Messages
+from agent.pipeline.recorder import Recorder, move_again
+from agent.pipeline.threads import Pipeline
 from agent.records import Inspection, LineMode
 from agent.sources.base import Tally
+from agent.sources.factory import build_sink, build_source, is_live
+from agent.sources.runner import SourceRunner
 from agent.store.engine import Database, open_reader, open_writer
 from agent.store.ledger import Ledger
 from agent.store.lock import DataLock
@@ -34,7 +35,6 @@ from agent.store.outbox import Outbox
 from agent.store.reader import Reader
 from agent.store.results import Writer
 from agent.store.retention import prune
-from agent.supervisor import SourceRunner
 from agent.web.app import create_app
 from agent.web.server import WebServer
 from agent.web.state import EventRow, LiveState

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from agent.config import Config
-from agent.config_file import load_config
+from agent.config.loader import load_config
+from agent.config.sections import Config
 from agent.errors import AgentError, ConfigError
 from fbclip.command import guarded
 from fbclip.errors import ConfigError as ModelConfigError
@@ -69,7 +69,7 @@ def _welcome(config: Config, ready: threading.Event, stop: threading.Event) -> N
 @app.command()
 def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Try every part of the configuration; exit 1 names what fails."""
-    from agent.checking import check_all
+    from agent.commands.check import check_all
 
     logging.basicConfig(level=logging.ERROR)
     rows = list(check_all(load_config(config)))
@@ -96,9 +96,9 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False,
 ) -> None:
     """Judge files now; exit 1 if any is anomalous or rejected."""
-    from agent.inspecting import expand, inspect_files
+    from agent.commands.inspect import expand, inspect_files
+    from fbclip.artefacts.profile import load_profile
     from fbclip.detector import open_detector
-    from fbclip.profile import load_profile
 
     logging.basicConfig(level=logging.WARNING)
     files = expand(paths)
@@ -189,8 +189,8 @@ def collect(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Good pictures through the live path, for `calibrate threshold`. The files themselves stay where they are."""
-    from agent.collect import Collector
-    from agent.collect import collect as run_collect
+    from agent.commands.collect import Collector
+    from agent.commands.collect import collect as run_collect
 
     settings = load_config(config)
     section = next((s for s in settings.lines if s.name == line), None)

@@ -11,12 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fbclip.decision import Decision
-
-Picture = NDArray[np.uint8]
+from fbclip.images.geometry import RgbImage
 
 
 class EventKind(StrEnum):
@@ -64,7 +60,7 @@ class Frame:
     seq: int
     ts: datetime
     monotonic: float
-    image: Picture | None
+    image: RgbImage | None
     reason: str | None = None
     path: str | None = None
     frame_number: int | None = None

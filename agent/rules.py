@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.config import AlertSection
+from agent.config.sections import AlertSection
 from agent.records import EventKind, EventStep, Inspection, LineMode, StepType
 from fbclip.decision import Verdict
 

@@ -11,11 +11,11 @@ import torch
 import typer
 from rich.console import Console
 
-from fbclip.adapter import load_adapter
-from fbclip.backbones import usable_backbones
+from fbclip.artefacts.adapter import load_adapter
+from fbclip.backbone.catalog import usable_backbones
+from fbclip.backbone.config import Precision
+from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
 from fbclip.command import guarded
-from fbclip.config import Precision
-from fbclip.weights import EMBEDDED_DIR, find_weights, open_backbone
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -59,8 +59,8 @@ def verify(
 ) -> None:
     """Largest deviation of every golden tensor; exit 1 beyond tolerance."""
     from fbclip.detector import pick_device
-    from fbclip.verify import verify as run
-    from fbclip.verify_report import show_deviations
+    from fbclip.verification.golden import verify as run
+    from fbclip.verification.report import show_deviations
 
     rows = run(case_dir, str(pick_device(device)))
     raise typer.Exit(0 if show_deviations(rows, as_json) else 1)
@@ -80,11 +80,12 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Bare backbone beside the whole forward: medians, ratio, stages and peak memory."""
-    from fbclip.backbones import backbone_config, method_for
-    from fbclip.bench import bench as run
-    from fbclip.bench import random_parts
+    from fbclip.backbone.catalog import backbone_config
+    from fbclip.bench.benchmark import bench as run
+    from fbclip.bench.benchmark import random_parts
     from fbclip.detector import pick_device
-    from fbclip.model import Head
+    from fbclip.method.defaults import method_for
+    from fbclip.method.model import Head
 
     config = backbone_config(backbone)
     method = method_for(config, size)

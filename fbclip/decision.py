@@ -12,14 +12,10 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from fbclip.config import Frozen
-
-FloatMap = NDArray[np.float32]
-BoolMap = NDArray[np.bool_]
-Box = tuple[int, int, int, int]
+from fbclip.frozen import Frozen
+from fbclip.images.geometry import BoolMap, Box, FloatMap, Placement
 
 
 class Verdict(StrEnum):
@@ -72,27 +68,6 @@ class Decision:
     score: float | None
     threshold: float | None
     regions: tuple[Region, ...] = ()
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Where the map lies in the original picture: ROI corner and size in original pixels."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-    def to_original(self, box: Box, shape: tuple[int, int]) -> Box:
-        """Half-open box on a map of `shape` (H,W) -> half-open box in original pixels, rounded outwards."""
-        x1, y1, x2, y2 = box
-        rows, columns = shape
-        return (
-            self.x + x1 * self.width // columns,
-            self.y + y1 * self.height // rows,
-            self.x + -(-x2 * self.width // columns),
-            self.y + -(-y2 * self.height // rows),
-        )
 
 
 def reject(reason: str, threshold: float | None = None) -> Decision:

@@ -11,23 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fbclip.adapter import Adapter, load_adapter
-from fbclip.backbone import Backbone
-from fbclip.config import Precision
-from fbclip.decision import Evidence, FloatMap
+from fbclip.artefacts.adapter import Adapter, load_adapter
+from fbclip.artefacts.compatibility import check_adapter, check_memory
+from fbclip.artefacts.profile import Running
+from fbclip.backbone.config import Precision
+from fbclip.backbone.tower import Backbone
+from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
+from fbclip.decision import Evidence
 from fbclip.errors import AdapterError, ConfigError
-from fbclip.fits import check_adapter, check_memory
-from fbclip.framing import Framed, Framing, frame_picture
-from fbclip.fusion import Fusion, Terms, evidence
-from fbclip.maps import smooth_map
-from fbclip.memory import Memory, load_memory
-from fbclip.model import Head
-from fbclip.nearest import Lookup, image_distance
+from fbclip.images.framing import Framed, Framing, frame_picture
+from fbclip.images.geometry import FloatMap, RgbImage
+from fbclip.images.tiling import Tiling, stitch
+from fbclip.memory.bank import Memory, load_memory
+from fbclip.memory.fusion import Fusion, Terms, evidence
+from fbclip.memory.index import Lookup, image_distance
+from fbclip.method.maps import smooth_map
+from fbclip.method.model import Head
 from fbclip.precision import set_precision
-from fbclip.preprocess import Picture
-from fbclip.profile import Running
-from fbclip.tiling import Tiling, stitch
-from fbclip.weights import EMBEDDED_DIR, find_weights, open_backbone
 
 K = TypeVar("K")
 ROWS_AT_ONCE = 8
@@ -132,7 +132,7 @@ class Detector:
         """Adapter id -> the Gaussian sigma it was tuned with, in map pixels."""
         return {key: head.config.score.smoothing_sigma for key, (head, _) in self._heads.items()}
 
-    def frame(self, image: Picture, framing: Framing) -> Framed:
+    def frame(self, image: RgbImage, framing: Framing) -> Framed:
         """RGB uint8 (H,W,3) -> this model's input; raises ImageError when it cannot be judged."""
         return frame_picture(image, framing, self.size, self.backbone.config.patch_size)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import torch
 
-from fbclip.backbone import Backbone
-from fbclip.config import Precision
-from fbclip.model import Head
+from fbclip.backbone.config import Precision
+from fbclip.backbone.tower import Backbone
+from fbclip.method.model import Head
 
 _DTYPES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 

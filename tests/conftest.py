@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fbclip.adapter import Adapter, AdapterManifest
-from fbclip.backbone import Backbone
-from fbclip.config import AttentionConfig, BackboneConfig, FBCLIPConfig
+from fbclip.artefacts.adapter import Adapter, AdapterManifest
+from fbclip.backbone.config import BackboneConfig
+from fbclip.backbone.tower import Backbone
 from fbclip.detector import Detector
 from fbclip.files import tensors_sha256
-from fbclip.model import Head
+from fbclip.method.config import AttentionConfig, FBCLIPConfig
+from fbclip.method.model import Head
 
 # Threads that wait for each other on busy cores cost these tiny models more than they bring.
 torch.set_num_threads(1)

@@ -84,6 +84,6 @@ def test_nothing_reads_code_from_files(package):
 def test_the_configuration_is_loaded_safely():
     import yaml
 
-    from agent import config_file
+    from agent.config import loader
 
-    assert issubclass(config_file._Loader, yaml.SafeLoader)
+    assert issubclass(loader._Loader, yaml.SafeLoader)

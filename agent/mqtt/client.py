@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from agent.config import MqttSection
+from agent.config.sections import MqttSection
 from agent.errors import MqttError
 
 KEEPALIVE_S = 30

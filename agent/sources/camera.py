@@ -13,11 +13,12 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 
-from agent.config import CameraSource
+from agent.config.sections import CameraSource
 from agent.errors import SourceError
-from agent.records import Frame, Picture
+from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock
 from agent.sources.capture import Capture, open_capture, redact, retrieve_rgb
+from fbclip.images.geometry import RgbImage
 
 log = logging.getLogger(__name__)
 CAMERA_LOST = "camera_lost"
@@ -140,7 +141,7 @@ class Camera:
         fps = self._section.max_fps
         return fps is not None and self._last_put is not None and now - self._last_put < 1 / fps
 
-    def _frame(self, image: Picture | None, reason: str | None = None) -> Frame:
+    def _frame(self, image: RgbImage | None, reason: str | None = None) -> Frame:
         return Frame(self._line, next(self._seq), self._clock.now(), self._clock.monotonic(), image, reason)
 
     def _target(self) -> int | str:

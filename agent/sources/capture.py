@@ -11,7 +11,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 
-from agent.records import Picture
+from fbclip.images.geometry import RgbImage
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 TIMEOUT_MS = 5000
@@ -40,13 +40,13 @@ def open_capture(target: int | str) -> Capture:
     return cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)
 
 
-def retrieve_rgb(capture: Capture) -> Picture | None:
+def retrieve_rgb(capture: Capture) -> RgbImage | None:
     """The grabbed frame as (H,W,3) uint8 RGB; None when it cannot be decoded."""
     good, frame = capture.retrieve()
     if not good or frame is None:
         return None
     code = cv2.COLOR_GRAY2RGB if frame.ndim == 2 else cv2.COLOR_BGR2RGB
-    rgb: Picture = cv2.cvtColor(frame, code)
+    rgb: RgbImage = cv2.cvtColor(frame, code)
     return rgb
 
 

@@ -22,14 +22,15 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
-from agent.config import FolderSource
+from agent.config.sections import FolderSource
 from agent.errors import SourceError
-from agent.records import Disposition, FileState, Frame, Picture
+from agent.records import Disposition, FileState, Frame
 from agent.sources.base import Clock, Sink, SystemClock
 from agent.sources.settling import Settling, Stamp, scan
 from fbclip.errors import ImageError
 from fbclip.files import file_sha256
-from fbclip.images import MAX_BYTES, decode, refuse_scan_name
+from fbclip.images.decode import MAX_BYTES, decode, refuse_scan_name
+from fbclip.images.geometry import RgbImage
 
 log = logging.getLogger(__name__)
 # A cut picture may still be on its way over a slow line: so many settle times are waited before it counts as cut.
@@ -71,7 +72,7 @@ class _Changed(Exception):
 class _Opened:
     """A file's picture, or the reason why it has none, and the digest of its bytes."""
 
-    image: Picture | None
+    image: RgbImage | None
     reason: str | None
     sha256: str
 
@@ -202,7 +203,7 @@ class Folder:
             return None
 
     @staticmethod
-    def _read(path: Path, stamp: Stamp) -> tuple[Picture, str]:
+    def _read(path: Path, stamp: Stamp) -> tuple[RgbImage, str]:
         """The picture and the digest of exactly the bytes it was decoded from."""
         if stamp.size > MAX_BYTES:
             raise ImageError("too_large", f"more than {MAX_BYTES} bytes")

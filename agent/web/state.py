@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from agent.evidence import encode_jpeg, overlay
-from agent.records import Inspection, LineCounters, Picture
-from fbclip.decision import FloatMap, Placement
+from agent.pipeline.evidence import encode_jpeg, overlay
+from agent.records import Inspection, LineCounters
+from fbclip.images.geometry import FloatMap, Placement, RgbImage
 
 STALE_S = 10.0
 SHOWN_SIDE = 1280
@@ -42,7 +42,7 @@ class _Shown:
     number: int
     at: float
     inspection: Inspection
-    image: Picture | None
+    image: RgbImage | None
     margins: FloatMap | None
     placement: Placement | None
     limits: tuple[float, float] | None
@@ -106,7 +106,7 @@ class LiveState:
     def show(
         self,
         inspection: Inspection,
-        image: Picture | None,
+        image: RgbImage | None,
         margins: FloatMap | None = None,
         placement: Placement | None = None,
         limits: tuple[float, float] | None = None,
@@ -148,7 +148,7 @@ class LiveState:
         """The last frame with its heat map; None where there is no map. Raises KeyError for an unknown line."""
         return self._jpeg(name, "overlay", _draw)
 
-    def _jpeg(self, name: str, kind: str, draw: Callable[[_Shown], Picture | None]) -> bytes | None:
+    def _jpeg(self, name: str, kind: str, draw: Callable[[_Shown], RgbImage | None]) -> bytes | None:
         # One encoder at a time: many viewers must not take the cores from the detector.
         with self._encoding:
             with self._lock:
@@ -165,13 +165,13 @@ class LiveState:
             return jpeg
 
 
-def _draw(shown: _Shown) -> Picture | None:
+def _draw(shown: _Shown) -> RgbImage | None:
     if shown.image is None or shown.margins is None or shown.placement is None or shown.limits is None:
         return None
     return overlay(shown.image, shown.margins, shown.placement, shown.limits, shown.inspection.decision.regions)
 
 
-def _shrink(image: Picture) -> Picture:
+def _shrink(image: RgbImage) -> RgbImage:
     height, width = image.shape[:2]
     scale = SHOWN_SIDE / max(height, width)
     if scale >= 1:

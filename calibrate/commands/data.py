@@ -19,8 +19,8 @@ def data(
 ) -> None:
     """Pictures, units, masks and faults of a data set; exit 1 when it cannot be used as it is."""
     from calibrate.datasets import read_data
-    from calibrate.datasets.show import show
     from calibrate.datasets.summary import summarise
+    from calibrate.datasets.summary_text import show
 
     summary = summarise(read_data(data, layout, unit_from))
     typer.echo(json.dumps(summary.as_dict()) if as_json else show(summary))

@@ -32,10 +32,10 @@ from calibrate.commands.options import (
 from fbclip.errors import ConfigError
 
 if TYPE_CHECKING:
-    from calibrate.memory.trial import Trial
+    from calibrate.memory.temporary import Trial
+    from fbclip.artefacts.profile import LoadedProfile
     from fbclip.detector import Detector
-    from fbclip.framing import Framing
-    from fbclip.profile import LoadedProfile
+    from fbclip.images.framing import Framing
 
 
 def evaluate(
@@ -70,11 +70,11 @@ def evaluate(
     from calibrate.evaluation.evaluate import evaluate as judge
     from calibrate.evaluation.folder import check_free
     from calibrate.evaluation.guard import tuned_on
-    from calibrate.evaluation.plan import Plan, select
+    from calibrate.evaluation.request import Plan, select
     from calibrate.evaluation.run import Context, document, public_words, write_run
     from calibrate.evaluation.worst import draw_worst, heat_limits
+    from fbclip.artefacts.profile import load_profile
     from fbclip.detector import open_detector
-    from fbclip.profile import load_profile
 
     framing = parse_framing(roi, tiles, overlap, ignore_mask)
     if out.resolve().is_relative_to(data.resolve()):
@@ -124,8 +124,8 @@ def _with_memory(
     """A detector that has the memory in `folder`, or one made of the good pictures in it."""
     from calibrate.datasets import read_data
     from calibrate.memory.provenance import check_framing, seen_by
-    from calibrate.memory.trial import Trial, distances_alone, of_pictures
-    from fbclip.memory import Memory, load_memory, save_memory
+    from calibrate.memory.temporary import Trial, distances_alone, of_pictures
+    from fbclip.memory.bank import Memory, load_memory, save_memory
 
     if (folder / "memory.json").is_file():
         loaded = load_memory(folder)

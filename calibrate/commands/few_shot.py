@@ -36,13 +36,13 @@ def few_shot(
     as_json: JsonOption = False,
 ) -> None:
     """Tables of the AUROC over the number of good pictures in a memory: zero-shot, memory, both; 95 % intervals."""
+    from calibrate.few_shot.curve import CONFIDENCE, average, measured
+    from calibrate.few_shot.document import FewShot
+    from calibrate.few_shot.experiment import COUNTS, RESAMPLES, Bench
+    from calibrate.few_shot.text import table
     from calibrate.memory.build import default_tokens
-    from calibrate.memory.fewshot import COUNTS, RESAMPLES, Bench
-    from calibrate.memory.fewshot_curve import CONFIDENCE, average, measured
-    from calibrate.memory.fewshot_file import FewShot
-    from calibrate.memory.fewshot_text import table
     from fbclip.detector import open_detector
-    from fbclip.memory import default_config
+    from fbclip.memory.bank import default_config
 
     if not data and not generated:
         raise ConfigError("name a data set, or --generated")
@@ -82,7 +82,7 @@ def few_shot(
 
 
 def _generate(folder: Path) -> list[Path]:
-    from calibrate.memory.lines import LINES, write_line
+    from calibrate.embedded.generated_lines import LINES, write_line
 
     return [write_line(line, folder, train=40, good=24, bad=24) for line in LINES]
 

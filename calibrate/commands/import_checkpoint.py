@@ -17,9 +17,9 @@ def import_checkpoint(
     weights: WeightsOption = None,
 ) -> None:
     """An FB-CLIP checkpoint in the authors' format -> an adapter with its prototypes."""
-    from calibrate.importing import import_adapter
-    from fbclip.adapter import save_adapter
-    from fbclip.weights import find_weights
+    from calibrate.tuning.checkpoint_import import import_adapter
+    from fbclip.artefacts.adapter import save_adapter
+    from fbclip.backbone.weights import find_weights
 
     adapter = import_adapter(checkpoint, find_weights(backbone, weights))
     save_adapter(adapter, out)

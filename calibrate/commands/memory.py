@@ -30,7 +30,7 @@ from fbclip.errors import ConfigError
 
 if TYPE_CHECKING:
     from calibrate.memory.build import Built
-    from fbclip.memory import MemoryConfig
+    from fbclip.memory.bank import MemoryConfig
 
 
 def memory(
@@ -73,11 +73,11 @@ def memory(
 ) -> None:
     """Remember what good pictures look like; `calibrate threshold --memory` finds out how much that helps."""
     from calibrate.datasets import read_data
-    from calibrate.line_data import select
     from calibrate.memory.build import Plan, build_memory, default_tokens
-    from calibrate.memory.sharing import take_units
+    from calibrate.memory.unit_allocation import take_units
+    from calibrate.threshold.line_data import select
     from fbclip.detector import open_detector
-    from fbclip.memory import default_config, load_memory, save_memory
+    from fbclip.memory.bank import default_config, load_memory, save_memory
 
     framing = parse_framing(roi, tiles, overlap, None)
     base = None if add is None else load_memory(add)
@@ -112,7 +112,7 @@ def _config(
     start: MemoryConfig, layers: str | None, metric: str | None, neighbourhood: str | None, reach: int | None
 ) -> MemoryConfig:
     """`start` with what the options change."""
-    from fbclip.memory import MemoryConfig
+    from fbclip.memory.bank import MemoryConfig
 
     asked = {
         "layers": _numbers("--layers", layers),

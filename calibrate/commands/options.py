@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from fbclip.config import Precision
+from fbclip.backbone.config import Precision
 from fbclip.errors import ConfigError, ImageError
-from fbclip.framing import Framing, mask_from
-from fbclip.images import read_image
-from fbclip.preprocess import Roi
-from fbclip.tiling import Tiling
+from fbclip.images.decode import read_image
+from fbclip.images.framing import Framing, mask_from
+from fbclip.images.geometry import Roi
+from fbclip.images.tiling import Tiling
 
 AdapterOption = Annotated[Path | None, typer.Option(help="adapter directory; default: the embedded one")]
 BackboneOption = Annotated[str, typer.Option(help="embedded, ViT-L-14-336 or another ViT of open_clip")]

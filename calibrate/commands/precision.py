@@ -19,7 +19,7 @@ from calibrate.commands.options import (
     LayoutOption,
     WeightsOption,
 )
-from fbclip.config import Precision
+from fbclip.backbone.config import Precision
 
 
 def precision(
@@ -35,11 +35,11 @@ def precision(
 ) -> None:
     """Mask flips, largest differences of margins and maps, and the AUROC, beside float32."""
     from calibrate.datasets import read_data
-    from calibrate.precision import precision_effect
-    from fbclip.adapter import load_adapter
+    from calibrate.evaluation.precision import precision_effect
+    from fbclip.artefacts.adapter import load_adapter
+    from fbclip.backbone.weights import EMBEDDED_DIR, find_weights
     from fbclip.detector import pick_device
     from fbclip.errors import ConfigError
-    from fbclip.weights import EMBEDDED_DIR, find_weights
 
     if adapter is None and backbone != "embedded":
         raise ConfigError(f"backbone {backbone} needs --adapter (`calibrate import` makes one)")

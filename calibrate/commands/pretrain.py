@@ -33,12 +33,12 @@ def pretrain(
     import logging
     import os
 
-    from calibrate.pretraining.adapter import train_adapter
-    from calibrate.pretraining.run import pretrain_backbone
-    from calibrate.pretraining.trainer import PretrainConfig, fast_in_bfloat16
-    from calibrate.training import Recipe
-    from fbclip.adapter import save_adapter
-    from fbclip.weights import find_weights
+    from calibrate.embedded.adapter import train_adapter
+    from calibrate.embedded.run import pretrain_backbone
+    from calibrate.embedded.trainer import PretrainConfig, fast_in_bfloat16
+    from calibrate.tuning.training import Recipe
+    from fbclip.artefacts.adapter import save_adapter
+    from fbclip.backbone.weights import find_weights
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(threads)

@@ -15,8 +15,8 @@ def samples(
     ] = None,
 ) -> None:
     """The pictures of the first run, or good units of its two products to calibrate on; all generated."""
-    from calibrate.synthesis.sample_files import write_calibration, write_samples
-    from calibrate.synthesis.samples import PRODUCTS
+    from calibrate.embedded.sample_files import write_calibration, write_samples
+    from calibrate.embedded.samples import PRODUCTS
 
     if calibration is None:
         write_samples(out)

@@ -30,15 +30,15 @@ from calibrate.commands.options import (
     check_line_name,
     parse_framing,
 )
+from fbclip.artefacts.profile import IgnoreMask
 from fbclip.errors import ConfigError
 from fbclip.files import file_sha256, write_atomically
-from fbclip.profile import IgnoreMask
 
 if TYPE_CHECKING:
-    from calibrate.line_data import LineData
-    from calibrate.threshold_choice import Goal
-    from calibrate.thresholds import Wish
-    from fbclip.framing import Framing
+    from calibrate.threshold.choice import Goal
+    from calibrate.threshold.line_data import LineData
+    from calibrate.threshold.order_statistic import Wish
+    from fbclip.images.framing import Framing
 
 
 def threshold(
@@ -92,12 +92,12 @@ def threshold(
     both rates are measured.
     """
     from calibrate.datasets import read_data
-    from calibrate.line_data import check_unseen, select
-    from calibrate.line_profile import Request, check_counts, make_profile
-    from calibrate.operating_point import InfeasibleError
-    from calibrate.threshold_text import curve_json, curve_text, profile_text
+    from calibrate.threshold.line_data import check_unseen, select
+    from calibrate.threshold.operating_point import InfeasibleError
+    from calibrate.threshold.profile import Request, check_counts, make_profile
+    from calibrate.threshold.text import curve_json, curve_text, profile_text
+    from fbclip.artefacts.profile import save_profile
     from fbclip.detector import open_detector
-    from fbclip.profile import save_profile
 
     check_line_name(line)
     goal = _goal(recall, f1, given)
@@ -140,7 +140,7 @@ def threshold(
 
 
 def _goal(recall: float | None, f1: bool, given: float | None) -> Goal:
-    from calibrate.threshold_choice import Goal
+    from calibrate.threshold.choice import Goal
 
     if (recall is not None) + f1 + (given is not None) > 1:
         raise ConfigError("--recall, --f1 and --threshold exclude each other; give one")
@@ -157,7 +157,7 @@ def _goal(recall: float | None, f1: bool, given: float | None) -> Goal:
 
 
 def _wish(alpha: float, confidence: float, uncertain: float | None, alert_on_uncertain: bool, goal: Goal) -> Wish:
-    from calibrate.thresholds import BAND, Wish
+    from calibrate.threshold.order_statistic import BAND, Wish
 
     if not alert_on_uncertain:
         return Wish(alpha, confidence, min(0.5, BAND * alpha) if uncertain is None else uncertain)
@@ -176,10 +176,10 @@ def _tuned_on(adapter: Path | None) -> dict[str, frozenset[str]]:
 
 def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> LineData:
     """The pictures that a memory has not seen; raises ConfigError where it looks at pictures in another way."""
-    from calibrate.line_data import check_unseen
     from calibrate.memory.provenance import check_framing, seen_by
-    from calibrate.memory.sharing import leave_out
-    from fbclip.memory import load_memory
+    from calibrate.memory.unit_allocation import leave_out
+    from calibrate.threshold.line_data import check_unseen
+    from fbclip.memory.bank import load_memory
 
     memory = load_memory(folder)
     check_framing(memory, framing)

@@ -68,14 +68,14 @@ def tune(
     """
     try:
         from calibrate.datasets import read_data
-        from calibrate.training import Recipe
+        from calibrate.tuning.images import Loader, usable
         from calibrate.tuning.loop import Settings
         from calibrate.tuning.outcome import text, write
         from calibrate.tuning.parts import MEANING, mode_of, select
-        from calibrate.tuning.pictures import Loader, usable
         from calibrate.tuning.pipeline import tune_adapter
         from calibrate.tuning.preview import write_preview
         from calibrate.tuning.state import drop_state
+        from calibrate.tuning.training import Recipe
 
         if not 0 < learning_rate < 1:
             raise ConfigError(f"--learning-rate must lie between 0 and 1, got {learning_rate}")
@@ -121,7 +121,7 @@ def tune(
 
 def _base_folder(base: Path | None, backbone: str, from_scratch: bool) -> Path | None:
     """The adapter to start from or to compare with; from scratch there need not be one."""
-    from fbclip.weights import EMBEDDED_DIR
+    from fbclip.backbone.weights import EMBEDDED_DIR
 
     if base is not None or from_scratch:
         return base
@@ -141,11 +141,11 @@ def _open(
 ) -> Model:
     from calibrate.tuning.method import changed_method, check_runs
     from calibrate.tuning.pipeline import Model
-    from fbclip.adapter import load_adapter
-    from fbclip.backbones import method_for
+    from fbclip.artefacts.adapter import load_adapter
+    from fbclip.backbone.weights import find_weights, open_backbone
     from fbclip.detector import pick_device
-    from fbclip.text import load_text_tower
-    from fbclip.weights import find_weights, open_backbone
+    from fbclip.method.defaults import method_for
+    from fbclip.method.text import load_text_tower
 
     where = pick_device(device)
     file = find_weights(backbone, weights)

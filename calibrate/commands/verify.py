@@ -16,9 +16,9 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """A golden case's optimiser steps, or the metrics of its maps and scores; exit 1 beyond tolerance."""
-    from calibrate.verify import verify_training
-    from calibrate.verify_metrics import verify_metrics
-    from fbclip.verify_report import show_deviations
+    from calibrate.verification.metrics import verify_metrics
+    from calibrate.verification.training import verify_training
+    from fbclip.verification.report import show_deviations
 
     if (case_dir / "case.json").is_file():
         rows = verify_training(case_dir)

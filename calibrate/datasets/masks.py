@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from fbclip.decision import BoolMap, Placement
+from fbclip.images.geometry import BoolMap, Placement
 
 
 def resize_mask(inside: BoolMap, placement: Placement, shape: tuple[int, int]) -> BoolMap:

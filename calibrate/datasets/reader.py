@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibrate.datasets.detect import LAYOUTS, detect
 from calibrate.datasets.duplicates import drop_copies, two_labels
 from calibrate.datasets.entries import Reading
+from calibrate.datasets.layouts.registry import LAYOUTS, detect
 from calibrate.datasets.sample import DataSet, Sample
 from calibrate.datasets.tree import Tree, folders, walk
 from calibrate.datasets.units import unit_namer

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from calibrate.datasets.sample import Sample
 from fbclip.errors import ImageError
-from fbclip.headers import read_header
-from fbclip.images import MAX_BYTES, MAX_PIXELS, MIN_SIDE
+from fbclip.images.decode import MAX_BYTES, MAX_PIXELS, MIN_SIDE
+from fbclip.images.headers import read_header
 
 Size = tuple[int, int]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibrate.errors import DataError
 from calibrate.evaluation.stored import StoredRun
-from calibrate.metrics.bootstrap import Floats, Labels, draw_weights, weighted_ranking
+from calibrate.statistics.bootstrap import Floats, Labels, draw_weights, weighted_ranking
 from fbclip.errors import ConfigError
 
 SCHEMA = "calibrate.comparison/1"

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.errors import DataError
+from calibrate.evaluation.evaluator import ClassCurves, Judge
 from calibrate.evaluation.guard import check_unseen
-from calibrate.evaluation.judging import ClassCurves, Judge
 from calibrate.evaluation.masks import find_faults
 from calibrate.evaluation.numbers import Numbers, mean_numbers
-from calibrate.evaluation.plan import Plan, framing_of, select
+from calibrate.evaluation.request import Plan, framing_of, select
 from calibrate.evaluation.rows import Row
 from calibrate.evaluation.verdicts import Confusion, Counts, confusion, kinds
+from fbclip.artefacts.profile import Running
 from fbclip.detector import Detector
-from fbclip.framing import Framing
-from fbclip.fusion import Fusion
-from fbclip.profile import Running
+from fbclip.images.framing import Framing
+from fbclip.memory.fusion import Fusion
 
 SHOWN = 5
 

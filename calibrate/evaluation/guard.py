@@ -7,9 +7,9 @@ from pathlib import Path
 
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.errors import DataError
-from calibrate.line_data import select
-from fbclip.adapter import load_adapter
-from fbclip.profile import Profile
+from calibrate.threshold.line_data import select
+from fbclip.artefacts.adapter import load_adapter
+from fbclip.artefacts.profile import Profile
 
 
 def tuned_on(adapter: Path) -> frozenset[str]:

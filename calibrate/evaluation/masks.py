@@ -10,9 +10,9 @@ from calibrate.datasets.masks import resize_mask
 from calibrate.datasets.sample import Sample
 from calibrate.datasets.sizes import measure
 from calibrate.errors import DataError
-from fbclip.decision import BoolMap, Placement
 from fbclip.errors import ImageError
-from fbclip.images import read_image
+from fbclip.images.decode import read_image
+from fbclip.images.geometry import BoolMap, Placement
 
 
 @dataclass(frozen=True)

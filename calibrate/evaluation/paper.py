@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrate.evaluation.numbers import probability
-from fbclip.config import FBCLIPConfig
-from fbclip.decision import FloatMap
 from fbclip.errors import ConfigError
-from fbclip.maps import smoothing_matrix, upsampling_matrix
+from fbclip.images.geometry import FloatMap
+from fbclip.method.config import FBCLIPConfig
+from fbclip.method.maps import smoothing_matrix, upsampling_matrix
 
 MAX_CONDITION = 1e3
 """Beyond it, squared for two axes, float32 rounding would reach the probabilities' second digit."""

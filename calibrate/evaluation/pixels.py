@@ -10,7 +10,7 @@ import numpy as np
 
 from calibrate.evaluation.numbers import Points, points
 from calibrate.metrics.streaming import PixelStore
-from fbclip.decision import BoolMap, FloatMap
+from fbclip.images.geometry import BoolMap, FloatMap
 
 
 @dataclass(frozen=True)

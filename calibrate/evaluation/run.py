@@ -20,7 +20,7 @@ from calibrate.evaluation.numbers import NAMES, Numbers
 from calibrate.evaluation.rows import Row
 from calibrate.evaluation.summary import summary
 from calibrate.evaluation.worst import WorstPicture
-from fbclip.profile import Profile
+from fbclip.artefacts.profile import Profile
 
 COLUMNS = ("path", "class", "label", "kind", "unit", "margin", "score", "z", "verdict", "sha256")
 PACKAGES = ("fbclip-inspect", "torch", "numpy", "scipy", "open_clip_torch", "opencv-python-headless", "pillow")

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from calibrate.bounds import rate_between
 from calibrate.evaluation.rows import Row
+from calibrate.statistics.binomial import rate_between
 
 CONFIDENCE = 0.95
 SEVERITY = ("anomaly", "uncertain", "rejected", "ok")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from calibrate.evaluation.evaluate import Evaluation
-from calibrate.evaluation.heat import fixed_limits, side_by_side
+from calibrate.evaluation.heat_image import fixed_limits, side_by_side
 from calibrate.evaluation.rows import Row
-from calibrate.scoring import score
+from calibrate.inference import score
 from fbclip.detector import Detector
-from fbclip.images import read_image
+from fbclip.images.decode import read_image
 
 Kind = Literal["false_alarm", "miss"]
 

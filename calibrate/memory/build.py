@@ -15,12 +15,12 @@ from calibrate.memory.coreset import coreset
 from calibrate.memory.outliers import MIN_UNITS, find_outliers, outlier_words
 from calibrate.memory.provenance import check_framing, framing_record, pictures_record, seen_by
 from calibrate.memory.whitened import whitened
-from fbclip.config import EMBEDDED, BackboneConfig
+from fbclip.artefacts.compatibility import check_memory
+from fbclip.backbone.config import EMBEDDED, BackboneConfig
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError
-from fbclip.fits import check_memory
-from fbclip.framing import Framing
-from fbclip.memory import Memory, MemoryConfig, MemoryManifest, feature_width
+from fbclip.images.framing import Framing
+from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, feature_width
 
 MAX_TOKENS = 100_000
 MAX_WHITENED = 4096

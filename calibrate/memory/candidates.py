@@ -11,11 +11,11 @@ from torch import Tensor
 
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
-from calibrate.scoring import read_usable, refuse_faults
+from calibrate.inference import read_usable, refuse_faults
 from fbclip.detector import ROWS_AT_ONCE, Detector
 from fbclip.errors import ImageError
-from fbclip.framing import Framing
-from fbclip.memory import MemoryConfig, feature_width, memory_features
+from fbclip.images.framing import Framing
+from fbclip.memory.bank import MemoryConfig, feature_width, memory_features
 
 MAX_CANDIDATES = 200_000
 MAX_CANDIDATE_BYTES = 1 << 30

@@ -17,7 +17,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from calibrate.memory.candidates import Candidates
-from fbclip.nearest import image_distance, nearest_distance
+from fbclip.memory.index import image_distance, nearest_distance
 
 RATE = 0.001
 """Share of good pictures that are taken for outliers, where the logarithm of their scores is normally distributed.

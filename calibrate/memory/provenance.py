@@ -8,8 +8,8 @@ from typing import Any
 
 from calibrate.datasets.sample import Sample, data_sha256
 from fbclip.errors import ConfigError
-from fbclip.framing import Framing
-from fbclip.memory import Memory
+from fbclip.images.framing import Framing
+from fbclip.memory.bank import Memory
 
 _OPTIONS = {"roi": "--roi", "tiling": "--tiles"}
 

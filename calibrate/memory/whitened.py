@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fbclip.memory import MemoryConfig
-from fbclip.whitening import Whitening, fit_whitening
+from fbclip.memory.bank import MemoryConfig
+from fbclip.memory.whitening import Whitening, fit_whitening
 
 _ROWS = 16_384
 

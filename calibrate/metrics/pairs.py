@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.metrics.bootstrap import Floats, Labels
+from calibrate.statistics.bootstrap import Floats, Labels
 
 Scores = NDArray[np.float32] | Floats
 

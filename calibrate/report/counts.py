@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from calibrate.bounds import rate_between
+from calibrate.statistics.binomial import rate_between
 
 CONFIDENCE = 0.95
 VERDICTS = ("anomaly", "uncertain", "ok", "rejected")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calibrate.metrics.bootstrap import Floats, draw_weights, weighted_ranking
 from calibrate.report.rows import Row
+from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking
 
 RESAMPLES, CONFIDENCE, SEED = 1000, 0.95, 0
 Intervals = Mapping[str, tuple[float, float]]

@@ -13,8 +13,9 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from calibrate.memory.fewshot_file import FewShot
-from calibrate.report import fewshot, histogram, words
+from calibrate.few_shot.document import FewShot
+from calibrate.report import few_shot as few_shot_panels
+from calibrate.report import histogram, wording
 from calibrate.report.counts import Tally, by_kind
 from calibrate.report.curves import TOGETHER, Kind, groups
 from calibrate.report.intervals import ImageIntervals, Intervals, image_intervals
@@ -27,12 +28,12 @@ _TEMPLATES = Environment(
     loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _TEMPLATES.filters |= {
-    "number": words.number,
-    "percent": words.percent,
-    "interval": words.interval,
-    "between": words.between,
+    "number": wording.number,
+    "percent": wording.percent,
+    "interval": wording.interval,
+    "between": wording.between,
     "whisker": whisker,
-    "plain": words.plain,
+    "plain": wording.plain,
 }
 METRICS = {
     "image_auroc": "AUROC",
@@ -106,22 +107,22 @@ def render(run: Run, few_shot: FewShot | None = None) -> str:
         choice=None if e.profile is None else e.profile.fusion_choice,
         few_shot=few_shot,
         few_shot_note=None if few_shot is None else _few_shot_note(e, few_shot),
-        blocks=[] if few_shot is None else fewshot.blocks(few_shot),
-        ways=fewshot.DRAWN,
-        tabled=fewshot.TABLED,
+        blocks=[] if few_shot is None else few_shot_panels.blocks(few_shot),
+        ways=few_shot_panels.DRAWN,
+        tabled=few_shot_panels.TABLED,
         worst=[(p.about, _data_uri(p)) for p in run.pictures],
         repeat=_repeat(e),
         listed=LISTED,
     )
 
 
-def _statement(e: Evaluation, good: Tally) -> words.Statement:
+def _statement(e: Evaluation, good: Tally) -> wording.Statement:
     if e.profile is not None:
-        said = words.guarantee(e.profile.calibration)
-        if words.contradiction(e.profile.calibration, good) is not None:
+        said = wording.guarantee(e.profile.calibration)
+        if wording.contradiction(e.profile.calibration, good) is not None:
             return replace(said, tone="bad", head=f"Not kept here: {said.head[0].lower()}{said.head[1:]}")
         return said
-    return words.Statement(
+    return wording.Statement(
         "none",
         "No threshold was applied",
         "The run was evaluated without a profile: scores are ranked, nothing is judged, nothing is promised.",
@@ -138,7 +139,7 @@ def _warnings(e: Evaluation, good: Tally) -> list[str]:
         )
     # What a run notes on evidence that is not real belongs where nobody can miss it.
     found += [note for note in e.notes if "synthetic" in note.lower()]
-    if e.profile is not None and (broken := words.contradiction(e.profile.calibration, good)) is not None:
+    if e.profile is not None and (broken := wording.contradiction(e.profile.calibration, good)) is not None:
         found.append(broken)
     return found
 
@@ -153,8 +154,8 @@ def _keys(e: Evaluation, good: Tally, bad: Tally, sure: ImageIntervals) -> list[
     ):
         s = group.share(verdict)
         if s.total:
-            units = f"{s.count:,} of {words.plural(s.total, f'{group.name} unit')}"
-            keys.append(Key(label, words.percent(s.rate), f"{units}; 95\u00a0% interval {words.interval(s)}"))
+            units = f"{s.count:,} of {wording.plural(s.total, f'{group.name} unit')}"
+            keys.append(Key(label, wording.percent(s.rate), f"{units}; 95\u00a0% interval {wording.interval(s)}"))
     mean = f"; mean of {len(e.classes)} classes" if len(e.classes) > 1 else ""
     for label, metric, value, meaning in (
         (
@@ -166,8 +167,8 @@ def _keys(e: Evaluation, good: Tally, bad: Tally, sure: ImageIntervals) -> list[
         ("AUPRO", "pixel_aupro", e.mean.pixel_aupro, "how well the map covers the defects' regions"),
     ):
         between = sure.mean.get(metric)
-        reach = "" if value is None or between is None else f"95\u00a0% interval {words.between(between)}; "
-        keys.append(Key(label, words.number(value), reach + meaning + mean))
+        reach = "" if value is None or between is None else f"95\u00a0% interval {wording.between(between)}; "
+        keys.append(Key(label, wording.number(value), reach + meaning + mean))
     return keys
 
 
@@ -249,5 +250,5 @@ def _repeat(e: Evaluation) -> list[tuple[str, Any]]:
         ("profile", None if e.profile is None else e.profile.id),
     ]
     rows += [(name.replace("_", " "), value) for name, value in e.framing.items() if value]
-    rows.append(("versions", " · ".join(f"{name} {words.plain(v)}" for name, v in e.versions.items()) or None))
+    rows.append(("versions", " · ".join(f"{name} {wording.plain(v)}" for name, v in e.versions.items()) or None))
     return [(name, value) for name, value in rows if value is not None]

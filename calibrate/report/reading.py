@@ -10,11 +10,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 from calibrate.errors import RefusedError
-from calibrate.memory import fewshot_file
-from calibrate.memory.fewshot_file import FewShot
+from calibrate.few_shot import document
+from calibrate.few_shot.document import FewShot
 from calibrate.report.documents import read_document
 from calibrate.report.rows import LARGEST, Row, read_rows
-from fbclip.profile import Calibration, FusionChoice, load_profile
+from fbclip.artefacts.profile import Calibration, FusionChoice, load_profile
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
 MAX_EVALUATION, MAX_FEW_SHOT, MAX_PICTURE, MAX_PICTURES = 64 << 20, 16 << 20, 2 << 20, 40
@@ -159,7 +159,7 @@ def read_run(folder: Path) -> Run:
 
 def read_few_shot(path: Path) -> FewShot:
     """Raises DataError, one line that names the file."""
-    return read_document(path, FewShot, fewshot_file.SCHEMA, MAX_FEW_SHOT, "calibrate few-shot --out")
+    return read_document(path, FewShot, document.SCHEMA, MAX_FEW_SHOT, "calibrate few-shot --out")
 
 
 def _shown(worst: list[Worst]) -> list[Worst]:

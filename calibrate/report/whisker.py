@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from calibrate.report.counts import Share
 from calibrate.report.svg import Drawing
-from calibrate.report.words import share
+from calibrate.report.wording import share
 
 WIDTH, HEIGHT, PAD = 160, 16, 5
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.tuning.pictures import Item
+from calibrate.tuning.images import Item
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from calibrate.tuning.batches import Plan
 from calibrate.tuning.cache import TokenCache
-from calibrate.tuning.pictures import Item, Loaded, Loader
-from fbclip.backbone import Backbone
+from calibrate.tuning.images import Item, Loaded, Loader
+from fbclip.backbone.tower import Backbone
 
 
 class Features:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from calibrate.errors import TrainingError
 from calibrate.metrics.ranking import auroc
-from calibrate.tuning.pictures import Item, Loader
+from calibrate.tuning.images import Item, Loader
 from calibrate.tuning.verdict import Judged
-from fbclip.adapter import Adapter
-from fbclip.backbone import Backbone
+from fbclip.artefacts.adapter import Adapter
+from fbclip.backbone.tower import Backbone
 from fbclip.detector import Detector, Job
 
 _BATCH = 8

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from calibrate.training import Recipe, Trainer, Tuned
 from calibrate.tuning.batches import in_order, shuffled
 from calibrate.tuning.features import Features
 from calibrate.tuning.state import Epoch, State, load_state, parameters_of, put_parameters, save_state
+from calibrate.tuning.training import Recipe, Trainer, Tuned
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""

@@ -10,12 +10,12 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from fbclip.adapter import Adapter
-from fbclip.backbone import load_strictly
-from fbclip.config import FBCLIPConfig
+from fbclip.artefacts.adapter import Adapter
+from fbclip.backbone.tower import load_strictly
 from fbclip.errors import AdapterError, ConfigError, WeightsError
-from fbclip.model import Head
-from fbclip.text import PromptFusion
+from fbclip.method.config import FBCLIPConfig
+from fbclip.method.model import Head
+from fbclip.method.text import PromptFusion
 
 MAX_METHOD_BYTES = 1 << 16
 MODULES: Mapping[str, Mapping[str, Any]] = {

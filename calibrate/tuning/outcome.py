@@ -11,7 +11,7 @@ from typing import Any
 from calibrate.tuning.loop import Trained
 from calibrate.tuning.parts import MEANING, Parts
 from calibrate.tuning.verdict import Change, Verdict
-from fbclip.adapter import Adapter, save_adapter
+from fbclip.artefacts.adapter import Adapter, save_adapter
 from fbclip.files import write_atomically
 
 REPORT_FILE = "tuning.json"

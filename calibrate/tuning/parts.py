@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from calibrate.datasets.sample import DataSet, Sample
+from calibrate.datasets.splits import check_disjoint, split_units
+from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
 from calibrate.errors import DataError
-from calibrate.splits import check_disjoint, split_units
-from calibrate.synthesis.on_pictures import JUDGE_KINDS, TUNE_KINDS
-from calibrate.tuning.pictures import Item, Painted
+from calibrate.tuning.images import Item, Painted
 
 Mode = Literal["masks", "labels", "good only"]
 WantedSplit = Literal["train", "test", "all"]

@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.datasets.sample import Sample, data_sha256
+from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.embedded.scene import GENERATOR_VERSION
 from calibrate.errors import DataError
-from calibrate.synthesis import GENERATOR_VERSION
-from calibrate.synthesis.on_pictures import JUDGE_KINDS, TUNE_KINDS
-from calibrate.training import Trainer
 from calibrate.tuning.cache import TokenCache
 from calibrate.tuning.features import Features
+from calibrate.tuning.images import Item, Loader
 from calibrate.tuning.judging import judge
 from calibrate.tuning.loop import Report, Settings, run
 from calibrate.tuning.method import start_from
 from calibrate.tuning.outcome import Outcome, numbers
 from calibrate.tuning.parts import MAX_PICTURES, Parts, make_parts
-from calibrate.tuning.pictures import Item, Loader
+from calibrate.tuning.training import Trainer
 from calibrate.tuning.verdict import decide
-from fbclip.adapter import Adapter
-from fbclip.backbone import Backbone
-from fbclip.config import FBCLIPConfig
+from fbclip.artefacts.adapter import Adapter
+from fbclip.backbone.tower import Backbone
 from fbclip.files import canonical_json, file_sha256
-from fbclip.preprocess import Roi
-from fbclip.text import TextTower
+from fbclip.images.geometry import Roi
+from fbclip.method.config import FBCLIPConfig
+from fbclip.method.text import TextTower
 
 MB = 1 << 20
 

@@ -9,14 +9,15 @@ import cv2
 import numpy as np
 
 from calibrate.datasets.sample import Sample
+from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
 from calibrate.errors import DataError
-from calibrate.synthesis.noise import Array
-from calibrate.synthesis.on_pictures import JUDGE_KINDS, TUNE_KINDS
-from calibrate.tuning.pictures import Painted, paint_item
+from calibrate.surfaces.noise import Array
+from calibrate.tuning.images import Painted, paint_item
 from fbclip.errors import ImageError
 from fbclip.files import write_atomically
-from fbclip.images import read_image
-from fbclip.preprocess import Roi, place
+from fbclip.images.decode import read_image
+from fbclip.images.geometry import Roi
+from fbclip.images.preprocess import place
 
 _OUTLINE = (255, 0, 255)
 

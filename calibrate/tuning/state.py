@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from calibrate.errors import TrainingError
-from calibrate.training import Trainer
+from calibrate.tuning.training import Trainer
 from fbclip.errors import ConfigError
 from fbclip.files import write_atomically
 

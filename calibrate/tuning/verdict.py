@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.metrics.bootstrap import draw_weights, weighted_ranking
+from calibrate.statistics.bootstrap import draw_weights, weighted_ranking
 
 Array = NDArray[Any]
 Decision = Literal["kept", "not better, base kept", "undecided, base kept", "no base"]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.collect import Collector, collect
-from agent.config import LineSection
+from agent.commands.collect import Collector, collect
+from agent.config.sections import LineSection
 from agent.errors import SourceError
 from calibrate.datasets import read_data
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.config_file import load_config
+from agent.config.loader import load_config
 from agent.errors import ConfigError
 from agent.records import EventKind
 

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.evidence import BOX_COLOUR, EvidenceWriter, overlay
+from agent.pipeline.evidence import BOX_COLOUR, EvidenceWriter, overlay
 from agent.records import Frame
-from fbclip.decision import Decision, Placement, Region, Verdict
+from fbclip.decision import Decision, Region, Verdict
+from fbclip.images.geometry import Placement
 
 IMAGE = np.full((60, 80, 3), 100, np.uint8)
 WHOLE = Placement(0, 0, 80, 60)

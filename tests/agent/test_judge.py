@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from agent.config import LineSection
+from agent.config.sections import LineSection
 from agent.errors import ConfigError
-from agent.intake import Intake
-from agent.judge import Judge, Line
-from agent.loading import check_profile
+from agent.pipeline.intake import Intake
+from agent.pipeline.judge import Judge, Line
+from agent.pipeline.loading import check_profile
 from agent.records import Frame, LineMode
 from agent.sources.base import BlockingQueue, NewestSlot, Tally
+from fbclip.artefacts.profile import Calibration, LoadedProfile, Profile
 from fbclip.decision import Statistic, Verdict
-from fbclip.profile import Calibration, LoadedProfile, Profile
 
 RNG = np.random.default_rng(3)
 

@@ -8,18 +8,18 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app
-from agent.config import LineSection, ModelSection
+from agent.config.sections import LineSection, ModelSection
 from agent.errors import ConfigError
-from agent.judge import Judge
-from agent.loading import load_detector, load_lines
+from agent.pipeline.judge import Judge
+from agent.pipeline.loading import load_detector, load_lines
 from agent.records import Frame
-from fbclip.adapter import Adapter, load_adapter, save_adapter
+from fbclip.artefacts.adapter import Adapter, load_adapter, save_adapter
+from fbclip.artefacts.profile import IgnoreMask, save_profile
+from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.decision import Statistic, Verdict
 from fbclip.errors import AdapterError
 from fbclip.files import file_sha256
-from fbclip.profile import IgnoreMask, save_profile
-from fbclip.tiling import Tiling
-from fbclip.weights import EMBEDDED_DIR
+from fbclip.images.tiling import Tiling
 from tests.agent.test_judge import a_profile
 
 ENDLESS = {"type": "camera", "device": 0}

@@ -9,20 +9,20 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from agent.checking import check_all
 from agent.cli import app
-from agent.config import Config, LineSection, ModelSection
+from agent.commands.check import check_all
+from agent.config.sections import Config, LineSection, ModelSection
 from agent.errors import ConfigError
-from agent.judge import Judge
-from agent.loading import load_detector, load_lines
+from agent.pipeline.judge import Judge
+from agent.pipeline.loading import load_detector, load_lines
 from agent.records import Frame
+from fbclip.artefacts.profile import save_profile
 from fbclip.decision import Verdict
 from fbclip.detector import Job, open_detector
 from fbclip.errors import MemoryBankError
-from fbclip.framing import Framing
-from fbclip.fusion import Fusion, TermScale
-from fbclip.memory import Memory, MemoryConfig, MemoryManifest, memory_features, save_memory
-from fbclip.profile import save_profile
+from fbclip.images.framing import Framing
+from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, memory_features, save_memory
+from fbclip.memory.fusion import Fusion, TermScale
 from tests.agent.test_judge import a_profile
 
 ENDLESS = {"type": "camera", "device": 0}

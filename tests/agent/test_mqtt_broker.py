@@ -13,7 +13,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from agent.config import MqttSection
+from agent.config.sections import MqttSection
 from agent.errors import MqttError
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.config import LineSection
+from agent.config.sections import LineSection
 from agent.errors import StoreError
-from agent.evidence import EvidenceWriter
-from agent.judge import Judged, Line
-from agent.messages import Messages
 from agent.mqtt.payloads import Topics
-from agent.recorder import Recorder, move_again
+from agent.pipeline.evidence import EvidenceWriter
+from agent.pipeline.judge import Judged, Line
+from agent.pipeline.messages import Messages
+from agent.pipeline.recorder import Recorder, move_again
 from agent.records import FileState, Frame, LineMode
 from agent.sources.base import Tally
 from agent.store.engine import open_writer
@@ -116,7 +116,7 @@ def test_a_store_that_refuses_is_tried_again_and_counts_nothing_twice(desk, monk
         return record(*arguments)
 
     monkeypatch.setattr(desk.writer, "record", flaky)
-    monkeypatch.setattr("agent.recorder.STORE_RETRY_S", 0.0)
+    monkeypatch.setattr("agent.pipeline.recorder.STORE_RETRY_S", 0.0)
     assert desk.recorder.record(desk.judged(1, Verdict.ANOMALY), threading.Event())
     assert desk.recorder.problem is None
     assert len(Outbox(desk.database).pending(10)) == 3
@@ -143,7 +143,7 @@ def test_a_move_that_failed_is_done_again(desk, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("agent.recorder.dispose", full)
+        broken.setattr("agent.pipeline.recorder.dispose", full)
         desk.recorder.record(desk.judged(1, Verdict.REJECTED), threading.Event())
     assert (desk.hot / "1.png").is_file()
     move_again(desk.writer, desk.ledger.unmoved(), {"inbox": desk.line})

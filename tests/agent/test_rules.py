@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import AlertSection
+from agent.config.sections import AlertSection
 from agent.records import EventKind, EventStep, LineMode, StepType
 from agent.rules import LineRules, close_all, step
 from fbclip.decision import Verdict

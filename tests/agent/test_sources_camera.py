@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from agent.config import CameraSource
+from agent.config.sections import CameraSource
 from agent.errors import SourceError
 from agent.sources.base import NewestSlot, Tally
 from agent.sources.camera import CAMERA_LOST, LONGEST_RETRY_S, Camera

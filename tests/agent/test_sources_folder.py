@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.config import FolderSource
+from agent.config.sections import FolderSource
 from agent.errors import SourceError
 from agent.records import Disposition, FileState
 from agent.sources.base import BlockingQueue, Tally

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.config import VideoSource
+from agent.config.sections import VideoSource
 from agent.errors import SourceError
 from agent.sources.video import Video
 from tests.agent.fakes import FakeClock, Recorder

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from agent.config import RetentionSection
+from agent.config.sections import RetentionSection
 from agent.errors import StoreError
 from agent.records import Disposition, EventKind, EventStep, FileState, StepType
 from agent.store.engine import Database, filesystem_of, open_reader, open_writer

@@ -16,7 +16,8 @@ from agent.records import Inspection, Latency, LineCounters, LineMode
 from agent.web.app import create_app
 from agent.web.server import WebServer
 from agent.web.state import EventRow, LiveState
-from fbclip.decision import Decision, Placement, Region, Verdict, reject
+from fbclip.decision import Decision, Region, Verdict, reject
+from fbclip.images.geometry import Placement
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -12,10 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from calibrate.evaluation.heat import fixed_limits
-from calibrate.synthesis import TEST_FAMILIES, generate
+from calibrate.embedded.scene import generate
+from calibrate.evaluation.heat_image import fixed_limits
+from calibrate.surfaces.families import TEST_FAMILIES
 from fbclip.detector import open_detector
-from fbclip.heat import heated
+from fbclip.images.heat_map import heated
 from tests.calibrate.embedded_table import SIDE, TEST_SEED, Labelled, labelled, model
 
 SHOWN = 200

@@ -19,22 +19,24 @@ import torch
 from numpy.typing import NDArray
 
 from calibrate.datasets import read_data
+from calibrate.embedded.initialization import beginning
+from calibrate.embedded.model import build_clip, shipped_state
+from calibrate.embedded.scene import generate
 from calibrate.metrics.ranking import auroc, average_precision
 from calibrate.metrics.regions import aupro_exact
-from calibrate.pretraining.beginning import beginning
-from calibrate.pretraining.model import build_clip, shipped_state
-from calibrate.synthesis import TEST_FAMILIES, generate
-from calibrate.training import Tuned
+from calibrate.surfaces.families import TEST_FAMILIES
 from calibrate.tuning.method import changed_method
-from fbclip.adapter import Adapter, load_adapter
-from fbclip.backbone import load_backbone
-from fbclip.config import EMBEDDED, EMBEDDED_METHOD
+from calibrate.tuning.training import Tuned
+from fbclip.artefacts.adapter import Adapter, load_adapter
+from fbclip.backbone.config import EMBEDDED
+from fbclip.backbone.tower import load_backbone
+from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone, tensors_sha256
 from fbclip.detector import Detector, Job, open_detector
-from fbclip.framing import Framing
-from fbclip.images import read_image
-from fbclip.model import Head
-from fbclip.text import PromptFusion, load_text_tower
-from fbclip.weights import EMBEDDED_DIR, find_weights, open_backbone, tensors_sha256
+from fbclip.images.decode import read_image
+from fbclip.images.framing import Framing
+from fbclip.method.config import EMBEDDED_METHOD
+from fbclip.method.model import Head
+from fbclip.method.text import PromptFusion, load_text_tower
 
 Array = NDArray[np.float32]
 SIDE = EMBEDDED.image_size

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from calibrate.pretraining.beginning import beginning
-from fbclip.attention import centre
-from fbclip.config import EMBEDDED, EMBEDDED_METHOD
-from fbclip.text import load_text_tower
-from fbclip.weights import find_weights, open_backbone
+from calibrate.embedded.initialization import beginning
+from fbclip.backbone.config import EMBEDDED
+from fbclip.backbone.weights import find_weights, open_backbone
+from fbclip.method.attention import centre
+from fbclip.method.config import EMBEDDED_METHOD
+from fbclip.method.text import load_text_tower
 
 
 def test_the_beginning_hands_tokens_on_and_keeps_both_prompts_apart() -> None:

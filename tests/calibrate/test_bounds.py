@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from calibrate.bounds import allowed_exceedances, rate_at_most, rate_between, required_units, supported_alpha
+from calibrate.statistics.binomial import (
+    allowed_exceedances,
+    rate_at_most,
+    rate_between,
+    required_units,
+    supported_alpha,
+)
 
 
 @pytest.mark.parametrize(

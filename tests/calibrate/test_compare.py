@@ -15,8 +15,8 @@ from calibrate.evaluation.compare import RESAMPLES, compare
 from calibrate.evaluation.numbers import NAMES
 from calibrate.evaluation.run import COLUMNS
 from calibrate.evaluation.stored import read_stored
-from calibrate.metrics.bootstrap import draw_weights, weighted_ranking
 from calibrate.metrics.ranking import auroc, average_precision
+from calibrate.statistics.bootstrap import draw_weights, weighted_ranking
 from fbclip.errors import ConfigError
 
 

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from calibrate.commands.data import data as command
 from calibrate.datasets import read_data
-from calibrate.datasets.show import MAX_LINES, show
 from calibrate.datasets.summary import summarise
+from calibrate.datasets.summary_text import MAX_LINES, show
 from calibrate.errors import DataError
 from tests.calibrate.test_datasets import mvtec, picture, pictures
 

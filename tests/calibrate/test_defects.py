@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from calibrate.synthesis.defects import FLOOR, KINDS, draw_kind, paint
-from calibrate.synthesis.noise import Array, to_uint8
-from calibrate.synthesis.samples import SAMPLE_DEFECTS
-from calibrate.synthesis.surfaces import surface
+from calibrate.defects.kinds import FLOOR, KINDS, draw_kind, paint
+from calibrate.embedded.samples import SAMPLE_DEFECTS
+from calibrate.surfaces.families import surface
+from calibrate.surfaces.noise import Array, to_uint8
 
 
 def round_region(side: int) -> Array:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from calibrate.commands.evaluate import evaluate as command
 from calibrate.datasets import read_data
 from calibrate.datasets.sample import data_sha256
+from calibrate.embedded.samples import SAMPLE_DEFECTS, inbox_part
 from calibrate.errors import DataError
 from calibrate.evaluation.evaluate import evaluate
 from calibrate.evaluation.folder import replace_folder
@@ -23,25 +24,24 @@ from calibrate.evaluation.masks import map_mask
 from calibrate.evaluation.numbers import Numbers, mean_numbers
 from calibrate.evaluation.paper import PaperMaps
 from calibrate.evaluation.pixels import ClassPixels
-from calibrate.evaluation.plan import Plan
+from calibrate.evaluation.request import Plan
 from calibrate.evaluation.rows import Row
 from calibrate.evaluation.run import Context, document, public_words, write_run
 from calibrate.evaluation.verdicts import confusion, kinds
 from calibrate.evaluation.worst import draw_worst, heat_limits, pick_worst
+from calibrate.inference import score
 from calibrate.metrics.ranking import auroc, average_precision, f1_max
 from calibrate.metrics.regions import aupro_exact, aupro_paper
 from calibrate.report.reading import read_run
-from calibrate.scoring import score
-from calibrate.synthesis.samples import SAMPLE_DEFECTS, inbox_part
-from fbclip.adapter import load_adapter, save_adapter
-from fbclip.decision import Placement, Statistic
+from fbclip.artefacts.adapter import load_adapter, save_adapter
+from fbclip.artefacts.profile import Calibration, LoadedProfile, Profile
+from fbclip.backbone.weights import EMBEDDED_DIR
+from fbclip.decision import Statistic
 from fbclip.errors import ConfigError
-from fbclip.framing import Framing
-from fbclip.maps import smooth_map
-from fbclip.preprocess import Roi
-from fbclip.profile import Calibration, LoadedProfile, Profile
-from fbclip.tiling import Tiling
-from fbclip.weights import EMBEDDED_DIR
+from fbclip.images.framing import Framing
+from fbclip.images.geometry import Placement, Roi
+from fbclip.images.tiling import Tiling
+from fbclip.method.maps import smooth_map
 
 NAMES = {
     "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "pixel_ap", "pixel_f1_max", "pixel_aupro",

@@ -8,17 +8,17 @@ import typer
 from typer.testing import CliRunner
 
 from calibrate.commands.few_shot import few_shot
+from calibrate.embedded.generated_lines import Line, write_line
 from calibrate.errors import DataError
-from calibrate.memory import fewshot
-from calibrate.memory.fewshot import Counted, Point
-from calibrate.memory.fewshot_curve import average, measured
-from calibrate.memory.fewshot_file import METHODS, FewShot
-from calibrate.memory.fewshot_text import table
-from calibrate.memory.lines import Line, write_line
-from calibrate.metrics.bootstrap import draw_weights, weighted_ranking
+from calibrate.few_shot import experiment
+from calibrate.few_shot.curve import average, measured
+from calibrate.few_shot.document import METHODS, FewShot
+from calibrate.few_shot.experiment import Counted, Point
+from calibrate.few_shot.text import table
 from calibrate.metrics.pairs import count_pairs
 from calibrate.metrics.ranking import auroc
 from calibrate.report.reading import read_few_shot
+from calibrate.statistics.bootstrap import draw_weights, weighted_ranking
 from fbclip.errors import ConfigError
 
 
@@ -107,8 +107,8 @@ def test_tables_tell_mean_and_interval():
 
 
 def test_curves_of_a_line_as_tables_and_as_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(fewshot, "PAINTED_EACH", 1)
-    monkeypatch.setattr(fewshot, "RESAMPLES", 50)
+    monkeypatch.setattr(experiment, "PAINTED_EACH", 1)
+    monkeypatch.setattr(experiment, "RESAMPLES", 50)
     root = write_line(Line("sheet", "leather", 50), tmp_path, 10, 4, 4)
     out = tmp_path / "new" / "curves.json"
     answer = run(root, "--seeds", 2, "--device", "cpu", "--out", out)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from calibrate.pretraining.layers import KnownWords, TrainedNorm
-from calibrate.pretraining.model import trainable
-from fbclip.stem import ConvStem, PictureNorm
+from calibrate.embedded.layers import KnownWords, TrainedNorm
+from calibrate.embedded.model import trainable
+from fbclip.backbone.stem import ConvStem, PictureNorm
 
 
 def test_the_trained_norm_has_the_output_and_the_gradients_of_the_plain_one() -> None:

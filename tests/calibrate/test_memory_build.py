@@ -15,24 +15,24 @@ from typer.testing import CliRunner
 
 from calibrate.commands.memory import memory
 from calibrate.datasets import read_data
+from calibrate.embedded.generated_lines import Line, write_line
+from calibrate.embedded.sample_files import write_calibration, write_png
+from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError, RefusedError
 from calibrate.memory import candidates
 from calibrate.memory.build import Plan, build_memory
 from calibrate.memory.coreset import coreset
-from calibrate.memory.lines import Line, write_line
 from calibrate.memory.outliers import RATE, robust_limit
 from calibrate.memory.provenance import seen_by
-from calibrate.synthesis.sample_files import write_calibration, write_png
-from calibrate.synthesis.samples import inbox_part
-from fbclip.adapter import load_adapter
-from fbclip.config import EMBEDDED
+from fbclip.artefacts.adapter import load_adapter
+from fbclip.backbone.config import EMBEDDED
+from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.errors import ConfigError, MemoryBankError
-from fbclip.framing import Framing
-from fbclip.memory import MemoryConfig, default_config, load_memory, save_memory
-from fbclip.preprocess import Roi
-from fbclip.tiling import Tiling
-from fbclip.weights import EMBEDDED_DIR
+from fbclip.images.framing import Framing
+from fbclip.images.geometry import Roi
+from fbclip.images.tiling import Tiling
+from fbclip.memory.bank import MemoryConfig, default_config, load_memory, save_memory
 
 CONFIG = MemoryConfig(layers=(2, 6))
 

@@ -8,24 +8,24 @@ from typer.testing import CliRunner
 from calibrate.commands.memory import memory
 from calibrate.commands.threshold import threshold
 from calibrate.datasets import read_data
+from calibrate.datasets.splits import split_units
+from calibrate.embedded.sample_files import write_calibration
 from calibrate.errors import RefusedError
-from calibrate.line_data import LineData
-from calibrate.memory import showing
-from calibrate.memory.evidence import Judged, Shown, judge
-from calibrate.memory.fusing import choice_record, choose_fusion, fused, term_scales
+from calibrate.inference import score
+from calibrate.memory import fusion_samples
+from calibrate.memory.fusion_choice import choice_record, choose_fusion, fused, term_scales
+from calibrate.memory.fusion_samples import Viewer, fit_fusion
+from calibrate.memory.fusion_selection import Judged, Shown, judge
 from calibrate.memory.provenance import seen_by
-from calibrate.memory.sharing import leave_out
-from calibrate.memory.showing import Viewer, fit_fusion
-from calibrate.scoring import score
-from calibrate.splits import split_units
-from calibrate.synthesis.sample_files import write_calibration
+from calibrate.memory.unit_allocation import leave_out
+from calibrate.threshold.line_data import LineData
+from fbclip.artefacts.profile import load_profile
 from fbclip.decision import combined_statistic
 from fbclip.detector import open_detector
 from fbclip.errors import ConfigError, ProfileError
-from fbclip.framing import Framing
-from fbclip.fusion import Terms
-from fbclip.memory import load_memory
-from fbclip.profile import load_profile
+from fbclip.images.framing import Framing
+from fbclip.memory.bank import load_memory
+from fbclip.memory.fusion import Terms
 
 WISH = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]
 
@@ -132,14 +132,14 @@ def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(pictures, rem
     detector = open_detector("embedded", device="cpu", memories=(remembered,))
     viewer = Viewer(detector, detector.adapters[0], detector.memories[0], Framing())
     scale = read_data(pictures).good()[-6:]
-    monkeypatch.setattr(showing, "PAINTED_EACH", 2)
+    monkeypatch.setattr(fusion_samples, "PAINTED_EACH", 2)
     first, second = (fit_fusion(viewer, scale, "auto", 64, False) for _ in range(2))
     assert first == second
     assert (first.judged.n_good, first.judged.n_painted) == (6, 12)
     kept = choice_record(first)
     assert (kept.chosen, kept.n_good, kept.n_painted) == (first.judged.best, 6, 12)
     assert (kept.auroc, kept.error) == (first.judged.auroc, first.judged.error)
-    monkeypatch.setattr(showing, "MAX_PAINTED", 3)
+    monkeypatch.setattr(fusion_samples, "MAX_PAINTED", 3)
     assert len(list(viewer.painted(scale))) == 3
     out = tmp_path / "z.yaml"
     answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered, "--use", "zero-shot")
@@ -149,7 +149,7 @@ def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(pictures, rem
 
 
 def test_profile_keeps_what_its_fusion_was_chosen_by(pictures, remembered, tmp_path, monkeypatch):
-    monkeypatch.setattr(showing, "MAX_PAINTED", 4)
+    monkeypatch.setattr(fusion_samples, "MAX_PAINTED", 4)
     out = tmp_path / "p.yaml"
     answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered)
     assert answer.exit_code == 0, answer.output

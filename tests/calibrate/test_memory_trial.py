@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from calibrate.cli import app
+from calibrate.embedded.sample_files import write_png
+from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError
-from calibrate.synthesis.sample_files import write_png
-from calibrate.synthesis.samples import inbox_part
 from fbclip.errors import ConfigError
 from tests.e2e.bench import SAMPLES
 

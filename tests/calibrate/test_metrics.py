@@ -21,7 +21,7 @@ from calibrate.metrics.ranking import auroc, average_precision, f1_max, pr_curve
 from calibrate.metrics.regions import aupro_exact, aupro_paper, pro_curve_points
 from calibrate.metrics.runs import POSITIVE_COST, Spill, _key_of, _value_of
 from calibrate.metrics.streaming import PixelStore
-from calibrate.verify_metrics import verify_metrics
+from calibrate.verification.metrics import verify_metrics
 from fbclip.errors import FbclipError
 from tests.golden.metrics4 import plain
 from tests.golden.metrics4.make import HERE as OWN

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from calibrate.synthesis.assemblies import PARTS, Body, furnish
-from calibrate.synthesis.objects import SHAPES, TURNED, arrange, legs, outline
-from calibrate.synthesis.solids import lit, raised, revolved
+from calibrate.embedded.assemblies import PARTS, Body, furnish
+from calibrate.embedded.objects import SHAPES, TURNED, arrange, legs, outline
+from calibrate.embedded.solids import lit, raised, revolved
 
 
 @pytest.mark.parametrize("size", [64, 160, 320])

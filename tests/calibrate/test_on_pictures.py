@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from calibrate.synthesis.defects import KINDS
-from calibrate.synthesis.on_pictures import JUDGE_KINDS, TUNE_KINDS, defect_on, foreground
-from calibrate.synthesis.samples import belt_part, inbox_part
+from calibrate.defects.kinds import KINDS
+from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS, defect_on, foreground
+from calibrate.embedded.samples import belt_part, inbox_part
 
 
 def part_on_a_table(side=160):

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from calibrate.bounds import supported_alpha
 from calibrate.errors import RefusedError
-from calibrate.operating_point import (
+from calibrate.inference import unit_maxima
+from calibrate.statistics.binomial import supported_alpha
+from calibrate.threshold.choice import Goal, UnitScores, choose
+from calibrate.threshold.operating_point import (
     InfeasibleError,
     best_f1,
     check_enough_defects,
@@ -18,11 +20,10 @@ from calibrate.operating_point import (
     recall_limit,
     trade_off,
 )
-from calibrate.scoring import unit_maxima
-from calibrate.threshold_choice import Goal, UnitScores, choose
-from calibrate.threshold_text import curve_text
-from calibrate.thresholds import Wish, fit_statistic, reference, set_threshold
-from fbclip.decision import Evidence, Placement, Statistic, Verdict, decide
+from calibrate.threshold.order_statistic import Wish, fit_statistic, reference, set_threshold
+from calibrate.threshold.text import curve_text
+from fbclip.decision import Evidence, Statistic, Verdict, decide
+from fbclip.images.geometry import Placement
 
 WISH = Wish(alpha=0.05, confidence=0.95, uncertain=0.25)
 RECALL = 0.95

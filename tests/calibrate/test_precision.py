@@ -8,10 +8,10 @@ import torch
 from typer.testing import CliRunner
 
 from calibrate.cli import app
-from calibrate.synthesis.sample_files import write_calibration
+from calibrate.embedded.sample_files import write_calibration
+from fbclip.artefacts.profile import Running
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.errors import ConfigError
-from fbclip.profile import Running
 from tests.conftest import tiny_adapter, tiny_backbone
 
 

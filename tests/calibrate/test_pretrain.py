@@ -18,17 +18,18 @@ from safetensors.torch import load_file
 from torch.distributed.run import get_args_parser
 
 from calibrate.commands.pretrain import pretrain
+from calibrate.embedded.batches import PATCH_FLOOR, draw_batch
+from calibrate.embedded.image_bank import Bank, both_captions, make_bank
+from calibrate.embedded.model import begin_at
+from calibrate.embedded.run import TRAIN_SEED, export, pretrain_backbone
+from calibrate.embedded.trainer import PretrainConfig, Trainer, fast_in_bfloat16
 from calibrate.errors import TrainingError
-from calibrate.pretraining.bank import Bank, both_captions, make_bank
-from calibrate.pretraining.batches import PATCH_FLOOR, draw_batch
-from calibrate.pretraining.model import begin_at
-from calibrate.pretraining.run import TRAIN_SEED, export, pretrain_backbone
-from calibrate.pretraining.trainer import PretrainConfig, Trainer, fast_in_bfloat16
-from calibrate.synthesis import TRAIN_FAMILIES
-from fbclip.backbone import load_backbone
-from fbclip.config import BackboneConfig, TextConfig
+from calibrate.surfaces.families import TRAIN_FAMILIES
+from fbclip.backbone.config import BackboneConfig
+from fbclip.backbone.tower import load_backbone
 from fbclip.files import file_sha256
-from fbclip.text import load_text_tower, tokenize
+from fbclip.method.config import TextConfig
+from fbclip.method.text import load_text_tower, tokenize
 
 TINY = BackboneConfig(
     name="tiny",
@@ -203,7 +204,7 @@ def test_a_run_goes_on_where_it_stopped_and_keeps_its_curve(tmp_path: Path) -> N
 TOGETHER = """
 from pathlib import Path
 import sys
-from calibrate.pretraining.run import pretrain_backbone
+from calibrate.embedded.run import pretrain_backbone
 from tests.calibrate.test_pretrain import RUN, TINY
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

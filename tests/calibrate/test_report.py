@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from calibrate.commands.evaluate import evaluate as evaluate_command
 from calibrate.commands.report import report
+from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError, RefusedError
 from calibrate.report import reading
 from calibrate.report import rows as rows_file
@@ -26,9 +27,8 @@ from calibrate.report.counts import Share, by_kind
 from calibrate.report.histogram import Marks, make_bins
 from calibrate.report.page import render
 from calibrate.report.reading import read_run, with_profile
-from calibrate.report.words import percent
-from calibrate.synthesis.samples import inbox_part
-from fbclip.profile import load_profile
+from calibrate.report.wording import percent
+from fbclip.artefacts.profile import load_profile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from calibrate.errors import DataError
-from calibrate.memory.fewshot_file import METHODS, Curve, Estimate, FewShot, Step
+from calibrate.few_shot.document import METHODS, Curve, Estimate, FewShot, Step
 from calibrate.metrics.ranking import auroc, average_precision
 from calibrate.report import reading
-from calibrate.report.fewshot import blocks
+from calibrate.report.few_shot import blocks
 from calibrate.report.intervals import image_intervals
 from calibrate.report.page import render
 from calibrate.report.reading import read_few_shot, read_run

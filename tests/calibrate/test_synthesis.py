@@ -9,18 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from calibrate.synthesis import (
-    ALL_FAMILIES,
-    DEFECT_KINDS,
-    HELD_OUT_FAMILIES,
-    TRAIN_FAMILIES,
-    generate,
-    paint,
-    surface,
-)
-from calibrate.synthesis.defects import FLOOR
-from calibrate.synthesis.noise import to_uint8
-from calibrate.synthesis.sample_files import (
+from calibrate.defects.kinds import FLOOR, paint
+from calibrate.embedded.sample_files import (
     FRAMES_A_PART,
     PARTS,
     belt_defect,
@@ -28,7 +18,10 @@ from calibrate.synthesis.sample_files import (
     write_calibration,
     write_samples,
 )
-from calibrate.synthesis.samples import SAMPLE_DEFECTS, belt_part, inbox_part
+from calibrate.embedded.samples import SAMPLE_DEFECTS, belt_part, inbox_part
+from calibrate.embedded.scene import DEFECT_KINDS, generate
+from calibrate.surfaces.families import ALL_FAMILIES, HELD_OUT_FAMILIES, TRAIN_FAMILIES, surface
+from calibrate.surfaces.noise import to_uint8
 
 
 def test_families_are_split_without_overlap() -> None:

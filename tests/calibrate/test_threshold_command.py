@@ -12,15 +12,15 @@ from agent.cli import app as agent
 from calibrate.cli import app as calibrate
 from calibrate.datasets import read_data
 from calibrate.datasets.sample import data_sha256
+from calibrate.datasets.splits import split_units
+from calibrate.embedded.sample_files import write_calibration, write_png
+from calibrate.embedded.samples import SAMPLE_DEFECTS, inbox_part
 from calibrate.errors import DataError, RefusedError
-from calibrate.operating_point import InfeasibleError
-from calibrate.splits import split_units
-from calibrate.synthesis.sample_files import write_calibration, write_png
-from calibrate.synthesis.samples import SAMPLE_DEFECTS, inbox_part
-from fbclip.adapter import load_adapter, save_adapter
+from calibrate.threshold.operating_point import InfeasibleError
+from fbclip.artefacts.adapter import load_adapter, save_adapter
+from fbclip.artefacts.profile import load_profile, save_profile
+from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.errors import ConfigError, ProfileError
-from fbclip.profile import load_profile, save_profile
-from fbclip.weights import EMBEDDED_DIR
 
 # 30 % at 80 % confidence takes 5 units for the threshold and 10 for the scale.
 WISH = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]

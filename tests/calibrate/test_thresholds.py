@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from calibrate.errors import RefusedError
-from calibrate.scoring import unit_maxima
-from calibrate.thresholds import Wish, check_enough, constant_units, fit_statistic, set_threshold
+from calibrate.inference import unit_maxima
+from calibrate.threshold.order_statistic import Wish, check_enough, constant_units, fit_statistic, set_threshold
 from fbclip.decision import Evidence, combined_statistic, image_term
 
 WISH = Wish(alpha=0.05, confidence=0.95, uncertain=0.25)

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from calibrate.errors import TrainingError
-from calibrate.importing import import_adapter
-from calibrate.losses import dice, focal
-from calibrate.training import Batch, Recipe, tune
-from calibrate.verify import verify_training
-from fbclip.adapter import load_adapter, save_adapter
-from fbclip.config import AttentionConfig, FBCLIPConfig
-from fbclip.text import load_text_tower
-from fbclip.verify import read_safetensors
-from fbclip.weights import WeightsFile, open_backbone
+from calibrate.tuning.checkpoint_import import import_adapter
+from calibrate.tuning.losses import dice, focal
+from calibrate.tuning.training import Batch, Recipe, tune
+from calibrate.verification.training import verify_training
+from fbclip.artefacts.adapter import load_adapter, save_adapter
+from fbclip.backbone.weights import WeightsFile, open_backbone
+from fbclip.method.config import AttentionConfig, FBCLIPConfig
+from fbclip.method.text import load_text_tower
+from fbclip.verification.golden import read_safetensors
 from tests.golden.make_golden import HERE, backbone_config
 
 AUTHORS = Path(__file__).parents[3] / "shared" / "golden" / "square8"
@@ -83,7 +83,7 @@ def test_a_model_that_is_not_finite_ends_the_run():
 def test_an_imported_checkpoint_is_an_adapter_with_its_prototypes(monkeypatch):
     weights, *_ = parts()
     method = FBCLIPConfig(image_size=56, feature_layers=(1, 2, 3))
-    monkeypatch.setattr("calibrate.importing.method_for", lambda _: method)
+    monkeypatch.setattr("calibrate.tuning.checkpoint_import.method_for", lambda _: method)
     adapter = import_adapter(HERE / "checkpoint.pth", weights)
     expected = read_safetensors(HERE / "case.safetensors")["text.prototypes"]
     assert torch.allclose(adapter.prototypes, expected, atol=1e-6)

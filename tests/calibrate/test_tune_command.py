@@ -8,14 +8,14 @@ import typer
 from typer.testing import CliRunner
 
 from calibrate.commands.tune import tune
+from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.embedded.sample_files import write_png
+from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError
-from calibrate.synthesis.on_pictures import JUDGE_KINDS, TUNE_KINDS
-from calibrate.synthesis.sample_files import write_png
-from calibrate.synthesis.samples import inbox_part
-from fbclip.adapter import load_adapter
+from fbclip.artefacts.adapter import load_adapter
+from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.errors import ConfigError
-from fbclip.images import read_image
-from fbclip.weights import EMBEDDED_DIR
+from fbclip.images.decode import read_image
 
 app = typer.Typer()
 app.command("tune")(tune)

@@ -10,29 +10,28 @@ import torch
 from calibrate.datasets import read_data
 from calibrate.datasets.masks import resize_mask
 from calibrate.datasets.sample import Sample
+from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.embedded.sample_files import write_png
+from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError, TrainingError
-from calibrate.metrics.bootstrap import weighted_ranking
-from calibrate.synthesis.on_pictures import JUDGE_KINDS, TUNE_KINDS
-from calibrate.synthesis.sample_files import write_png
-from calibrate.synthesis.samples import inbox_part
-from calibrate.training import Recipe, Trainer
+from calibrate.statistics.bootstrap import weighted_ranking
 from calibrate.tuning.batches import in_order, shuffled
 from calibrate.tuning.cache import TokenCache
 from calibrate.tuning.features import Features
+from calibrate.tuning.images import Item, Loader, Painted, usable
 from calibrate.tuning.loop import Settings, run
 from calibrate.tuning.method import changed_method, start_from
 from calibrate.tuning.parts import make_parts, mode_of, select
-from calibrate.tuning.pictures import Item, Loader, Painted, usable
 from calibrate.tuning.pipeline import Model, tune_adapter
 from calibrate.tuning.state import Epoch
+from calibrate.tuning.training import Recipe, Trainer
 from calibrate.tuning.verdict import Judged, decide
-from fbclip.config import AttentionConfig, ContrastConfig, FBCLIPConfig
-from fbclip.decision import Placement
+from fbclip.backbone.weights import WeightsFile, open_backbone
 from fbclip.errors import AdapterError, ConfigError
-from fbclip.framing import Framing
-from fbclip.preprocess import Roi
-from fbclip.text import load_text_tower
-from fbclip.weights import WeightsFile, open_backbone
+from fbclip.images.framing import Framing
+from fbclip.images.geometry import Placement, Roi
+from fbclip.method.config import AttentionConfig, ContrastConfig, FBCLIPConfig
+from fbclip.method.text import load_text_tower
 from tests.conftest import tiny_adapter
 from tests.golden.make_golden import HERE, backbone_config
 

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.config import LineSection
-from agent.judge import Judge, Line
+from agent.config.sections import LineSection
+from agent.pipeline.judge import Judge, Line
 from agent.records import Frame
-from calibrate.synthesis.sample_files import read_video
+from calibrate.embedded.sample_files import read_video
+from fbclip.artefacts.profile import load_profile, mismatches
 from fbclip.decision import Verdict
 from fbclip.detector import open_detector
-from fbclip.images import read_image
-from fbclip.profile import load_profile, mismatches
+from fbclip.images.decode import read_image
 from tests.e2e.bench import SAMPLES
 
 

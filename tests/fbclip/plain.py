@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from fbclip.attention import AttentionBranch, FBAttention
-from fbclip.model import Head
+from fbclip.method.attention import AttentionBranch, FBAttention
+from fbclip.method.model import Head
 
 
 def cosine(a: Tensor, b: Tensor) -> Tensor:

@@ -5,11 +5,13 @@ import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from safetensors.torch import save_file
 
-from fbclip.backbones import backbone_config, method_for, openai_download, usable_backbones
-from fbclip.bench import random_parts
-from fbclip.config import EMBEDDED, VIT_L_14_336, FBCLIPConfig
+from fbclip.backbone.catalog import backbone_config, openai_download, usable_backbones
+from fbclip.backbone.config import EMBEDDED, VIT_L_14_336
+from fbclip.backbone.weights import WeightsFile, find_weights, open_backbone
+from fbclip.bench.benchmark import random_parts
 from fbclip.errors import ConfigError, WeightsError
-from fbclip.weights import WeightsFile, find_weights, open_backbone
+from fbclip.method.config import FBCLIPConfig
+from fbclip.method.defaults import method_for
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from fbclip.config import ContrastConfig, FBCLIPConfig
-from fbclip.contrast import contrast_logits
 from fbclip.detector import Detector, Job
+from fbclip.method.config import ContrastConfig, FBCLIPConfig
+from fbclip.method.contrast import contrast_logits
 from tests.conftest import tiny_adapter, tiny_backbone
 
 CONFIG = ContrastConfig(weight=2.0)

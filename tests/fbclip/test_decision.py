@@ -6,16 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from fbclip.decision import (
-    Evidence,
-    Placement,
-    Statistic,
-    Verdict,
-    combined_statistic,
-    decide,
-    region_level,
-    regions_above,
-)
+from fbclip.decision import Evidence, Statistic, Verdict, combined_statistic, decide, region_level, regions_above
+from fbclip.images.geometry import Placement
 
 PLAIN = Statistic(a=0, b=1, a2=0, b2=1)
 WHOLE = Placement(0, 0, 64, 32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fbclip.adapter import Adapter, load_adapter, save_adapter
+from fbclip.artefacts.adapter import Adapter, load_adapter, save_adapter
 from fbclip.detector import Detector, Job, open_detector, pick_device
 from fbclip.errors import AdapterError, ConfigError, WeightsError
 from tests.conftest import tiny_adapter, tiny_backbone

@@ -8,16 +8,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fbclip.decision import Placement, Statistic, Verdict
+from fbclip.artefacts.profile import Calibration, Profile, load_profile, mismatches, save_profile
+from fbclip.decision import Statistic, Verdict
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.errors import ProfileError
 from fbclip.files import canonical_json
-from fbclip.fusion import Fusion, Terms, TermScale, evidence, fuse
-from fbclip.maps import smooth_map
-from fbclip.memory import Memory, memory_features, save_memory
-from fbclip.nearest import nearest_distance
-from fbclip.profile import Calibration, Profile, load_profile, mismatches, save_profile
-from fbclip.tiling import Tiling, stitch
+from fbclip.images.geometry import Placement
+from fbclip.images.tiling import Tiling, stitch
+from fbclip.memory.bank import Memory, memory_features, save_memory
+from fbclip.memory.fusion import Fusion, Terms, TermScale, evidence, fuse
+from fbclip.memory.index import nearest_distance
+from fbclip.method.maps import smooth_map
 from tests.conftest import tiny_adapter, tiny_backbone
 from tests.fbclip.test_memory import CPU, tiny_memory
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from fbclip.checkpoint import read_checkpoint
+from fbclip.artefacts.checkpoint import read_checkpoint
 from fbclip.cli import app
 from fbclip.errors import AdapterError, FbclipError, WeightsError
-from fbclip.verify import verify
+from fbclip.verification.golden import verify
 
 OWN = Path(__file__).parents[1] / "golden" / "tiny4"
 AUTHORS = Path(__file__).parents[3] / "shared" / "golden"

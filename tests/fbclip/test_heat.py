@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fbclip.heat import OPACITY, heated
+from fbclip.images.heat_map import OPACITY, heated
 
 
 @pytest.mark.parametrize("size", [(40, 30), (64, 64), (700, 300)])

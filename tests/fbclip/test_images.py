@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fbclip.errors import ImageError
-from fbclip.images import decode, read_image
+from fbclip.images.decode import decode, read_image
 
 RGB = np.random.default_rng(7).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
@@ -110,7 +110,7 @@ def test_a_huge_header_is_refused_before_decoding():
 
 
 def test_too_many_bytes(monkeypatch):
-    monkeypatch.setattr("fbclip.images.MAX_BYTES", 100)
+    monkeypatch.setattr("fbclip.images.decode.MAX_BYTES", 100)
     assert reason(encoded(".png")) == "too_large"
 
 

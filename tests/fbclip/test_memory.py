@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from fbclip.cli import app
 from fbclip.detector import Detector
 from fbclip.errors import MemoryBankError
-from fbclip.memory import (
+from fbclip.memory.bank import (
     Memory,
     MemoryConfig,
     MemoryManifest,
@@ -24,8 +24,8 @@ from fbclip.memory import (
     save_memory,
     stored_memory_id,
 )
-from fbclip.nearest import Lookup, image_distance, nearest_distance, uncovered
-from fbclip.whitening import fit_whitening
+from fbclip.memory.index import Lookup, image_distance, nearest_distance, uncovered
+from fbclip.memory.whitening import fit_whitening
 from tests.conftest import TINY, tiny_adapter, tiny_backbone
 
 CPU = torch.device("cpu")

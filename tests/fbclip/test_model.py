@@ -5,11 +5,11 @@ import torch
 from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter
 
-from fbclip.config import AttentionConfig, FBCLIPConfig, TextConfig
-from fbclip.maps import smooth_map, upsample
-from fbclip.model import Head
-from fbclip.text import PromptFusion, load_text_tower
-from fbclip.weights import WeightsFile
+from fbclip.backbone.weights import WeightsFile
+from fbclip.method.config import AttentionConfig, FBCLIPConfig, TextConfig
+from fbclip.method.maps import smooth_map, upsample
+from fbclip.method.model import Head
+from fbclip.method.text import PromptFusion, load_text_tower
 from tests.fbclip import plain
 from tests.golden.make_golden import HERE, backbone_config
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fbclip.quality import QualitySettings, picture_fault, quality
+from fbclip.images.quality import QualitySettings, picture_fault, quality
 
 SETTINGS = QualitySettings(frozen_after=3)
 CHANCE = np.random.default_rng(3)

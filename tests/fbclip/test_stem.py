@@ -6,9 +6,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fbclip.backbone import Backbone, layer_width, load_backbone
-from fbclip.config import STEM, BackboneConfig
-from fbclip.stem import ConvStem, PictureNorm
+from fbclip.backbone.config import STEM, BackboneConfig
+from fbclip.backbone.stem import ConvStem, PictureNorm
+from fbclip.backbone.tower import Backbone, layer_width, load_backbone
 
 TINY = BackboneConfig(
     name="tiny", image_size=64, patch_size=16, layers=2, width=16, heads=2, embed_dim=8, text_width=8, text_heads=1,

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fbclip.decision import Placement, Statistic, regions_above
+from fbclip.decision import Statistic, regions_above
 from fbclip.detector import Job
 from fbclip.errors import ImageError
-from fbclip.framing import Framing, frame_picture
-from fbclip.preprocess import Roi, preprocess
-from fbclip.tiling import Tiling, map_shape, stitch, tile_placements
+from fbclip.images.framing import Framing, frame_picture
+from fbclip.images.geometry import Placement, Roi
+from fbclip.images.preprocess import preprocess
+from fbclip.images.tiling import Tiling, map_shape, stitch, tile_placements
 
 TILINGS = st.builds(
     Tiling, columns=st.integers(2, 5), rows=st.integers(1, 5), overlap=st.sampled_from([0.0, 0.1, 0.25, 0.5])

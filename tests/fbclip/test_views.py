@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fbclip.config import ForegroundConfig, ViewConfig
-from fbclip.foreground import foreground_mask
-from fbclip.views import semantic_view, spatial_view
+from fbclip.method.config import ForegroundConfig, ViewConfig
+from fbclip.method.foreground import foreground_mask
+from fbclip.method.views import semantic_view, spatial_view
 from tests.fbclip import plain
 
 SIDES = st.integers(2, 7)

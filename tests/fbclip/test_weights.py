@@ -7,11 +7,11 @@ import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from safetensors.torch import save_file
 
-from fbclip import weights
-from fbclip.backbone import load_backbone, resize_positions
-from fbclip.config import BackboneConfig
+from fbclip.backbone import weights
+from fbclip.backbone.config import BackboneConfig
+from fbclip.backbone.tower import load_backbone, resize_positions
+from fbclip.backbone.weights import find_weights, open_backbone, read_tensors
 from fbclip.errors import ConfigError, WeightsError
-from fbclip.weights import find_weights, open_backbone, read_tensors
 
 SHAPE = BackboneConfig(
     name="ViT-L-14-336",

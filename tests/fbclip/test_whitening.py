@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fbclip.whitening import FLOOR, fit_whitening
+from fbclip.memory.whitening import FLOOR, fit_whitening
 
 
 def correlated(count: int, width: int) -> torch.Tensor:

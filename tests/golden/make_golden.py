@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from fbclip.backbone import load_backbone
-from fbclip.checkpoint import checkpoint_name
-from fbclip.config import BackboneConfig, FBCLIPConfig, TextConfig
-from fbclip.maps import upsample
-from fbclip.model import Head
-from fbclip.text import PromptFusion, TextTower, load_text_tower
+from fbclip.artefacts.checkpoint import checkpoint_name
+from fbclip.backbone.config import BackboneConfig
+from fbclip.backbone.tower import load_backbone
+from fbclip.method.config import FBCLIPConfig, TextConfig
+from fbclip.method.maps import upsample
+from fbclip.method.model import Head
+from fbclip.method.text import PromptFusion, TextTower, load_text_tower
 from tests.fbclip import plain
 
 HERE = Path(__file__).parent / "tiny4"
@@ -86,7 +87,7 @@ def main() -> None:
 
 
 def _random_visual(config: BackboneConfig) -> dict[str, torch.Tensor]:
-    from fbclip.backbone import Backbone
+    from fbclip.backbone.tower import Backbone
 
     shapes = Backbone(config, config.image_size).visual.state_dict()
     return {k: torch.randn_like(v) * 0.2 + (1.0 if k.endswith("ln_pre.weight") else 0.0) for k, v in shapes.items()}

@@ -1,0 +1,112 @@
+"""`agent check`: would this configuration run? Every part is tried, and each problem names its part."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import uuid4
+
+from agent.app import web_token
+from agent.commands.collect import OnceLedger
+from agent.config.sections import Config, LineSection
+from agent.errors import AgentError, ConfigError, MqttError, StoreError
+from agent.mqtt.client import PahoClient
+from agent.mqtt.payloads import Topics
+from agent.pipeline.loading import load_detector, load_line
+from agent.sources.base import BlockingQueue, Tally
+from agent.sources.factory import build_source
+from agent.store.engine import open_reader
+from agent.store.lock import is_locked
+from fbclip.detector import Detector
+from fbclip.errors import FbclipError
+
+T = TypeVar("T")
+BROKER_WAIT_S = 8.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part; `problem` is None where all is well."""
+
+    part: str
+    problem: str | None
+
+
+def check_all(config: Config) -> Iterator[Check]:
+    """Model, profiles, store, broker, page and sources, in this order."""
+    detector, model = _try("model", lambda: load_detector(config.model, config.lines))
+    yield model
+    for section in config.lines:
+        if detector is not None:
+            yield _try(f"line {section.name}: profile", _profile(detector, section))[1]
+        yield _try(f"line {section.name}: source", _source(section))[1]
+    running = is_locked(config.agent.data_dir)
+    yield _try("store", lambda: _store(config, running))[1]
+    # The ports of a running agent are taken by itself.
+    yield _try("broker", lambda: _broker(config, running))[1]
+    yield _try("page", lambda: _page(config, running))[1]
+
+
+def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
+    try:
+        return action(), Check(part, None)
+    except (AgentError, FbclipError, OSError) as error:
+        return None, Check(part, " ".join(str(error).split()))
+
+
+def _profile(detector: Detector, section: LineSection) -> Callable[[], object]:
+    return lambda: load_line(detector, section)
+
+
+def _source(section: LineSection) -> Callable[[], None]:
+    sink = BlockingQueue(Tally())
+    return build_source(section, sink, OnceLedger()).check
+
+
+def _store(config: Config, running: bool) -> None:
+    folder = config.agent.data_dir
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        raise StoreError(f"agent.data_dir: {existing} cannot be written")
+    fresh = config.store.url is None and not (folder / "agent.db").exists()
+    if running or not fresh:
+        open_reader(config.store_url).close()
+
+
+def _broker(config: Config, running: bool) -> None:
+    if config.mqtt.embedded:
+        if not running:
+            _free(config.mqtt.host, config.mqtt.port, "mqtt.url")
+        return
+    topics = Topics(config.mqtt.prefix, config.agent.name)
+    client = PahoClient(config.mqtt, f"check-{uuid4().hex[:12]}", f"{topics.root}/check", b"")
+    try:
+        client.connect()
+        until = time.monotonic() + BROKER_WAIT_S
+        while not client.connected:
+            client.service()
+            if time.monotonic() > until:
+                raise MqttError(client.problem() or "no answer")
+            time.sleep(0.05)
+    finally:
+        client.close()
+
+
+def _page(config: Config, running: bool) -> None:
+    web_token(config)
+    if not running:
+        _free(config.web.host, config.web.port, "web.listen")
+
+
+def _free(host: str, port: int, field: str) -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(found[0], found[1]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[4])
+    except OSError as error:
+        raise ConfigError(f"{field}: {host}:{port} cannot be listened on: {error.strerror or error}") from None

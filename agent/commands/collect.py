@@ -1,0 +1,138 @@
+"""Good pictures through the live path -> a folder that `calibrate threshold` reads.
+
+Pictures are stored without loss, after the same decoding and quality checks that a judged frame passes.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.config.sections import LineSection, VideoSource
+from agent.errors import SourceError
+from agent.pipeline.evidence import encode_png
+from agent.records import Disposition, FileState, Frame
+from agent.sources.base import Tally
+from agent.sources.factory import build_sink, build_source
+from agent.sources.runner import SourceRunner
+from fbclip.files import write_atomically
+from fbclip.images.quality import QualitySettings, picture_fault
+
+log = logging.getLogger(__name__)
+LOG_NAME = "collect.csv"
+
+
+@dataclass
+class Collector:
+    """Writes `good/<line>-<number>.png` and a log of where each picture came from.
+
+    `every`: of a moving line's frames, one in so many is kept, so that a unit is not counted twice.
+    """
+
+    line: str
+    folder: Path
+    units: int
+    every: int = 1
+    written: int = 0
+    offered: int = 0
+    faults: int = 0
+
+    def __post_init__(self) -> None:
+        good = self.folder / "good"
+        if good.is_dir() and any(good.iterdir()):
+            raise SourceError(f"{good}: not empty; collect into a new folder so that units are not mixed")
+        good.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def done(self) -> bool:
+        return self.written >= self.units
+
+    def offer(self, frame: Frame) -> bool:
+        """Keep the frame if it is its turn and it can be judged; true when a picture was written."""
+        if self.done:
+            return False
+        self.offered += 1
+        if (self.offered - 1) % self.every:
+            return False
+        fault = frame.reason if frame.image is None else picture_fault(frame.image, QualitySettings())
+        if frame.image is None or fault is not None:
+            self.faults += 1
+            log.warning("line %s: frame %d not collected: %s", self.line, frame.seq, fault)
+            return False
+        name = f"{self.line}-{self.written + 1:05d}.png"
+        write_atomically(self.folder / "good" / name, encode_png(frame.image))
+        self._note(name, frame)
+        self.written += 1
+        return True
+
+    def _note(self, name: str, frame: Frame) -> None:
+        path = self.folder / LOG_NAME
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as stream:
+            rows = csv.writer(stream)
+            if new:
+                rows.writerow(["file", "unit", "line", "ts", "frame_number"])
+            number = "" if frame.frame_number is None else frame.frame_number
+            rows.writerow([name, self.written + 1, self.line, frame.ts.isoformat(), number])
+
+
+@dataclass(frozen=True)
+class _Taken:
+    id: int
+    state: FileState = FileState.CLAIMED
+    disposition: Disposition | None = None
+
+
+class OnceLedger:
+    """Each file once, remembered for this run only: collecting neither claims nor moves anything."""
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[str, str, int, int, str], _Taken] = {}
+
+    def find(self, line: str, path: str, size: int, mtime_ns: int) -> _Taken | None:
+        return next((row for key, row in self._taken.items() if key[:4] == (line, path, size, mtime_ns)), None)
+
+    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int:
+        file_id = len(self._taken) + 1
+        self._taken[line, path, size, mtime_ns, sha256] = _Taken(file_id)
+        return file_id
+
+    def claim(self, file_id: int) -> bool:
+        """Nobody else looks at this ledger, so every file may be taken."""
+        return any(row.id == file_id for row in self._taken.values())
+
+
+def collect(section: LineSection, collector: Collector, advance: Callable[[], None], idle_s: float = 30.0) -> None:
+    """Run the line's source into `collector` until it has its units or the source ends.
+
+    A video is read once from the start, every frame. A folder with nothing new for `idle_s` seconds is at its end.
+    """
+    if isinstance(section.source, VideoSource):
+        whole = section.source.model_copy(update={"loop": False, "realtime": False})
+        section = section.model_copy(update={"source": whole})
+    stop, tally = threading.Event(), Tally()
+    sink = build_sink(section, tally, lambda: None)
+    source = build_source(section, sink, OnceLedger())
+    source.check()
+    runner = SourceRunner(section.name, source, sink, stop)
+    runner.start()
+    last = time.monotonic()
+    try:
+        while not collector.done:
+            ended = not runner.alive
+            frame = sink.get(0.5)
+            if frame is not None:
+                last = time.monotonic()
+                if collector.offer(frame):
+                    advance()
+            elif ended or time.monotonic() - last > idle_s:
+                break
+    finally:
+        stop.set()
+        sink.discard("collected")
+        runner.join(5.0)

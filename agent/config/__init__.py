@@ -1,0 +1,1 @@
+"""agent.yaml: what it may say, and how it is read."""

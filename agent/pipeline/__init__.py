@@ -1,0 +1,1 @@
+"""From a frame to its record: batches, verdicts, saved images, one transaction."""

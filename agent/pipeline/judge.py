@@ -1,0 +1,178 @@
+"""Frames of several lines -> inspections: quality, detector, decision. No threads, no files.
+
+Nothing passes as ok by accident: whatever cannot be judged comes back as `rejected` with its reason.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.config.sections import CameraSource, LineSection
+from agent.records import Frame, Inspection, Latency
+from fbclip.artefacts.profile import LoadedProfile
+from fbclip.decision import Decision, Evidence, Verdict, reject
+from fbclip.detector import Detector, Job
+from fbclip.errors import ImageError
+from fbclip.images.framing import Framing
+from fbclip.images.geometry import BoolMap, Placement
+from fbclip.images.quality import Fingerprint, QualitySettings, quality
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A line as it runs. Without a profile there is no threshold, so nothing is ever called ok."""
+
+    section: LineSection
+    adapter: str
+    loaded: LoadedProfile | None = None
+
+    @property
+    def name(self) -> str:
+        return self.section.name
+
+    @property
+    def profile_id(self) -> str | None:
+        return None if self.loaded is None else self.loaded.profile.id
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """An inspection with what its pictures are drawn from; evidence is None for a rejected frame."""
+
+    inspection: Inspection
+    frame: Frame
+    evidence: Evidence | None
+    placement: Placement | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    index: int
+    job: Job
+    placement: Placement
+    ignore: BoolMap | None
+
+
+class Judge:
+    """Owned by one thread, like the detector it holds."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        lines: Mapping[str, Line],
+        run: str,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._detector = detector
+        self._lines = lines
+        self._run = run
+        self._monotonic = monotonic
+        self._fingerprints: dict[str, Fingerprint | None] = {}
+
+    def judge(self, frames: Sequence[Frame]) -> list[Judged]:
+        """One batch, any mix of lines -> one result a frame, in order. Never raises for a frame's sake."""
+        started = self._monotonic()
+        decisions: list[Decision | None] = [None] * len(frames)
+        ready: list[_Ready] = []
+        for index, frame in enumerate(frames):
+            prepared = self._prepare(index, frame)
+            if isinstance(prepared, Decision):
+                decisions[index] = prepared
+            else:
+                ready.append(prepared)
+        found = self._infer(ready)
+        judged = []
+        for index, frame in enumerate(frames):
+            prepared_here = next((r for r in ready if r.index == index), None)
+            evidence = found.get(index)
+            decision = decisions[index]
+            if decision is None:
+                assert prepared_here is not None
+                decision = self._decide(frame.line, evidence, prepared_here)
+            judged.append(self._judged(frame, decision, evidence, prepared_here, started))
+        return judged
+
+    def _prepare(self, index: int, frame: Frame) -> Decision | _Ready:
+        line = self._lines[frame.line]
+        threshold = None if line.loaded is None else line.loaded.profile.threshold
+        if frame.image is None:
+            return reject(frame.reason or "no_picture", threshold)
+        camera = isinstance(line.section.source, CameraSource)
+        settings = QualitySettings() if camera else QualitySettings(frozen_after=None)
+        checked = quality(frame.image, self._fingerprints.get(frame.line), settings)
+        self._fingerprints[frame.line] = checked.fingerprint
+        if checked.reason is not None:
+            return reject(checked.reason, threshold)
+        profile = None if line.loaded is None else line.loaded.profile
+        try:
+            framed = self._detector.frame(frame.image, Framing() if line.loaded is None else line.loaded.framing)
+        except ImageError as error:
+            return reject(error.reason, threshold)
+        if profile is None:
+            job = Job(framed.tiles, line.adapter, self._detector.smoothing[line.adapter])
+        else:
+            # Only the profile knows how distances and margins are put together, so it names the memory as well.
+            memory, fusion = profile.memory, profile.fusion
+            job = Job(framed.tiles, line.adapter, profile.smoothing, profile.tiling, memory, fusion)
+        return _Ready(index, job, framed.placement, framed.ignore)
+
+    def _infer(self, ready: Sequence[_Ready]) -> dict[int, Evidence]:
+        """Evidence by frame index. A batch that fails is tried again one by one, so that one picture, or a
+        GPU that ran out of memory, does not take its neighbours along."""
+        if not ready:
+            return {}
+        try:
+            return dict(zip((r.index for r in ready), self._detector.infer([r.job for r in ready]), strict=True))
+        except RuntimeError:
+            log.exception("a batch of %d frames failed; trying them one by one", len(ready))
+        found = {}
+        for one in ready:
+            try:
+                found[one.index] = self._detector.infer([one.job])[0]
+            except RuntimeError:
+                log.exception("a frame failed in the detector")
+        return found
+
+    def _decide(self, line: str, evidence: Evidence | None, ready: _Ready) -> Decision:
+        loaded = self._lines[line].loaded
+        if evidence is None:
+            return reject("detector_error", None if loaded is None else loaded.profile.threshold)
+        if loaded is None:
+            return Decision(Verdict.UNCERTAIN, "no_profile", None, evidence.margin, evidence.score, None)
+        return loaded.profile.decide(evidence, ready.placement, ready.ignore)
+
+    def _judged(
+        self, frame: Frame, decision: Decision, evidence: Evidence | None, ready: _Ready | None, started: float
+    ) -> Judged:
+        line = self._lines[frame.line]
+        now = self._monotonic()
+        inspection = Inspection(
+            run=self._run,
+            line=frame.line,
+            frame_seq=frame.seq,
+            ts=frame.ts,
+            mode=line.section.mode,
+            decision=decision,
+            width=None if frame.image is None else frame.image.shape[1],
+            height=None if frame.image is None else frame.image.shape[0],
+            sha256=frame.sha256,
+            path=frame.path,
+            frame_number=frame.frame_number,
+            file_id=frame.file_id,
+            profile_id=line.profile_id,
+            model_id=line.adapter,
+            latency=Latency(
+                queue=(started - frame.monotonic) * 1e3,
+                infer=(now - started) * 1e3,
+                total=(now - frame.monotonic) * 1e3,
+            ),
+            discrete=frame.discrete,
+            context=frame.context,
+        )
+        shown = evidence if decision.verdict is not Verdict.REJECTED else None
+        return Judged(inspection, frame, shown, None if ready is None else ready.placement)

@@ -1,0 +1,33 @@
+"""Sources and sinks of a line from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.config.sections import CameraSource, FolderSource, LineSection, VideoSource
+from agent.sources.base import BlockingQueue, NewestSlot, Sink, Source, Tally
+from agent.sources.camera import Camera
+from agent.sources.folder import Folder, Ledger
+from agent.sources.video import Video
+
+
+def is_live(section: LineSection) -> bool:
+    """Whether frames come by themselves and the newest wins; else nothing may be skipped."""
+    source = section.source
+    return isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
+
+
+def build_sink(section: LineSection, tally: Tally, notify: Callable[[], None]) -> Sink:
+    """Newest frame wins for a live line, else a queue that makes the source wait."""
+    return NewestSlot(tally, notify) if is_live(section) else BlockingQueue(tally, notify=notify)
+
+
+def build_source(section: LineSection, sink: Sink, ledger: Ledger) -> Source:
+    """The source that a line names; nothing is opened yet."""
+    source = section.source
+    if isinstance(source, CameraSource):
+        return Camera(section.name, source, sink)
+    if isinstance(source, VideoSource):
+        return Video(section.name, source, sink)
+    assert isinstance(source, FolderSource)
+    return Folder(section.name, source, sink, ledger)

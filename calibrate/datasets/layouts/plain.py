@@ -1,0 +1,87 @@
+"""A folder of good pictures, or of folders whose names say good or defective.
+
+    DATA/*.png                                      all good
+    DATA/train/good/*                               all good
+    DATA/good/*, DATA/<any other name>/*            good, ok, normal, no; every other folder is defective
+    DATA/masks/[<folder>/]NAME[_mask].png           or ground_truth/
+
+Folders may lie deeper; the deepest name that means something decides.
+"""
+
+from __future__ import annotations
+
+from calibrate.datasets.entries import Entry, Reading
+from calibrate.datasets.label_names import GOOD, MASKS, meaning
+from calibrate.datasets.pairs import pair_masks
+from calibrate.datasets.tree import Tree, folders, stem
+from calibrate.errors import DataError
+
+_MASK_ENDINGS = ("_mask", "_label", "_segmentation")
+
+
+def fits(tree: Tree) -> bool:
+    """True with pictures directly in the folder, in a folder named good, or in train/good."""
+    return any(_is_good_top(f) or _is_train_good(f) or "/" not in f for f in tree.pictures)
+
+
+def read(tree: Tree) -> Reading:
+    """Raises DataError where pictures lie so that good ones cannot be told from defective ones or masks."""
+    if any(_is_good_top(f) for f in tree.pictures):
+        return _labelled(tree)
+    train = [f for f in tree.pictures if _is_train_good(f)]
+    if train:
+        return Reading(tuple(Entry(f, False, split="train") for f in train))
+    return _flat(tree)
+
+
+def _is_good_top(file: str) -> bool:
+    return "/" in file and folders(file)[0].casefold() in GOOD
+
+
+def _is_train_good(file: str) -> bool:
+    path = [part.casefold() for part in folders(file)[:2]]
+    return len(path) == 2 and path[0] == "train" and path[1] in GOOD
+
+
+def _flat(tree: Tree) -> Reading:
+    files = [f for f in tree.pictures if "/" not in f]
+    names = {stem(f) for f in files}
+    for file in files:
+        if any(stem(file).endswith(e) and stem(file).removesuffix(e) in names for e in _MASK_ENDINGS):
+            raise DataError(f"{tree.root / file}: looks like a mask beside its picture; move masks into masks/")
+    for file in tree.pictures:
+        if any(part.casefold() in MASKS for part in folders(file)):
+            raise DataError(
+                f"{tree.root / file}: a mask, but no folder says which pictures are good; "
+                "move them into good/ and the others into bad/"
+            )
+    return Reading(tuple(Entry(f, False) for f in files))
+
+
+def _labelled(tree: Tree) -> Reading:
+    entries, masks, homes = [], {}, {}
+    for file in tree.pictures:
+        path = folders(file)
+        kept = [part for part in path if part.casefold() not in MASKS]
+        if len(kept) < len(path):
+            masks[file] = "/".join(kept)
+        elif path:
+            label, kind = _label(path)
+            entries.append(Entry(file, label, kind=kind))
+            homes[file] = ("/".join(path), path[-1], kind or "", "")
+    paired, problems = pair_masks(entries, masks, homes)
+    return Reading(tuple(paired), frozenset(masks), tuple(problems))
+
+
+def _label(path: tuple[str, ...]) -> tuple[bool | None, str | None]:
+    """(label, kind) by the deepest folder that means something; without one the first folder names the kind."""
+    for at in reversed(range(len(path))):
+        match meaning(path[at]):
+            case "good":
+                return False, None
+            case "unlabelled":
+                return None, None
+            case "defective":
+                # bad/scratch/: the folder below says more than the word itself.
+                return True, path[at + 1] if at + 1 < len(path) else path[at]
+    return True, path[0]

@@ -1,0 +1,81 @@
+"""The second half of `calibrate pretrain`: an FB-CLIP adapter for the embedded backbone, by the tuning code.
+
+It learns on families that the backbone has not seen: margins there are as uncertain as on a user's pictures.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from calibrate.embedded.batches import normalised, to_float
+from calibrate.embedded.image_bank import make_bank
+from calibrate.embedded.initialization import beginning
+from calibrate.embedded.scene import GENERATOR_VERSION
+from calibrate.surfaces.families import ADAPTER_FAMILIES
+from calibrate.tuning.training import Batch, Recipe, tune
+from fbclip.artefacts.adapter import Adapter
+from fbclip.backbone.weights import WeightsFile, open_backbone
+from fbclip.method.config import EMBEDDED_METHOD
+from fbclip.method.text import load_text_tower
+
+ADAPTER_SEED = 20_000_000
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class GeneratedBatches:
+    """Whole generated pictures in a new order each epoch, turned and mirrored; `images` and `masks` of a bank."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    batch: int
+    seed: int
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        rng = np.random.default_rng((self.seed, epoch))
+        order = rng.permutation(len(self.images))
+        for start in range(0, len(order) - self.batch + 1, self.batch):
+            chosen = np.sort(order[start : start + self.batch])
+            turns, mirrored = int(rng.integers(0, 4)), bool(rng.random() < 0.5)
+            images = np.rot90(self.images[chosen], turns, axes=(1, 2))
+            masks = np.rot90(self.masks[chosen], turns, axes=(1, 2))
+            if mirrored:
+                images, masks = images[:, :, ::-1], masks[:, :, ::-1]
+            solid = torch.from_numpy(np.ascontiguousarray(masks).astype(np.float32))
+            yield Batch(normalised(to_float(images)), (solid.flatten(1).amax(1) > 0).float(), solid)
+
+
+def train_adapter(
+    weights: WeightsFile, cache: Path, pictures: int, recipe: Recipe, batch: int, device: str, log_every: int
+) -> Adapter:
+    """Adapter for `weights` on generated pictures; the pictures are kept in `cache`."""
+    method = EMBEDDED_METHOD
+    hands = torch.get_num_threads()
+    bank = make_bank(cache, "adapter", pictures, method.image_size, ADAPTER_SEED, ADAPTER_FAMILIES, hands)
+    backbone, digest = open_backbone(weights, method.image_size)
+    tower = load_text_tower(weights.all(), weights.config)
+    recent: list[list[float]] = []
+
+    def progress(epoch: int, step: int, losses: list[float]) -> None:
+        recent.append(losses)
+        if len(recent) == log_every:
+            logger.info("epoch %d step %d losses %s", epoch, step, np.round(np.mean(recent, axis=0), 4).tolist())
+            recent.clear()
+
+    batches = GeneratedBatches(bank.images, bank.masks, batch, recipe.seed)
+    start = beginning(backbone, tower, method, recipe.seed)
+    tuned = tune(backbone.to(device), tower.to(device), method, batches, recipe, progress, start)
+    provenance: dict[str, object] = {
+        "recipe": asdict(recipe),
+        "batch": batch,
+        "pictures": pictures,
+        "families": list(ADAPTER_FAMILIES),
+        "generator_version": GENERATOR_VERSION,
+    }
+    return tuned.adapter(digest, weights.config, provenance)

@@ -1,0 +1,142 @@
+"""The pictures of one class after the other -> rows, numbers and curves; maps are dropped at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calibrate.datasets.sample import Sample
+from calibrate.evaluation.masks import map_mask
+from calibrate.evaluation.numbers import Numbers, Points, image_numbers
+from calibrate.evaluation.paper import PaperMaps
+from calibrate.evaluation.pixels import ClassPixels, PixelNumbers
+from calibrate.evaluation.request import Plan
+from calibrate.evaluation.rows import Row
+from calibrate.inference import Scored, score
+from fbclip.decision import Verdict
+from fbclip.detector import Detector
+from fbclip.images.framing import Framing
+
+
+@dataclass(frozen=True)
+class ClassCurves:
+    """Thinned points (x, y): image ROC and PR, PRO over the pixels' FPR, pixel ROC and PR; empty where undefined."""
+
+    roc: Points
+    pr: Points
+    pro: Points
+    pixel_roc: Points
+    pixel_pr: Points
+
+
+class Judge:
+    """What grows while the classes are judged."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        adapter: str,
+        root: Path,
+        plan: Plan,
+        framing: Framing,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._detector, self._adapter, self._root = detector, adapter, root
+        self._framing, self._advance = framing, advance
+        self._with_memory = plan.memory, plan.fusion
+        self.profile = None if plan.profile is None else plan.profile.profile
+        self._paper: PaperMaps | None = None
+        if plan.paper:
+            sigma = detector.smoothing[adapter]
+            self._paper = PaperMaps(detector.size, detector.backbone.config.patch_size, sigma)
+        self.rows: list[Row] = []
+        self.samples: dict[str, Sample] = {}
+        self.rejected: list[str] = []
+        self.without_mask = self.empty_masks = 0
+        self.device = detector.device.type
+
+    def one_class(self, samples: Sequence[Sample]) -> tuple[Numbers, ClassCurves]:
+        """Rows, numbers and curves of the samples of one class; the store is gone afterwards."""
+        faults: list[str] = []
+        rows: dict[str, Row] = {}
+        has_masks = any(s.mask is not None for s in samples)
+        pixel = PixelNumbers()
+        with ExitStack() as stack:
+            store = stack.enter_context(ClassPixels()) if has_masks else None
+            for scored in score(
+                self._detector, self._adapter, samples, self._framing, self._advance, faults, *self._with_memory
+            ):
+                row = self._row(scored)
+                rows[row.path] = row
+                self._pixels(store, scored)
+            if store is not None:
+                pixel = store.numbers(self._paper is not None)
+        self._add_rejected(samples, rows, faults)
+        ordered = [rows[name] for name in (self._name(s) for s in samples) if name in rows]
+        self.rows += ordered
+        self.samples |= {self._name(s): s for s in samples}
+        image = image_numbers(ordered, self._paper is not None)
+        numbers = Numbers(
+            image.auroc,
+            image.average_precision,
+            image.f1_max,
+            pixel.auroc,
+            pixel.average_precision,
+            pixel.f1_max,
+            pixel.aupro,
+        )
+        return numbers, ClassCurves(image.roc, image.pr, pixel.pro, pixel.roc, pixel.pr)
+
+    def _row(self, scored: Scored) -> Row:
+        evidence, sample = scored.evidence, scored.sample
+        decision = None
+        if self.profile is not None:
+            decision = self.profile.decide(evidence, scored.placement, scored.ignore)
+        return Row(
+            path=self._name(sample),
+            class_name=sample.class_name,
+            label=bool(sample.label),
+            kind=sample.kind,
+            unit=sample.unit,
+            sha256=sample.sha256,
+            margin=evidence.margin,
+            score=evidence.score,
+            z=None if decision is None else decision.z,
+            verdict=None if decision is None else decision.verdict.value,
+            peak=float(evidence.map.max()),
+        )
+
+    def _pixels(self, store: ClassPixels | None, scored: Scored) -> None:
+        sample, values = scored.sample, scored.evidence.map
+        if sample.label and sample.mask is None:
+            self.without_mask += 1
+        if store is None or (sample.label and sample.mask is None):
+            return
+        mask = np.zeros(values.shape, dtype=np.bool_)
+        if sample.label and sample.mask is not None:
+            mask = map_mask(sample.mask, scored.placement, (values.shape[0], values.shape[1]))
+            self.empty_masks += not mask.any()
+        store.add(values if self._paper is None else self._paper.probabilities(values), mask, scored.ignore)
+
+    def _add_rejected(self, samples: Sequence[Sample], rows: dict[str, Row], faults: list[str]) -> None:
+        """Name what was not yielded by its path in the set; a profile's verdict on it is `rejected`, as on the line."""
+        left = list(faults)
+        for sample in samples:
+            name = self._name(sample)
+            if name in rows:
+                continue
+            said = next((text for text in left if text.startswith(f"{sample.path.name} (")), sample.path.name)
+            if said in left:
+                left.remove(said)
+            self.rejected.append(name + said.removeprefix(sample.path.name))
+            verdict = None if self.profile is None else Verdict.REJECTED.value
+            rows[name] = Row(
+                name, sample.class_name, bool(sample.label), sample.kind, sample.unit, sample.sha256, verdict=verdict
+            )
+
+    def _name(self, sample: Sample) -> str:
+        return sample.path.relative_to(self._root).as_posix()

@@ -1,0 +1,213 @@
+"""How much a memory of few good pictures is worth: AUROC over their number.
+
+A fifth of the good training units, within SCALE_UNITS, set the scales and choose the fusion, as `calibrate threshold`
+does; memories are made of the others; test pictures only measure. Every picture goes through the model once: what
+each memory says of it is computed from its tokens, by the detector's own parts. Test units are drawn again and again
+for the intervals, the same draws for every memory of a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibrate.datasets.sample import Sample
+from calibrate.datasets.splits import split_units
+from calibrate.errors import DataError
+from calibrate.evaluation.masks import map_mask
+from calibrate.few_shot.document import Measure, Method
+from calibrate.inference import read_usable
+from calibrate.memory.coreset import coreset
+from calibrate.memory.fusion_choice import choose_fusion, fused, term_scales
+from calibrate.memory.fusion_samples import PAINTED_EACH, painted_with
+from calibrate.memory.fusion_selection import Shown
+from calibrate.memory.temporary import SCALE_UNITS
+from calibrate.memory.whitened import whitened
+from calibrate.metrics.pairs import count_pairs
+from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking
+from calibrate.tuning.images import Painted, paint_item
+from fbclip.detector import Detector, Job
+from fbclip.errors import ImageError
+from fbclip.images.framing import Framing
+from fbclip.images.geometry import BoolMap
+from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, memory_features
+from fbclip.memory.fusion import Fusion, Terms, evidence
+from fbclip.memory.index import Lookup, image_distance
+from fbclip.method.config import ScoreConfig
+from fbclip.method.maps import smooth_map
+
+COUNTS = (1, 2, 4, 8, 16)
+_STRIDE = 4
+"""The pixel AUROC takes every so-manieth row and column; the maps are smooth beyond that."""
+_TRUNCATE = ScoreConfig().smoothing_truncate
+RESAMPLES = 1000
+
+Drawn = dict[tuple[Method, Measure], Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A memory of `count` pictures drawn by `seed`; chosen: the use that auto took.
+
+    drawn: AUROC in 0..1 of each method and measure, (1+RESAMPLES,): of the test pictures as they are, then of every
+    draw of them, NaN where a draw holds no mask. Without any mask there is no pixel measure.
+    """
+
+    count: int
+    seed: int
+    chosen: str
+    drawn: Drawn
+
+
+class Counted(NamedTuple):
+    """How many test pictures measured."""
+
+    good: int
+    defective: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A picture after its one pass: raw tokens (N,C) of each of the memory's layers, and the zero-shot terms."""
+
+    unit: str
+    defective: bool
+    layers: dict[int, Tensor]
+    terms: Terms
+    mask: BoolMap | None = None
+
+
+class Bench:
+    """The pictures of one class, seen once; `points` then makes memories of them."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        samples: Sequence[Sample],
+        config: MemoryConfig,
+        tokens: int,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Raises DataError without a train split of good and a test split of good and defective pictures."""
+        self._detector, self._config, self._tokens, self._advance = detector, config, tokens, advance
+        self._adapter = detector.adapters[0]
+        train = [s for s in samples if s.label is False and s.split == "train"]
+        test = [s for s in samples if s.label is not None and s.split == "test"]
+        least, most = SCALE_UNITS
+        scale, pool = split_units(train, min(most, max(least, len({s.unit for s in train}) // 5)))
+        if not pool or len({s.label for s in test}) < 2:
+            raise DataError(
+                f"few-shot curves take a train split of more than {least} good units and a test split with good "
+                "and defective pictures"
+            )
+        self._pool = list(self._see((s, None) for s in pool))
+        self._good = list(self._see((s, None) for s in scale))
+        painted = [(s, painted_with(s, k)) for s in scale for k in range(PAINTED_EACH)]
+        self._painted = list(self._see(painted))
+        self._test = list(self._see((s, None) for s in test))
+        self._labels = np.array([one.defective for one in self._test])
+        if not self._pool or self._labels.all() or not self._labels.any():
+            raise DataError("few-shot curves: no good training, good test or defective test picture can be judged")
+        self._min_area = max(1, detector.backbone.config.patch_size**2 // 4)
+        # Seeded by the pictures, so that two classes are drawn independently.
+        rng = np.random.default_rng(int(test[0].sha256[:16], 16))
+        draws = draw_weights([one.unit for one in self._test], self._labels, RESAMPLES, rng)
+        self._weights = np.concatenate([np.ones((1, len(self._test))), *draws])
+        self._zero_shot = self._measured([one.terms for one in self._test], None)
+
+    @property
+    def pictures(self) -> int:
+        """Good pictures that a memory can be made of."""
+        return len(self._pool)
+
+    @property
+    def tested(self) -> Counted:
+        """Test pictures that could be judged."""
+        return Counted(int((~self._labels).sum()), int(self._labels.sum()))
+
+    def points(self, counts: Iterable[int], seeds: int) -> Iterator[Point]:
+        """A memory for each count and seed; of all pictures one, since there is nothing to draw."""
+        for count in counts:
+            for seed in range(seeds if count < self.pictures else 1):
+                yield self._point(count, seed)
+
+    def _point(self, count: int, seed: int) -> Point:
+        chosen = np.random.default_rng((seed, count)).permutation(self.pictures)[:count]
+        lookup = Lookup(self._memory([self._pool[i] for i in chosen], seed), self._detector.device)
+        good, painted, test = (
+            [self._shown(one, lookup) for one in part] for part in (self._good, self._painted, self._test)
+        )
+        scales = term_scales(good, self._min_area)
+        best = choose_fusion(scales, lambda: [*good, *painted], "auto", self._min_area, pixel_only=False).use
+        terms = [one.terms for one in test]
+        of_method: dict[Method, dict[Measure, Floats]] = {
+            "zero-shot": self._zero_shot,
+            "memory": self._measured(terms, scales),
+            "fused": self._measured(terms, fused(scales)),
+        }
+        of_method["chosen"] = of_method[best]
+        drawn = {(method, measure): found for method, own in of_method.items() for measure, found in own.items()}
+        return Point(count, seed, best, drawn)
+
+    def _measured(self, test: Sequence[Terms], fusion: Fusion | None) -> dict[Measure, Floats]:
+        """`image`: of the picture's one number; `pixel`: of the map, left out where no mask is known."""
+        found = [evidence(terms, fusion) for terms in test]
+        margins = np.array([one.margin for one in found])
+        measured: dict[Measure, Floats] = {"image": weighted_ranking(margins, self._labels, self._weights).auroc}
+        known = [n for n, seen in enumerate(self._test) if seen.mask is not None]
+        masks = [mask[::_STRIDE, ::_STRIDE] for seen in self._test if (mask := seen.mask) is not None]
+        if any(mask.any() for mask in masks):
+            maps = [found[n].map[::_STRIDE, ::_STRIDE] for n in known]
+            measured["pixel"] = count_pairs(maps, masks).auroc(self._weights[:, known])
+        return measured
+
+    def _memory(self, pictures: Sequence[_Seen], seed: int) -> Memory:
+        layers = {n: torch.stack([one.layers[n] for one in pictures]) for n in self._config.layers}
+        features = memory_features(layers, self._config).flatten(0, 1)
+        tokens, whitening = whitened(features, self._config)
+        model = self._detector.backbone.config
+        manifest = MemoryManifest(
+            backbone=model.name,
+            backbone_sha256=self._detector.backbone_sha256,
+            image_size=self._detector.size,
+            config=self._config,
+        )
+        side = self._detector.backbone.grid
+        places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).to(torch.uint8).repeat(len(pictures), 1)
+        rows = coreset(tokens, self._tokens, seed)
+        return Memory(manifest, tokens[rows], places[rows], whitening)
+
+    def _shown(self, one: _Seen, lookup: Lookup) -> Shown:
+        grid = lookup.distances({n: layer[None].to(self._detector.device) for n, layer in one.layers.items()})
+        far = smooth_map(grid, self._detector.size, self._detector.smoothing[self._adapter], _TRUNCATE)[0].cpu().numpy()
+        distance = float(image_distance(grid.flatten(1))[0])
+        return Shown(one.unit, one.defective, Terms(one.terms.margin, one.terms.map, distance, far))
+
+    def _see(self, items: Iterable[tuple[Sample, Painted | None]]) -> Iterator[_Seen]:
+        """One pass each; pictures that cannot be judged are passed over."""
+        sigma = self._detector.smoothing[self._adapter]
+        for sample, painted in items:
+            self._advance(1)
+            try:
+                picture = read_usable(sample.path)
+                framed = self._detector.frame(picture, Framing())
+                if painted is not None:
+                    picture, _ = paint_item(picture, painted, framed.placement)
+                    framed = self._detector.frame(picture, Framing())
+            except (ImageError, OSError):
+                continue
+            terms = self._detector.infer_terms([Job(framed.tiles, self._adapter, sigma)])[0]
+            with torch.no_grad():
+                blocks = self._detector.backbone(framed.tiles.to(self._detector.device), self._config.layers)
+            layers = {n: block[0].cpu() for n, block in zip(self._config.layers, blocks, strict=True)}
+            mask: BoolMap | None = None
+            if sample.mask is not None:
+                mask = map_mask(sample.mask, framed.placement, terms.map.shape)
+            elif not sample.label:
+                mask = np.zeros(terms.map.shape, bool)
+            yield _Seen(sample.unit, painted is not None or sample.label is True, layers, terms, mask)

@@ -1,0 +1,108 @@
+"""Which use of the memory tells good from painted pictures best, and whether by more than chance. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibrate.errors import RefusedError
+from calibrate.threshold.order_statistic import fit_statistic
+from fbclip.decision import highest_region
+from fbclip.images.geometry import BoolMap
+from fbclip.memory.fusion import Fusion, Terms, evidence
+
+Values = NDArray[np.float64]
+_RESAMPLES, _SEED = 400, 0
+_PREFERRED = ("fused", "memory")
+"""In doubt both opinions, then the memory, which has seen the line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """One picture of the scale split, as it is or with a painted defect; `ignore` has the map's shape."""
+
+    unit: str
+    defective: bool
+    terms: Terms
+    ignore: BoolMap | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """auroc: use -> AUROC in 0..1 of z; error: standard error of how much less than the best it is."""
+
+    auroc: dict[str, float]
+    error: dict[str, float]
+    n_good: int
+    n_painted: int
+
+    @property
+    def best(self) -> str:
+        """The highest AUROC; but a preferred use where it is at most one standard error worse.
+
+        Where pictures of a line differ much, a painted defect shows in neither opinion and nothing is decided.
+        """
+        top = max(self.auroc, key=lambda use: self.auroc[use])
+        for use in _PREFERRED:
+            if use in self.auroc and self.auroc[top] - self.auroc[use] <= self.error[use]:
+                return use
+        return top
+
+
+def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area: int, pixel_only: bool) -> Judged:
+    """Compare fusions by their names; pictures are looked at once and not kept.
+
+    Raises RefusedError when there is no good or no painted picture.
+    """
+    parts: list[list[tuple[float, float]]] = []
+    units: list[str] = []
+    painted: list[bool] = []
+    for one in shown:
+        row = []
+        for fusion in fusions.values():
+            found = evidence(one.terms, fusion)
+            row.append((found.margin, highest_region(found.map, min_area, one.ignore)))
+        parts.append(row)
+        units.append(one.unit)
+        painted.append(one.defective)
+    bad = np.array(painted, bool)
+    if not bad.any() or bad.all():
+        raise RefusedError("no picture is large enough to paint a defect on; say --use memory, fused or zero-shot")
+    numbers = np.array(parts)
+    z = np.stack([_z(numbers[:, k], ~bad, pixel_only) for k in range(len(fusions))])
+    wins = (z[:, bad, None] > z[:, None, ~bad]) + 0.5 * (z[:, bad, None] == z[:, None, ~bad])
+    names = np.array(units)
+    area = wins.mean(axis=(1, 2))
+    errors = _errors(wins, names[bad], names[~bad], area)
+    return Judged(
+        {use: float(area[k]) for k, use in enumerate(fusions)},
+        {use: float(errors[k]) for k, use in enumerate(fusions)},
+        int((~bad).sum()),
+        int(bad.sum()),
+    )
+
+
+def _z(terms: Values, good: NDArray[np.bool_], pixel_only: bool) -> Values:
+    """terms (n,2): margin and region level -> z (n,) with the constants that the good pictures give."""
+    statistic = fit_statistic(terms[good, 0], terms[good, 1], pixel_only)
+    pixel = (terms[:, 1] - statistic.a2) / statistic.b2
+    return pixel if pixel_only else np.maximum((terms[:, 0] - statistic.a) / statistic.b, pixel)
+
+
+def _errors(wins: Values, bad: NDArray[np.str_], good: NDArray[np.str_], area: Values) -> Values:
+    """Bootstrap over units, the same for all fusions: spread of (best − each), (K,)."""
+    rng = np.random.default_rng(_SEED)
+    names, index = np.unique(np.concatenate((bad, good)), return_inverse=True)
+    of_bad, of_good = index[: len(bad)], index[len(bad) :]
+    differences = []
+    for _ in range(_RESAMPLES):
+        times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)).astype(np.float64)
+        row, column = times[of_bad], times[of_good]
+        total = row.sum() * column.sum()
+        if total:
+            areas = np.einsum("kbg,b,g->k", wins, row, column, optimize=True) / total
+            differences.append(areas[int(area.argmax())] - areas)
+    return np.std(differences, axis=0) if differences else np.zeros(len(wins))

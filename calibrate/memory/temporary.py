@@ -1,0 +1,73 @@
+"""A memory for an evaluation: an existing one, or one made on the spot of a folder of good pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from calibrate.datasets.sample import Sample
+from calibrate.datasets.splits import split_units
+from calibrate.errors import DataError
+from calibrate.memory.build import Plan, build_memory, default_tokens
+from calibrate.memory.fusion_samples import Viewer, fit_fusion
+from calibrate.memory.provenance import seen_by
+from fbclip.detector import Detector
+from fbclip.images.framing import Framing
+from fbclip.memory.bank import Memory, default_config
+from fbclip.memory.fusion import Fusion, TermScale
+
+SCALE_UNITS = (8, 20)
+"""Good units that set the scales and choose the fusion: a fifth of them, within these; the memory takes the others."""
+MIN_UNITS = 2 * SCALE_UNITS[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What evaluates with a memory: the memory, how it counts, and sha256 of the pictures that it was made with."""
+
+    memory: Memory
+    fusion: Fusion
+    seen: frozenset[str]
+
+
+def distances_alone() -> Fusion:
+    """The memory's plain distances: they rank pictures without any scale."""
+    unit = TermScale(centre=0, spread=1)
+    return Fusion(
+        use="memory",
+        image_share=1,
+        map_share=1,
+        zero_shot_image=unit,
+        memory_image=unit,
+        zero_shot_map=unit,
+        memory_map=unit,
+    )
+
+
+def of_pictures(
+    detector: Detector,
+    good: Sequence[Sample],
+    framing: Framing,
+    with_memory: Callable[[Memory], Detector],
+    skipped: list[str] | None,
+) -> Trial:
+    """A memory of good pictures; with MIN_UNITS units some of them choose how it counts, as for a line's threshold.
+
+    `with_memory` gives a detector that has the memory. Raises DataError without good pictures.
+    """
+    if not good:
+        raise DataError("--memory: no good pictures there")
+    units = len({sample.unit for sample in good})
+    least, most = SCALE_UNITS
+    scale, pool = split_units(good, min(most, max(least, units // 5)) if units >= MIN_UNITS else 0)
+    model = detector.backbone.config
+    plan = Plan(default_config(model), default_tokens(model))
+    memory = build_memory(detector, pool, framing, plan, skipped=skipped).memory
+    seen = seen_by(memory) | {sample.sha256 for sample in scale}
+    if not scale:
+        return Trial(memory, distances_alone(), seen)
+    viewer = Viewer(with_memory(memory), detector.adapters[0], memory.id, framing)
+    min_area = max(1, model.patch_size**2 // 4)
+    fusion = fit_fusion(viewer, scale, "fused", min_area, framing.mask is not None).fusion
+    assert fusion is not None
+    return Trial(memory, fusion, seen)

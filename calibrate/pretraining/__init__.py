@@ -1,1 +1,0 @@
-"""`calibrate pretrain`: the embedded model from nothing, on generated pictures only."""

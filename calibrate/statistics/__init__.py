@@ -1,0 +1,1 @@
+"""What a number of units can prove: exact binomial bounds and bootstrap. Pure."""

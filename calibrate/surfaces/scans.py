@@ -1,0 +1,315 @@
+"""Medical-like families: slices, radiographs, ultrasound, retina, endoscopy, skin, layers, sections.
+
+Each maker takes (H,W) and a generator and gives (H,W,3) float32, about 0..1; subjects differ in pose, size and
+contrast, and recordings in gain, noise and uneven field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from calibrate.surfaces.lettering import write
+from calibrate.surfaces.noise import Array, Size, coordinates, fractal, relief, smooth, turned, unit, white
+from calibrate.surfaces.tones import coarse, scale
+
+
+def grey(field: Array, rng: np.random.Generator, note: float = 0.15) -> Array:
+    """Field (H,W) -> grey picture with gamma, noise and at times small letters in a corner."""
+    field = np.clip(field, 0, 1) ** np.float32(rng.uniform(0.75, 1.3)) * np.float32(rng.uniform(0.8, 1.05))
+    field = field + np.float32(rng.uniform(0.003, 0.03)) * white((field.shape[0], field.shape[1]), rng)
+    picture = np.repeat(field[..., None], 3, axis=2).astype(np.float32)
+    if rng.random() < note:
+        side = min(field.shape)
+        at = (side // 40 + 1, int(field.shape[0] * rng.choice([0.06, 0.97])))
+        write(picture, "".join(rng.choice(list("ABLRX 0123456789"), 6)), at, side / 700 + 0.1, (0.8,) * 3)
+    return picture
+
+
+def polar(size: Size, rng: np.random.Generator, jitter: float = 0.03) -> tuple[Array, Array, float]:
+    """Axes (x, y) in parts of half the side about a jittered middle, turned a little; and the turn."""
+    turn = float(rng.normal(0, 0.08))
+    u, v = coordinates(size, turn)
+    half = min(size) / 2
+    return u / half - np.float32(rng.normal(0, jitter)), v / half - np.float32(rng.normal(0, jitter)), turn
+
+
+def step(field: Array, soft: float) -> Array:
+    """0 below zero, 1 above it, over a ramp `soft` wide."""
+    return np.clip(field / soft + 0.5, 0, 1)
+
+
+def scan(size: Size, rng: np.random.Generator) -> Array:
+    """An axial head-like slice: rim, folded cortex, midline, paired cavities."""
+    s = scale(size)
+    x, y, _ = polar(size, rng)
+    x = x / rng.uniform(0.58, 0.78)
+    y = y / rng.uniform(0.75, 0.92)
+    y = y * (1 + 0.08 * y * np.sign(rng.normal()))
+    wave = 0.02 * smooth(size, 60 * s, rng)
+    radius = np.hypot(x, y) + wave
+    mirrored = fractal(size, rng, coarse(rng, 16, 34) * s, 0.5)
+    # Subjects are nearly, not fully, symmetric.
+    mirrored = 0.6 * mirrored + 0.4 * mirrored[:, ::-1]
+    sulci = 1 - np.clip(np.abs(mirrored) * rng.uniform(2, 4), 0, 1)
+    depth = rng.uniform(0.62, 0.82)
+    cortex = step(radius - depth + 0.11 * mirrored, 0.06)
+    white_matter, grey_matter = rng.uniform(0.35, 0.75), rng.uniform(0.25, 0.7)
+    fluid = float(rng.choice([0.06, 0.12, 0.9], p=[0.5, 0.3, 0.2]))
+    brain = white_matter + cortex * (grey_matter - white_matter)
+    folds = sulci * step(radius - depth * rng.uniform(0.75, 1.0), 0.2) * rng.uniform(0.2, 0.8)
+    brain = brain + folds * (fluid - brain)
+    # Two mirrored horns: a curved ridge on each side of the middle.
+    wide, long = coarse(rng, 0.025, 0.11), rng.uniform(0.15, 0.45)
+    shift, splay = rng.normal(0, 0.12), rng.uniform(0.25, 0.7)
+    centre = 0.06 + wide + splay * (y - shift) ** 2
+    horn = 1 - np.abs(np.abs(x + 0.3 * wave) - centre) / wide - np.maximum(0, np.abs(y - shift) - long) * 12
+    if rng.random() < 0.85:
+        brain = brain + step(horn - 0.2, 0.8) * (fluid - brain)
+    # Deep grey nuclei beside the horns.
+    deep = step(0.15 - np.hypot((np.abs(x) - 0.27) * 1.5, y - shift), 0.08)
+    brain = brain + 0.6 * deep * (grey_matter - brain)
+    middle = np.clip(1 - np.abs(x + 0.4 * wave) / 0.012, 0, 1) * (np.abs(y - shift) > long * rng.uniform(0.6, 1.3))
+    brain = brain + 0.7 * middle * (fluid - brain)
+    brain = brain + rng.uniform(0.005, 0.035) * fractal(size, rng, 9 * s + 2, 0.7)
+    inside = step(0.93 - radius, 0.03)
+    field = inside * brain
+    kind = rng.random()
+    if kind < 0.7:
+        rim, outer = rng.uniform(0.3, 1.0), 0.97 + (rng.uniform(0.02, 0.1))
+        shell = step(radius - 0.955, 0.03) * step(outer - radius, 0.03)
+        field = np.maximum(field, shell * rim)
+        if kind < 0.35:
+            scalp = step(radius - outer - 0.02, 0.03) * step(outer + rng.uniform(0.06, 0.12) - radius, 0.03)
+            field = np.maximum(field, scalp * rng.uniform(0.2, 0.8) * (1 + 0.2 * smooth(size, 14 * s + 2, rng)))
+    field = field * (1 + rng.uniform(0, 0.15) * smooth(size, 200 * s, rng))
+    return grey(cv2.GaussianBlur(field.astype(np.float32), (0, 0), rng.uniform(0.5, 1.5) * max(s, 0.5)), rng)
+
+
+def radiograph(size: Size, rng: np.random.Generator) -> Array:
+    """A chest- or limb-like radiograph: soft tissue with bones as soft bright shapes."""
+    s = scale(size)
+    x, y, _ = polar(size, rng)
+    if rng.random() < 0.55:
+        bend = 0.05 * smooth(size, 100 * s, rng)
+        body = step(rng.uniform(0.85, 1.2) - np.abs(x) - 0.15 * y**2 + bend, 0.15)
+        field = rng.uniform(0.35, 0.6) * body * (0.85 + 0.25 * step(y - 0.5, 0.7))
+        lung_x, lung_y = rng.uniform(0.38, 0.48), rng.uniform(0.55, 0.75)
+        lung = step(1 - np.hypot((np.abs(x + bend) - 0.46) / (lung_x * 0.8), (y + 0.08) / lung_y) + bend, 0.3)
+        field -= lung * rng.uniform(0.2, 0.4) * body
+        slope, gap = rng.uniform(0.2, 0.7), rng.uniform(0.13, 0.2)
+        phase = (y - slope * (np.abs(x) - 0.45) ** 2 * 1.5 + slope * 0.5 * np.abs(x)) / gap + rng.uniform(0, 1)
+        ribs = np.clip(1 - np.abs(phase % 1 - 0.5) * rng.uniform(3.2, 4.5), 0, 1) * (0.5 + 0.5 * lung)
+        field += body * ribs * rng.uniform(0.04, 0.14) * step(0.75 - y, 0.2)
+        spine = np.clip(1 - np.abs(x) / rng.uniform(0.1, 0.16), 0, 1)
+        field += spine * (0.22 + 0.04 * np.sin(y * rng.uniform(25, 40)))
+        heart = step(1 - np.hypot((x - 0.14) / rng.uniform(0.22, 0.36), (y - 0.3) / rng.uniform(0.25, 0.36)), 0.4)
+        field += heart * rng.uniform(0.12, 0.25)
+        vessels = np.clip(1 - np.abs(fractal(size, rng, 30 * s + 4, 0.6)) * 3, 0, 1)
+        field += lung * vessels * rng.uniform(0.02, 0.08)
+    else:
+        turn = rng.normal(0, 0.25)
+        across, along = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        joint = rng.uniform(-0.4, 0.4)
+        flare = np.exp(-(((along - joint) / rng.uniform(0.15, 0.3)) ** 2))
+        flesh = step(rng.uniform(0.4, 0.6) + 0.08 * flare + 0.02 * smooth(size, 80 * s, rng) - np.abs(across), 0.12)
+        field = rng.uniform(0.0, 0.08) + rng.uniform(0.2, 0.4) * flesh
+        count = int(rng.integers(1, 3))
+        for k in range(count):
+            middle = (k - (count - 1) / 2) * 0.4 + 0.03 * np.sin(along * 3)
+            wide = (0.12 + rng.uniform(0.06, 0.14) * flare) * (1.3 if count == 1 else 0.85)
+            t = np.abs(across - middle) / wide
+            # Dense at the sides and hollow within, as a tube is seen through.
+            bone = step(1 - t, 0.1) * (0.55 + 0.45 * np.clip(t, 0, 1) ** 4)
+            gap = 1 - 0.8 * np.exp(-(((along - joint - 0.05 * across**2) / 0.025) ** 2))
+            trabecular = 1 + 0.12 * flare * fractal(size, rng, 8 * s + 2, 0.8)
+            field = field + bone * gap * rng.uniform(0.3, 0.5) * trabecular
+    soft = cv2.GaussianBlur(np.asarray(field, np.float32), (0, 0), rng.uniform(0.6, 1.8) * max(s, 0.5))
+    return grey(unit(np.asarray(soft)) * rng.uniform(0.75, 1), rng, 0.35)
+
+
+def ultrasound(size: Size, rng: np.random.Generator) -> Array:
+    """A fan of speckled tissue layers on black."""
+    height, width = size
+    s = scale(size)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    top = -rng.uniform(0.02, 0.35) * height
+    x0 = width * (0.5 + rng.normal(0, 0.02))
+    radius, turn = np.hypot(x - x0, y - top) / height, np.arctan2(x - x0, y - top)
+    speckle = white(size, rng) ** 2 + white(size, rng) ** 2
+    speckle = np.sqrt(cv2.GaussianBlur(speckle, (0, 0), 1.1 * max(s, 0.4), sigmaY=0.6 * max(s, 0.4)))
+    bend = 0.15 * smooth(size, 120 * s, rng)
+    layers = np.sin((radius + 0.15 * bend) * rng.uniform(12, 40) + rng.uniform(0, 6.28))
+    tissue_level = 0.35 + 0.12 * layers + 0.12 * fractal(size, rng, 60 * s, 0.5)
+    dark = step(smooth(size, rng.uniform(70, 140) * s, rng) - rng.uniform(0.5, 1.0), 0.2)
+    field = speckle * tissue_level * (1 - 0.85 * dark) * np.exp(-rng.uniform(0, 1.2) * radius) * rng.uniform(0.7, 1.1)
+    reach, near = rng.uniform(0.45, 0.85), -top / height + rng.uniform(0.02, 0.12)
+    far = -top / height + rng.uniform(0.85, 0.97)
+    if rng.random() < 0.75:
+        field = field * step(reach - np.abs(turn), 0.02) * step(radius - near, 0.01) * step(far - radius, 0.01)
+    return grey(field + 0.01, rng, 0.5)
+
+
+def branch(plane: Array, at: Array, heading: float, wide: float, length: float, rng: np.random.Generator) -> None:
+    """A vessel that bends, narrows and forks, drawn in place on an 8-bit plane."""
+    steps = 14
+    turns = heading + np.cumsum(rng.normal(0, 0.13, steps))
+    points = at + np.cumsum(np.stack((np.cos(turns), np.sin(turns)), 1) * (length / steps), axis=0)
+    fixed = np.round(np.concatenate((at[None], points)) * 8).astype(np.int32)
+    cv2.polylines(plane, [fixed], False, 255, max(1, round(wide)), cv2.LINE_AA, 3)
+    if wide < 0.9 or length < 8:
+        return
+    for side in (-1, 1):
+        start = points[int(rng.integers(steps // 2, steps))]
+        turn = float(turns[-1] + side * rng.uniform(0.25, 0.7))
+        branch(plane, start, turn, wide * 0.68, length * rng.uniform(0.5, 0.8), rng)
+
+
+def retina(size: Size, rng: np.random.Generator) -> Array:
+    """An eye ground: warm disc on black with a bright nerve head and a tree of vessels."""
+    height, width = size
+    side = min(size)
+    x, y, _ = polar(size, rng, 0.01)
+    base = np.array([0.75, 0.38, 0.2]) * rng.uniform(0.6, 1.15) + rng.normal(0, 0.05, 3)
+    picture = np.ones((*size, 3), np.float32) * base.clip(0.05, 1).astype(np.float32)
+    picture *= (1 + 0.08 * fractal(size, rng, side / 4, 0.6))[..., None]
+    hand = float(rng.choice([-1, 1]))
+    nerve = (hand * rng.uniform(0.3, 0.55), rng.normal(0, 0.06))
+    spot = np.exp(-(((x + 0.15 * hand) ** 2 + y**2) / rng.uniform(0.02, 0.08)))
+    picture *= (1 - rng.uniform(0.15, 0.4) * spot)[..., None]
+    glow = np.hypot(x - nerve[0], y - nerve[1])
+    head = step(rng.uniform(0.1, 0.15) - glow, 0.05)[..., None]
+    picture += head * (np.array([0.98, 0.85, 0.6], np.float32) - picture) * 0.8
+    plane = np.zeros(size, np.uint8)
+    origin = np.array([width / 2 + nerve[0] * side / 2, height / 2 + nerve[1] * side / 2])
+    toward = np.pi if hand > 0 else 0.0
+    for up in (-1, 1):
+        for spread in (0.5, 1.0, 1.9):
+            heading = toward + up * hand * (spread + rng.normal(0, 0.15))
+            branch(plane, origin, heading, side / 75 * rng.uniform(0.7, 1.2), side * rng.uniform(0.25, 0.4), rng)
+    vessel = plane.astype(np.float32)[..., None] / 255 * np.float32(rng.uniform(0.35, 0.75))
+    picture = picture + vessel * (base.astype(np.float32) * np.array([0.6, 0.35, 0.4], np.float32) - picture)
+    edge = np.hypot(x, y)
+    picture = np.asarray(picture * (1.1 - rng.uniform(0.2, 0.5) * edge**2)[..., None], np.float32)
+    if rng.random() < 0.8:
+        picture = np.asarray(picture * step(rng.uniform(0.9, 1.05) - edge, 0.02)[..., None], np.float32)
+    soft = cv2.GaussianBlur(np.asarray(picture, np.float32), (0, 0), rng.uniform(0.4, 1.0))
+    return np.asarray(soft + 0.01 * white(size, rng)[..., None])
+
+
+def endoscopy(size: Size, rng: np.random.Generator) -> Array:
+    """Inside a tube: wet folds about a dark way on, shining spots, black corners."""
+    s = scale(size)
+    x, y, _ = polar(size, rng, 0.0)
+    cx, cy = rng.normal(0, 0.35, 2)
+    radius = np.maximum(np.hypot(x - cx, y - cy) + 0.08 * smooth(size, 80 * s, rng), 0)
+    folds = np.sin(np.log(radius + 0.12) * rng.uniform(5, 12) + 0.8 * smooth(size, 90 * s, rng))
+    height = rng.uniform(0.3, 1.0) * folds + 0.35 * fractal(size, rng, 70 * s, 0.45)
+    lit = unit(relief(cv2.GaussianBlur(np.asarray(height, np.float32), (0, 0), 2 * s + 0.5), rng.uniform(0, 6.28)))
+    depth = np.clip((radius / rng.uniform(0.3, 0.8)), 0, 1) ** rng.uniform(0.5, 1.2)
+    shade = (0.35 + 0.75 * lit) * (0.12 + 0.88 * depth)
+    base = np.clip(np.array([0.85, 0.45, 0.38]) + rng.normal(0, 0.07, 3), 0, 1).astype(np.float32)
+    picture = shade[..., None] * base
+    veins = np.clip(1 - np.abs(fractal(size, rng, 60 * s, 0.6)) * rng.uniform(5, 10), 0, 1) * rng.uniform(0, 0.3)
+    picture = picture * (1 - veins[..., None] * np.array([0.3, 0.8, 0.7], np.float32))
+    shine = step(lit + 0.05 * fractal(size, rng, 14 * s + 2, 0.6) - rng.uniform(0.74, 0.88), 0.06) * depth
+    picture = picture + shine[..., None] * (0.97 - picture) * np.float32(rng.uniform(0.5, 1))
+    kind = rng.random()
+    corner = np.abs(x) + np.abs(y) - rng.uniform(1.45, 1.7) if kind < 0.5 else np.hypot(x, y) - rng.uniform(0.95, 1.1)
+    if kind < 0.85:
+        picture = picture * step(-corner, 0.02)[..., None]
+    return np.asarray(picture + 0.01 * white(size, rng)[..., None])
+
+
+def skin(size: Size, rng: np.random.Generator) -> Array:
+    """Close skin: fine lines, pores, uneven colour and at times hairs."""
+    height, width = size
+    s = scale(size)
+    base = np.array([0.85, 0.64, 0.53]) * rng.uniform(0.35, 1.1) + rng.normal(0, 0.03, 3)
+    lines = np.minimum(np.abs(fractal(size, rng, coarse(rng, 8, 26) * s + 2, 0.5)), 0.4)
+    field = 0.2 * lines + 0.06 * fractal(size, rng, 120 * s, 0.6)
+    picture = np.asarray(base * (0.95 + rng.uniform(0.4, 1.2) * field[..., None]), np.float32)
+    flush = smooth(size, 70 * s, rng)[..., None]
+    picture = picture * (1 + flush * np.array([0.02, -0.04, -0.03], np.float32))
+    pores = step(smooth(size, coarse(rng, 4, 9) * s + 1, rng) - rng.uniform(1.3, 1.9), 0.5)
+    picture *= (1 - rng.uniform(0.05, 0.25) * pores)[..., None]
+    if rng.random() < 0.5:
+        hairs, way = np.zeros(size, np.uint8), rng.uniform(0, 6.28)
+        for _ in range(int(rng.integers(4, 40))):
+            turns = way + rng.normal(0, 0.5) + np.cumsum(rng.normal(0, 0.1, 10))
+            moves = np.stack((np.cos(turns), np.sin(turns)), 1) * rng.uniform(3, 14) * s
+            path = np.cumsum(moves, axis=0) + rng.uniform(0, 1, 2) * (width, height)
+            cv2.polylines(hairs, [np.round(path * 8).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 3)
+        picture *= 1 - rng.uniform(0.4, 0.8) * hairs[..., None].astype(np.float32) / 255
+    if rng.random() < 0.25:
+        x, y, _ = polar(size, rng, 0.02)
+        picture = picture * step(1.15 - np.hypot(x, y), 0.05)[..., None]
+    return np.asarray(picture + 0.012 * white(size, rng)[..., None])
+
+
+def layered(size: Size, rng: np.random.Generator) -> Array:
+    """A depth scan: speckled bright and dark layers with a dip, dark above and below."""
+    height, width = size
+    s = scale(size)
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    line = rng.normal(0, 0.08) * x + rng.normal(0, 0.1) * x**2 + 0.015 * smooth((2, width), 90 * s, rng)[0]
+    line = line + rng.uniform(0, 0.1) * np.exp(-(((x - rng.normal(0, 0.15)) / 0.2) ** 2))
+    y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
+    depth = y - rng.uniform(0.25, 0.45) - line[None]
+    edges = np.cumsum(rng.uniform(0.02, 0.09, int(rng.integers(4, 9))))
+    field = np.zeros(size, np.float32) + np.float32(rng.uniform(0.02, 0.1))
+    level, dip = float(field[0, 0]), np.exp(-(((x - 0.0) / 0.25) ** 2))[None]
+    for k, edge in enumerate(edges):
+        target = rng.uniform(0.45, 0.95) if k % 2 == 0 else rng.uniform(0.12, 0.4)
+        field += step(depth - edge * (1 - 0.25 * dip * (k < 3)), 0.012) * np.float32(target - level)
+        level = float(target)
+    below = np.clip(depth - edges[-1], 0, 1)
+    field = field * np.exp(-below * rng.uniform(4, 12)) + 0.02
+    speckle = np.sqrt(cv2.GaussianBlur(white(size, rng) ** 2 + white(size, rng) ** 2, (0, 0), 0.8 * max(s, 0.5)))
+    field = field * (1 + rng.uniform(0.2, 0.6) * (speckle - 1.3))
+    return grey(turned(np.asarray(field, np.float32), rng.normal(0, 0.04)), rng)
+
+
+def cells(size: Size, rng: np.random.Generator) -> Array:
+    """Stained section: dark nuclei in pale tissue with fibres, gaps and rings of cells."""
+    s = scale(size)
+    stain = rng.random()
+    ground = np.array([0.88, 0.66, 0.8]) if stain < 0.7 else rng.uniform(0.6, 0.9, 3)
+    nucleus = np.array([0.4, 0.25, 0.55]) if stain < 0.7 else np.array([0.35, 0.25, 0.2])
+    ground, nucleus = ((c + rng.normal(0, 0.05, 3)).clip(0, 1).astype(np.float32) for c in (ground, nucleus))
+    fibre = fractal(size, rng, coarse(rng, 12, 60) * s + 2, 0.55, float(rng.choice([1, 1, 3])))
+    picture = ground * (1 + rng.uniform(0.04, 0.12) * fibre[..., None])
+    if rng.random() < 0.6:
+        gap = step(smooth(size, coarse(rng, 20, 70) * s, rng) - rng.uniform(0.6, 1.1), 0.15)[..., None]
+        picture = picture + gap * (0.95 - picture)
+    spots = np.zeros(size, np.uint8)
+    radius = coarse(rng, 2, 7) * max(s, 0.5)
+    count = min(500, int(size[0] * size[1] / radius**2 * rng.uniform(0.015, 0.06)))
+    xs, ys = rng.integers(0, size[1], count), rng.integers(0, size[0], count)
+    if rng.random() < 0.5:
+        # Nuclei gather about rings, as in glands.
+        middle, about = rng.integers(0, 8, count), rng.uniform(0, 6.28, count)
+        rings = rng.uniform(0, 1, (8, 2)) * (size[1], size[0])
+        reach = rng.uniform(18, 50, 8)[middle] * s + rng.normal(0, radius, count)
+        xs, ys = ((rings[middle, k] + reach * f(about)).astype(int) for k, f in ((0, np.cos), (1, np.sin)))
+    radii, longs = rng.normal(radius, radius * 0.2, count).clip(1), rng.uniform(1, 1.8, count)
+    for x, y, r, long, angle in zip(xs, ys, radii, longs, rng.uniform(0, 180, count), strict=True):
+        turn = float(angle)
+        cv2.ellipse(spots, (int(x), int(y)), (int(r * long) + 1, int(r) + 1), turn, 0, 360, int(110 + turn * 0.8), -1)
+    depth = cv2.GaussianBlur(spots, (0, 0), 0.8).astype(np.float32)[..., None] / 255 * np.float32(rng.uniform(0.7, 1))
+    picture = picture + depth * (nucleus - picture)
+    return np.asarray(picture + 0.012 * white(size, rng)[..., None])
+
+
+MAKERS: dict[str, Callable[[Size, np.random.Generator], Array]] = {
+    "scanned": scan,
+    "x-ray": radiograph,
+    "ultrasound": ultrasound,
+    "retina": retina,
+    "endoscopy": endoscopy,
+    "skin": skin,
+    "layered": layered,
+    "cellular": cells,
+}

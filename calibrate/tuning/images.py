@@ -1,0 +1,133 @@
+"""What tuning sees of a picture: network input, label and mask, of a file as it is or with a defect painted on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calibrate.datasets.masks import resize_mask
+from calibrate.datasets.sample import Sample
+from calibrate.defects.on_images import defect_on
+from calibrate.errors import DataError
+from fbclip.errors import ImageError
+from fbclip.images.decode import read_image
+from fbclip.images.framing import Framing, frame_picture
+from fbclip.images.geometry import BoolMap, Placement, RgbImage
+from fbclip.images.quality import QualitySettings, picture_fault
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A defect to synthesise: one of `kinds`, drawn from `seed`."""
+
+    kinds: tuple[str, ...]
+    seed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A labelled sample, as it is or with a synthesised defect; the same item is the same picture every time."""
+
+    sample: Sample
+    painted: Painted | None = None
+
+    @property
+    def defective(self) -> bool:
+        return self.painted is not None or self.sample.label is True
+
+    @property
+    def masked(self) -> bool:
+        """Is it known which pixels are defective? Of a good picture it is: none."""
+        return not self.defective or self.painted is not None or self.sample.mask is not None
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """image (3,S,S) float32 normalised, label 0 or 1, mask bool (S,S) or None where it is not known."""
+
+    image: Tensor
+    label: float
+    mask: Tensor | None
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Frames pictures as the agent does for this framing (without tiles), side S = `size` and patch in pixels."""
+
+    framing: Framing
+    size: int
+    patch: int
+
+    def load(self, item: Item) -> Loaded:
+        """Raises DataError naming the file, for the picture as well as for its mask."""
+        try:
+            return self._load(item)
+        except (ImageError, OSError) as error:
+            raise DataError(f"{item.sample.path}: {error}") from None
+
+    def _load(self, item: Item) -> Loaded:
+        picture: RgbImage = read_image(item.sample.path).image
+        fault = picture_fault(picture, QualitySettings())
+        if fault is not None:
+            raise ImageError(fault)
+        framed = frame_picture(picture, self.framing, self.size, self.patch)
+        mask: BoolMap | None = None
+        if item.painted is not None:
+            picture, mask = paint_item(picture, item.painted, framed.placement)
+            framed = frame_picture(picture, self.framing, self.size, self.patch)
+        elif item.sample.mask is not None:
+            mask = read_mask(item.sample, picture, framed.placement)
+        elif not item.defective:
+            mask = np.zeros(picture.shape[:2], bool)
+        square = (self.size, self.size)
+        small = None if mask is None else torch.from_numpy(resize_mask(mask, framed.placement, square))
+        return Loaded(framed.tiles[0], float(item.defective), small)
+
+
+def paint_item(picture: RgbImage, painted: Painted, placement: Placement) -> tuple[RgbImage, BoolMap]:
+    """Picture (H,W,3) with the defect inside the region of interest, and its mask (H,W)."""
+    p = placement
+    window = np.s_[p.y : p.y + p.height, p.x : p.x + p.width]
+    rng = np.random.default_rng(painted.seed)
+    try:
+        inner, inside, _ = defect_on(np.ascontiguousarray(picture[window]), rng, painted.kinds)
+    except ValueError as error:
+        raise ImageError("too_small", str(error)) from None
+    out, mask = picture.copy(), np.zeros(picture.shape[:2], bool)
+    out[window], mask[window] = inner, inside
+    return out, mask
+
+
+def read_mask(sample: Sample, picture: RgbImage, placement: Placement) -> BoolMap:
+    """Mask of a defective sample, bool (H,W): whatever is not black. Raises DataError naming the mask's file."""
+    assert sample.mask is not None
+    try:
+        mask = np.asarray(read_image(sample.mask).image.max(axis=2) > 0, dtype=np.bool_)
+    except (ImageError, OSError) as error:
+        raise DataError(f"{sample.mask}: {error}") from None
+    if mask.shape != picture.shape[:2]:
+        height, width = picture.shape[:2]
+        raise DataError(f"{sample.mask}: {mask.shape[1]}x{mask.shape[0]}, but {sample.path.name} is {width}x{height}")
+    p = placement
+    if not mask[p.y : p.y + p.height, p.x : p.x + p.width].any():
+        raise DataError(f"{sample.mask}: black where the picture is looked at, though the picture is defective")
+    return mask
+
+
+def usable(samples: Sequence[Sample], loader: Loader, skip_bad: bool) -> tuple[list[Sample], list[str]]:
+    """(samples that can be loaded, one line for each other one); without `skip_bad` DataError lists those."""
+    good, bad = [], []
+    for sample in samples:
+        try:
+            loader.load(Item(sample))
+            good.append(sample)
+        except DataError as error:
+            bad.append(str(error))
+    if bad and not skip_bad:
+        shown = "; ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+        raise DataError(f"{len(bad)} pictures cannot be used, take them out or add --skip-bad: {shown}")
+    return good, bad

@@ -1,0 +1,47 @@
+"""What adapters and memories must share with the backbone that they would run on."""
+
+from __future__ import annotations
+
+from fbclip.artefacts.adapter import Adapter
+from fbclip.backbone.config import BackboneConfig
+from fbclip.errors import AdapterError, MemoryBankError
+from fbclip.memory.bank import Memory, feature_width
+from fbclip.memory.index import uncovered
+
+
+def check_adapter(adapter: Adapter, backbone: BackboneConfig, backbone_sha256: str, size: int) -> None:
+    """Raises AdapterError where `adapter` was tuned on another backbone, or for another input side than `size`."""
+    manifest = adapter.manifest
+    name = f"adapter {adapter.id[:12]}"
+    if manifest.backbone_sha256 != backbone_sha256:
+        raise AdapterError(f"{name} was tuned on other weights of {manifest.backbone.name} than those loaded")
+    if manifest.method.image_size != size:
+        raise AdapterError(f"{name} is for {manifest.method.image_size} px, the backbone runs at {size} px")
+    deepest = manifest.method.feature_layers[-1]
+    if deepest > backbone.layers:
+        raise AdapterError(f"{name} reads block {deepest}, the backbone has {backbone.layers}")
+
+
+def check_memory(memory: Memory, backbone: BackboneConfig, backbone_sha256: str, size: int) -> None:
+    """Raises MemoryBankError where `memory` was made for another backbone, or input side `size` in pixels."""
+    manifest, config = memory.manifest, memory.manifest.config
+    name = f"memory {memory.id[:12]}"
+    if manifest.backbone_sha256 != backbone_sha256:
+        raise MemoryBankError(
+            f"{name} was made with {manifest.backbone} weights {manifest.backbone_sha256[:12]}, "
+            f"loaded are {backbone.name} weights {backbone_sha256[:12]}"
+        )
+    if manifest.image_size != size:
+        raise MemoryBankError(f"{name} is for {manifest.image_size} px, the backbone runs at {size} px")
+    if config.layers[-1] > backbone.layers:
+        raise MemoryBankError(f"{name} reads block {config.layers[-1]}, the backbone has {backbone.layers}")
+    width = feature_width(config, backbone)
+    if memory.tokens.shape[1] != width:
+        raise MemoryBankError(f"{name} has tokens of {memory.tokens.shape[1]} numbers, its layers give {width}")
+    if config.reach is not None:
+        blind = uncovered(memory.places, size // backbone.patch_size, config.reach)
+        if blind:
+            raise MemoryBankError(
+                f"{name} has no token within reach {config.reach} of {blind} patches; "
+                "make it with more tokens or a longer reach"
+            )

@@ -1,0 +1,263 @@
+"""The profile of a line: threshold, preprocessing, and what both were measured on. YAML, made by `calibrate`.
+
+A threshold means something only for the model, precision and preprocessing that it was measured with, so the
+profile names them all and `mismatches` lists every one that differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from fbclip.backbone.config import Precision
+from fbclip.decision import Decision, Evidence, Statistic, decide
+from fbclip.errors import ImageError, ProfileError
+from fbclip.files import canonical_json, write_atomically
+from fbclip.frozen import Frozen
+from fbclip.images.decode import read_image
+from fbclip.images.framing import Framing, mask_from
+from fbclip.images.geometry import BoolMap, Placement, Roi
+from fbclip.images.tiling import Tiling, map_shape
+from fbclip.memory.fusion import Fusion
+
+SCHEMA: Literal["fbclip.profile/1"] = "fbclip.profile/1"
+MAX_BYTES = 1 << 20
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Guarantee(Frozen):
+    """With probability `confidence` over the calibration units, at most this share of good units alarms."""
+
+    false_alarm_rate: Rate
+    confidence: Rate
+
+
+class RecallGuarantee(Frozen):
+    """With probability `confidence` over the calibration units, at least this share of defective units alarms."""
+
+    recall: Rate
+    confidence: Rate
+
+
+class Measured(Frozen):
+    """What units that did not choose the threshold showed at it: counts, and each rate's exact interval in 0..1.
+
+    Each interval on its own covers the true rate with `confidence` (Clopper and Pearson).
+    """
+
+    confidence: Rate
+    n_good: int = Field(ge=0)
+    false_alarms: int = Field(ge=0, description="units of n_good above the threshold")
+    false_alarm_low: float = Field(ge=0, le=1)
+    false_alarm_high: float = Field(ge=0, le=1)
+    n_bad: int = Field(ge=0)
+    misses: int = Field(ge=0, description="units of n_bad at or below the threshold")
+    recall_low: float = Field(ge=0, le=1)
+    recall_high: float = Field(ge=0, le=1)
+
+
+class Calibration(Frozen):
+    """What the threshold was measured on. Counts are units (parts, files, volumes), never frames.
+
+    bounds: what the guaranteed false-alarm rate counts as an alarm: anomalies, or uncertain verdicts as well.
+    With method f1 or manual nothing is guaranteed, and `target` only places uncertain_above.
+    """
+
+    method: Literal["order-statistic", "recall", "f1", "manual"]
+    unit: str
+    n_good: int = Field(ge=0, description="good units that the threshold was set or measured on")
+    n_constants: int = Field(ge=0, description="good units of the disjoint split that set the statistic")
+    n_bad: int = Field(0, ge=0, description="defective units that the threshold was set or measured on")
+    exceedances: int = Field(0, ge=0, description="units of n_good that lie above the threshold")
+    target: Rate
+    confidence: Rate
+    uncertain_target: Rate | None = Field(None, description="share of good units that may exceed uncertain_above")
+    guarantee: Guarantee | None
+    quantiles: dict[str, float] = Field(description="z of the n_good units at these shares")
+    data_sha256: str
+    bounds: Literal["anomaly", "uncertain"] = "anomaly"
+    recall_target: Rate | None = None
+    recall_guarantee: RecallGuarantee | None = None
+    interval: tuple[float, float] | None = Field(None, description="z from and to which both guarantees hold")
+    measured: Measured | None = None
+    reference: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
+        (), description="z of the n_good units, rising, evenly thinned to 1000: what drift is judged against"
+    )
+
+
+class FusionChoice(Frozen):
+    """Why a memory counts as it does: how well each use told painted defects from good pictures. Synthetic evidence."""
+
+    chosen: Literal["zero-shot", "memory", "fused"]
+    n_good: int = Field(ge=1, description="good pictures, of the split that set the statistic")
+    n_painted: int = Field(ge=1, description="the same with a painted defect")
+    auroc: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="use -> AUROC of z in 0..1")
+    error: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        description="use -> standard error of how much less than the best use it is"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> FusionChoice:
+        if self.chosen not in self.auroc or set(self.auroc) != set(self.error):
+            raise ValueError("auroc and error must name the chosen use and the same others")
+        return self
+
+
+class IgnoreMask(Frozen):
+    """A picture beside the profile, white where the frame is not to be judged; bound by its digest."""
+
+    file: str
+    sha256: str
+
+
+class Profile(Frozen):
+    schema_: Literal["fbclip.profile/1"] = SCHEMA
+    line: str
+    created: datetime
+    adapter: str
+    memory: str | None = None
+    fusion: Fusion | None = None
+    fusion_choice: FusionChoice | None = Field(None, description="None where the use was asked for")
+    backbone: str
+    backbone_sha256: str
+    runtime: Literal["torch"] = "torch"
+    precision: Precision = "float32"
+    device: Literal["cpu", "cuda"]
+    size: int = Field(gt=0)
+    resize: Literal["stretch-bicubic"] = "stretch-bicubic"
+    roi: Roi | None = None
+    ignore_mask: IgnoreMask | None = None
+    tiling: Tiling | None = None
+    smoothing: float = Field(ge=0, description="Gaussian sigma in map pixels")
+    min_area_px: int = Field(ge=1, description="in map pixels")
+    statistic: Statistic
+    threshold: float = Field(allow_inf_nan=False)
+    uncertain_above: float | None = Field(None, allow_inf_nan=False)
+    map_limits: tuple[float, float] = Field(description="margins at which heat maps are cold and hot")
+    calibration: Calibration
+
+    @model_validator(mode="after")
+    def _order(self) -> Profile:
+        if self.uncertain_above is not None and self.uncertain_above > self.threshold:
+            raise ValueError(f"uncertain_above {self.uncertain_above} lies above threshold {self.threshold}")
+        if not self.map_limits[0] < self.map_limits[1]:
+            raise ValueError(f"map_limits {self.map_limits} must rise")
+        if self.min_area_px > math.prod(map_shape(self.size, self.tiling)):
+            raise ValueError(f"min_area_px {self.min_area_px} is larger than the map")
+        if (self.memory is None) != (self.fusion is None):
+            raise ValueError("memory and fusion belong together: a profile has both or neither")
+        return self
+
+    @property
+    def id(self) -> str:
+        """sha256 of the canonical JSON of everything in it but what stands at its default.
+
+        So a field that a later version adds, with a default that changes nothing, leaves old profiles their id.
+        """
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_defaults=True))).hexdigest()
+
+    def decide(self, evidence: Evidence, placement: Placement, ignore: BoolMap | None = None) -> Decision:
+        """The verdict of this profile on one picture's evidence; `ignore` has the map's shape."""
+        return decide(
+            evidence,
+            self.statistic,
+            self.threshold,
+            self.uncertain_above,
+            self.min_area_px,
+            placement,
+            ignore,
+        )
+
+
+@dataclass(frozen=True)
+class Running:
+    """What would run: compared field by field with what a profile was measured with."""
+
+    adapter: str
+    backbone: str
+    backbone_sha256: str
+    size: int
+    device: str
+    runtime: str = "torch"
+    precision: str = "float32"
+    memory: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedProfile:
+    """A profile with its ignore mask decoded: (H,W) bool in original-frame pixels."""
+
+    profile: Profile
+    mask: BoolMap | None = None
+
+    @property
+    def framing(self) -> Framing:
+        """How frames of the line are looked at."""
+        return Framing(self.profile.roi, self.profile.tiling, self.mask)
+
+
+def mismatches(profile: Profile, running: Running) -> list[str]:
+    """`field: profile has …, running …` for every field that must be equal; the device type is not one."""
+    names: Sequence[str] = ("adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision")
+    pairs = [(name, getattr(profile, name), getattr(running, name)) for name in names]
+    return [
+        f"{name}: the profile was measured with {_shown(measured)}, running is {_shown(runs)}"
+        for name, measured, runs in pairs
+        if measured != runs
+    ]
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def save_profile(profile: Profile, path: Path) -> None:
+    """Write readable YAML atomically."""
+    data = profile.model_dump(mode="json")
+    data = {"schema": data.pop("schema_"), **data}
+    # Innermost lists and mappings on one line: a thousand reference scores are not a thousand lines.
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
+    write_atomically(path, text.encode())
+
+
+def load_profile(path: Path) -> LoadedProfile:
+    """Read and check a profile; raises ProfileError `file: field: problem`."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ProfileError(f"{path}: larger than {MAX_BYTES} bytes")
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProfileError(f"{path}: no such profile; make one with `calibrate threshold`") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ProfileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise ProfileError(f"{path}: schema: not a profile of schema {SCHEMA}")
+    data["schema_"] = data.pop("schema")
+    try:
+        profile = Profile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "profile"
+        raise ProfileError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+    return LoadedProfile(profile, _load_mask(path, profile.ignore_mask))
+
+
+def _load_mask(profile_path: Path, mask: IgnoreMask | None) -> BoolMap | None:
+    if mask is None:
+        return None
+    path = profile_path.parent / mask.file
+    try:
+        picture = read_image(path)
+    except (OSError, ImageError) as error:
+        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} cannot be read: {error}") from None
+    if picture.sha256 != mask.sha256:
+        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} is not the picture that was calibrated with")
+    return mask_from(picture.image)

@@ -1,0 +1,131 @@
+"""Where the weights of a backbone come from: the package itself, a local file, or open_clip's download."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from open_clip.pretrained import download_pretrained_from_url
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from fbclip.backbone.catalog import backbone_config, openai_download
+from fbclip.backbone.config import EMBEDDED, BackboneConfig
+from fbclip.backbone.tower import VISUAL_PREFIX, Backbone, load_backbone
+from fbclip.errors import WeightsError
+from fbclip.files import file_sha256, tensors_sha256
+
+EMBEDDED_DIR = Path(__file__).parents[1] / "weights" / "embedded"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights on this machine and the backbone it belongs to."""
+
+    config: BackboneConfig
+    path: Path
+
+    def visual(self) -> dict[str, Tensor]:
+        """Tensors of the image tower only; the text tower is not read into memory from safetensors."""
+        return read_tensors(self.path, VISUAL_PREFIX)
+
+    def all(self) -> dict[str, Tensor]:
+        """Every tensor, for tuning."""
+        return read_tensors(self.path, "")
+
+
+def find_weights(backbone: str, local: Path | None = None) -> WeightsFile:
+    """Locate and check the weights of `backbone`; raises WeightsError saying what to do when there are none.
+
+    A local file with a `<file>.sha256` beside it must match it; OpenAI's own .pt must match OpenAI's checksum.
+    A folder may hold the weights of several backbones, each named after its own: `ViT-L-14-336.safetensors`.
+    Raises ConfigError for a backbone that is unknown or cannot carry the method.
+    """
+    config = backbone_config(backbone)
+    openai = openai_download(backbone)
+    if local is not None:
+        if local.is_dir():
+            local = _in_folder(local, backbone)
+        if not local.is_file():
+            raise WeightsError(f"{local}: no such weights file for backbone {backbone}")
+        _check_sidecar(local)
+        if local.suffix == ".pt":
+            if openai is None:
+                raise WeightsError(
+                    f"{local}: a .pt is an archive of code and is opened only when it is OpenAI's own by its checksum; "
+                    f"OpenAI published none for {backbone}, bring a .safetensors file"
+                )
+            _check_sum(local, openai[1])
+        return WeightsFile(config, local)
+    if backbone == EMBEDDED.name:
+        path = EMBEDDED_DIR / "backbone.safetensors"
+        if not path.is_file():
+            raise WeightsError("the embedded weights are missing from this installation; install the package again")
+        _check_sidecar(path)
+        return WeightsFile(config, path)
+    if openai is None:
+        raise WeightsError(f"backbone {backbone} needs a local file of weights: name it as model.weights or --weights")
+    url, digest = openai
+    try:
+        path = Path(download_pretrained_from_url(url))
+    except Exception as error:  # whatever the download library raises, the user's way out is the same
+        raise WeightsError(
+            f"backbone {backbone}: the download of OpenAI's weights failed ({type(error).__name__}); "
+            f"fetch {url.rsplit('/', 1)[1]} elsewhere and name it as model.weights or --weights"
+        ) from None
+    _check_sum(path, digest)
+    return WeightsFile(config, path)
+
+
+def _in_folder(folder: Path, backbone: str) -> Path:
+    found = sorted(p for p in folder.iterdir() if p.suffix in {".safetensors", ".pt"})
+    named = [p for p in found if p.stem == backbone]
+    if len(named) == 1 or len(found) == 1:
+        return (named or found)[0]
+    raise WeightsError(
+        f"{folder}: needs {backbone}.safetensors, {backbone}.pt, or one weights file alone; found {len(found)} files"
+    )
+
+
+def _check_sidecar(path: Path) -> None:
+    sidecar = path.with_name(path.name + ".sha256")
+    if sidecar.is_file():
+        words = sidecar.read_text(encoding="utf-8").split()
+        _check_sum(path, words[0] if words else "")
+
+
+def _check_sum(path: Path, expected: str | None) -> None:
+    if expected is None:
+        return
+    actual = file_sha256(path)
+    if actual != expected.lower():
+        raise WeightsError(
+            f"{path}: sha256 is {actual[:12]}…, expected {expected[:12]}…; the file is damaged or foreign"
+        )
+
+
+def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
+    """Tensors whose name starts with `prefix` from .safetensors, or from OpenAI's TorchScript .pt.
+
+    A .pt is opened only by a caller that has checked its checksum, since it is an archive of code.
+    """
+    try:
+        if path.suffix == ".pt":
+            script = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
+            return {k: v.detach().float() for k, v in script.state_dict().items() if k.startswith(prefix)}
+        with safe_open(path, framework="pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except (SafetensorError, RuntimeError, OSError, zipfile.BadZipFile) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: not readable as weights: {first}") from None
+
+
+def open_backbone(weights: WeightsFile, image_size: int) -> tuple[Backbone, str]:
+    """(frozen float32 backbone, sha256 of its tensors); the digest does not depend on the file format."""
+    tensors = weights.visual()
+    digest = tensors_sha256(tensors)
+    return load_backbone(tensors, weights.config, image_size), digest

@@ -1,0 +1,1 @@
+"""What the whole forward costs beside the bare backbone."""

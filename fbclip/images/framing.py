@@ -1,0 +1,58 @@
+"""A frame -> what the network sees of it: region of interest, tiles, ignore mask. `calibrate` and agent share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fbclip.errors import ImageError
+from fbclip.images.geometry import BoolMap, Placement, RgbImage, Roi
+from fbclip.images.preprocess import ignore_on_map, place, preprocess
+from fbclip.images.tiling import Tiling, map_shape, tile_placements
+
+
+@dataclass(frozen=True, eq=False)
+class Framing:
+    """How a line's frames are looked at; `mask` (H,W) bool marks the frame pixels that are not judged."""
+
+    roi: Roi | None = None
+    tiling: Tiling | None = None
+    mask: BoolMap | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Framed:
+    """tiles (T,3,S,S) float32, normalised; placement of the map in the frame; ignore: bool, of the map's shape."""
+
+    tiles: Tensor
+    placement: Placement
+    ignore: BoolMap | None
+
+
+def frame_picture(image: RgbImage, framing: Framing, size: int, patch: int) -> Framed:
+    """RGB uint8 (H,W,3) -> network input of side S = `size`.
+
+    Raises ImageError `too_small` when the region of interest or a tile is smaller than one patch, and
+    `wrong_size` when the ignore mask is for frames of another size.
+    """
+    height, width = image.shape[:2]
+    whole = place(height, width, framing.roi)
+    if framing.mask is not None and framing.mask.shape != (height, width):
+        h, w = framing.mask.shape
+        raise ImageError("wrong_size", f"the ignore mask is for {w}x{h} frames, this one is {width}x{height}")
+    parts = tile_placements(whole, size, framing.tiling)
+    smallest = min(min(p.width, p.height) for p in parts)
+    if smallest < patch:
+        raise ImageError("too_small", f"{smallest} pixels a side are less than one patch of {patch}")
+    ignore = None
+    if framing.mask is not None:
+        ignore = ignore_on_map(framing.mask, whole, map_shape(size, framing.tiling))
+    return Framed(torch.stack([preprocess(image, size, p) for p in parts]), whole, ignore)
+
+
+def mask_from(picture: RgbImage) -> BoolMap:
+    """An ignore mask as it is drawn: white where the frame is not to be judged; uint8 (H,W,3) -> bool (H,W)."""
+    return np.asarray(picture.max(axis=2) > 127, dtype=np.bool_)

@@ -1,0 +1,1 @@
+"""Features of normal images of a line: kept, compared with, fused with the zero-shot margins."""

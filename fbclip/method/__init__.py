@@ -1,0 +1,1 @@
+"""FB-CLIP itself: every step of the paper as one file."""

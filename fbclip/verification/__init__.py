@@ -1,0 +1,1 @@
+"""Golden cases of the forward pass and of preprocessing."""
