@@ -235,7 +235,7 @@ class Daemon:
         found += [self._sender.problem(), None if self._sender.alive else "the sender thread ended"]
         found += [self._recorder.problem, self._pipeline.failure]
         if self._evidence.failures:
-            found.append(f"{self._evidence.failures} evidence pictures could not be written")
+            found.append(f"{self._evidence.failures} evidence images could not be written")
         return [text for text in found if text is not None]
 
     def _keep_house(self) -> None:

@@ -61,7 +61,7 @@ def _welcome(config: Config, ready: threading.Event, stop: threading.Event) -> N
     version = " -V mqttv311" if config.mqtt.embedded else ""
     typer.echo(f"  messages mosquitto_sub{version} -h {config.mqtt.host} -p {config.mqtt.port} -t '{topic}' -v")
     for line in folders:
-        typer.echo(f"  files    drop a picture into {line.source.path} and see line {line.name}")  # type: ignore[union-attr]
+        typer.echo(f"  files    drop an image into {line.source.path} and see line {line.name}")  # type: ignore[union-attr]
     typer.echo("  events   agent events")
     typer.echo("  stop     Ctrl-C\n")
 
@@ -85,14 +85,14 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
 
 @app.command()
 def inspect(
-    paths: Annotated[list[Path], typer.Argument(help="pictures, or folders of them")],
+    paths: Annotated[list[Path], typer.Argument(help="images, or folders of them")],
     profile: Annotated[Path | None, typer.Option(help="profile; without one there is a score but no verdict")] = None,
     backbone: Annotated[str, typer.Option(help="embedded or ViT-L-14-336")] = "embedded",
     weights: Annotated[Path | None, typer.Option(help="local file of the backbone's weights")] = None,
     adapter: Annotated[Path | None, typer.Option(help="adapter directory")] = None,
     memory: Annotated[Path | None, typer.Option(help="directory of the memory that the profile names")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto",
-    save: Annotated[Path | None, typer.Option(help="folder for pictures with heat map and regions")] = None,
+    save: Annotated[Path | None, typer.Option(help="folder for images with heat map and regions")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False,
 ) -> None:
     """Judge files now; exit 1 if any is anomalous or rejected."""
@@ -182,13 +182,13 @@ def events(
 @app.command()
 def collect(
     line: Annotated[str, typer.Option(help="name of the line in the configuration")],
-    out: Annotated[Path, typer.Option(help="new folder for the pictures")],
+    out: Annotated[Path, typer.Option(help="new folder for the images")],
     units: Annotated[int, typer.Option(min=1, help="how many good units")] = 400,
     every: Annotated[int, typer.Option(min=1, help="keep one of so many frames, so that a part counts once")] = 1,
     idle: Annotated[float, typer.Option(min=0, help="a folder without news for so many seconds is at its end")] = 30,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Good pictures through the live path, for `calibrate threshold`. The files themselves stay where they are."""
+    """Good images through the live path, for `calibrate threshold`. The files themselves stay where they are."""
     from agent.commands.collect import Collector
     from agent.commands.collect import collect as run_collect
 

@@ -1,4 +1,4 @@
-"""Pictures -> evidence by the detector that the agent runs, in batches, keeping only what is asked for."""
+"""Images -> evidence by the detector that the agent runs, in batches, keeping only what is asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fbclip.errors import ImageError
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framed, Framing
 from fbclip.images.geometry import BoolMap, Placement, RgbImage
-from fbclip.images.quality import QualitySettings, picture_fault
+from fbclip.images.quality import QualitySettings, image_fault
 from fbclip.memory.fusion import Fusion
 
 BATCH = 8
@@ -45,7 +45,7 @@ def score(
 ) -> Iterator[Scored]:
     """Evidence of every sample in order; with `fusion`, of the margins and the memory of that id together.
 
-    Pictures that the agent would reject are appended to `skipped`; without such a list DataError names them all.
+    Images that the agent would reject are appended to `skipped`; without such a list DataError names them all.
     """
     faults = [] if skipped is None else skipped
     sigma = detector.smoothing[adapter]
@@ -70,19 +70,19 @@ def score(
 
 
 def read_usable(path: Path) -> RgbImage:
-    """A picture that the agent would judge, uint8 RGB (H,W,3). Raises ImageError for any other, OSError."""
+    """An image that the agent would judge, uint8 RGB (H,W,3). Raises ImageError for any other, OSError."""
     image: RgbImage = read_image(path).image
-    fault = picture_fault(image, QualitySettings())
+    fault = image_fault(image, QualitySettings())
     if fault is not None:
         raise ImageError(fault)
     return image
 
 
 def refuse_faults(faults: Sequence[str]) -> None:
-    """Raises DataError naming the pictures, one line each, where there are any."""
+    """Raises DataError naming the images, one line each, where there are any."""
     if faults:
         shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise DataError(f"{len(faults)} pictures cannot be judged, take them out of the data: {shown}")
+        raise DataError(f"{len(faults)} images cannot be judged, take them out of the data: {shown}")
 
 
 def unit_maxima(units: Sequence[str], z: Sequence[float]) -> NDArray[np.float64]:

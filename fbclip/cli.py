@@ -103,12 +103,12 @@ def bench(
         stages = "  ".join(f"{name} {ms:.1f}" for name, ms in row.stages.items())
         typer.echo(
             f"batch {row.batch}: backbone {row.backbone_ms:.1f} ms, forward {row.forward_ms:.1f} ms, "
-            f"ratio {row.ratio:.3f}, {row.images_per_s:.1f} pictures/s ({stages} ms)"
+            f"ratio {row.ratio:.3f}, {row.images_per_s:.1f} images/s ({stages} ms)"
         )
         if memory:
             growth = row.stages["memory"] / (row.forward_ms - row.stages["memory"])
             typer.echo(f"batch {row.batch}: a memory of {memory} tokens adds {growth:.1%} to the forward")
-    typer.echo(f"one picture: decode {result.stages['decode']:.1f} ms, preprocess {result.stages['preprocess']:.1f} ms")
+    typer.echo(f"one image: decode {result.stages['decode']:.1f} ms, preprocess {result.stages['preprocess']:.1f} ms")
     gpu = "" if result.peak_gpu_mb is None else f", of the GPU {result.peak_gpu_mb:.0f} MiB"
     typer.echo(f"peak memory of the process {result.peak_rss_mb:.0f} MiB{gpu}")
 

@@ -1,4 +1,4 @@
-"""From one picture's evidence to a verdict: pure functions, used alike by `calibrate` and the agent.
+"""From one image's evidence to a verdict: pure functions, used alike by `calibrate` and the agent.
 
 z = max((margin − a)/b, (M − a2)/b2) is one float32 number; M is the highest level at which an 8-connected
 region of the map of at least `min_area_px` pixels survives. Alarm strictly above the threshold.
@@ -37,10 +37,10 @@ class Statistic(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the detector says of one picture.
+    """What the detector says of one image.
 
     margin: logit of abnormal − normal of the CLS token; score: its probability in 0..1;
-    map: (H,W) float32 smoothed margins, (S,S) unless the picture is tiled.
+    map: (H,W) float32 smoothed margins, (S,S) unless the image is tiled.
     """
 
     margin: float
@@ -130,7 +130,7 @@ def pixel_terms(margins: FloatMap, statistic: Statistic, ignore: BoolMap | None 
 def combined_statistic(
     evidence: Evidence, statistic: Statistic, min_area_px: int, ignore: BoolMap | None = None
 ) -> float:
-    """z of one picture. An ignore mask leaves the image term out, because CLS sees the masked parts."""
+    """z of one image. An ignore mask leaves the image term out, because CLS sees the masked parts."""
     pixel = region_level(pixel_terms(evidence.map, statistic, ignore), min_area_px)
     return pixel if ignore is not None else max(image_term(evidence.margin, statistic), pixel)
 
@@ -168,7 +168,7 @@ def decide(
     placement: Placement,
     ignore: BoolMap | None = None,
 ) -> Decision:
-    """The verdict of one picture; any non-finite output is `rejected: non_finite`."""
+    """The verdict of one image; any non-finite output is `rejected: non_finite`."""
     if not (np.isfinite(evidence.margin) and np.isfinite(evidence.map).all()):
         return reject("non_finite", threshold)
     z = combined_statistic(evidence, statistic, min_area_px, ignore)

@@ -1,4 +1,4 @@
-"""Pictures of several lines -> evidence: one shared backbone, adapters and memories apply per row."""
+"""Images of several lines -> evidence: one shared backbone, adapters and memories apply per row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fbclip.backbone.tower import Backbone
 from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
 from fbclip.decision import Evidence
 from fbclip.errors import AdapterError, ConfigError
-from fbclip.images.framing import Framed, Framing, frame_picture
+from fbclip.images.framing import Framed, Framing, frame_image
 from fbclip.images.geometry import FloatMap, RgbImage
 from fbclip.images.tiling import Tiling, stitch
 from fbclip.memory.bank import Memory, load_memory
@@ -31,12 +31,12 @@ from fbclip.precision import set_precision
 
 K = TypeVar("K")
 ROWS_AT_ONCE = 8
-"""Tiles are spread over passes of at most so many rows, or of as many as there are pictures."""
+"""Tiles are spread over passes of at most so many rows, or of as many as there are images."""
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One picture of a batch: tiles (T,3,S,S) float32, T = 1 without `tiling`; its adapter; smoothing in map pixels.
+    """One image of a batch: tiles (T,3,S,S) float32, T = 1 without `tiling`; its adapter; smoothing in map pixels.
 
     `memory` is the id of the memory that is asked; with `fusion` its distances count in the evidence.
     """
@@ -134,10 +134,10 @@ class Detector:
 
     def frame(self, image: RgbImage, framing: Framing) -> Framed:
         """RGB uint8 (H,W,3) -> this model's input; raises ImageError when it cannot be judged."""
-        return frame_picture(image, framing, self.size, self.backbone.config.patch_size)
+        return frame_image(image, framing, self.size, self.backbone.config.patch_size)
 
     def warm_up(self) -> None:
-        """One throw-away picture a head and a memory, so that the first real frame is not the slow one."""
+        """One throw-away image a head and a memory, so that the first real frame is not the slow one."""
         blank = torch.zeros(1, 3, self.size, self.size)
         for adapter, sigma in self.smoothing.items():
             self.infer([Job(blank, adapter, sigma)])
@@ -215,7 +215,7 @@ def _of_rows(tokens: Mapping[int, Tensor], layers: Sequence[int], places: Sequen
 
 
 def _whole(tiles: Sequence[_Drawn], tiling: Tiling | None) -> tuple[float, FloatMap]:
-    """The largest number speaks for the picture, the maps are stitched."""
+    """The largest number speaks for the image, the maps are stitched."""
     number = torch.stack([number for number, _ in tiles]).amax().item()
     drawn = stitch(torch.stack([drawn for _, drawn in tiles]), tiling)
     return number, np.ascontiguousarray(drawn.numpy())

@@ -2,10 +2,10 @@
 
 FbclipError
 ├── ConfigError     a number of the method or a model description that cannot be
-├── ImageError      bytes that are no usable picture (`reason` is a stable short word)
+├── ImageError      bytes that are no usable image (`reason` is a stable short word)
 ├── WeightsError    missing, damaged or foreign weights
 ├── AdapterError    a checkpoint or adapter of the wrong kind or shape
-├── MemoryBankError a memory of good pictures that is damaged, or made for another model
+├── MemoryBankError a memory of good images that is damaged, or made for another model
 └── ProfileError    an unreadable profile, or one made for another model
 """
 
@@ -38,7 +38,7 @@ class AdapterError(FbclipError):
 
 
 class MemoryBankError(FbclipError):
-    """A memory of good pictures that is damaged or does not fit the backbone."""
+    """A memory of good images that is damaged or does not fit the backbone."""
 
 
 class ProfileError(FbclipError):

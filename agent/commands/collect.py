@@ -1,6 +1,6 @@
-"""Good pictures through the live path -> a folder that `calibrate threshold` reads.
+"""Good images through the live path -> a folder that `calibrate threshold` reads.
 
-Pictures are stored without loss, after the same decoding and quality checks that a judged frame passes.
+Images are stored without loss, after the same decoding and quality checks that a judged frame passes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.sources.base import Tally
 from agent.sources.factory import build_sink, build_source
 from agent.sources.runner import SourceRunner
 from fbclip.files import write_atomically
-from fbclip.images.quality import QualitySettings, picture_fault
+from fbclip.images.quality import QualitySettings, image_fault
 
 log = logging.getLogger(__name__)
 LOG_NAME = "collect.csv"
@@ -29,7 +29,7 @@ LOG_NAME = "collect.csv"
 
 @dataclass
 class Collector:
-    """Writes `good/<line>-<number>.png` and a log of where each picture came from.
+    """Writes `good/<line>-<number>.png` and a log of where each image came from.
 
     `every`: of a moving line's frames, one in so many is kept, so that a unit is not counted twice.
     """
@@ -53,13 +53,13 @@ class Collector:
         return self.written >= self.units
 
     def offer(self, frame: Frame) -> bool:
-        """Keep the frame if it is its turn and it can be judged; true when a picture was written."""
+        """Keep the frame if it is its turn and it can be judged; true when an image was written."""
         if self.done:
             return False
         self.offered += 1
         if (self.offered - 1) % self.every:
             return False
-        fault = frame.reason if frame.image is None else picture_fault(frame.image, QualitySettings())
+        fault = frame.reason if frame.image is None else image_fault(frame.image, QualitySettings())
         if frame.image is None or fault is not None:
             self.faults += 1
             log.warning("line %s: frame %d not collected: %s", self.line, frame.seq, fault)

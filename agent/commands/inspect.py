@@ -45,7 +45,7 @@ class Answer:
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, folders as the pictures in them, in name order."""
+    """Files as given, folders as the images in them, in name order."""
     out: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -53,14 +53,14 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         else:
             out.append(path)
     if not out:
-        raise ConfigError(f"{', '.join(map(str, paths))}: no pictures there")
+        raise ConfigError(f"{', '.join(map(str, paths))}: no images there")
     return out
 
 
 def inspect_files(
     detector: Detector, profile_path: Path | None, paths: Sequence[Path], save: Path | None
 ) -> Iterator[Answer]:
-    """One answer a file, in order; `save` also gets each picture with its heat map and regions."""
+    """One answer a file, in order; `save` also gets each image with its heat map and regions."""
     loaded: LoadedProfile | None = None
     name = "inspect"
     if profile_path is not None:
@@ -108,7 +108,7 @@ def _save(folder: Path, path: Path, seq: int, judged: Judged, loaded: LoadedProf
         return
     height, width = judged.frame.image.shape[:2]
     placement = judged.placement or Placement(0, 0, width, height)
-    # Without a profile there are no limits that were measured; a fixed range keeps pictures comparable.
+    # Without a profile there are no limits that were measured; a fixed range keeps images comparable.
     limits = (-10.0, 10.0) if loaded is None else loaded.profile.map_limits
     drawn = overlay(judged.frame.image, judged.evidence.map, placement, limits, judged.inspection.decision.regions)
     write_atomically(folder / f"{seq:05d}_{path.stem}.png", encode_png(drawn))

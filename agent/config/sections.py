@@ -113,7 +113,7 @@ class MqttSection(Section):
 
 
 class RetentionSection(Section):
-    """What is pruned first: pictures of ok frames, then the oldest others; rows after `days`."""
+    """What is pruned first: images of ok frames, then the oldest others; rows after `days`."""
 
     days: Annotated[float, Field(gt=0)] = 30
     pictures_mb: Annotated[float, Field(gt=0)] = 2048
@@ -122,7 +122,7 @@ class RetentionSection(Section):
 
 
 class StoreSection(Section):
-    """`url` empty means SQLite in the data directory. `ok_every: n` keeps each n-th ok picture, 0 none."""
+    """`url` empty means SQLite in the data directory. `ok_every: n` keeps each n-th ok image, 0 none."""
 
     url: str | None = None
     retention: RetentionSection = RetentionSection()
@@ -244,7 +244,7 @@ class AlertSection(Section):
 class LineSection(Section):
     """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`.
 
-    `memory` is the folder of the good pictures' tokens that the profile was measured with, where it was.
+    `memory` is the folder of the good images' tokens that the profile was measured with, where it was.
     """
 
     name: Name

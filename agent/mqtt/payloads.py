@@ -68,7 +68,7 @@ def event_body(identity: Identity, agent: str, step: EventStep, inspection: Insp
 
 
 def end_body(identity: Identity, agent: str, step: EventStep) -> dict[str, Any]:
-    """The end of an event that no inspection caused (restart, shutdown): the fields of a picture are null."""
+    """The end of an event that no inspection caused (restart, shutdown): the fields of an image are null."""
     return {
         **_envelope(EVENT_SCHEMA, identity),
         **_episode(step),

@@ -1,4 +1,4 @@
-"""The pictures that stand behind a verdict, written before the row that names them."""
+"""The images that stand behind a verdict, written before the row that names them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BOX_COLOUR = (255, 40, 160)
 
 @dataclass(frozen=True)
 class EvidenceRefs:
-    """Paths relative to the data directory; None where there is no picture or it could not be written."""
+    """Paths relative to the data directory; None where there is no image or it could not be written."""
 
     image_ref: str | None
     overlay_ref: str | None
 
 
 class EvidenceWriter:
-    """Owned by one thread. A disk that is full costs the pictures, never the verdict; `failures` counts it."""
+    """Owned by one thread. A disk that is full costs the images, never the verdict; `failures` counts it."""
 
     def __init__(self, data_dir: Path, run: str) -> None:
         self._data_dir = data_dir
@@ -61,16 +61,16 @@ class EvidenceWriter:
             write_atomically(self._data_dir / ref, encode_jpeg(image))
         except (OSError, cv2.error) as error:
             self.failures += 1
-            log.warning("an evidence picture was not written: %s", getattr(error, "strerror", None) or "encoding")
+            log.warning("an evidence image was not written: %s", getattr(error, "strerror", None) or "encoding")
             return None
         return ref
 
 
 def encode_jpeg(image: RgbImage, quality: int = JPEG_QUALITY) -> bytes:
-    """(H,W,3) uint8 RGB -> JPEG bytes; raises cv2.error for a picture that JPEG cannot hold (65,535 a side)."""
+    """(H,W,3) uint8 RGB -> JPEG bytes; raises cv2.error for an image that JPEG cannot hold (65,535 a side)."""
     good, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not good:
-        raise cv2.error("the picture cannot be encoded")
+        raise cv2.error("the image cannot be encoded")
     return data.tobytes()
 
 
@@ -78,7 +78,7 @@ def encode_png(image: RgbImage) -> bytes:
     """(H,W,3) uint8 RGB -> PNG bytes, without loss; raises cv2.error when it cannot be encoded."""
     good, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     if not good:
-        raise cv2.error("the picture cannot be encoded")
+        raise cv2.error("the image cannot be encoded")
     return data.tobytes()
 
 

@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """An inspection with what its pictures are drawn from; evidence is None for a rejected frame."""
+    """An inspection with what its images are drawn from; evidence is None for a rejected frame."""
 
     inspection: Inspection
     frame: Frame
@@ -122,7 +122,7 @@ class Judge:
         return _Ready(index, job, framed.placement, framed.ignore)
 
     def _infer(self, ready: Sequence[_Ready]) -> dict[int, Evidence]:
-        """Evidence by frame index. A batch that fails is tried again one by one, so that one picture, or a
+        """Evidence by frame index. A batch that fails is tried again one by one, so that one image, or a
         GPU that ran out of memory, does not take its neighbours along."""
         if not ready:
             return {}

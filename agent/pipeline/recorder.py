@@ -1,6 +1,6 @@
-"""A judged frame -> pictures, rules, one transaction, and then the file's move. The only writer of results.
+"""A judged frame -> images, rules, one transaction, and then the file's move. The only writer of results.
 
-Order matters: pictures before the row that names them, the row before the file leaves the hot folder, and the
+Order matters: images before the row that names them, the row before the file leaves the hot folder, and the
 rules advance only when the transaction that holds their steps is committed.
 """
 
@@ -68,7 +68,7 @@ class Recorder:
         """Write one inspection. A store that refuses is tried again until `stop`: then nothing was written, the
         frame counts as dropped, and a file stays claimed, to be judged at the next start."""
         line = self._lines[judged.inspection.line]
-        inspection = self._with_pictures(line, judged)
+        inspection = self._with_images(line, judged)
         state, steps = step(
             self._rules[line.name], line.section.alert, inspection, self._monotonic(), lambda: str(uuid4())
         )
@@ -111,8 +111,8 @@ class Recorder:
                 self.problem = None
                 return True
 
-    def _with_pictures(self, line: Line, judged: Judged) -> Inspection:
-        """Every picture that is not ok, and each n-th that is."""
+    def _with_images(self, line: Line, judged: Judged) -> Inspection:
+        """Every image that is not ok, and each n-th that is."""
         inspection = judged.inspection
         if inspection.decision.verdict is Verdict.OK:
             self._oks[line.name] += 1

@@ -1,4 +1,4 @@
-"""A camera: newest frame wins, reconnects by itself, and says so when no picture comes.
+"""A camera: newest frame wins, reconnects by itself, and says so when no image comes.
 
 Reading happens in a thread of its own, because a driver may hang for ever inside a read; the thread that
 runs the source only watches the time since the last frame.
@@ -71,7 +71,7 @@ class Camera:
             if not capture.isOpened():
                 raise SourceError(f"line {self._line}: {self.describe}: cannot be opened")
             if not capture.grab() or retrieve_rgb(capture) is None:
-                raise SourceError(f"line {self._line}: {self.describe}: opens but gives no picture")
+                raise SourceError(f"line {self._line}: {self.describe}: opens but gives no image")
         finally:
             capture.release()
 
@@ -93,7 +93,7 @@ class Camera:
         if now - max(self._last_frame, self._last_report) < self._section.stall_s:
             return
         self._last_report = now
-        self._health = f"no picture for {now - self._last_frame:.0f} s"
+        self._health = f"no image for {now - self._last_frame:.0f} s"
         log.warning("line %s: %s: %s", self._line, self.describe, self._health)
         self._sink.put(self._frame(None, CAMERA_LOST), stop)
 

@@ -33,7 +33,7 @@ from fbclip.images.decode import MAX_BYTES, decode, refuse_scan_name
 from fbclip.images.geometry import RgbImage
 
 log = logging.getLogger(__name__)
-# A cut picture may still be on its way over a slow line: so many settle times are waited before it counts as cut.
+# A cut image may still be on its way over a slow line: so many settle times are waited before it counts as cut.
 PATIENCE = 4
 _LOOK_S = 0.2
 
@@ -70,7 +70,7 @@ class _Changed(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """A file's picture, or the reason why it has none, and the digest of its bytes."""
+    """A file's image, or the reason why it has none, and the digest of its bytes."""
 
     image: RgbImage | None
     reason: str | None
@@ -183,7 +183,7 @@ class Folder:
         return self._sink.put(frame, stop)
 
     def _open(self, path: Path, stamp: Stamp, still: float) -> _Opened | None:
-        """The file's picture, or why it has none; None when it should be looked at again later."""
+        """The file's image, or why it has none; None when it should be looked at again later."""
         try:
             image, sha256 = self._read(path, stamp)
             return _Opened(image, None, sha256)
@@ -204,7 +204,7 @@ class Folder:
 
     @staticmethod
     def _read(path: Path, stamp: Stamp) -> tuple[RgbImage, str]:
-        """The picture and the digest of exactly the bytes it was decoded from."""
+        """The image and the digest of exactly the bytes it was decoded from."""
         if stamp.size > MAX_BYTES:
             raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
         # No link that took the file's place is followed, and no pipe is waited for.

@@ -38,7 +38,7 @@ class Video:
         capture = self._open()
         try:
             if not capture.grab() or retrieve_rgb(capture) is None:
-                raise SourceError(f"line {self._line}: {self._section.path}: holds no picture")
+                raise SourceError(f"line {self._line}: {self._section.path}: holds no image")
         finally:
             capture.release()
 
@@ -51,7 +51,7 @@ class Video:
             finally:
                 capture.release()
             if not frames and not stop.is_set():
-                raise SourceError(f"line {self._line}: {self._section.path}: holds no picture")
+                raise SourceError(f"line {self._line}: {self._section.path}: holds no image")
             if not self._section.loop:
                 break
         self._health = "stopped" if stop.is_set() else "finished"

@@ -1,4 +1,4 @@
-"""What the disk keeps: pictures of ok frames go first, then the oldest; rows go by age; unsent alerts never go."""
+"""What the disk keeps: images of ok frames go first, then the oldest; rows go by age; unsent alerts never go."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS_A_TURN = 500
 class Pruned:
     """What one turn removed; `free_bytes` is what the disk has afterwards."""
 
-    pictures: int
+    images: int
     inspections: int
     messages: int
     free_bytes: int
@@ -41,12 +41,12 @@ def prune(
     now: datetime,
     free: Callable[[Path], int] = free_bytes,
 ) -> Pruned:
-    """One turn: pictures down to the limits, then rows older than `days`. Raises StoreError.
+    """One turn: images down to the limits, then rows older than `days`. Raises StoreError.
 
-    `now` is UTC. Rows of open events stay; a picture that is gone already is fine.
+    `now` is UTC. Rows of open events stay; an image that is gone already is fine.
     """
-    # Pictures first: on a full disk even deleting rows needs room for the WAL.
-    pictures = _prune_pictures(database, data_dir, retention, free)
+    # Images first: on a full disk even deleting rows needs room for the WAL.
+    images = _prune_images(database, data_dir, retention, free)
     before = now.astimezone(UTC) - timedelta(days=retention.days)
     with database.transaction() as connection:
         messages = connection.execute(delete(outbox).where(outbox.c.sent < before)).rowcount
@@ -61,15 +61,13 @@ def prune(
         rows = connection.execute(old).all()
         connection.execute(delete(inspections).where(inspections.c.id.in_([row.id for row in rows])))
     for row in rows:
-        pictures += sum(_remove(data_dir, ref) > 0 for ref in (row.image_ref, row.overlay_ref) if ref)
+        images += sum(_remove(data_dir, ref) > 0 for ref in (row.image_ref, row.overlay_ref) if ref)
     if rows or messages:
         database.reclaim()
-    return Pruned(pictures, len(rows), messages, free(data_dir))
+    return Pruned(images, len(rows), messages, free(data_dir))
 
 
-def _prune_pictures(
-    database: Database, data_dir: Path, retention: RetentionSection, free: Callable[[Path], int]
-) -> int:
+def _prune_images(database: Database, data_dir: Path, retention: RetentionSection, free: Callable[[Path], int]) -> int:
     query = (
         select(inspections.c.id, inspections.c.image_ref, inspections.c.overlay_ref)
         .where(inspections.c.image_ref.is_not(None) | inspections.c.overlay_ref.is_not(None))
@@ -106,7 +104,7 @@ def _size(path: Path) -> int:
 
 
 def _remove(data_dir: Path, ref: str) -> int:
-    """Bytes freed; 0 if the picture was gone or cannot be removed."""
+    """Bytes freed; 0 if the image was gone or cannot be removed."""
     path = data_dir / ref
     size = _size(path)
     try:

@@ -44,8 +44,8 @@ def create_app(state: LiveState, loopback: bool = True, token: str | None = None
         Route("/", page),
         Route("/healthz", healthz),
         Route("/api/state", api_state),
-        Route("/lines/{name}/frame.jpg", _picture(state.frame_jpeg)),
-        Route("/lines/{name}/overlay.jpg", _picture(state.overlay_jpeg)),
+        Route("/lines/{name}/frame.jpg", _image(state.frame_jpeg)),
+        Route("/lines/{name}/overlay.jpg", _image(state.overlay_jpeg)),
         Mount("/static", StaticFiles(directory=_HERE / "static")),
     ]
     guard = Middleware(Guard, loopback=loopback, token=token)
@@ -55,14 +55,14 @@ def create_app(state: LiveState, loopback: bool = True, token: str | None = None
     return app
 
 
-def _picture(read: Callable[[str], bytes | None]) -> Callable[[Request], object]:
+def _image(read: Callable[[str], bytes | None]) -> Callable[[Request], object]:
     async def answer(request: Request) -> Response:
         try:
             jpeg = await run_in_threadpool(read, request.path_params["name"])
         except KeyError:
             return PlainTextResponse("no such line\n", status_code=404)
         if jpeg is None:
-            return PlainTextResponse("no picture yet\n", status_code=404)
+            return PlainTextResponse("no image yet\n", status_code=404)
         return Response(jpeg, media_type="image/jpeg")
 
     return answer

@@ -37,7 +37,7 @@ class EventRow:
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
-    """The last inspection of a line with what its pictures are drawn from."""
+    """The last inspection of a line with what its images are drawn from."""
 
     number: int
     at: float
@@ -68,7 +68,7 @@ class _Encoded:
 
 
 class LiveState:
-    """Thread-safe. Pictures are kept as they are and become JPEG only when someone looks, at most twice a second."""
+    """Thread-safe. Images are kept as they are and become JPEG only when someone looks, at most twice a second."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class LiveState:
             return tuple(self._lines)
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything but the pictures, as JSON values; the answer of /api/state."""
+        """Everything but the images, as JSON values; the answer of /api/state."""
         with self._lock:
             lines, mqtt = list(self._lines.values()), self._mqtt
         now = self._monotonic()
@@ -159,8 +159,8 @@ class LiveState:
             last = self._encoded.get((name, kind))
             if last is not None and (last.number == shown.number or now - last.at < ENCODE_EVERY_S):
                 return last.jpeg
-            picture = draw(shown)
-            jpeg = None if picture is None else encode_jpeg(_shrink(picture), JPEG_QUALITY)
+            image = draw(shown)
+            jpeg = None if image is None else encode_jpeg(_shrink(image), JPEG_QUALITY)
             self._encoded[name, kind] = _Encoded(shown.number, now, jpeg)
             return jpeg
 

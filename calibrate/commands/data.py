@@ -12,12 +12,12 @@ from calibrate.commands.options import JsonOption, LayoutOption, UnitFromOption
 
 
 def data(
-    data: Annotated[Path, typer.Argument(help="folder of pictures")],
+    data: Annotated[Path, typer.Argument(help="folder of images")],
     layout: LayoutOption = "auto",
     unit_from: UnitFromOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Pictures, units, masks and faults of a data set; exit 1 when it cannot be used as it is."""
+    """Images, units, masks and faults of a data set; exit 1 when it cannot be used as it is."""
     from calibrate.datasets import read_data
     from calibrate.datasets.summary import summarise
     from calibrate.datasets.summary_text import show

@@ -1,4 +1,4 @@
-"""`calibrate evaluate`: a detector over a labelled data set -> a folder of numbers and pictures."""
+"""`calibrate evaluate`: a detector over a labelled data set -> a folder of numbers and images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def evaluate(
     adapter: AdapterOption = None,
     memory: Annotated[
         Path | None,
-        typer.Option(help="memory, or a folder of good pictures to make one of for this run, here or in DATA"),
+        typer.Option(help="memory, or a folder of good images to make one of for this run, here or in DATA"),
     ] = None,
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
@@ -78,7 +78,7 @@ def evaluate(
 
     framing = parse_framing(roi, tiles, overlap, ignore_mask)
     if out.resolve().is_relative_to(data.resolve()):
-        # The next reading of the set would take the run's pictures for its own.
+        # The next reading of the set would take the run's images for its own.
         raise ConfigError(f"--out {out}: lies in the data set {data}; name a folder outside")
     check_free(out)
     loaded = None if profile is None else load_profile(profile)
@@ -92,22 +92,22 @@ def evaluate(
     detector, fusion = opened(), None
     if memory is not None:
         skipped: list[str] | None = [] if skip_bad else None
-        # `train/good` is how one thinks of the set's own good pictures.
+        # `train/good` is how one thinks of the set's own good images.
         memory = data / memory if not memory.exists() and (data / memory).is_dir() else memory
         detector, trial = _with_memory(detector, opened, memory, framing, loaded, skipped)
         seen, fusion = seen | trial.seen, trial.fusion
     plan = Plan(split, framing, loaded, paper, skip_bad, seen, next(iter(detector.memories), None), fusion)
     running = detector.adapters[0]
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("judging pictures", total=sum(s.label is not None for s in select(dataset, split)[0]))
+        task = progress.add_task("judging images", total=sum(s.label is not None for s in select(dataset, split)[0]))
         found = judge(detector, running, dataset, plan, lambda n: progress.advance(task, n))
         limits = heat_limits(found, None if loaded is None else loaded.profile.map_limits)
-        pictures = list(draw_worst(detector, running, found, worst, limits))
+        images = list(draw_worst(detector, running, found, worst, limits))
     context = Context(
         dataset, None if loaded is None else loaded.profile, limits, public_words(["calibrate", *sys.argv[1:]])
     )
-    content = document(found, context, pictures)
-    write_run(out, found, content, pictures)
+    content = document(found, context, images)
+    write_run(out, found, content, images)
     for note in (*found.notes, *(f"left out: {name}" for name in found.skipped)):
         typer.echo(note, err=True)
     typer.echo(json.dumps(content) if as_json else (out / "summary.md").read_text(encoding="utf-8").rstrip())
@@ -121,10 +121,10 @@ def _with_memory(
     profile: LoadedProfile | None,
     skipped: list[str] | None,
 ) -> tuple[Detector, Trial]:
-    """A detector that has the memory in `folder`, or one made of the good pictures in it."""
+    """A detector that has the memory in `folder`, or one made of the good images in it."""
     from calibrate.datasets import read_data
     from calibrate.memory.provenance import check_framing, seen_by
-    from calibrate.memory.temporary import Trial, distances_alone, of_pictures
+    from calibrate.memory.temporary import Trial, distances_alone, of_images
     from fbclip.memory.bank import Memory, load_memory, save_memory
 
     if (folder / "memory.json").is_file():
@@ -141,5 +141,5 @@ def _with_memory(
             save_memory(memory, Path(made))
             return opened(Path(made))
 
-        trial = of_pictures(detector, read_data(folder).good(), framing, remembering, skipped)
+        trial = of_images(detector, read_data(folder).good(), framing, remembering, skipped)
         return remembering(trial.memory), trial

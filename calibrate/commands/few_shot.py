@@ -1,4 +1,4 @@
-"""`calibrate few-shot`: what a memory of 1, 2, 4 … good pictures is worth, beside zero-shot."""
+"""`calibrate few-shot`: what a memory of 1, 2, 4 … good images is worth, beside zero-shot."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def few_shot(
     data: Annotated[
         list[Path] | None,
-        typer.Argument(help="data sets with a train split of good pictures and a labelled test split"),
+        typer.Argument(help="data sets with a train split of good images and a labelled test split"),
     ] = None,
     generated: Annotated[bool, typer.Option("--generated", help="generated lines as well")] = False,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="draws of each number of pictures")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="draws of each number of images")] = 5,
     tokens: Annotated[int | None, typer.Option(min=1, help="of a memory, at most")] = None,
     adapter: AdapterOption = None,
     backbone: BackboneOption = "embedded",
@@ -35,7 +35,7 @@ def few_shot(
     out: Annotated[Path | None, typer.Option(help="file to write, *.json, for `calibrate report --few-shot`")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tables of the AUROC over the number of good pictures in a memory: zero-shot, memory, both; 95 % intervals."""
+    """Tables of the AUROC over the number of good images in a memory: zero-shot, memory, both; 95 % intervals."""
     from calibrate.few_shot.curve import CONFIDENCE, average, measured
     from calibrate.few_shot.document import FewShot
     from calibrate.few_shot.experiment import COUNTS, RESAMPLES, Bench
@@ -55,12 +55,12 @@ def few_shot(
         Progress(console=Console(stderr=True), transient=True) as progress,
     ):
         roots = [*(data or []), *(_generate(Path(folder)) if generated else [])]
-        task = progress.add_task("pictures", total=None)
+        task = progress.add_task("images", total=None)
         for name, samples in _classes(roots):
             limit = default_tokens(model) if tokens is None else tokens
             bench = Bench(detector, samples, default_config(model), limit, lambda n: progress.advance(task, n))
-            counts = [*(c for c in COUNTS if c < bench.pictures), bench.pictures]
-            sets.append(measured(name, list(bench.points(counts, seeds)), bench.pictures, bench.tested, rng))
+            counts = [*(c for c in COUNTS if c < bench.images), bench.images]
+            sets.append(measured(name, list(bench.points(counts, seeds)), bench.images, bench.tested, rng))
             if not as_json:
                 progress.console.print(f"{name}: done", markup=False)
                 typer.echo(table(sets[-1].curve))

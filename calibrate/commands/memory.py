@@ -1,4 +1,4 @@
-"""`calibrate memory`: good pictures of a line -> a memory of what they look like."""
+"""`calibrate memory`: good images of a line -> a memory of what they look like."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def memory(
-    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the good pictures of train are used")],
+    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the good images of train are used")],
     out: Annotated[Path, typer.Option(help="folder of the memory to write")],
     units: Annotated[str, typer.Option(help="good units to take, as 40% or 200; the threshold takes others")] = "100%",
     add: Annotated[Path | None, typer.Option(help="memory whose tokens are kept as well")] = None,
@@ -55,7 +55,7 @@ def memory(
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     keep_outliers: Annotated[
-        bool, typer.Option("--keep-outliers", help="keep good pictures that are unlike the others")
+        bool, typer.Option("--keep-outliers", help="keep good images that are unlike the others")
     ] = False,
     class_name: Annotated[str | None, typer.Option("--class", help="class of a data set that has several")] = None,
     layout: LayoutOption = "auto",
@@ -71,7 +71,7 @@ def memory(
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
-    """Remember what good pictures look like; `calibrate threshold --memory` finds out how much that helps."""
+    """Remember what good images look like; `calibrate threshold --memory` finds out how much that helps."""
     from calibrate.datasets import read_data
     from calibrate.memory.build import Plan, build_memory, default_tokens
     from calibrate.memory.unit_allocation import take_units
@@ -94,7 +94,7 @@ def memory(
     )
     skipped: list[str] | None = [] if skip_bad else None
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("looking at good pictures", total=len(samples))
+        task = progress.add_task("looking at good images", total=len(samples))
         built = build_memory(detector, samples, framing, plan, lambda n: progress.advance(task, n), skipped, base)
     save_memory(built.memory, out)
     verdict = "kept" if keep_outliers else "left out"
@@ -102,7 +102,7 @@ def memory(
         *chosen.notes,
         *built.notes,
         *(f"left out: {name}" for name in skipped or ()),
-        *(f"unlike the other good pictures, {verdict}: {line}" for line in built.outliers),
+        *(f"unlike the other good images, {verdict}: {line}" for line in built.outliers),
     ):
         typer.echo(note, err=True)
     typer.echo(json.dumps(_values(built, out, left)) if as_json else _text(built, out, left))
@@ -148,10 +148,10 @@ def _values(built: Built, out: Path, left: int) -> dict[str, object]:
 
 
 def _text(built: Built, out: Path, left: int) -> str:
-    pictures = len(built.memory.manifest.provenance["pictures"])
+    images = len(built.memory.manifest.provenance["pictures"])
     rest = (
         f"{left} good units are left for `calibrate threshold --memory`"
         if left
-        else ("no good units are left: `calibrate threshold --memory` needs other pictures, or use --units 40%")
+        else ("no good units are left: `calibrate threshold --memory` needs other images, or use --units 40%")
     )
-    return f"{out}: {len(built.memory.tokens)} tokens of {pictures} good pictures\n{rest}"
+    return f"{out}: {len(built.memory.tokens)} tokens of {images} good images\n{rest}"

@@ -28,10 +28,10 @@ UnitFromOption = Annotated[
 ]
 PrecisionOption = Annotated[Precision, typer.Option(help="of the matrix products; a threshold belongs to one")]
 RoiOption = Annotated[str | None, typer.Option(help="x1,y1,x2,y2 as fractions of the frame")]
-TilesOption = Annotated[str | None, typer.Option(help="COLUMNSxROWS: judge large pictures in overlapping tiles")]
+TilesOption = Annotated[str | None, typer.Option(help="COLUMNSxROWS: judge large images in overlapping tiles")]
 OverlapOption = Annotated[float, typer.Option(help="share of a tile's side that neighbours have in common")]
-IgnoreMaskOption = Annotated[Path | None, typer.Option(help="picture of a frame's size, white where nothing is judged")]
-SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="leave unusable pictures out, listing them")]
+IgnoreMaskOption = Annotated[Path | None, typer.Option(help="image of a frame's size, white where nothing is judged")]
+SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="leave unusable images out, listing them")]
 
 
 def check_line_name(line: str) -> None:

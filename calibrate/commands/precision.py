@@ -1,4 +1,4 @@
-"""`calibrate precision`: what a lower precision changes on a set of pictures."""
+"""`calibrate precision`: what a lower precision changes on a set of images."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from fbclip.backbone.config import Precision
 
 
 def precision(
-    data: Annotated[Path, typer.Argument(help="pictures in any layout; labels give the AUROC")],
+    data: Annotated[Path, typer.Argument(help="images in any layout; labels give the AUROC")],
     lower: Annotated[Precision, typer.Option("--precision", help="compared with float32")] = "bfloat16",
     layout: LayoutOption = "auto",
-    limit: Annotated[int, typer.Option(min=1, help="at most so many pictures, evenly spread")] = 200,
+    limit: Annotated[int, typer.Option(min=1, help="at most so many images, evenly spread")] = 200,
     adapter: AdapterOption = None,
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,

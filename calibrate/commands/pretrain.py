@@ -10,15 +10,15 @@ import typer
 
 
 def pretrain(
-    cache: Annotated[Path, typer.Option(help="folder for generated pictures and the training state; resumable")],
+    cache: Annotated[Path, typer.Option(help="folder for generated images and the training state; resumable")],
     out: Annotated[Path, typer.Option(help="folder for backbone, adapter and provenance")],
     steps: Annotated[int, typer.Option(min=1, help="optimiser steps of the backbone")] = 4400,
-    pictures: Annotated[int, typer.Option(min=1, help="generated pictures for the backbone")] = 32_000,
+    pictures: Annotated[int, typer.Option(min=1, help="generated images for the backbone")] = 32_000,
     base: Annotated[
         Path | None, typer.Option(help="backbone.safetensors of an earlier run to go on from; default: from nothing")
     ] = None,
     learning_rate: Annotated[float, typer.Option(min=0, help="of the backbone, at its highest")] = 1e-3,
-    adapter_pictures: Annotated[int, typer.Option(min=16, help="generated pictures for the adapter")] = 2400,
+    adapter_pictures: Annotated[int, typer.Option(min=16, help="generated images for the adapter")] = 2400,
     adapter_epochs: Annotated[int, typer.Option(min=1)] = 1,
     adapter_only: Annotated[bool, typer.Option(help="keep the backbone in OUT and train its adapter anew")] = False,
     seed: int = 0,
@@ -26,7 +26,7 @@ def pretrain(
     machine: Annotated[str, typer.Option(help="kind of machine, for the provenance")] = "CPU",
     device: Annotated[str, typer.Option(help="cpu or cuda[:N]")] = "cpu",
 ) -> None:
-    """Train the embedded model from nothing: a small CLIP on generated pictures, then its adapter.
+    """Train the embedded model from nothing: a small CLIP on generated images, then its adapter.
 
     The same command goes on where it stopped; under `torchrun` several processes share the backbone's steps.
     """
@@ -49,7 +49,7 @@ def pretrain(
         mixed = fast_in_bfloat16(device)
         config = PretrainConfig(steps=steps, seed=seed, learning_rate=learning_rate, mixed=mixed)
         pretrain_backbone(
-            cache=cache, out=out, config=config, pictures=pictures, device=device, machine=machine, base=base
+            cache=cache, out=out, config=config, images=pictures, device=device, machine=machine, base=base
         )
     if os.environ.get("RANK", "0") != "0":
         return  # the adapter is small enough for one process

@@ -1,4 +1,4 @@
-"""`calibrate samples`: the pictures of the first run."""
+"""`calibrate samples`: the images of the first run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def samples(
         int | None, typer.Option(min=1, help="write so many good units of both products instead of the demo")
     ] = None,
 ) -> None:
-    """The pictures of the first run, or good units of its two products to calibrate on; all generated."""
+    """The images of the first run, or good units of its two products to calibrate on; all generated."""
     from calibrate.embedded.sample_files import write_calibration, write_samples
     from calibrate.embedded.samples import PRODUCTS
 

@@ -1,4 +1,4 @@
-"""`calibrate threshold`: pictures of a line -> its profile."""
+"""`calibrate threshold`: images of a line -> its profile."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def threshold(
-    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the good pictures of train are used")],
+    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the good images of train are used")],
     line: Annotated[str, typer.Option(help="name of the line in agent.yaml")],
     out: Annotated[Path, typer.Option(help="profile to write, *.yaml")],
     false_alarm: Annotated[float, typer.Option(help="largest share of good units that may alarm")] = 0.01,
@@ -62,7 +62,7 @@ def threshold(
     ] = False,
     class_name: Annotated[str | None, typer.Option("--class", help="class of a data set that has several")] = None,
     other: Annotated[
-        list[Path] | None, typer.Option("--not", help="data set that must share no picture with DATA; repeatable")
+        list[Path] | None, typer.Option("--not", help="data set that must share no image with DATA; repeatable")
     ] = None,
     layout: LayoutOption = "auto",
     unit_from: UnitFromOption = None,
@@ -74,10 +74,10 @@ def threshold(
     min_area: Annotated[int | None, typer.Option(help="smallest region in map pixels", min=1)] = None,
     pixel_only: Annotated[bool, typer.Option(help="judge by the map alone")] = False,
     best_effort: Annotated[bool, typer.Option(help="write a profile without a guarantee if need be")] = False,
-    memory: Annotated[Path | None, typer.Option(help="memory of good pictures, from `calibrate memory`")] = None,
+    memory: Annotated[Path | None, typer.Option(help="memory of good images, from `calibrate memory`")] = None,
     use: Annotated[
         Literal["auto", "zero-shot", "memory", "fused"],
-        typer.Option(help="what decides with a memory; auto chooses on defects painted on good pictures"),
+        typer.Option(help="what decides with a memory; auto chooses on defects painted on good images"),
     ] = "auto",
     adapter: AdapterOption = None,
     backbone: BackboneOption = "embedded",
@@ -86,7 +86,7 @@ def threshold(
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
-    """Good pictures -> a profile whose false-alarm rate is bounded, and its recall with --recall.
+    """Good images -> a profile whose false-alarm rate is bounded, and its recall with --recall.
 
     Refused when the units are too few or no threshold does both. With --f1 or --threshold nothing is promised, but
     both rates are measured.
@@ -122,7 +122,7 @@ def threshold(
     said: list[str] = []
     try:
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task("judging pictures", total=len(chosen.samples))
+            task = progress.add_task("judging images", total=len(chosen.samples))
             profile = make_profile(
                 detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skipped, said.append
             )
@@ -175,7 +175,7 @@ def _tuned_on(adapter: Path | None) -> dict[str, frozenset[str]]:
 
 
 def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> LineData:
-    """The pictures that a memory has not seen; raises ConfigError where it looks at pictures in another way."""
+    """The images that a memory has not seen; raises ConfigError where it looks at images in another way."""
     from calibrate.memory.provenance import check_framing, seen_by
     from calibrate.memory.unit_allocation import leave_out
     from calibrate.threshold.line_data import check_unseen

@@ -1,4 +1,4 @@
-"""`calibrate tune`: pictures of a line -> an adapter tuned to them, if that helps."""
+"""`calibrate tune`: images of a line -> an adapter tuned to them, if that helps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def tune(
-    data: Annotated[Path, typer.Argument(help="data set: good pictures, and defective ones where there are any")],
+    data: Annotated[Path, typer.Argument(help="data set: good images, and defective ones where there are any")],
     out: Annotated[Path, typer.Option(help="folder of the adapter to write")],
     layout: LayoutOption = "auto",
     unit_from: UnitFromOption = None,
@@ -50,7 +50,7 @@ def tune(
     augment: Annotated[
         bool, typer.Option("--augment", help="turn and mirror at random; nothing is cached then")
     ] = False,
-    synthetic: Annotated[int, typer.Option(min=1, help="painted defects a good picture where none are real")] = 4,
+    synthetic: Annotated[int, typer.Option(min=1, help="painted defects a good image where none are real")] = 4,
     method: Annotated[Path | None, typer.Option(help="YAML with fields of the method to change")] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="mstff, mvfbe, background-subtraction, scr, contrast: off; repeatable")
@@ -59,12 +59,12 @@ def tune(
     cache_mb: Annotated[int, typer.Option(min=0, help="memory for features; more goes to a file in --work")] = 2048,
     work: Annotated[Path | None, typer.Option(help="folder of the unfinished run; default: OUT.work")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="forget an unfinished run")] = False,
-    preview: Annotated[Path | None, typer.Option(help="write pictures with painted defects here, and end")] = None,
+    preview: Annotated[Path | None, typer.Option(help="write images with painted defects here, and end")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tune an adapter to a data set; it is kept only if it is better on pictures that tuning did not see.
+    """Tune an adapter to a data set; it is kept only if it is better on images that tuning did not see.
 
-    With good pictures only, defects are painted on them. Interrupted, the same command goes on.
+    With good images only, defects are painted on them. Interrupted, the same command goes on.
     """
     try:
         from calibrate.datasets import read_data
@@ -83,7 +83,7 @@ def tune(
         samples, notes = select(read_data(data, layout, unit_from), split)
         if preview is not None:
             written = write_preview([s for s in samples if not s.label], framing.roi, seed, preview)
-            typer.echo(f"{preview}: {len(written)} pictures")
+            typer.echo(f"{preview}: {len(written)} images")
             return
         if out.exists() and not out.is_dir():
             raise ConfigError(f"--out {out}: is a file; name a folder")
@@ -97,7 +97,7 @@ def tune(
         if restart:
             drop_state(folder)
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("reading pictures", total=None)
+            task = progress.add_task("reading images", total=None)
             samples, bad = usable(samples, loader, skip_bad)
             for note in (*notes, *(f"left out: {line}" for line in bad), f"mode: {MEANING[mode_of(samples)]}"):
                 progress.console.print(note, markup=False, highlight=False, soft_wrap=True)

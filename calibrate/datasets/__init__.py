@@ -1,4 +1,4 @@
-"""Readers of labelled pictures: one file a layout, all yielding `Sample`."""
+"""Readers of labelled images: one file a layout, all yielding `Sample`."""
 
 from calibrate.datasets.reader import read_data
 

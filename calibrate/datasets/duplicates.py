@@ -15,7 +15,7 @@ COPY = "left out, same bytes as"
 def drop_copies(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[str]]:
     """Samples without later copies of the same label and split, and one line for each copy.
 
-    Where only a copy has a mask, the picture that stays takes it.
+    Where only a copy has a mask, the image that stays takes it.
     """
     kept: dict[tuple[str, bool | None, str | None], Sample] = {}
     problems = []
@@ -37,7 +37,7 @@ def same_bytes(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def two_labels(samples: Sequence[Sample], root: Path) -> list[str]:
-    """One line for each picture that is good in one place and defective in another."""
+    """One line for each image that is good in one place and defective in another."""
     lines = []
     for group in same_bytes(samples):
         good = next((s for s in group if s.label is False), None)

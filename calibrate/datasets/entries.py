@@ -1,4 +1,4 @@
-"""What a layout says of each picture, by name alone; bytes and units come later."""
+"""What a layout says of each image, by name alone; bytes and units come later."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from calibrate.datasets.sample import Split
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture as its layout labels it; file and mask are posix paths relative to the data folder.
+    """An image as its layout labels it; file and mask are posix paths relative to the data folder.
 
     unit: only where the layout itself names it.
     """
@@ -25,7 +25,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Reading:
-    """masks: every file that is a mask and no picture, used or not; problems: one line a file."""
+    """masks: every file that is a mask and no image, used or not; problems: one line a file."""
 
     entries: tuple[Entry, ...]
     masks: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Folder names that say what the pictures inside show."""
+"""Folder names that say what the images inside show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def meaning(folder: str) -> Meaning | None:
 
 
 def label_of(folder: str) -> tuple[bool | None, str | None]:
-    """(label, kind) of the pictures in a folder of a set whose folders are named by defect."""
+    """(label, kind) of the images in a folder of a set whose folders are named by defect."""
     match meaning(folder):
         case "good":
             return False, None

@@ -1,4 +1,4 @@
-"""Which mask belongs to which picture: by name, never by position in a sorted list."""
+"""Which mask belongs to which image: by name, never by position in a sorted list."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def pair_masks(
 ) -> tuple[list[Entry], list[str]]:
     """Entries with their masks, and one line for every mask that is not used.
 
-    `masks`: mask file -> folder it stands for; `homes`: picture file -> folders whose masks may be its own, the
-    closest first. A mask is called like its picture or like it with `_mask`. Only defective pictures have masks.
-    A mask that two pictures claim from equally close is given to neither.
+    `masks`: mask file -> folder it stands for; `homes`: image file -> folders whose masks may be its own, the
+    closest first. A mask is called like its image or like it with `_mask`. Only defective images have masks.
+    A mask that two images claim from equally close is given to neither.
     """
     by_name: dict[tuple[str, str], str] = {}
     for mask, folder in sorted(masks.items()):
@@ -31,7 +31,7 @@ def pair_masks(
     problems = []
     for mask in sorted(masks):
         if mask not in claims:
-            problems.append(f"{mask}: a mask that no defective picture is called like; not used")
+            problems.append(f"{mask}: a mask that no defective image is called like; not used")
             continue
         best = min(claims[mask])[0]
         files = [file for distance, file in claims[mask] if distance == best]

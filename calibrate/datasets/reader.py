@@ -1,4 +1,4 @@
-"""A folder of pictures in any known layout -> samples."""
+"""A folder of images in any known layout -> samples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read_data(root: Path, layout: str = "auto", unit_from: str | None = None) ->
     name = detect(tree) if layout == "auto" else layout
     reading = LAYOUTS[name].read(tree)
     if not reading.entries:
-        raise DataError(f"{root}: no pictures in the layout {name} ({LAYOUTS[name].sign})")
+        raise DataError(f"{root}: no images in the layout {name} ({LAYOUTS[name].sign})")
     unit_of = unit_namer(root, unit_from)
     found = [
         Sample(
@@ -57,14 +57,14 @@ def read_data(root: Path, layout: str = "auto", unit_from: str | None = None) ->
 
 
 def _left_out(tree: Tree, reading: Reading, layout: str) -> list[str]:
-    """One line a folder: its pictures may be thousands."""
+    """One line a folder: its images may be thousands."""
     used = {entry.file for entry in reading.entries} | reading.masks
-    rest = Counter("/".join(folders(f)) or "." for f in tree.pictures if f not in used)
-    return [f"{folder}: no place in the layout {layout}; pictures left out: {n}" for folder, n in rest.items()]
+    rest = Counter("/".join(folders(f)) or "." for f in tree.images if f not in used)
+    return [f"{folder}: no place in the layout {layout}; images left out: {n}" for folder, n in rest.items()]
 
 
 def _without_mask(samples: Sequence[Sample], root: Path) -> list[str]:
-    """A class without any masks is labelled by picture and misses none."""
+    """A class without any masks is labelled by image and misses none."""
     masked = {s.class_name for s in samples if s.mask is not None}
     return [
         f"{s.path.relative_to(root).as_posix()}: defective without a mask, though others of {s.class_name} have one"

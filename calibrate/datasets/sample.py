@@ -1,4 +1,4 @@
-"""What every reader yields: one picture with what is known of it."""
+"""What every reader yields: one image with what is known of it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Sample:
-    """A labelled picture and the unit (part, file, volume) it shows; pictures of one unit are not independent.
+    """A labelled image and the unit (part, file, volume) it shows; images of one unit are not independent.
 
-    label: False good, True defective, None not labelled; mask: picture that is not black where the defect is, None
+    label: False good, True defective, None not labelled; mask: image that is not black where the defect is, None
     for a good one and where the set has none; kind: the defect's name as the set gives it; sha256: of the file's bytes.
     """
 

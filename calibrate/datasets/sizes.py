@@ -1,4 +1,4 @@
-"""Picture sizes from headers: nothing is decoded, but a file that ends early is found."""
+"""Image sizes from headers: nothing is decoded, but a file that ends early is found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Measured:
-    """sizes: (width, height) in pixels of every readable picture; the others one line a file."""
+    """sizes: (width, height) in pixels of every readable image; the others one line a file."""
 
     sizes: tuple[Size, ...]
     unreadable: tuple[str, ...]
@@ -24,7 +24,7 @@ class Measured:
 
 
 def measure(samples: Sequence[Sample], root: Path) -> Measured:
-    """Sizes of all pictures; files the detector would refuse by their header; masks of another size."""
+    """Sizes of all images; files the detector would refuse by their header; masks of another size."""
     sizes: list[Size] = []
     unreadable: list[str] = []
     other: list[str] = []

@@ -1,4 +1,4 @@
-"""Disjoint splits: no picture and no unit on both sides, whatever the files are called."""
+"""Disjoint splits: no image and no unit on both sides, whatever the files are called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from calibrate.errors import DataError
 def unit_order(samples: Sequence[Sample]) -> list[str]:
     """Units in the order of their digests.
 
-    That order is fixed and has nothing to do with when or where a picture was taken, so a drift over the
+    That order is fixed and has nothing to do with when or where an image was taken, so a drift over the
     collection does not end up in one part only.
     """
     return sorted({s.unit for s in samples}, key=lambda u: hashlib.sha256(u.encode()).hexdigest())
@@ -26,9 +26,9 @@ def split_units(samples: Sequence[Sample], first: int) -> tuple[list[Sample], li
 
 
 def check_disjoint(parts: Mapping[str, Sequence[Sample]]) -> None:
-    """Raises DataError naming the first pictures or units that two parts share.
+    """Raises DataError naming the first images or units that two parts share.
 
-    A picture is known by its bytes.
+    An image is known by its bytes.
     """
     for (one, first), (other, second) in combinations(parts.items(), 2):
         by_bytes = {s.sha256: s for s in first}
@@ -37,7 +37,7 @@ def check_disjoint(parts: Mapping[str, Sequence[Sample]]) -> None:
             twin = by_bytes.get(sample.sha256)
             if twin is not None:
                 raise DataError(
-                    f"{sample.path} ({other}) is the same picture as {twin.path} ({one}); "
+                    f"{sample.path} ({other}) is the same image as {twin.path} ({one}); "
                     f"{one} and {other} must not share any"
                 )
             if sample.unit in units:

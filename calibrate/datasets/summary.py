@@ -17,7 +17,7 @@ _LABELS = {False: "good", True: "defective", None: "unlabelled"}
 
 @dataclass(frozen=True)
 class ClassSummary:
-    """counts: split ("train", "test", "none") -> good, defective, unlabelled pictures; kinds: defect -> pictures."""
+    """counts: split ("train", "test", "none") -> good, defective, unlabelled images; kinds: defect -> images."""
 
     name: str
     counts: dict[str, dict[str, int]]
@@ -28,7 +28,7 @@ class ClassSummary:
 
 @dataclass(frozen=True)
 class SizeSummary:
-    """(width, height) of the pictures with the fewest, the middle and the most pixels; distinct: number of sizes."""
+    """(width, height) of the images with the fewest, the middle and the most pixels; distinct: number of sizes."""
 
     smallest: Size
     median: Size
@@ -38,7 +38,7 @@ class SizeSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """Files are named relative to `root`; every list has one line a file, `same_bytes` one group of files a picture.
+    """Files are named relative to `root`; every list has one line a file, `same_bytes` one group of files an image.
 
     copies: files left out because another has the same bytes, label and split; same_bytes: those that are still
     there, in several splits or under several labels; notes: what is worth knowing and does no harm.
@@ -110,7 +110,7 @@ def _sizes(sizes: Sequence[Size]) -> SizeSummary | None:
 
 
 def _leakage(data: DataSet) -> list[str]:
-    """One line for each test picture whose bytes, or else whose unit, are in train as well."""
+    """One line for each test image whose bytes, or else whose unit, are in train as well."""
     train = [s for s in data.samples if s.split == "train"]
     by_bytes = {s.sha256: s for s in train}
     by_unit = {s.unit: s for s in train}

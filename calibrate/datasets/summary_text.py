@@ -22,13 +22,13 @@ def show(summary: Summary) -> str:
             kinds = ", ".join(f"{kind} {n}" for kind, n in one.kinds.items())
             whole = ("", "", "", "") if row else (one.name, str(one.units), str(one.masks), kinds)
             table.add_row(whole[0], split, *(str(n) for n in counts.values()), *whole[1:])
-    lines = [f"{summary.root}: {summary.pictures} pictures, layout {summary.layout}", _plain(table)]
+    lines = [f"{summary.root}: {summary.pictures} images, layout {summary.layout}", _plain(table)]
     if summary.sizes is not None:
         s = summary.sizes
         small, middle, large = (f"{w}x{h}" for w, h in (s.smallest, s.median, s.largest))
         lines.append(f"sizes: {small} to {large}, median {middle}, {s.distinct} different")
     lines.append(f"copies left out: {summary.copies}")
-    lines += _section("train and test share pictures or units", summary.leakage)
+    lines += _section("train and test share images or units", summary.leakage)
     lines += _section("same bytes, two labels", summary.two_labels)
     lines += _section("masks of another size", summary.mask_sizes)
     lines += _section("unreadable", summary.unreadable)

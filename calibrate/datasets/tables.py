@@ -1,4 +1,4 @@
-"""Lists that lie beside pictures: bounded, UTF-8, and naming nothing outside the data folder."""
+"""Lists that lie beside images: bounded, UTF-8, and naming nothing outside the data folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture files of a folder, by name, before anybody asks what they show."""
+"""The image files of a folder, by name, before anybody asks what they show."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from calibrate.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 MAX_FILES = 1_000_000
-# Resource forks that macOS packs beside the real pictures, under the same names.
+# Resource forks that macOS packs beside the real images, under the same names.
 _SHADOW_FOLDERS = frozenset({"__MACOSX"})
 
 
 @dataclass(frozen=True)
 class Tree:
-    """pictures: posix paths relative to `root`, sorted; problems: what was passed over, one line a file."""
+    """images: posix paths relative to `root`, sorted; problems: what was passed over, one line a file."""
 
     root: Path
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     problems: tuple[str, ...]
 
 
@@ -34,15 +34,15 @@ def stem(file: str) -> str:
 
 
 def walk(root: Path) -> Tree:
-    """All pictures below `root`, told by their suffix; hidden files and folders are not looked at.
+    """All images below `root`, told by their suffix; hidden files and folders are not looked at.
 
     Links to files inside `root` count as files; links that lead out, and links to folders, which may run in
-    circles, are passed over. Raises DataError without pictures or with more than MAX_FILES files, OSError.
+    circles, are passed over. Raises DataError without images or with more than MAX_FILES files, OSError.
     """
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     home = root.resolve()
-    pictures: list[str] = []
+    images: list[str] = []
     problems: list[str] = []
     seen = 0
     waiting = [""]
@@ -59,18 +59,18 @@ def walk(root: Path) -> Tree:
                 if not _writable(item.name):
                     problems.append(f"{name!a}: a name that is not plain text; left out")
                 elif item.is_symlink() and (fault := _link_fault(Path(item.path), home)):
-                    if Path(item.path).is_dir() or _is_picture(item.name):
+                    if Path(item.path).is_dir() or _is_image(item.name):
                         problems.append(f"{name}: {fault}; left out")
                 elif item.is_dir():
                     waiting.append(f"{name}/")
-                elif item.is_file() and _is_picture(item.name):
-                    pictures.append(name)
-    if not pictures:
-        raise DataError(f"{root}: no pictures ({', '.join(sorted(SUFFIXES))})")
-    return Tree(root, tuple(sorted(pictures)), tuple(sorted(problems)))
+                elif item.is_file() and _is_image(item.name):
+                    images.append(name)
+    if not images:
+        raise DataError(f"{root}: no images ({', '.join(sorted(SUFFIXES))})")
+    return Tree(root, tuple(sorted(images)), tuple(sorted(problems)))
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 

@@ -1,4 +1,4 @@
-"""Which pictures show the same part, file or volume: they are not independent and count once."""
+"""Which images show the same part, file or volume: they are not independent and count once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ COLLECT_FILE = "collect.csv"
 def unit_namer(root: Path, unit_from: str | None) -> Callable[[Entry], str]:
     """A function that names an entry's unit.
 
-    None: what the layout or a collect.csv in `root` says, else the picture itself; "folder": the folder it lies in;
-    "collect": collect.csv, for every picture; else a regular expression searched in the file's name, whose first
+    None: what the layout or a collect.csv in `root` says, else the image itself; "folder": the folder it lies in;
+    "collect": collect.csv, for every image; else a regular expression searched in the file's name, whose first
     group or whole match names the unit within the class. Raises DataError for an expression or a table that cannot
-    be read; so does the function for a picture that no unit is found for.
+    be read; so does the function for an image that no unit is found for.
     """
     if unit_from is None:
         listed = _collected(root) if (root / COLLECT_FILE).is_file() else {}
@@ -62,7 +62,7 @@ def _by_list(root: Path) -> Callable[[Entry], str]:
 
 
 def _collected(root: Path, needed: bool = False) -> dict[str, str]:
-    """File name -> unit. Names without folders, so that a picture moved from good/ to bad/ keeps its unit.
+    """File name -> unit. Names without folders, so that an image moved from good/ to bad/ keeps its unit.
 
     A table without the column `unit` names none; with `needed` it raises DataError.
     """

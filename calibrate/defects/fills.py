@@ -12,7 +12,7 @@ from calibrate.surfaces.noise import Array, colour, fractal, relief, smooth
 
 def full(site: Site, ink: Array) -> Array:
     """One colour (3,) over the window."""
-    return np.broadcast_to(ink.astype(np.float32), site.picture.shape).copy()
+    return np.broadcast_to(ink.astype(np.float32), site.image.shape).copy()
 
 
 def streak(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
@@ -20,38 +20,38 @@ def streak(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     level = site.level(alpha)
     light = rng.random() < (0.15 if level > 170 else 0.85 if level < 85 else 0.6)
     target = rng.uniform(200, 255) if light else rng.uniform(0, 55)
-    return np.asarray(0.2 * site.picture + 0.8 * target)
+    return np.asarray(0.2 * site.image + 0.8 * target)
 
 
 def dark(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """Nearly black, with a trace of the surface; light where the surface is black itself."""
     target = rng.uniform(150, 230) if site.level(alpha) < 90 else rng.uniform(0, 40)
-    return np.asarray(0.15 * site.picture + 0.85 * target)
+    return np.asarray(0.15 * site.image + 0.85 * target)
 
 
 def stain(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """The surface seen through a coloured film, at times with a darker dried rim."""
     ink = colour(rng, 0.2)
     film = np.float32(rng.uniform(0.45, 0.85))
-    tinted = site.picture * ink if site.level(alpha) > 90 else 255 - (255 - site.picture) * ink
+    tinted = site.image * ink if site.level(alpha) > 90 else 255 - (255 - site.image) * ink
     if rng.random() < 0.35:
         rim = np.clip(4 * alpha * (1 - alpha), 0, 1)[..., None]
         film = film * (0.55 + 0.45 * rim)
-    return np.asarray(site.picture + film * (tinted - site.picture))
+    return np.asarray(site.image + film * (tinted - site.image))
 
 
 def tint(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
     """The same surface in another hue or brightness."""
     gain = np.exp(rng.normal(0, 0.25)) * np.exp(rng.normal(0, 0.3, 3) if rng.random() < 0.65 else np.zeros(3))
     offset = rng.normal(0, 22, 3)
-    return np.asarray(np.clip(site.picture * gain.astype(np.float32) + offset.astype(np.float32), 0, 255))
+    return np.asarray(np.clip(site.image * gain.astype(np.float32) + offset.astype(np.float32), 0, 255))
 
 
 def glow(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """Locally brighter or darker with a cloudy structure."""
     sign = -1 if site.level(alpha) > 140 else 1
     cloud = 1 + 0.3 * fractal(site.size, rng, max(4.0, 0.6 * site.radius))[..., None]
-    return np.asarray(site.picture + sign * rng.uniform(45, 110) * cloud)
+    return np.asarray(site.image + sign * rng.uniform(45, 110) * cloud)
 
 
 def mass(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
@@ -60,18 +60,18 @@ def mass(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     sign = -1 if site.level(alpha) > 150 else 1
     cloud = 1 + 0.2 * smooth(site.size, max(3.0, 0.3 * site.radius), rng)
     ring = rng.uniform(40, 110) * cloud * (1 - core * rng.uniform(0.6, 1.9))
-    return np.asarray(site.picture + sign * ring[..., None].astype(np.float32))
+    return np.asarray(site.image + sign * ring[..., None].astype(np.float32))
 
 
 def dent(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """Light on one flank and shade on the other, as on a pressed-in or folded place."""
     slope = relief(blurred(alpha, max(1.0, 0.25 * site.radius)), rng.uniform(0, 6.28))
     slope = slope / max(float(np.abs(slope).max()), 1e-6)
-    return np.asarray(site.picture + np.float32(rng.uniform(60, 130)) * slope[..., None] - 12)
+    return np.asarray(site.image + np.float32(rng.uniform(60, 130)) * slope[..., None] - 12)
 
 
 def background(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
-    """What lies around the object; black or white where the object fills the picture."""
+    """What lies around the object; black or white where the object fills the image."""
     outside = site.whole[::2, ::2][~site.whole_region[::2, ::2]]
     if len(outside) < 0.0125 * site.whole_region.size:
         return full(site, np.full(3, rng.uniform(0, 25) if site.level(alpha) > 100 else rng.uniform(220, 255)))
@@ -86,7 +86,7 @@ def broken(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     width = max(1.0, min(0.12 * site.radius, 6.0)) * rng.uniform(0.6, 1.5)
     solid = (alpha > 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 3) + 0.8 * width * smooth(site.size, max(2.0, 2 * width), rng)
-    bare = site.picture * np.float32(rng.choice([0.55, 0.7, 1.35]))
+    bare = site.image * np.float32(rng.choice([0.55, 0.7, 1.35]))
     rim = np.clip(1 - depth / width, 0, 1)[..., None]
     return np.asarray(deep + rim * (bare - deep), np.float32)
 
@@ -94,7 +94,7 @@ def broken(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
 def flat(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """Foreign matter of one colour, unlike what is under it, with a little grain."""
     inside = alpha > 0
-    under = site.picture[inside].mean(axis=0) / 255 if inside.any() else np.full(3, 0.5)
+    under = site.image[inside].mean(axis=0) / 255 if inside.any() else np.full(3, 0.5)
     ink = max((colour(rng, 0.4) for _ in range(3)), key=lambda c: float(np.abs(c - under).max()))
     return full(site, ink * 255) * (1 + 0.08 * smooth(site.size, 5, rng)[..., None])
 
@@ -103,14 +103,14 @@ def burn(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """Brown at the edge and nearly black in the middle."""
     brown = np.array([0.45, 0.27, 0.13], np.float32) * np.float32(rng.uniform(0.6, 1.3))
     charred = 255 * brown * (1.15 - np.clip(alpha + 0.15 * smooth(site.size, 6, rng), 0, 1))[..., None]
-    return np.asarray(0.8 * charred + 0.2 * site.picture * brown)
+    return np.asarray(0.8 * charred + 0.2 * site.image * brown)
 
 
 def liquid(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """A drop: darker on the lit side of its rim, brighter opposite, with one highlight."""
     slope = relief(blurred(alpha, max(1.0, 0.2 * site.radius)), rng.uniform(0, 6.28))
     slope = slope / max(float(np.abs(slope).max()), 1e-6)
-    body = site.picture * np.float32(rng.uniform(0.65, 0.95)) + np.float32(rng.uniform(50, 110)) * slope[..., None]
+    body = site.image * np.float32(rng.uniform(0.65, 0.95)) + np.float32(rng.uniform(50, 110)) * slope[..., None]
     turn = rng.uniform(0, 6.28)
     at = (round(site.x + 0.4 * site.radius * np.cos(turn)), round(site.y + 0.4 * site.radius * np.sin(turn)))
     cv2.circle(body, at, max(1, round(0.14 * site.radius)), (250.0, 250.0, 250.0), -1, cv2.LINE_AA)
@@ -121,7 +121,7 @@ def hole(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """Dark inside with a shaded rim."""
     level = 200.0 if site.level(alpha) < 50 else rng.uniform(0, 30)
     core = cv2.erode(alpha, np.ones((3, 3), np.uint8))[..., None]
-    rim = np.clip(site.picture * rng.uniform(0.4, 0.7), 0, 255)
+    rim = np.clip(site.image * rng.uniform(0.4, 0.7), 0, 255)
     return np.asarray(rim + core * (level - rim))
 
 

@@ -1,4 +1,4 @@
-"""Defects: `paint(kind, picture, region, rng)` changes a finished picture and says exactly where.
+"""Defects: `paint(kind, image, region, rng)` changes a finished image and says exactly where.
 
 A defect is an alpha shape and what to show there. Nothing outside the mask changes, and inside it the change
 has a floor that rises with the texture around it, so that a label never stands for something nobody can see.
@@ -113,8 +113,8 @@ def draw_kind(rng: np.random.Generator) -> str:
     return _NAMES[min(int(np.searchsorted(_CUMULATED, rng.random(), "right")), len(_NAMES) - 1)]
 
 
-def paint(kind: str, picture: Array, region: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Defect of `kind` on uint8 RGB (H,W,3) inside `region` bool (H,W) -> (picture, mask).
+def paint(kind: str, image: Array, region: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Defect of `kind` on uint8 RGB (H,W,3) inside `region` bool (H,W) -> (image, mask).
 
     The mask is never empty and lies inside `region`; pixels outside it are those of the input. Raises
     ValueError for an unknown kind or a region of fewer than 64 pixels.
@@ -125,7 +125,7 @@ def paint(kind: str, picture: Array, region: Array, rng: np.random.Generator) ->
         raise ValueError("the region is too small for a defect")
     recipe = KINDS[kind]
     for attempt in range(_TRIES + 1):
-        site, window = choose(picture, region, recipe.extent, rng)
+        site, window = choose(image, region, recipe.extent, rng)
         alpha, shown = recipe.make(site, rng)
         if attempt == _TRIES:
             # Nothing of the shape fell inside: a plain disc does in every region.
@@ -142,7 +142,7 @@ def paint(kind: str, picture: Array, region: Array, rng: np.random.Generator) ->
         mask = _seen(site, changed, inside, floor)
         if int(mask.sum()) < (1 if attempt == _TRIES else _LEAST_PIXELS):
             continue
-        out, everywhere = picture.copy(), np.zeros(region.shape, bool)
+        out, everywhere = image.copy(), np.zeros(region.shape, bool)
         out[window][mask] = changed[mask]
         everywhere[window] = mask
         return out, everywhere
@@ -158,7 +158,7 @@ def _disc(site: Site) -> Array:
 def _floor(site: Site, inside: Array) -> float:
     """Least change in grey levels that shows against the texture under and around the defect."""
     ys, xs = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    around = site.picture[max(0, ys[0] - 8) : ys[-1] + 9, max(0, xs[0] - 8) : xs[-1] + 9, 1]
+    around = site.image[max(0, ys[0] - 8) : ys[-1] + 9, max(0, xs[0] - 8) : xs[-1] + 9, 1]
     texture = float((around - cv2.blur(around, (9, 9))).std())
     return min(max(FLOOR, TEXTURE_SHARE * texture), 60.0)
 
@@ -168,13 +168,13 @@ def _adjusted(
 ) -> Array | None:
     """The window uint8 (h,w,3) with the change at a contrast of its own; None if it is too faint and not pushed."""
     inside = alpha > 0
-    shift = (np.clip(shown[inside], 0, 255) - site.picture[inside]) * alpha[inside][:, None]
+    shift = (np.clip(shown[inside], 0, 255) - site.image[inside]) * alpha[inside][:, None]
     strength = float(np.abs(shift).max(axis=1).mean())
     if strength < floor:
         if not push:
             return None
         # Most of the faint change is dropped: it may point the other way and would cancel the push.
-        level = float(site.picture[inside].mean())
+        level = float(site.image[inside].mean())
         direction = -1.0 if level > 150 else 1.0 if level < 90 else float(rng.choice([-1.0, 1.0]))
         mean = max(float(alpha[inside].mean()), 0.1)
         ink = rng.uniform(0.2, 1, 3)
@@ -183,14 +183,14 @@ def _adjusted(
     elif faded and strength > 1.2 * floor and rng.random() < _FADED_SHARE:
         wanted = float(np.exp(rng.uniform(np.log(1.2 * floor), np.log(max(_LOUDEST, 1.3 * floor)))))
         shift = shift * min(1.0, wanted / strength)
-    out = site.picture.copy()
+    out = site.image.copy()
     out[inside] += shift
     return np.clip(out + 0.5, 0, 255).astype(np.uint8)
 
 
 def _seen(site: Site, changed: Array, inside: Array, floor: float) -> Array:
     """Mask bool (h,w): where the change shows; lone coincidences within it are filled."""
-    change = np.abs(changed.astype(np.float32) - site.picture).max(axis=2)
+    change = np.abs(changed.astype(np.float32) - site.image).max(axis=2)
     near = cv2.blur(change, (5, 5)) if float(inside.sum()) > 400 else change
     shows = (np.maximum(change, near) >= 0.4 * floor) & (change > 0)
     closed = cv2.morphologyEx(shows.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))

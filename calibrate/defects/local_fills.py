@@ -1,4 +1,4 @@
-"""What a defect shows, taken from the picture itself: (site, alpha (h,w)) -> (h,w,3), 0..255, for alpha 1."""
+"""What a defect shows, taken from the image itself: (site, alpha (h,w)) -> (h,w,3), 0..255, for alpha 1."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from calibrate.surfaces.noise import Array, smooth
 
 
 def elsewhere(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
-    """Another place of the picture, turned and a little lighter or darker."""
+    """Another place of the image, turned and a little lighter or darker."""
     gain = np.float32(np.exp(rng.uniform(-0.4, 0.35)))
     return np.asarray(moved(site, rng.uniform(30, 330), float(np.exp(rng.uniform(-0.4, 0.4))), rng) * gain)
 
 
 def duplicate(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
-    """Another place of the picture as it is: a part where none belongs."""
+    """Another place of the image as it is: a part where none belongs."""
     return moved(site, float(rng.normal(0, 12)), 1.0, rng)
 
 
@@ -43,7 +43,7 @@ def turned_here(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  #
     else:
         turn, far = rng.uniform(0, 6.28), max(3.0, site.radius * rng.uniform(0.2, 0.6))
         matrix = np.array([[1, 0, far * np.cos(turn)], [0, 1, far * np.sin(turn)]], np.float64)
-    return np.asarray(cv2.warpAffine(site.picture, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101))
+    return np.asarray(cv2.warpAffine(site.image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101))
 
 
 def swirl(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
@@ -60,7 +60,7 @@ def swirl(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
         map_x, map_y = dx + far * smooth(site.size, cell, rng), dy + far * smooth(site.size, cell, rng)
     return np.asarray(
         cv2.remap(
-            site.picture,
+            site.image,
             (map_x + site.x).astype(np.float32),
             (map_y + site.y).astype(np.float32),
             cv2.INTER_LINEAR,
@@ -71,14 +71,14 @@ def swirl(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
 
 def rough(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
     """The surface blurred, with coarser grain, or with less or more contrast."""
-    blurred = cv2.GaussianBlur(site.picture, (0, 0), float(rng.uniform(1.5, 5)))
+    blurred = cv2.GaussianBlur(site.image, (0, 0), float(rng.uniform(1.5, 5)))
     choice = rng.random()
     if choice < 0.35:
         return np.asarray(blurred + rng.normal(0, 14))
     if choice < 0.7:
         grain = smooth(site.size, float(rng.uniform(1.2, 4)), rng)[..., None]
         return np.asarray(blurred + np.float32(rng.uniform(12, 40)) * grain)
-    return np.asarray(blurred + np.float32(rng.uniform(1.8, 3.5)) * (site.picture - blurred) + rng.normal(0, 12))
+    return np.asarray(blurred + np.float32(rng.uniform(1.8, 3.5)) * (site.image - blurred) + rng.normal(0, 12))
 
 
 def smear(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
@@ -91,8 +91,8 @@ def smear(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa:
     ends = [(int(p[0]), int(p[1])) for p in np.round([middle - reach, middle + reach])]
     cv2.line(kernel, ends[0], ends[1], 1.0, 1)
     if rng.random() < 0.5 and length < 40:
-        return np.asarray(cv2.erode(site.picture, kernel.astype(np.uint8)))
-    return np.asarray(cv2.filter2D(site.picture, -1, kernel / kernel.sum()))
+        return np.asarray(cv2.erode(site.image, kernel.astype(np.uint8)))
+    return np.asarray(cv2.filter2D(site.image, -1, kernel / kernel.sum()))
 
 
 def smoothed_away(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
@@ -107,7 +107,7 @@ def smoothed_away(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     small = (max(2, round(width * shrink)), max(2, round(height * shrink)))
     # Only cells without any hidden pixel give their colour.
     weight = (cv2.resize(known.astype(np.float32), small, interpolation=cv2.INTER_AREA) > 0.98).astype(np.float32)
-    colours = cv2.resize(site.picture, small, interpolation=cv2.INTER_AREA) * weight[..., None]
+    colours = cv2.resize(site.image, small, interpolation=cv2.INTER_AREA) * weight[..., None]
     filled: Array = np.zeros_like(colours)
     done: Array = np.zeros_like(weight)
     mean: Array = colours
@@ -119,6 +119,6 @@ def smoothed_away(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
         done += take
     filled += (1 - done)[..., None] * mean
     result = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-    steps = np.abs(site.picture[1:, ::3, 1] - site.picture[:-1, ::3, 1])
+    steps = np.abs(site.image[1:, ::3, 1] - site.image[:-1, ::3, 1])
     grain = 0.7 * float(np.median(steps))
     return np.asarray(result + np.float32(grain) * rng.standard_normal(site.size, dtype=np.float32)[..., None])

@@ -1,4 +1,4 @@
-"""Faults of lines and prints in the picture's own inks (gaps, bridges, spurs, pinholes), creases and rings."""
+"""Faults of lines and prints in the image's own inks (gaps, bridges, spurs, pinholes), creases and rings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from calibrate.surfaces.noise import Array
 
 def inks(site: Site) -> tuple[Array, Array, Array]:
     """The dark and the light dominant colour (3,) of the window, and bool (h,w): where it is light."""
-    grey = cv2.cvtColor(np.clip(site.picture, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(np.clip(site.image, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY)
     _, binary = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     light = binary > 0
     if not light.any() or light.all():
         return np.zeros(3), np.full(3, 255.0), light
-    return np.median(site.picture[~light], axis=0), np.median(site.picture[light], axis=0), light
+    return np.median(site.image[~light], axis=0), np.median(site.image[light], axis=0), light
 
 
 def line_fault(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -31,7 +31,7 @@ def line_fault(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
     places = np.argwhere(edge)
     if not len(places):
         places = np.array([[site.y, site.x]])
-    alpha, shown = np.zeros(site.size, np.float32), site.picture.copy()
+    alpha, shown = np.zeros(site.size, np.float32), site.image.copy()
     for _ in range(int(rng.choice([1, 1, 1, 2, 3, 4]))):
         y, x = places[int(rng.integers(0, len(places)))]
         canvas = np.zeros(site.size, np.uint8)
@@ -75,7 +75,7 @@ def fold(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
     shift = np.array([[1, 0, wide * np.cos(turn)], [0, 1, wide * np.sin(turn)]], np.float32)
     shade = cv2.warpAffine(ridge, shift, (site.size[1], site.size[0]))
     depth = np.float32(rng.uniform(50, 120))
-    return np.clip(1.5 * np.maximum(ridge, shade), 0, 1), site.picture + depth * (ridge - shade)[..., None]
+    return np.clip(1.5 * np.maximum(ridge, shade), 0, 1), site.image + depth * (ridge - shade)[..., None]
 
 
 def glow_ring(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -85,4 +85,4 @@ def glow_ring(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
     ring = np.clip(4 * core * (1 - core), 0, 1)
     sign = np.float32(-1 if site.level(disc) > 140 else 1)
     lift = sign * np.float32(rng.uniform(50, 120)) * (ring - np.float32(rng.uniform(0, 0.8)) * core)
-    return np.clip(3 * disc, 0, 1), site.picture + lift[..., None]
+    return np.clip(3 * disc, 0, 1), site.image + lift[..., None]

@@ -1,4 +1,4 @@
-"""Defects painted on good real pictures: where the object is, how large the defect is, and which kinds are for what.
+"""Defects painted on good real images: where the object is, how large the defect is, and which kinds are for what.
 
 The kinds are in two families. What learns sees TUNE_KINDS only, and what it learned is judged on JUDGE_KINDS, so
 that recognising the painter's own strokes is no success.
@@ -31,16 +31,16 @@ _LEAST_RADIUS = 10
 
 
 def defect_on(
-    picture: Array, rng: np.random.Generator, kinds: Sequence[str], region: Array | None = None
+    image: Array, rng: np.random.Generator, kinds: Sequence[str], region: Array | None = None
 ) -> tuple[Array, Array, str]:
-    """One defect of a random kind of `kinds` on uint8 RGB (H,W,3) -> (picture, mask bool (H,W), kind).
+    """One defect of a random kind of `kinds` on uint8 RGB (H,W,3) -> (image, mask bool (H,W), kind).
 
     It lies inside `region` bool (H,W), or on the object that `foreground` finds. Pixels outside the mask are those
     of the input. The same generator state gives the same defect. Raises ValueError for an unknown kind and for a
-    picture or region that is too small (64 pixels).
+    image or region that is too small (64 pixels).
     """
     kind = str(kinds[int(rng.integers(0, len(kinds)))])
-    where = foreground(picture) if region is None else region
+    where = foreground(image) if region is None else region
     top, left, bottom, right = _box(where)
     object_side = float(np.sqrt(where.sum()))
     share = float(np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST))))
@@ -58,21 +58,21 @@ def defect_on(
     if kind != "missing":
         rough = part & _rough_disc(part.shape, (y - top, x - left), radius, rng)
         part = rough if rough.sum() >= 64 else part
-    painted, inside = paint(kind, np.ascontiguousarray(picture[window]), part, rng)
-    out, mask = picture.copy(), np.zeros(where.shape, bool)
+    painted, inside = paint(kind, np.ascontiguousarray(image[window]), part, rng)
+    out, mask = image.copy(), np.zeros(where.shape, bool)
     out[window], mask[window] = painted, inside
     return out, mask, kind
 
 
-def foreground(picture: Array) -> Array:
+def foreground(image: Array) -> Array:
     """The object of uint8 RGB (H,W,3) as bool (H,W): what differs from the border's colour, split by Otsu.
 
     The whole frame where that finds less than 10 % or more than 95 % of it: a close-up, or no plain background.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(1.0, _WORKING_SIDE / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     rim = np.concatenate((small[0], small[-1], small[:, 0], small[:, -1]))
     distance = np.linalg.norm(small - np.median(rim, axis=0), axis=2)
     levels = np.clip(cv2.GaussianBlur(distance, (0, 0), 1.5), 0, 255).astype(np.uint8)

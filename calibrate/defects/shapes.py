@@ -37,7 +37,7 @@ def walk(
 
 
 def thickness(site: Site, low: float, high: float, rng: np.random.Generator) -> int:
-    """Stroke width in px, log-uniform between `low` and `high` at 256 px, wider on larger pictures."""
+    """Stroke width in px, log-uniform between `low` and `high` at 256 px, wider on larger images."""
     return max(1, round(float(np.exp(rng.uniform(np.log(low), np.log(high)))) * site.scale))
 
 
@@ -204,7 +204,7 @@ def scuff(site: Site, rng: np.random.Generator) -> Array:
 def segment(site: Site, rng: np.random.Generator) -> Array:
     """The connected part of about one colour around the place, or a soft blob where that is too small."""
     canvas = np.zeros((site.size[0] + 2, site.size[1] + 2), np.uint8)
-    smoothed = cv2.GaussianBlur(site.picture, (0, 0), 1.2).astype(np.uint8)
+    smoothed = cv2.GaussianBlur(site.image, (0, 0), 1.2).astype(np.uint8)
     tolerance = (float(rng.uniform(10, 30)),) * 3
     flags = 4 | cv2.FLOODFILL_MASK_ONLY | cv2.FLOODFILL_FIXED_RANGE | (1 << 8)
     cv2.floodFill(smoothed, canvas, (int(site.x), int(site.y)), (0, 0, 0), tolerance, tolerance, flags)

@@ -1,4 +1,4 @@
-"""Where a defect goes: a window of the picture around a place of the region, and how large the defect shall be."""
+"""Where a defect goes: a window of the image around a place of the region, and how large the defect shall be."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MARGIN = 8
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A window to paint in: picture float32 (h,w,3) in 0..255, region bool (h,w), the place (x, y) in it.
+    """A window to paint in: image float32 (h,w,3) in 0..255, region bool (h,w), the place (x, y) in it.
 
-    `radius` is that of a disc with the area wanted; `scale` is 1 up to 256 px and grows with larger pictures.
+    `radius` is that of a disc with the area wanted; `scale` is 1 up to 256 px and grows with larger images.
     `whole` uint8 (H,W,3) and `whole_region` bool (H,W) are what the window was cut from.
     """
 
-    picture: Array
+    image: Array
     region: Array
     x: float
     y: float
@@ -44,7 +44,7 @@ class Site:
     def level(self, alpha: Array) -> float:
         """Mean grey level under alpha (h,w)."""
         inside = alpha > 0
-        return float(self.picture[inside].mean()) if inside.any() else float(self.picture.mean())
+        return float(self.image[inside].mean()) if inside.any() else float(self.image.mean())
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Extent:
     high: float = 0.25
     reach: float = 2.6
     at: str = "any"
-    """"any", "rim" (begins at the region's outline) or "busy" (where the picture has structure)."""
+    """"any", "rim" (begins at the region's outline) or "busy" (where the image has structure)."""
 
 
 EVERY_SIZE = Extent()
@@ -63,7 +63,7 @@ _LOST = 1.4
 """Radii are drawn larger by this: soft edges and what lies outside the region are lost."""
 
 
-def choose(picture: Array, region: Array, extent: Extent, rng: np.random.Generator) -> tuple[Site, tuple[slice, slice]]:
+def choose(image: Array, region: Array, extent: Extent, rng: np.random.Generator) -> tuple[Site, tuple[slice, slice]]:
     """A random site on uint8 (H,W,3) inside region bool (H,W), and its window there."""
     height, width = region.shape
     share = float(np.exp(rng.uniform(np.log(extent.low), np.log(extent.high))))
@@ -75,20 +75,20 @@ def choose(picture: Array, region: Array, extent: Extent, rng: np.random.Generat
     y, x = max(
         places,
         key=lambda p: float(
-            picture[max(0, p[0] - near) : p[0] + near : 2, max(0, p[1] - near) : p[1] + near : 2, 1].std()
+            image[max(0, p[0] - near) : p[0] + near : 2, max(0, p[1] - near) : p[1] + near : 2, 1].std()
         ),
     )
     half = int(extent.reach * radius) + _MARGIN
     top, left = max(0, y - half), max(0, x - half)
     window = (slice(top, min(height, y + half + 1)), slice(left, min(width, x + half + 1)))
     site = Site(
-        picture[window].astype(np.float32),
+        image[window].astype(np.float32),
         region[window],
         float(x - left),
         float(y - top),
         radius,
         max(1.0, min(height, width) / 256),
-        picture,
+        image,
         region,
     )
     return site, window

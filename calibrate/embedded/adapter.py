@@ -1,6 +1,6 @@
 """The second half of `calibrate pretrain`: an FB-CLIP adapter for the embedded backbone, by the tuning code.
 
-It learns on families that the backbone has not seen: margins there are as uncertain as on a user's pictures.
+It learns on families that the backbone has not seen: margins there are as uncertain as on a user's images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class GeneratedBatches:
-    """Whole generated pictures in a new order each epoch, turned and mirrored; `images` and `masks` of a bank."""
+    """Whole generated images in a new order each epoch, turned and mirrored; `images` and `masks` of a bank."""
 
     images: np.ndarray
     masks: np.ndarray
@@ -52,12 +52,12 @@ class GeneratedBatches:
 
 
 def train_adapter(
-    weights: WeightsFile, cache: Path, pictures: int, recipe: Recipe, batch: int, device: str, log_every: int
+    weights: WeightsFile, cache: Path, images: int, recipe: Recipe, batch: int, device: str, log_every: int
 ) -> Adapter:
-    """Adapter for `weights` on generated pictures; the pictures are kept in `cache`."""
+    """Adapter for `weights` on generated images; the images are kept in `cache`."""
     method = EMBEDDED_METHOD
     hands = torch.get_num_threads()
-    bank = make_bank(cache, "adapter", pictures, method.image_size, ADAPTER_SEED, ADAPTER_FAMILIES, hands)
+    bank = make_bank(cache, "adapter", images, method.image_size, ADAPTER_SEED, ADAPTER_FAMILIES, hands)
     backbone, digest = open_backbone(weights, method.image_size)
     tower = load_text_tower(weights.all(), weights.config)
     recent: list[list[float]] = []
@@ -74,7 +74,7 @@ def train_adapter(
     provenance: dict[str, object] = {
         "recipe": asdict(recipe),
         "batch": batch,
-        "pictures": pictures,
+        "pictures": images,
         "families": list(ADAPTER_FAMILIES),
         "generator_version": GENERATOR_VERSION,
     }

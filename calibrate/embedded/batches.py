@@ -1,4 +1,4 @@
-"""The batch of a step: pictures of a bank, enlarged, turned and recoloured anew each time.
+"""The batch of a step: images of a bank, enlarged, turned and recoloured anew each time.
 
 It depends on the seed, the step and the rank alone, so a resumed run sees what an uninterrupted one would.
 """
@@ -32,7 +32,7 @@ class Batch:
 
 
 def window_corner(mask: Array, side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Upper left corner (y, x) of a window of `side` px; two of three in a bad picture hold some defect."""
+    """Upper left corner (y, x) of a window of `side` px; two of three in a bad image hold some defect."""
     room = mask.shape[0] - side
     if room <= 0:
         return 0, 0
@@ -46,7 +46,7 @@ def window_corner(mask: Array, side: int, rng: np.random.Generator) -> tuple[int
 def draw_batch(bank: Bank, batch: int, side: int, patch: int, seed: int, step: int, rank: int = 0) -> Batch:
     """The training batch of one step and process, shown at `side` px.
 
-    Of four pictures in ten a window is shown alone, which enlarges what is in it.
+    Of four images in ten a window is shown alone, which enlarges what is in it.
     """
     rng = np.random.default_rng((seed, step, rank))
     whole = bank.images.shape[1]

@@ -63,7 +63,7 @@ class Units:
             self._light_seed = int(rng.integers(1 << 30))
 
     def unit(self, seed: int, defective: bool) -> tuple[Array, Array]:
-        """Unit number `seed`, the same every time: picture uint8 RGB (H,W,3) and the defect's mask bool (H,W).
+        """Unit number `seed`, the same every time: image uint8 RGB (H,W,3) and the defect's mask bool (H,W).
 
         256 x 256, the belt's 240 x 320.
         """
@@ -72,13 +72,13 @@ class Units:
             make = belt_part if self.line.kind == "belt" else inbox_part
             scene = make(seed, str(rng.choice(SAMPLE_DEFECTS)) if defective else None)
             return scene.image, scene.mask
-        picture, region = self._picture(rng)
-        image, mask = to_uint8(picture), np.zeros((SIDE, SIDE), bool)
+        image, region = self._image(rng)
+        image, mask = to_uint8(image), np.zeros((SIDE, SIDE), bool)
         if defective:
             image, mask = paint(draw_kind(rng), image, region, rng)
         return _taken(image, rng), mask
 
-    def _picture(self, rng: np.random.Generator) -> tuple[Array, Array]:
+    def _image(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """float32 (S,S,3) in 0..1 and where the product is, bool (S,S)."""
         top, left = rng.integers(0, _SHEET - SIDE, 2)
         material = self._sheet[top : top + SIDE, left : left + SIDE]

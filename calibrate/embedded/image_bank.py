@@ -1,4 +1,4 @@
-"""Generated pictures in memory-mapped files: made once, by several processes, read by every run alike."""
+"""Generated images in memory-mapped files: made once, by several processes, read by every run alike."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from calibrate.embedded.scene import GENERATOR_VERSION, generate
 from calibrate.surfaces.noise import Array
 
 _CHUNK = 100
-"""Pictures a process makes before it asks for more."""
+"""Images a process makes before it asks for more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """`images` uint8 (N,S,S,3), `masks` bool (N,S,S), and per picture its caption with and without a defect."""
+    """`images` uint8 (N,S,S,3), `masks` bool (N,S,S), and per image its caption with and without a defect."""
 
     images: Array
     masks: Array
@@ -31,7 +31,7 @@ class Bank:
 
 
 def both_captions(caption: str, defective: bool) -> tuple[str, str]:
-    """(without, with) forms of one caption; a crop may show none of the defect that the whole picture has."""
+    """(without, with) forms of one caption; a crop may show none of the defect that the whole image has."""
     if not defective:
         return caption, caption.replace("without defect", "with defect")
     words = caption.replace("with defect", "without defect").split(" ")
@@ -44,7 +44,7 @@ def make_bank(
 ) -> Bank:
     """Open the bank `name`, generating it first unless one with the same recipe is there.
 
-    Picture i has the seed `seed0` + i, so the number of processes does not matter.
+    Image i has the seed `seed0` + i, so the number of processes does not matter.
     """
     folder.mkdir(parents=True, exist_ok=True)
     image_path, mask_path, index_path = (folder / f"{name}.{end}" for end in ("images.npy", "masks.npy", "json"))
@@ -88,7 +88,7 @@ def make_bank(
 def _fill(
     image_path: Path, mask_path: Path, seed0: int, size: int, families: tuple[str, ...], chunk: range
 ) -> list[tuple[str, str, str]]:
-    """Generate the pictures of `chunk` into the files; (good caption, bad caption, family) of each."""
+    """Generate the images of `chunk` into the files; (good caption, bad caption, family) of each."""
     cv2.setNumThreads(1)
     images, masks = np.load(image_path, mmap_mode="r+"), np.load(mask_path, mmap_mode="r+")
     described = []

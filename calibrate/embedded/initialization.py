@@ -2,7 +2,7 @@
 
 FB-Attention has no residual, so from a random start it must first learn to hand tokens on, and in the few hundred
 steps of a small adapter it did not: pixel AUROC 0.877 where the backbone's own margins had 0.907 (the adapter's
-families, 200 pictures).
+families, 200 images).
 """
 
 from __future__ import annotations

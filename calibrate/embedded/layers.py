@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
-from fbclip.backbone.stem import PictureNorm
+from fbclip.backbone.stem import ImageNorm
 from fbclip.backbone.tower import SelfAttention
 
 
@@ -25,7 +25,7 @@ class TrainedAttention(SelfAttention):
 
 
 class _FastNorm(torch.autograd.Function):
-    """PictureNorm of places (B,N,C) with its sums as matrix products; torch's own backward took ten times as long."""
+    """ImageNorm of places (B,N,C) with its sums as matrix products; torch's own backward took ten times as long."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
@@ -52,7 +52,7 @@ def _place_mean(x: Tensor) -> Tensor:
     return torch.bmm(ones, x).float() / x.shape[1]
 
 
-class TrainedNorm(PictureNorm):
+class TrainedNorm(ImageNorm):
     """The stem's norm for training: equal up to the rounding of its input's dtype."""
 
     def forward(self, x: Tensor) -> Tensor:

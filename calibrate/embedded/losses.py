@@ -1,4 +1,4 @@
-"""What pretraining asks for: captions match their pictures, and patches know which words fit them."""
+"""What pretraining asks for: captions match their images, and patches know which words fit them."""
 
 from __future__ import annotations
 

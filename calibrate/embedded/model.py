@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from calibrate.embedded.layers import KnownWords, TrainedAttention, TrainedNorm
 from calibrate.errors import TrainingError
 from fbclip.backbone.config import BackboneConfig
-from fbclip.backbone.stem import ConvStem, PictureNorm, Residual
+from fbclip.backbone.stem import ConvStem, ImageNorm, Residual
 from fbclip.backbone.tower import resize_positions
 from fbclip.files import write_atomically
 
@@ -56,11 +56,11 @@ def build_clip(config: BackboneConfig, rows: Tensor) -> CLIP:
 def trainable(stem: ConvStem) -> ConvStem:
     """The stem as training begins: with the fast norm, and a signal that keeps its size from layer to layer.
 
-    torch's own start shrinks it, until positions drown what the picture shows; residual branches begin small.
+    torch's own start shrinks it, until positions drown what the image shows; residual branches begin small.
     """
     for layer in stem.modules():
         for name, part in list(layer.named_children()):
-            if isinstance(part, PictureNorm):
+            if isinstance(part, ImageNorm):
                 setattr(layer, name, TrainedNorm(len(part.weight)))
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, nonlinearity="relu")

@@ -22,7 +22,7 @@ PLAIN_PROMPTS = ("a photo of a object without defect.", "a photo of a object wit
 
 
 class Objective(nn.Module):
-    """A CLIP and what is asked of it: patches and CLS know normal from abnormal, pictures know their captions.
+    """A CLIP and what is asked of it: patches and CLS know normal from abnormal, images know their captions.
 
     Cells of half a patch, inside the stem, are asked too, through a probe that is not shipped.
     """
@@ -53,7 +53,7 @@ class Objective(nn.Module):
         return F.normalize(pooled[:2] + pooled[2:], dim=-1)
 
     def forward(self, images: Tensor, cells: Tensor, captions: Sequence[str]) -> Tensor:
-        """Normalised pictures (B,3,S,S), what covers their cells (B,2g,2g), captions of the first ones -> the loss."""
+        """Normalised images (B,3,S,S), what covers their cells (B,2g,2g), captions of the first ones -> the loss."""
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed):
             stages = stem_stages(self.clip, images)
             tokens = vision_tokens(self.clip, stages[-1], self.layers)

@@ -20,9 +20,9 @@ _GROUNDS = tuple(name for name in TRAIN_FAMILIES if name not in WHOLE_FRAME_FAMI
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A faultless picture float32 (H,W,3) in 0..1, its objects bool (H,W), and the word for their shape."""
+    """A faultless image float32 (H,W,3) in 0..1, its objects bool (H,W), and the word for their shape."""
 
-    picture: Array
+    image: Array
     region: Array
     shape: str
 
@@ -53,7 +53,7 @@ def outline(shape: str, rng: np.random.Generator) -> Array:
 
 
 def placed(points: Array, centre: tuple[float, float], radius: float, angle: float) -> Array:
-    """Polygon moved, scaled and turned into picture coordinates (n,2)."""
+    """Polygon moved, scaled and turned into image coordinates (n,2)."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.asarray((points * radius) @ np.array([[cos, sin], [-sin, cos]]) + np.array(centre))
 
@@ -108,8 +108,8 @@ def arrange(family: str, size: Size, rng: np.random.Generator) -> Arrangement:
     body = np.clip(skin * brightness[..., None] + gloss * shine[..., None], 0, 1)
     shadow = cv2.GaussianBlur(np.roll(alpha, (4, 4), (0, 1)), (0, 0), float(rng.uniform(2, 9)))[..., None]
     ground = ground * (1 - np.float32(rng.uniform(0, 0.5) * (rng.random() < 0.7)) * shadow)
-    picture = ground + alpha[..., None] * (body - ground)
-    return Arrangement(np.clip(picture, 0, 1).astype(np.float32), alpha > 0.5, shape)
+    image = ground + alpha[..., None] * (body - ground)
+    return Arrangement(np.clip(image, 0, 1).astype(np.float32), alpha > 0.5, shape)
 
 
 def laid_out(shape: str, size: Size, rng: np.random.Generator) -> tuple[Array, list[Array]]:

@@ -28,9 +28,9 @@ from fbclip.files import file_sha256, write_atomically
 logger = logging.getLogger(__name__)
 TRAIN_SEED = 2_000_000
 TRAIN_SEEDS_EACH = 100_000_000
-"""Another seed of a run draws other pictures, so that training that goes on sees new ones."""
+"""Another seed of a run draws other images, so that training that goes on sees new ones."""
 HELD_OUT_SEED = 9_000_000
-HELD_OUT_PICTURES = 400
+HELD_OUT_IMAGES = 400
 LOG_EVERY = 50
 """Steps between two lines of the log."""
 
@@ -54,14 +54,14 @@ def pretrain_backbone(
     cache: Path,
     out: Path,
     config: PretrainConfig,
-    pictures: int,
+    images: int,
     device: str,
     machine: str,
     backbone: BackboneConfig = EMBEDDED,
     base: Path | None = None,
     report_minutes: float = 8.0,
 ) -> None:
-    """Train the embedded backbone on generated pictures; run again with the same `cache` to go on.
+    """Train the embedded backbone on generated images; run again with the same `cache` to go on.
 
     `out` gets `backbone.safetensors`, its `.sha256` and `provenance.json` with the learning curve, also on the way
     each `report_minutes`. The curve is measured on families that the backbone does not train on. With `base`, a
@@ -72,10 +72,10 @@ def pretrain_backbone(
         size, hands = backbone.image_size, torch.get_num_threads()
         first = TRAIN_SEED + TRAIN_SEEDS_EACH * config.seed
         if these.rank == 0:
-            make_bank(cache, "train", pictures, size, first, TRAIN_FAMILIES, hands)
+            make_bank(cache, "train", images, size, first, TRAIN_FAMILIES, hands)
         if these.count > 1:
             dist.barrier()
-        bank = make_bank(cache, "train", pictures, size, first, TRAIN_FAMILIES)
+        bank = make_bank(cache, "train", images, size, first, TRAIN_FAMILIES)
         if base is not None:
             config = replace(config, start_sha256=file_sha256(base))
         trainer = Trainer(backbone, config, bank, device, these)
@@ -85,7 +85,7 @@ def pretrain_backbone(
         elif base is not None:
             begin_at(trainer.clip, read_tensors(base, ""))
         if these.rank == 0:
-            held = make_bank(cache, "held", HELD_OUT_PICTURES, size, HELD_OUT_SEED, ADAPTER_FAMILIES, hands)
+            held = make_bank(cache, "held", HELD_OUT_IMAGES, size, HELD_OUT_SEED, ADAPTER_FAMILIES, hands)
             _lead(trainer, held, state, out, machine, report_minutes)
         else:
             while trainer.step < config.steps:
@@ -105,7 +105,7 @@ def _lead(trainer: Trainer, held: Bank, state: Path, out: Path, machine: str, re
         now = time.monotonic()
         if trainer.step % LOG_EVERY == 0 or trainer.step == steps:
             rate = seen / (now - last_log)
-            logger.info("step %d/%d loss %.4f %.1f pictures/s", trainer.step, steps, np.mean(losses[-LOG_EVERY:]), rate)
+            logger.info("step %d/%d loss %.4f %.1f images/s", trainer.step, steps, np.mean(losses[-LOG_EVERY:]), rate)
             seen, last_log = 0, now
         if now - last_report > report_minutes * 60 or trainer.step == steps:
             patch, image = trainer.validate(held)

@@ -1,4 +1,4 @@
-"""Writes the demo: the belt's video, the inbox's pictures, and good units to calibrate on."""
+"""Writes the demo: the belt's video, the inbox's images, and good units to calibrate on."""
 
 from __future__ import annotations
 

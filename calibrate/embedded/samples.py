@@ -1,7 +1,7 @@
 """The demo's two products: sections of steel strip on a belt and ceramic coupons in an inbox, good and defective.
 
 Each product looks nearly the same from unit to unit, as in a controlled station; only pose, light and noise
-vary a little. The recipes use numbers of their own, so that no demo picture is a training picture.
+vary a little. The recipes use numbers of their own, so that no demo image is a training image.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def belt_part(seed: int, defect: str | None = None, size: Size = (240, 320)) -> 
     height, width = size
     shared = np.random.default_rng(_PRODUCT_SEED)
     ground = 0.13 + 0.008 * smooth(size, 40, shared)
-    picture = ground[..., None] * np.array([0.95, 1.0, 1.08], np.float32)
+    image = ground[..., None] * np.array([0.95, 1.0, 1.08], np.float32)
     # All sections come off one roll: the same grain but for where it begins.
     grain = cv2.blur(white((height + 16, width + 16), shared), (41, 1)) * 6.4
     cut = rng.integers(0, 16, 2)
@@ -46,8 +46,8 @@ def belt_part(seed: int, defect: str | None = None, size: Size = (240, 320)) -> 
     rows = np.arange(height, dtype=np.float32)[:, None] + np.zeros((1, width), np.float32)
     inside = _HALF_HEIGHT * height - np.abs(rows - np.float32(middle))
     body = np.clip(inside, 0, 1)[..., None]
-    picture = picture + body * (steel - picture)
-    return finished(picture, inside >= 1, "steel", "strip", defect, rng)
+    image = image + body * (steel - image)
+    return finished(image, inside >= 1, "steel", "strip", defect, rng)
 
 
 def inbox_part(seed: int, defect: str | None = None, size: Size = (256, 256)) -> Scene:
@@ -60,16 +60,16 @@ def inbox_part(seed: int, defect: str | None = None, size: Size = (256, 256)) ->
     grain = relief(smooth(grain_size, 5, shared), 0.9)
     grain = grain[offset[0] : offset[0] + height, offset[1] : offset[1] + width]
     glaze = 0.66 + 0.016 * grain + 0.012 * smooth(size, 90, rng)
-    picture = glaze[..., None] * np.array([1.04, 1.0, 0.92], np.float32)
-    return finished(picture, np.ones(size, bool), "ceramic", "tile", defect, rng)
+    image = glaze[..., None] * np.array([1.04, 1.0, 0.92], np.float32)
+    return finished(image, np.ones(size, bool), "ceramic", "tile", defect, rng)
 
 
 def finished(
-    picture: Array, region: Array, family: str, thing: str, defect: str | None, rng: np.random.Generator
+    image: Array, region: Array, family: str, thing: str, defect: str | None, rng: np.random.Generator
 ) -> Scene:
     """Paint the defect, then the light and noise of the station."""
     mask = np.zeros(region.shape, bool)
-    image = to_uint8(np.asarray(picture, np.float32))
+    image = to_uint8(np.asarray(image, np.float32))
     if defect is not None:
         image, mask = obvious(image, region, defect, rng)
     gain = 1 + rng.normal(0, 0.015) + 0.02 * rng.normal() * np.linspace(-1, 1, image.shape[1])[:, None]

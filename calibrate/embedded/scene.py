@@ -1,4 +1,4 @@
-"""One training picture from one seed: what is seen, what is wrong with it, where, and a caption."""
+"""One training image from one seed: what is seen, what is wrong with it, where, and a caption."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from calibrate.surfaces.families import ALL_FAMILIES, WHOLE_FRAME_FAMILIES, surf
 from calibrate.surfaces.noise import Array, to_uint8
 
 GENERATOR_VERSION = "2"
-"""Raised whenever the same seed would give another picture; stored with the weights."""
+"""Raised whenever the same seed would give another image; stored with the weights."""
 DEFECT_KINDS: tuple[str, ...] = tuple(KINDS)
 _TEXTURE_SHARE = 0.4
 _DEFECT_SHARE = 0.55
 _MORE_DEFECTS = (0.72, 0.2, 0.08)
-"""Shares of bad pictures with one, two and three defects."""
+"""Shares of bad images with one, two and three defects."""
 _DARK = 24
 """Grey level up to which the surround of a scan is nothing."""
 _TEXTURE_WORDS = ("surface", "texture", "sheet", "sample")
@@ -58,11 +58,11 @@ def generate(
     family = str(rng.choice(list(families)))
     shape_size = (size, size)
     if family in WHOLE_FRAME_FAMILIES or rng.random() < _TEXTURE_SHARE:
-        picture, thing = to_uint8(surface(family, shape_size, rng)), str(rng.choice(_TEXTURE_WORDS))
-        region = shown(picture) if family in WHOLE_FRAME_FAMILIES else np.ones(shape_size, bool)
+        image, thing = to_uint8(surface(family, shape_size, rng)), str(rng.choice(_TEXTURE_WORDS))
+        region = shown(image) if family in WHOLE_FRAME_FAMILIES else np.ones(shape_size, bool)
     else:
         arrangement = arrange(family, shape_size, rng)
-        picture, region, thing = to_uint8(arrangement.picture), arrangement.region, arrangement.shape
+        image, region, thing = to_uint8(arrangement.image), arrangement.region, arrangement.shape
     wanted = rng.random() < _DEFECT_SHARE
     mask = np.zeros(shape_size, bool)
     kind: str | None = None
@@ -70,16 +70,16 @@ def generate(
     if wanted if defective is None else defective:
         kind = draw_kind(rng)
         word = str(rng.choice(KINDS[kind].words))
-        picture, mask = paint(kind, picture, region, rng)
+        image, mask = paint(kind, image, region, rng)
         for _ in range(int(rng.choice(len(_MORE_DEFECTS), p=_MORE_DEFECTS))):
-            picture, further = paint(draw_kind(rng), picture, region, rng)
+            image, further = paint(draw_kind(rng), image, region, rng)
             mask = mask | further
-    return Scene(photograph(picture, rng), mask, int(mask.any()), family, kind, describe(family, thing, word))
+    return Scene(photograph(image, rng), mask, int(mask.any()), family, kind, describe(family, thing, word))
 
 
-def shown(picture: Array) -> Array:
+def shown(image: Array) -> Array:
     """Where uint8 (H,W,3) shows anything, bool (H,W): in the dark surround of a scan nothing can be wrong."""
-    grey = picture.max(axis=2)
+    grey = image.max(axis=2)
     border = np.concatenate((grey[0], grey[-1], grey[:, 0], grey[:, -1]))
     region = grey > _DARK
     if (border <= _DARK).mean() < 0.5 or region.mean() < 0.05:

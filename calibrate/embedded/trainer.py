@@ -35,7 +35,7 @@ class PretrainConfig:
     """One run; equal numbers on the same kind of machine give equal weights. Processes share each batch evenly.
 
     mixed: bfloat16 products, where the machine has them. small_share: of the steps, the first ones, which see the
-    pictures at `small_scale` of their side: they cost half. start_sha256: of the weights file it goes on from, empty
+    images at `small_scale` of their side: they cost half. start_sha256: of the weights file it goes on from, empty
     for a random start.
     """
 
@@ -101,7 +101,7 @@ class Trainer:
         return self.config.learning_rate * rise * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share)))
 
     def side(self) -> int:
-        """Side in pixels of the next step's pictures."""
+        """Side in pixels of the next step's images."""
         size, patch = self.backbone.image_size, self.backbone.patch_size
         if self.step >= self.config.small_share * self.config.steps:
             return size
@@ -113,7 +113,7 @@ class Trainer:
         return draw_batch(self.bank, c.batch // these.count, self.side(), patch, c.seed, self.step, these.rank)
 
     def train_step(self) -> tuple[float, int]:
-        """One update; (loss, pictures that this process saw)."""
+        """One update; (loss, images that this process saw)."""
         batch = self.next_batch()
         images, cells = batch.images.to(self.device), batch.cells.to(self.device)
         loss = self.parallel(images, cells, batch.captions[: self.config.captions // self.processes.count])
@@ -169,7 +169,7 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self, bank: Bank, count: int = 400) -> tuple[float, float]:
-        """(patch AUROC, image AUROC by CLS plus largest patch) on whole pictures of families it does not train on."""
+        """(patch AUROC, image AUROC by CLS plus largest patch) on whole images of families it does not train on."""
         prototypes = self.objective.prototypes()
         patch_scores, patch_labels, image_scores, image_labels = [], [], [], []
         size, mixed = self.backbone.patch_size, self.config.mixed
@@ -197,6 +197,6 @@ def fast_in_bfloat16(device: str) -> bool:
 
 
 def _held_out_auroc(scores: Sequence[Array], labels: Sequence[Array]) -> float:
-    """NaN where all pictures are of one kind."""
+    """NaN where all images are of one kind."""
     found = auroc(np.concatenate(scores), np.concatenate(labels))
     return float("nan") if found is None else found

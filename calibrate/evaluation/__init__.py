@@ -1,1 +1,1 @@
-"""A detector over a labelled data set: numbers, verdicts, the worst pictures, and two such runs compared."""
+"""A detector over a labelled data set: numbers, verdicts, the worst images, and two such runs compared."""

@@ -1,4 +1,4 @@
-"""Runs over the same pictures -> is one better than the other, or is it chance?"""
+"""Runs over the same images -> is one better than the other, or is it chance?"""
 
 from __future__ import annotations
 
@@ -81,16 +81,16 @@ class _Drawn:
 
 
 def compare(runs: Sequence[StoredRun]) -> Comparison:
-    """The first run is the base. Raises ConfigError for too few runs, DataError unless all judged the same pictures."""
+    """The first run is the base. Raises ConfigError for too few runs, DataError unless all judged the same images."""
     if not 2 <= len(runs) <= len(LETTERS):
         raise ConfigError(f"compare takes 2 to {len(LETTERS)} runs, got {len(runs)}")
     for letter, run in zip(LETTERS[1:], runs[1:], strict=False):
         _check_same(runs[0], run, letter)
     margins = np.stack([run.margins() for run in runs])
     judged = np.isfinite(margins).all(axis=0)
-    keys = [p.key for p in runs[0].pictures]
+    keys = [p.key for p in runs[0].images]
     # Units as the base names them: a part is a part whatever a run called it.
-    units = np.array([p.unit for p in runs[0].pictures])
+    units = np.array([p.unit for p in runs[0].images])
     labels = np.array([key[2] for key in keys], dtype=np.bool_)
     of_class = np.array([key[0] for key in keys])
     drawn: dict[str, _Drawn] = {}
@@ -103,15 +103,15 @@ def compare(runs: Sequence[StoredRun]) -> Comparison:
 
 
 def _check_same(base: StoredRun, other: StoredRun, letter: str) -> None:
-    first, second = (Counter(p.key for p in run.pictures) for run in (base, other))
+    first, second = (Counter(p.key for p in run.images) for run in (base, other))
     missing, added = (first - second).total(), (second - first).total()
     if missing or added:
         raise DataError(
-            f"{base.name} and {other.name} are not over the same data: {missing} pictures are only in A, {added} only "
+            f"{base.name} and {other.name} are not over the same data: {missing} images are only in A, {added} only "
             f"in {letter}, by contents, class and label; evaluate both on one set"
         )
     if not first:
-        raise DataError(f"{base.name}: holds no pictures to compare")
+        raise DataError(f"{base.name}: holds no images to compare")
 
 
 def _draw(margins: Floats, labels: Labels, units: list[str]) -> _Drawn:
@@ -143,7 +143,7 @@ def _against(place: int, drawn: dict[str, _Drawn]) -> Against:
 def _difference(place: int, metric: int, parts: Sequence[_Drawn], letter: str) -> Difference:
     """Of the mean over `parts`, each a class with its own draws."""
     if not parts:
-        return Difference(None, None, None, "undecided", "undecided: no class has good and defective pictures")
+        return Difference(None, None, None, "undecided", "undecided: no class has good and defective images")
     value = float(np.mean([d.observed[place, metric] - d.observed[0, metric] for d in parts]))
     spread = np.mean([d.drawn[place, metric] - d.drawn[0, metric] for d in parts], axis=0)
     tail = (1 - CONFIDENCE) / 2
@@ -162,7 +162,7 @@ def _difference(place: int, metric: int, parts: Sequence[_Drawn], letter: str) -
 def _notes(runs: Sequence[StoredRun], left_out: int) -> list[str]:
     notes = []
     if left_out:
-        notes.append(f"{left_out} pictures that some run could not judge are left out of the differences")
+        notes.append(f"{left_out} images that some run could not judge are left out of the differences")
     if len({run.definition for run in runs}) > 1:
         notes.append("the runs use different definitions of the metrics; only the differences of margins compare")
     if len(runs) > 2:

@@ -1,4 +1,4 @@
-"""A detector over a labelled data set -> numbers a class, verdicts, and one row of scalars a picture."""
+"""A detector over a labelled data set -> numbers a class, verdicts, and one row of scalars an image."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Evaluation:
-    """rows: one a labelled picture, rejected ones with a profile too; skipped: left out or rejected, one line each.
+    """rows: one a labelled image, rejected ones with a profile too; skipped: left out or rejected, one line each.
 
-    empty_masks: defective pictures whose mask holds nothing at the map's resolution or outside the region of interest;
-    without_mask: defective pictures left out of the pixel numbers.
+    empty_masks: defective images whose mask holds nothing at the map's resolution or outside the region of interest;
+    without_mask: defective images left out of the pixel numbers.
     """
 
     rows: tuple[Row, ...]
@@ -51,10 +51,10 @@ class Evaluation:
 
 
 def evaluate(detector: Detector, adapter: str, data: DataSet, plan: Plan, advance: Callable[[int], None]) -> Evaluation:
-    """Judge every labelled picture of the plan's part; `advance` hears how many are done.
+    """Judge every labelled image of the plan's part; `advance` hears how many are done.
 
     Classes come one after the other and maps are dropped as soon as their pixels are in the class's PixelStore, so
-    memory is bounded whatever the set's size. Raises DataError for pictures that were used before, cannot be judged or
+    memory is bounded whatever the set's size. Raises DataError for images that were used before, cannot be judged or
     have a foreign mask (the last two are left out with `skip_bad`), ConfigError for a profile of another model.
     """
     framing = framing_of(detector, adapter, plan)
@@ -62,10 +62,10 @@ def evaluate(detector: Detector, adapter: str, data: DataSet, plan: Plan, advanc
     check_unseen(data, chosen, plan.seen, None if plan.profile is None else plan.profile.profile)
     labelled = [s for s in chosen if s.label is not None]
     if not labelled:
-        raise DataError(f"{data.root}: none of the {len(chosen)} pictures has a label; sort them into good and bad")
+        raise DataError(f"{data.root}: none of the {len(chosen)} images has a label; sort them into good and bad")
     faults = find_faults(labelled, data.root)
     if not plan.skip_bad:
-        _refuse([*faults.pictures, *faults.masks.values()])
+        _refuse([*faults.images, *faults.masks.values()])
     usable = [s for s in labelled if s.path not in faults.masks]
     judge = Judge(detector, adapter, data.root, plan, framing, advance)
     classes: dict[str, Numbers] = {}
@@ -102,28 +102,28 @@ def _refuse(faults: Sequence[str]) -> None:
     if faults:
         shown = ", ".join(faults[:SHOWN]) + (f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else "")
         raise DataError(
-            f"{len(faults)} pictures or masks cannot be used; mend them or leave them out with --skip-bad: {shown}"
+            f"{len(faults)} images or masks cannot be used; mend them or leave them out with --skip-bad: {shown}"
         )
 
 
 def _notes(data: DataSet, judge: Judge, classes: dict[str, Numbers], unlabelled: int) -> list[str]:
     notes = [f"{len(data.problems)} notes on the data; `calibrate data` lists them"] if data.problems else []
     if unlabelled:
-        notes.append(f"{unlabelled} pictures without a label are left out")
+        notes.append(f"{unlabelled} images without a label are left out")
     if judge.profile is not None and judge.profile.device != judge.device:
         notes.append(f"the profile was measured on {judge.profile.device}, this run on {judge.device}")
     for name, numbers in classes.items():
         labels = {row.label for row in judge.rows if row.class_name == name and row.margin is not None}
         if len(labels) < 2:
             what = "no" if not labels else "only defective" if True in labels else "only good"
-            notes.append(f"{name}: {what} pictures were judged, so there are no image numbers")
+            notes.append(f"{name}: {what} images were judged, so there are no image numbers")
         if numbers.pixel_auroc is None:
             notes.append(f"{name}: no masks, or nothing of them on the maps, so there are no pixel numbers")
     if judge.without_mask:
-        notes.append(f"{judge.without_mask} defective pictures without a mask are left out of the pixel numbers")
+        notes.append(f"{judge.without_mask} defective images without a mask are left out of the pixel numbers")
     if judge.empty_masks:
         notes.append(
             f"{judge.empty_masks} masks are empty on the map (outside the region of interest, or smaller than half a "
-            "map pixel); their pictures count as normal pixels"
+            "map pixel); their images count as normal pixels"
         )
     return notes

@@ -1,4 +1,4 @@
-"""The pictures of one class after the other -> rows, numbers and curves; maps are dropped at once."""
+"""The images of one class after the other -> rows, numbers and curves; maps are dropped at once."""
 
 from __future__ import annotations
 

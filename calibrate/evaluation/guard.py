@@ -1,4 +1,4 @@
-"""What was measured on pictures that a model or a threshold was fitted to says nothing; such data are refused."""
+"""What was measured on images that a model or a threshold was fitted to says nothing; such data are refused."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from fbclip.artefacts.profile import Profile
 
 
 def tuned_on(adapter: Path) -> frozenset[str]:
-    """sha256 of the pictures an adapter says it was tuned on; empty for one that does not say."""
-    pictures = load_adapter(adapter).manifest.provenance.get("pictures")
-    return frozenset(p for p in pictures if isinstance(p, str)) if isinstance(pictures, list) else frozenset()
+    """sha256 of the images an adapter says it was tuned on; empty for one that does not say."""
+    images = load_adapter(adapter).manifest.provenance.get("pictures")
+    return frozenset(p for p in images if isinstance(p, str)) if isinstance(images, list) else frozenset()
 
 
 def check_unseen(data: DataSet, samples: Sequence[Sample], made_with: Set[str], profile: Profile | None) -> None:
     """Raises DataError when some of `samples`, a part of `data`, made adapter or memory or set the profile's threshold.
 
-    A profile keeps one digest of all its pictures, so what it was set on is found only when it was made from this set,
+    A profile keeps one digest of all its images, so what it was set on is found only when it was made from this set,
     with the same units.
     """
     seen = [s for s in samples if s.sha256 in made_with]
     if seen:
         raise DataError(
-            f"{data.root}: {len(seen)} of the pictures were used to make this adapter or memory, the first is "
+            f"{data.root}: {len(seen)} of the images were used to make this adapter or memory, the first is "
             f"{seen[0].path.name}; evaluate on other ones"
         )
     if profile is None:
@@ -39,7 +39,7 @@ def check_unseen(data: DataSet, samples: Sequence[Sample], made_with: Set[str], 
         count = sum(s.sha256 in digests for s in samples)
         if count:
             raise DataError(
-                f"{data.root}: the threshold of profile {profile.id[:12]} was set on these pictures, {count} of "
+                f"{data.root}: the threshold of profile {profile.id[:12]} was set on these images, {count} of "
                 f"{len(samples)}; evaluate on other ones"
             )
 

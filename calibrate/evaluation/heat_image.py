@@ -1,4 +1,4 @@
-"""A picture beside its heat map, small enough for a report."""
+"""An image beside its heat map, small enough for a report."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ MIN_SPAN = 0.5
 
 
 def fixed_limits(good_peaks: Sequence[float]) -> tuple[float, float]:
-    """One scale for a whole run, from the maps' largest margins of its good pictures, at least one of them.
+    """One scale for a whole run, from the maps' largest margins of its good images, at least one of them.
 
-    Cold is what good pictures typically reach, hot is as far above what nearly none reaches as that lies above cold.
+    Cold is what good images typically reach, hot is as far above what nearly none reaches as that lies above cold.
     """
     cold, rare = (float(v) for v in np.quantile(np.array(good_peaks), (0.5, 0.995)))
     return cold, cold + max(2 * (rare - cold), MIN_SPAN)
 
 
 def side_by_side(image: RgbImage, margins: FloatMap, placement: Placement, limits: tuple[float, float]) -> bytes:
-    """RGB (H,W,3) uint8 and its map (h,w) at `placement` -> JPEG: the picture left, the same with heat right.
+    """RGB (H,W,3) uint8 and its map (h,w) at `placement` -> JPEG: the image left, the same with heat right.
 
-    `limits` are the margins of no heat and of full heat; they never come from the picture itself.
+    `limits` are the margins of no heat and of full heat; they never come from the image itself.
     """
     height, width = image.shape[:2]
     scale = min(1.0, MAX_WIDTH / 2 / width, MAX_HEIGHT / height)

@@ -1,4 +1,4 @@
-"""Ground-truth masks: checked against their pictures before anything runs, then placed like the picture itself."""
+"""Ground-truth masks: checked against their images before anything runs, then placed like the image itself."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from fbclip.images.geometry import BoolMap, Placement
 
 @dataclass(frozen=True)
 class Faults:
-    """pictures: unreadable ones, one line each; masks: path of the picture -> what is wrong with its mask."""
+    """images: unreadable ones, one line each; masks: path of the image -> what is wrong with its mask."""
 
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     masks: dict[Path, str]
 
 
 def find_faults(samples: Sequence[Sample], root: Path) -> Faults:
     """Read every file's header once, so that a long run does not end at a file that could have been named at once."""
-    pictures: list[str] = []
+    images: list[str] = []
     masks: dict[Path, str] = {}
     for sample in samples:
         measured = measure([sample], root)
         if not measured.sizes:
-            pictures.append(measured.unreadable[0])
+            images.append(measured.unreadable[0])
         elif measured.unreadable or measured.mask_sizes:
             masks[sample.path] = (*measured.unreadable, *measured.mask_sizes)[0]
-    return Faults(tuple(pictures), masks)
+    return Faults(tuple(images), masks)
 
 
 def map_mask(mask: Path, placement: Placement, shape: tuple[int, int]) -> BoolMap:
-    """Mask file of the picture's size -> bool of the map's `shape` (H,W).
+    """Mask file of the image's size -> bool of the map's `shape` (H,W).
 
     What is not black is defect. Raises DataError for a file that cannot be decoded.
     """

@@ -45,7 +45,7 @@ class ImageNumbers:
 
 
 def image_numbers(rows: Sequence[Row], paper: bool) -> ImageNumbers:
-    """Of the pictures that have a margin.
+    """Of the images that have a margin.
 
     Ranked by the margin, which never saturates; by the paper's definition by its probability in float64, in which
     margins up to 36 keep their order.

@@ -1,7 +1,7 @@
-"""What a lower precision does to a line's pictures, beside float32.
+"""What a lower precision does to a line's images, beside float32.
 
 The foreground mask is a hard step: a token near it may flip by rounding and moves the map by more than rounding. So
-flips are counted, and the pictures without one are reported apart.
+flips are counted, and the images without one are reported apart.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from fbclip.precision import set_precision
 
 @dataclass(frozen=True)
 class PrecisionEffect:
-    """Differences to float32 in logits; `clean` is over the pictures without a flipped mask token.
+    """Differences to float32 in logits; `clean` is over the images without a flipped mask token.
 
-    mask_tokens and mask_flips count tokens over all pictures and feature layers. The AUROC are null where the data
+    mask_tokens and mask_flips count tokens over all images and feature layers. The AUROC are null where the data
     has one label only.
     """
 
@@ -56,7 +56,7 @@ class _Model:
 
     @torch.inference_mode()
     def run(self, image: Tensor) -> tuple[float, Tensor, Tensor]:
-        """(margin, smoothed map (S,S), masks (K·L,)) of one picture (3,S,S)."""
+        """(margin, smoothed map (S,S), masks (K·L,)) of one image (3,S,S)."""
         masks: list[Tensor] = []
 
         def keep(name: str, value: Tensor) -> None:
@@ -90,7 +90,7 @@ def precision_effect(
 ) -> PrecisionEffect:
     """Every sample in both precisions; raises ImageError or OSError for one that cannot be read, DataError for none."""
     if not samples:
-        raise DataError("no pictures to compare precisions on")
+        raise DataError("no images to compare precisions on")
     exact, lower = (_model(weights, adapter, device, p) for p in ("float32", precision))
     rows, tokens = [], 0
     for sample in samples:

@@ -1,4 +1,4 @@
-"""What an evaluation is asked for: which pictures, how they are looked at, by which definition."""
+"""What an evaluation is asked for: which images, how they are looked at, by which definition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Part = Literal["test", "train", "all"]
 class Plan:
     """What is asked for. With a profile the framing is the profile's, and `framing` must stay empty.
 
-    part: None takes test where the set has splits, else everything; seen: sha256 of pictures that adapter or memory
+    part: None takes test where the set has splits, else everything; seen: sha256 of images that adapter or memory
     were made with; memory: id of one that the detector has, and fusion how it counts, the profile's where it has one.
     """
 
@@ -36,12 +36,12 @@ class Plan:
 
 
 def select(data: DataSet, part: Part | None) -> tuple[list[Sample], str]:
-    """(pictures of the part in order, its name); raises DataError for a part without any."""
+    """(images of the part in order, its name); raises DataError for a part without any."""
     splits = {s.split for s in data.samples}
     chosen = part or ("test" if "test" in splits else "all")
     samples = [s for s in data.samples if chosen in {"all", s.split}]
     if not samples:
-        what = "pictures" if chosen == "all" else f"pictures in the split {chosen}"
+        what = "images" if chosen == "all" else f"pictures in the split {chosen}"
         raise DataError(f"{data.root}: no {what}; `calibrate data` shows what the set holds")
     return samples, chosen
 

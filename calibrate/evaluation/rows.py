@@ -1,4 +1,4 @@
-"""One judged picture as scalars: what is left of it when its map is gone."""
+"""One judged image as scalars: what is left of it when its map is gone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Row:
     """path: relative to the data root, with slashes; label: True defective.
 
-    margin: logit difference in float32, None for a picture that could not be judged; score: its probability in 0..1;
+    margin: logit difference in float32, None for an image that could not be judged; score: its probability in 0..1;
     z and verdict: None without a profile, and z also where the verdict is `rejected`; peak: the map's largest margin.
     """
 
@@ -27,5 +27,5 @@ class Row:
 
     @property
     def rank(self) -> float | None:
-        """What pictures are ordered by: z where a profile gives one, else the margin."""
+        """What images are ordered by: z where a profile gives one, else the margin."""
         return self.margin if self.verdict is None else self.z

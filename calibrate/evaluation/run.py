@@ -1,4 +1,4 @@
-"""An evaluation as files: evaluation.json, samples.csv, metrics.csv, summary.md and the worst pictures."""
+"""An evaluation as files: evaluation.json, samples.csv, metrics.csv, summary.md and the worst images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from calibrate.evaluation.folder import MAIN, SCHEMA, replace_folder
 from calibrate.evaluation.numbers import NAMES, Numbers
 from calibrate.evaluation.rows import Row
 from calibrate.evaluation.summary import summary
-from calibrate.evaluation.worst import WorstPicture
+from calibrate.evaluation.worst import WorstImage
 from fbclip.artefacts.profile import Profile
 
 COLUMNS = ("path", "class", "label", "kind", "unit", "margin", "score", "z", "verdict", "sha256")
@@ -36,7 +36,7 @@ class Context:
     command: tuple[str, ...] = ()
 
 
-def document(evaluation: Evaluation, context: Context, worst: Sequence[WorstPicture]) -> dict[str, Any]:
+def document(evaluation: Evaluation, context: Context, worst: Sequence[WorstImage]) -> dict[str, Any]:
     """evaluation.json: only the data's last folder name, no path of this machine."""
     running, framing, rows = evaluation.running, evaluation.framing, evaluation.rows
     return {
@@ -85,7 +85,7 @@ def document(evaluation: Evaluation, context: Context, worst: Sequence[WorstPict
     }
 
 
-def write_run(out: Path, evaluation: Evaluation, document: dict[str, Any], worst: Iterable[WorstPicture]) -> None:
+def write_run(out: Path, evaluation: Evaluation, document: dict[str, Any], worst: Iterable[WorstImage]) -> None:
     """All files at once, in place of an earlier run; raises DataError for a folder that holds something else."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False)
     files = {
@@ -94,7 +94,7 @@ def write_run(out: Path, evaluation: Evaluation, document: dict[str, Any], worst
         "metrics.csv": _csv(("class", *NAMES), _metric_rows(evaluation)),
         "summary.md": summary(evaluation, document).encode(),
     }
-    replace_folder(out, files | {picture.file: picture.jpeg for picture in worst})
+    replace_folder(out, files | {image.file: image.jpeg for image in worst})
 
 
 def public_words(argv: Sequence[str]) -> tuple[str, ...]:

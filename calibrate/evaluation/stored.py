@@ -1,4 +1,4 @@
-"""A run read back from its folder: the numbers, and the margin of every picture."""
+"""A run read back from its folder: the numbers, and the margin of every image."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Key = tuple[str, str, bool]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """key: class, sha256, whether defective; margin: None for a picture that could not be judged."""
+class StoredImage:
+    """key: class, sha256, whether defective; margin: None for an image that could not be judged."""
 
     key: Key
     unit: str
@@ -30,18 +30,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class StoredRun:
-    """name: of its folder; numbers: class -> the seven numbers; pictures in the order of their keys."""
+    """name: of its folder; numbers: class -> the seven numbers; images in the order of their keys."""
 
     name: str
     adapter: str
     definition: str
     numbers: dict[str, dict[str, float | None]]
     mean: dict[str, float | None]
-    pictures: tuple[Picture, ...]
+    images: tuple[StoredImage, ...]
 
     def margins(self) -> NDArray[np.float64]:
-        """One a picture; NaN where there is none."""
-        return np.array([math.nan if p.margin is None else p.margin for p in self.pictures])
+        """One an image; NaN where there is none."""
+        return np.array([math.nan if p.margin is None else p.margin for p in self.images])
 
 
 def read_stored(folder: Path) -> StoredRun:
@@ -62,7 +62,7 @@ def read_stored(folder: Path) -> StoredRun:
             definition=str(data["definition"]),
             numbers={str(name): _numbers(values) for name, values in data["classes"].items()},
             mean=_numbers(data["mean"]),
-            pictures=_pictures(folder / "samples.csv"),
+            images=_images(folder / "samples.csv"),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(f"{path}: damaged near {error}; evaluate again") from None
@@ -72,17 +72,17 @@ def _numbers(values: Any) -> dict[str, float | None]:
     return {name: None if values[name] is None else float(values[name]) for name in NAMES}
 
 
-def _pictures(path: Path) -> tuple[Picture, ...]:
+def _images(path: Path) -> tuple[StoredImage, ...]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            found = [_picture(record) for record in csv.DictReader(stream)]
+            found = [_image(record) for record in csv.DictReader(stream)]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read: {error}; evaluate again") from None
     return tuple(sorted(found, key=lambda p: (p.key, p.unit)))
 
 
-def _picture(record: dict[str, str]) -> Picture:
+def _image(record: dict[str, str]) -> StoredImage:
     if record["label"] not in {"good", "defective"}:
         raise ValueError(f"label {record['label']!r} is neither good nor defective")
     margin = float(record["margin"]) if record["margin"] else None
-    return Picture((record["class"], record["sha256"], record["label"] == "defective"), record["unit"], margin)
+    return StoredImage((record["class"], record["sha256"], record["label"] == "defective"), record["unit"], margin)

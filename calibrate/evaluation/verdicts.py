@@ -1,4 +1,4 @@
-"""Verdicts at the profile's threshold, counted in units and in pictures, with exact intervals. Pure.
+"""Verdicts at the profile's threshold, counted in units and in images, with exact intervals. Pure.
 
 Only units (parts, files, volumes) are independent, so rates and their intervals are of units.
 """
@@ -15,7 +15,7 @@ from calibrate.statistics.binomial import rate_between
 
 CONFIDENCE = 0.95
 SEVERITY = ("anomaly", "uncertain", "rejected", "ok")
-"""The verdict on a unit is the first of these that one of its pictures has."""
+"""The verdict on a unit is the first of these that one of its images has."""
 _ORDER = ("ok", "uncertain", "anomaly", "rejected")
 UNNAMED = "unnamed"
 
@@ -35,7 +35,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Confusion:
-    """units and pictures: good or defective -> verdict -> how many. Rejected ones count in both totals.
+    """units and images: good or defective -> verdict -> how many. Rejected ones count in both totals.
 
     false_alarm_rate: good units with an anomaly; recall: defective units with one.
     """

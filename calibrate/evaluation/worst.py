@@ -1,4 +1,4 @@
-"""The good pictures that look most defective and the defective ones that look most good, drawn."""
+"""The good images that look most defective and the defective ones that look most good, drawn."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Kind = Literal["false_alarm", "miss"]
 
 
 @dataclass(frozen=True)
-class WorstPicture:
-    """file: name in the run's folder; path: of the picture in the data set; score: its z, without a profile margin."""
+class WorstImage:
+    """file: name in the run's folder; path: of the image in the data set; score: its z, without a profile margin."""
 
     file: str
     path: str
@@ -54,8 +54,8 @@ def heat_limits(evaluation: Evaluation, given: tuple[float, float] | None) -> tu
 
 def draw_worst(
     detector: Detector, adapter: str, evaluation: Evaluation, count: int, limits: tuple[float, float] | None
-) -> Iterator[WorstPicture]:
-    """Judge the worst pictures once more, since their maps were not kept, and draw them on one scale."""
+) -> Iterator[WorstImage]:
+    """Judge the worst images once more, since their maps were not kept, and draw them on one scale."""
     chosen = pick_worst(evaluation, count)
     if limits is None or not chosen:
         return
@@ -65,4 +65,4 @@ def draw_worst(
     for number, ((kind, row, rank), look) in enumerate(zip(chosen, looks, strict=True), 1):
         image = read_image(look.sample.path).image
         jpeg = side_by_side(image, look.evidence.map, look.placement, limits)
-        yield WorstPicture(f"worst/{number:02d}_{kind}.jpg", row.path, kind, rank, jpeg)
+        yield WorstImage(f"worst/{number:02d}_{kind}.jpg", row.path, kind, rank, jpeg)

@@ -1,10 +1,10 @@
-"""Memories of one class -> its curve: a mean over the seeds at every number of pictures, with a 95 % interval.
+"""Memories of one class -> its curve: a mean over the seeds at every number of images, with a 95 % interval.
 
 The interval is a hierarchical bootstrap: every draw takes as many seeds as there are, and as many good and defective
 test units as there are, each with replacement, and averages the AUROC on those units over those seeds. So it covers
-which pictures of the pool made the memory and which pictures tested it. It does not cover another pool of good
-pictures, another line or, in a mean over sets, other sets. With few seeds their part comes out small: by a fifth in
-variance with 5 of them, and with the one memory of all pictures it is nothing.
+which images of the pool made the memory and which images tested it. It does not cover another pool of good
+images, another line or, in a mean over sets, other sets. With few seeds their part comes out small: by a fifth in
+variance with 5 of them, and with the one memory of all images it is nothing.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Measured:
     draws: Mapping[int, Drawn]
 
 
-def measured(name: str, points: Sequence[Point], pictures: int, tested: Counted, rng: np.random.Generator) -> Measured:
-    """`pictures`: the pool's. One `rng` for all classes of a call makes their draws of seeds independent."""
+def measured(name: str, points: Sequence[Point], images: int, tested: Counted, rng: np.random.Generator) -> Measured:
+    """`images`: the pool's. One `rng` for all classes of a call makes their draws of seeds independent."""
     steps: list[Step] = []
     draws: dict[int, Drawn] = {}
     for count in sorted({p.count for p in points}):
@@ -46,12 +46,12 @@ def measured(name: str, points: Sequence[Point], pictures: int, tested: Counted,
         values = {key: found[0].tolist() for key, found in of_seeds.items()}
         steps.append(_step(count, Counter(p.chosen for p in own), values, draws[count]))
     good, defective = tested
-    curve = Curve(name=name, pictures=pictures, test_good=good, test_defective=defective, steps=tuple(steps))
+    curve = Curve(name=name, pictures=images, test_good=good, test_defective=defective, steps=tuple(steps))
     return Measured(curve, draws)
 
 
 def average(sets: Sequence[Measured]) -> Curve | None:
-    """The mean over several sets; None for one, or where they have no number of pictures in common."""
+    """The mean over several sets; None for one, or where they have no number of images in common."""
     counts = sorted(set.intersection(*(set(one.draws) for one in sets)))
     if len(sets) < 2 or not counts:
         return None

@@ -34,7 +34,7 @@ class Estimate(Frozen):
 
 
 class Step(Frozen):
-    """Memories of one number of pictures. `image` is of the picture's number, `pixel` of the map's pixels."""
+    """Memories of one number of images. `image` is of the image's number, `pixel` of the map's pixels."""
 
     pictures: int = Field(ge=1)
     took: dict[str, int] = Field(description="what auto chose -> in how many memories")
@@ -46,7 +46,7 @@ class Step(Frozen):
         for found in (self.image, self.pixel or self.image):
             missing = [method for method in METHODS if method not in found]
             if missing:
-                raise ValueError(f"no {missing[0]} for {self.pictures} pictures")
+                raise ValueError(f"no {missing[0]} for {self.pictures} images")
         return self
 
 
@@ -55,24 +55,24 @@ class Curve(Frozen):
 
     name: str
     pictures: int | None = Field(None, ge=1, description="all good ones; None in a mean, where sets differ")
-    test_good: int = Field(ge=0, description="test pictures that measured")
+    test_good: int = Field(ge=0, description="test images that measured")
     test_defective: int = Field(ge=0)
-    steps: tuple[Step, ...] = Field(min_length=1, description="rising in pictures")
+    steps: tuple[Step, ...] = Field(min_length=1, description="rising in images")
 
     @model_validator(mode="after")
     def _rising(self) -> Curve:
         counts = [step.pictures for step in self.steps]
         if counts != sorted(set(counts)):
-            raise ValueError(f"the numbers of pictures {counts} do not rise")
+            raise ValueError(f"the numbers of images {counts} do not rise")
         return self
 
     def label(self, step: Step) -> str:
-        """The number of pictures, and whether these are all."""
+        """The number of images, and whether these are all."""
         return f"{step.pictures} (all)" if step.pictures == self.pictures else str(step.pictures)
 
 
 class FewShot(Frozen):
-    """All curves of one call; `mean` gives every set the same weight, at the numbers of pictures that all have."""
+    """All curves of one call; `mean` gives every set the same weight, at the numbers of images that all have."""
 
     model_config = ConfigDict(populate_by_name=True)
 

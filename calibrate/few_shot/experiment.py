@@ -1,7 +1,7 @@
-"""How much a memory of few good pictures is worth: AUROC over their number.
+"""How much a memory of few good images is worth: AUROC over their number.
 
 A fifth of the good training units, within SCALE_UNITS, set the scales and choose the fusion, as `calibrate threshold`
-does; memories are made of the others; test pictures only measure. Every picture goes through the model once: what
+does; memories are made of the others; test images only measure. Every image goes through the model once: what
 each memory says of it is computed from its tokens, by the detector's own parts. Test units are drawn again and again
 for the intervals, the same draws for every memory of a class.
 """
@@ -52,9 +52,9 @@ Drawn = dict[tuple[Method, Measure], Floats]
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A memory of `count` pictures drawn by `seed`; chosen: the use that auto took.
+    """A memory of `count` images drawn by `seed`; chosen: the use that auto took.
 
-    drawn: AUROC in 0..1 of each method and measure, (1+RESAMPLES,): of the test pictures as they are, then of every
+    drawn: AUROC in 0..1 of each method and measure, (1+RESAMPLES,): of the test images as they are, then of every
     draw of them, NaN where a draw holds no mask. Without any mask there is no pixel measure.
     """
 
@@ -65,7 +65,7 @@ class Point:
 
 
 class Counted(NamedTuple):
-    """How many test pictures measured."""
+    """How many test images measured."""
 
     good: int
     defective: int
@@ -73,7 +73,7 @@ class Counted(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """A picture after its one pass: raw tokens (N,C) of each of the memory's layers, and the zero-shot terms."""
+    """An image after its one pass: raw tokens (N,C) of each of the memory's layers, and the zero-shot terms."""
 
     unit: str
     defective: bool
@@ -83,7 +83,7 @@ class _Seen:
 
 
 class Bench:
-    """The pictures of one class, seen once; `points` then makes memories of them."""
+    """The images of one class, seen once; `points` then makes memories of them."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Bench:
         tokens: int,
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Raises DataError without a train split of good and a test split of good and defective pictures."""
+        """Raises DataError without a train split of good and a test split of good and defective images."""
         self._detector, self._config, self._tokens, self._advance = detector, config, tokens, advance
         self._adapter = detector.adapters[0]
         train = [s for s in samples if s.label is False and s.split == "train"]
@@ -103,7 +103,7 @@ class Bench:
         if not pool or len({s.label for s in test}) < 2:
             raise DataError(
                 f"few-shot curves take a train split of more than {least} good units and a test split with good "
-                "and defective pictures"
+                "and defective images"
             )
         self._pool = list(self._see((s, None) for s in pool))
         self._good = list(self._see((s, None) for s in scale))
@@ -112,32 +112,32 @@ class Bench:
         self._test = list(self._see((s, None) for s in test))
         self._labels = np.array([one.defective for one in self._test])
         if not self._pool or self._labels.all() or not self._labels.any():
-            raise DataError("few-shot curves: no good training, good test or defective test picture can be judged")
+            raise DataError("few-shot curves: no good training, good test or defective test image can be judged")
         self._min_area = max(1, detector.backbone.config.patch_size**2 // 4)
-        # Seeded by the pictures, so that two classes are drawn independently.
+        # Seeded by the images, so that two classes are drawn independently.
         rng = np.random.default_rng(int(test[0].sha256[:16], 16))
         draws = draw_weights([one.unit for one in self._test], self._labels, RESAMPLES, rng)
         self._weights = np.concatenate([np.ones((1, len(self._test))), *draws])
         self._zero_shot = self._measured([one.terms for one in self._test], None)
 
     @property
-    def pictures(self) -> int:
-        """Good pictures that a memory can be made of."""
+    def images(self) -> int:
+        """Good images that a memory can be made of."""
         return len(self._pool)
 
     @property
     def tested(self) -> Counted:
-        """Test pictures that could be judged."""
+        """Test images that could be judged."""
         return Counted(int((~self._labels).sum()), int(self._labels.sum()))
 
     def points(self, counts: Iterable[int], seeds: int) -> Iterator[Point]:
-        """A memory for each count and seed; of all pictures one, since there is nothing to draw."""
+        """A memory for each count and seed; of all images one, since there is nothing to draw."""
         for count in counts:
-            for seed in range(seeds if count < self.pictures else 1):
+            for seed in range(seeds if count < self.images else 1):
                 yield self._point(count, seed)
 
     def _point(self, count: int, seed: int) -> Point:
-        chosen = np.random.default_rng((seed, count)).permutation(self.pictures)[:count]
+        chosen = np.random.default_rng((seed, count)).permutation(self.images)[:count]
         lookup = Lookup(self._memory([self._pool[i] for i in chosen], seed), self._detector.device)
         good, painted, test = (
             [self._shown(one, lookup) for one in part] for part in (self._good, self._painted, self._test)
@@ -155,7 +155,7 @@ class Bench:
         return Point(count, seed, best, drawn)
 
     def _measured(self, test: Sequence[Terms], fusion: Fusion | None) -> dict[Measure, Floats]:
-        """`image`: of the picture's one number; `pixel`: of the map, left out where no mask is known."""
+        """`image`: of the image's one number; `pixel`: of the map, left out where no mask is known."""
         found = [evidence(terms, fusion) for terms in test]
         margins = np.array([one.margin for one in found])
         measured: dict[Measure, Floats] = {"image": weighted_ranking(margins, self._labels, self._weights).auroc}
@@ -166,8 +166,8 @@ class Bench:
             measured["pixel"] = count_pairs(maps, masks).auroc(self._weights[:, known])
         return measured
 
-    def _memory(self, pictures: Sequence[_Seen], seed: int) -> Memory:
-        layers = {n: torch.stack([one.layers[n] for one in pictures]) for n in self._config.layers}
+    def _memory(self, images: Sequence[_Seen], seed: int) -> Memory:
+        layers = {n: torch.stack([one.layers[n] for one in images]) for n in self._config.layers}
         features = memory_features(layers, self._config).flatten(0, 1)
         tokens, whitening = whitened(features, self._config)
         model = self._detector.backbone.config
@@ -178,7 +178,7 @@ class Bench:
             config=self._config,
         )
         side = self._detector.backbone.grid
-        places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).to(torch.uint8).repeat(len(pictures), 1)
+        places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).to(torch.uint8).repeat(len(images), 1)
         rows = coreset(tokens, self._tokens, seed)
         return Memory(manifest, tokens[rows], places[rows], whitening)
 
@@ -189,16 +189,16 @@ class Bench:
         return Shown(one.unit, one.defective, Terms(one.terms.margin, one.terms.map, distance, far))
 
     def _see(self, items: Iterable[tuple[Sample, Painted | None]]) -> Iterator[_Seen]:
-        """One pass each; pictures that cannot be judged are passed over."""
+        """One pass each; images that cannot be judged are passed over."""
         sigma = self._detector.smoothing[self._adapter]
         for sample, painted in items:
             self._advance(1)
             try:
-                picture = read_usable(sample.path)
-                framed = self._detector.frame(picture, Framing())
+                image = read_usable(sample.path)
+                framed = self._detector.frame(image, Framing())
                 if painted is not None:
-                    picture, _ = paint_item(picture, painted, framed.placement)
-                    framed = self._detector.frame(picture, Framing())
+                    image, _ = paint_item(image, painted, framed.placement)
+                    framed = self._detector.frame(image, Framing())
             except (ImageError, OSError):
                 continue
             terms = self._detector.infer_terms([Job(framed.tiles, self._adapter, sigma)])[0]

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from calibrate.few_shot.document import MEASURES, METHODS, Curve, Estimate
 
 HEADS = {
-    "image": "AUROC of the picture's number",
+    "image": "AUROC of the image's number",
     "pixel": "AUROC of the map's pixels",
 }
 
 
 def table(curve: Curve) -> str:
-    """Markdown: one row a number of pictures, mean and 95 % interval; without masks only of the pictures."""
+    """Markdown: one row a number of images, mean and 95 % interval; without masks only of the images."""
     parts = [f"## {curve.name}"]
     for measure in MEASURES:
         rows = []
@@ -23,7 +23,7 @@ def table(curve: Curve) -> str:
                 cells = [estimate_words(found[method]) for method in METHODS]
                 rows.append(f"| {curve.label(step)} | {' | '.join(cells)} | {took_words(step.took)} |")
         if rows:
-            head = f"| pictures | {' | '.join(METHODS)} | auto took |"
+            head = f"| images | {' | '.join(METHODS)} | auto took |"
             rule = "|" + "---|" * (len(METHODS) + 2)
             parts.append("\n".join([f"{HEADS[measure]}, 95 % interval:", "", head, rule, *rows]))
     return "\n\n".join(parts) + "\n"

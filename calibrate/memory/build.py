@@ -1,4 +1,4 @@
-"""Good pictures -> a memory: candidates, outliers left out, coreset. After PatchCore (Roth et al., CVPR 2022)."""
+"""Good images -> a memory: candidates, outliers left out, coreset. After PatchCore (Roth et al., CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from calibrate.errors import DataError, RefusedError
 from calibrate.memory.candidates import Candidates, gather
 from calibrate.memory.coreset import coreset
 from calibrate.memory.outliers import MIN_UNITS, find_outliers, outlier_words
-from calibrate.memory.provenance import check_framing, framing_record, pictures_record, seen_by
+from calibrate.memory.provenance import check_framing, framing_record, images_record, seen_by
 from calibrate.memory.whitened import whitened
 from fbclip.artefacts.compatibility import check_memory
 from fbclip.backbone.config import EMBEDDED, BackboneConfig
@@ -25,7 +25,7 @@ from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, feature_wid
 MAX_TOKENS = 100_000
 MAX_WHITENED = 4096
 """Numbers a whitened token has at most: its whitening has the square of them."""
-MAX_PICTURES = 12_000
+MAX_IMAGES = 12_000
 """A memory lists all of them in its manifest, whose size is bounded."""
 
 
@@ -41,7 +41,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """used: the new pictures in the memory; outliers: one line each; notes: what else the user should know."""
+    """used: the new images in the memory; outliers: one line each; notes: what else the user should know."""
 
     memory: Memory
     used: tuple[Sample, ...]
@@ -50,7 +50,7 @@ class Built:
 
 
 def default_tokens(backbone: BackboneConfig) -> int:
-    """The embedded backbone has 256 patches a picture and gains nothing from more than 2,000 to 4,000 tokens."""
+    """The embedded backbone has 256 patches an image and gains nothing from more than 2,000 to 4,000 tokens."""
     return 4096 if backbone.name == EMBEDDED.name else 10_000
 
 
@@ -63,9 +63,9 @@ def build_memory(
     skipped: list[str] | None = None,
     base: Memory | None = None,
 ) -> Built:
-    """A memory of the samples, and of what `base` holds already; its pictures are not taken twice.
+    """A memory of the samples, and of what `base` holds already; its images are not taken twice.
 
-    Raises DataError without usable pictures, RefusedError for too many, ConfigError where the plan cannot be run or
+    Raises DataError without usable images, RefusedError for too many, ConfigError where the plan cannot be run or
     `base` was made in another way, MemoryBankError where it is for another model.
     """
     _check_plan(plan, detector.backbone.config)
@@ -74,18 +74,18 @@ def build_memory(
         check_base(base, detector, framing, plan.config)
         new = [s for s in samples if s.sha256 not in seen_by(base)]
         if len(new) < len(samples):
-            notes.append(f"{len(samples) - len(new)} pictures were seen by the memory already")
+            notes.append(f"{len(samples) - len(new)} images were seen by the memory already")
     if not new:
-        raise DataError("no new good pictures; a memory needs at least one")
+        raise DataError("no new good images; a memory needs at least one")
     total = len(new) + (0 if base is None else len(seen_by(base)))
-    if total > MAX_PICTURES:
-        raise RefusedError(f"{total} pictures, a memory takes at most {MAX_PICTURES}; use fewer with --units")
+    if total > MAX_IMAGES:
+        raise RefusedError(f"{total} images, a memory takes at most {MAX_IMAGES}; use fewer with --units")
     found = gather(detector, new, framing, plan.config, plan.seed, advance, skipped)
     tokens, whitening = whitened(found.tokens, plan.config, None if base is None else base.whitening)
     found = replace(found, tokens=tokens)
     outliers = find_outliers(found, plan.seed, None if base is None else base.tokens)
     if outliers.limit is None:
-        notes.append(f"not searched for defective pictures: that takes {MIN_UNITS} units")
+        notes.append(f"not searched for defective images: that takes {MIN_UNITS} units")
     out = set() if plan.keep_outliers else set(outliers.rows)
     kept = found.of([row for row in range(len(found.samples)) if row not in out])
     tokens, places = _with_base(kept, base)
@@ -98,7 +98,7 @@ def build_memory(
         "tokens": len(rows),
         "outlier_limit": outliers.limit,
         "outliers_kept": len(outliers.rows) - len(out),
-        **pictures_record(kept.samples, [found.samples[row] for row in out], base),
+        **images_record(kept.samples, [found.samples[row] for row in out], base),
     }
     manifest = MemoryManifest(
         backbone=detector.backbone.config.name,

@@ -1,4 +1,4 @@
-"""Pictures -> candidate tokens of a memory, with bounded memory however many pictures there are."""
+"""Images -> candidate tokens of a memory, with bounded memory however many images there are."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def gather(
 ) -> Candidates:
     """Tokens of every sample; where all would be too many, the same number of each, drawn from `seed`.
 
-    Pictures that the agent would reject are appended to `skipped`; without such a list DataError names them all.
+    Images that the agent would reject are appended to `skipped`; without such a list DataError names them all.
     Raises DataError when none is left, OSError.
     """
     side = detector.backbone.grid
@@ -71,11 +71,11 @@ def gather(
         except (ImageError, OSError) as error:
             faults.append(f"{sample.path.name} ({error})")
         else:
-            found = picture_tokens(detector, framed.tiles, config)
+            found = image_tokens(detector, framed.tiles, config)
             if not torch.isfinite(found).all():
                 faults.append(f"{sample.path.name} (the model gave a non-finite value)")
                 continue
-            # Drawn from the picture's bytes, so that other pictures do not change which of its tokens are taken.
+            # Drawn from the image's bytes, so that other images do not change which of its tokens are taken.
             rng = np.random.default_rng((seed, int(sample.sha256[:16], 16)))
             rows = torch.from_numpy(np.sort(rng.permutation(len(found))[:share]))
             tokens.append(found[rows])
@@ -86,13 +86,13 @@ def gather(
     if skipped is None:
         refuse_faults(faults)
     if not used:
-        raise DataError("no usable good picture is left; a memory needs at least one")
+        raise DataError("no usable good image is left; a memory needs at least one")
     owner = torch.repeat_interleave(torch.arange(len(used)), torch.tensor([len(t) for t in tokens]))
     return Candidates(torch.cat(tokens), torch.cat(places), owner, tuple(used))
 
 
-def picture_tokens(detector: Detector, tiles: Tensor, config: MemoryConfig) -> Tensor:
-    """Network input (T,3,S,S) of one picture -> its tokens (T·L,F) float16 on the CPU."""
+def image_tokens(detector: Detector, tiles: Tensor, config: MemoryConfig) -> Tensor:
+    """Network input (T,3,S,S) of one image -> its tokens (T·L,F) float16 on the CPU."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(tiles), ROWS_AT_ONCE):
@@ -103,7 +103,7 @@ def picture_tokens(detector: Detector, tiles: Tensor, config: MemoryConfig) -> T
     return torch.cat(parts).flatten(0, 1).clone()
 
 
-def _share(pictures: int, tokens: int, width: int) -> int:
-    """Tokens to keep of each picture."""
+def _share(images: int, tokens: int, width: int) -> int:
+    """Tokens to keep of each image."""
     limit = min(MAX_CANDIDATES, MAX_CANDIDATE_BYTES // (2 * width))
-    return max(1, min(tokens, limit // max(1, pictures)))
+    return max(1, min(tokens, limit // max(1, images)))

@@ -1,7 +1,7 @@
-"""Zero-shot, memory or both: chosen on defects painted on good pictures that no memory and no threshold has seen.
+"""Zero-shot, memory or both: chosen on defects painted on good images that no memory and no threshold has seen.
 
-The scales of a fusion come from the good pictures that set the statistic; the choice is made by the z that the
-verdict will be made of. Real defective pictures are not used: they set or measure the threshold.
+The scales of a fusion come from the good images that set the statistic; the choice is made by the z that the
+verdict will be made of. Real defective images are not used: they set or measure the threshold.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from fbclip.memory.fusion import Fusion, TermScale
 
 Use = Literal["auto", "zero-shot", "memory", "fused"]
 SHARE = 0.9
-"""The memory's weight where both are used, for the picture's number and for the map.
+"""The memory's weight where both are used, for the image's number and for the map.
 
-On lines generated from materials that the embedded model was not trained on, with 16 pictures, the mean image AUROC
+On lines generated from materials that the embedded model was not trained on, with 16 images, the mean image AUROC
 was 0.938 (half 0.922, memory alone 0.937, zero-shot 0.771), that of the map 0.966 (half 0.955, memory 0.967, zero-shot
-0.918); on families whose pictures vary much 0.690 (0.682, 0.690, 0.615) and 0.896 (0.870, 0.892, 0.847).
+0.918); on families whose images vary much 0.690 (0.682, 0.690, 0.615) and 0.896 (0.870, 0.892, 0.847).
 """
 
 
@@ -44,9 +44,9 @@ class Chosen:
 def choose_fusion(
     scales: Fusion, shown: Callable[[], Iterable[Shown]], use: Use, min_area: int, pixel_only: bool
 ) -> Chosen:
-    """`use`, and where that leaves several, the best on the pictures by AUROC; a simpler one in doubt.
+    """`use`, and where that leaves several, the best on the images by AUROC; a simpler one in doubt.
 
-    Raises RefusedError where there is a choice and no painted picture to make it by.
+    Raises RefusedError where there is a choice and no painted image to make it by.
     """
     if use == "zero-shot":
         return Chosen(None)
@@ -60,10 +60,10 @@ def choose_fusion(
 
 
 def term_scales(good: Iterable[Shown], min_area: int) -> Fusion:
-    """Scales of both opinions on good pictures, as a fusion by the memory alone.
+    """Scales of both opinions on good images, as a fusion by the memory alone.
 
     The scale of a map is that of the highest level at which a region of `min_area` map pixels survives, since that is
-    what a map alarms by. Raises RefusedError for no pictures, or a mask that leaves no such region.
+    what a map alarms by. Raises RefusedError for no images, or a mask that leaves no such region.
     """
     rows = []
     for shown in good:
@@ -116,6 +116,6 @@ def chosen_words(chosen: Chosen) -> str:
         return f"evidence: {chosen.use}, as asked for"
     numbers = ", ".join(f"{use} {value:.3f}" for use, value in judged.auroc.items())
     return (
-        f"evidence: {chosen.use}, chosen on {judged.n_painted} defects painted on {judged.n_good} good pictures; "
+        f"evidence: {chosen.use}, chosen on {judged.n_painted} defects painted on {judged.n_good} good images; "
         f"synthetic AUROC: {numbers}"
     )

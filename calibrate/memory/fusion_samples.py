@@ -1,4 +1,4 @@
-"""Good pictures, and the same with painted defects, through the detector: what a fusion is chosen on."""
+"""Good images, and the same with painted defects, through the detector: what a fusion is chosen on."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fbclip.images.framing import Framed, Framing
 from fbclip.memory.fusion import Terms
 
 PAINTED_EACH, MAX_PAINTED = 4, 200
-"""Painted pictures of each good one, every one with another kind of defect, and in all."""
+"""Painted images of each good one, every one with another kind of defect, and in all."""
 
 
 @dataclass(frozen=True, eq=False)
 class Viewer:
-    """Pictures as one line sees them; `memory` is the id of one that the detector has. Unusable ones are passed over,
-    since scoring the same pictures names them."""
+    """Images as one line sees them; `memory` is the id of one that the detector has. Unusable ones are passed over,
+    since scoring the same images names them."""
 
     detector: Detector
     adapter: str
@@ -55,14 +55,14 @@ class Viewer:
 
     def _framed(self, sample: Sample, painted: Painted | None) -> Framed | None:
         try:
-            picture = read_usable(sample.path)
-            framed = self.detector.frame(picture, self.framing)
+            image = read_usable(sample.path)
+            framed = self.detector.frame(image, self.framing)
             if painted is None:
                 return framed
-            picture, mask = paint_item(picture, painted, framed.placement)
+            image, mask = paint_item(image, painted, framed.placement)
             seen = mask if self.framing.mask is None else mask & ~self.framing.mask
             # A defect below the ignore mask is none.
-            return self.detector.frame(picture, self.framing) if 2 * seen.sum() > mask.sum() else None
+            return self.detector.frame(image, self.framing) if 2 * seen.sum() > mask.sum() else None
         except (ImageError, OSError):
             return None
 
@@ -80,19 +80,19 @@ def _finite(terms: Terms) -> bool:
 
 
 def painted_with(sample: Sample, number: int) -> Painted:
-    """Defect `number` of a picture: its kind goes round, its seed comes from the file's bytes."""
+    """Defect `number` of an image: its kind goes round, its seed comes from the file's bytes."""
     kind = JUDGE_KINDS[number % len(JUDGE_KINDS)]
     return Painted((kind,), (int(sample.sha256[:8], 16), number))
 
 
 def fit_fusion(viewer: Viewer, scale: Sequence[Sample], use: Use, min_area: int, pixel_only: bool) -> Chosen:
-    """The fusion of a line from the good pictures that set its statistic."""
+    """The fusion of a line from the good images that set its statistic."""
     if use == "zero-shot":
         return Chosen(None)
     scales = term_scales(viewer.good(scale), min_area)
 
     def shown() -> Iterator[Shown]:
-        # Looked at twice and not kept: the maps of a hundred pictures are large.
+        # Looked at twice and not kept: the maps of a hundred images are large.
         yield from viewer.good(scale)
         yield from viewer.painted(scale)
 

@@ -1,4 +1,4 @@
-"""Which use of the memory tells good from painted pictures best, and whether by more than chance. Pure."""
+"""Which use of the memory tells good from painted images best, and whether by more than chance. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PREFERRED = ("fused", "memory")
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One picture of the scale split, as it is or with a painted defect; `ignore` has the map's shape."""
+    """One image of the scale split, as it is or with a painted defect; `ignore` has the map's shape."""
 
     unit: str
     defective: bool
@@ -43,7 +43,7 @@ class Judged:
     def best(self) -> str:
         """The highest AUROC; but a preferred use where it is at most one standard error worse.
 
-        Where pictures of a line differ much, a painted defect shows in neither opinion and nothing is decided.
+        Where images of a line differ much, a painted defect shows in neither opinion and nothing is decided.
         """
         top = max(self.auroc, key=lambda use: self.auroc[use])
         for use in _PREFERRED:
@@ -53,9 +53,9 @@ class Judged:
 
 
 def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area: int, pixel_only: bool) -> Judged:
-    """Compare fusions by their names; pictures are looked at once and not kept.
+    """Compare fusions by their names; images are looked at once and not kept.
 
-    Raises RefusedError when there is no good or no painted picture.
+    Raises RefusedError when there is no good or no painted image.
     """
     parts: list[list[tuple[float, float]]] = []
     units: list[str] = []
@@ -70,7 +70,7 @@ def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area
         painted.append(one.defective)
     bad = np.array(painted, bool)
     if not bad.any() or bad.all():
-        raise RefusedError("no picture is large enough to paint a defect on; say --use memory, fused or zero-shot")
+        raise RefusedError("no image is large enough to paint a defect on; say --use memory, fused or zero-shot")
     numbers = np.array(parts)
     z = np.stack([_z(numbers[:, k], ~bad, pixel_only) for k in range(len(fusions))])
     wins = (z[:, bad, None] > z[:, None, ~bad]) + 0.5 * (z[:, bad, None] == z[:, None, ~bad])
@@ -86,7 +86,7 @@ def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area
 
 
 def _z(terms: Values, good: NDArray[np.bool_], pixel_only: bool) -> Values:
-    """terms (n,2): margin and region level -> z (n,) with the constants that the good pictures give."""
+    """terms (n,2): margin and region level -> z (n,) with the constants that the good images give."""
     statistic = fit_statistic(terms[good, 0], terms[good, 1], pixel_only)
     pixel = (terms[:, 1] - statistic.a2) / statistic.b2
     return pixel if pixel_only else np.maximum((terms[:, 0] - statistic.a) / statistic.b, pixel)

@@ -1,7 +1,7 @@
-"""Good pictures that may not be good: far from what all the others show.
+"""Good images that may not be good: far from what all the others show.
 
-A defective picture in a memory teaches it that its defect is normal. Each picture is therefore judged by the tokens
-of the other units, as if it had not been there. Several pictures with the same defect explain each other and are not
+A defective image in a memory teaches it that its defect is normal. Each image is therefore judged by the tokens
+of the other units, as if it had not been there. Several images with the same defect explain each other and are not
 found.
 """
 
@@ -20,9 +20,9 @@ from calibrate.memory.candidates import Candidates
 from fbclip.memory.index import image_distance, nearest_distance
 
 RATE = 0.001
-"""Share of good pictures that are taken for outliers, where the logarithm of their scores is normally distributed.
+"""Share of good images that are taken for outliers, where the logarithm of their scores is normally distributed.
 
-It is a little skewed: on generated lines the share was 1 %, and two thirds of planted defective pictures were found.
+It is a little skewed: on generated lines the share was 1 %, and two thirds of planted defective images were found.
 """
 MIN_UNITS = 8
 """With fewer the spread of the scores is not known well enough."""
@@ -32,23 +32,23 @@ _MAD_TO_SIGMA = 1.4826
 
 @dataclass(frozen=True, eq=False)
 class Outliers:
-    """scores (P,): distances, one a picture; limit: a score above it is an outlier, None for too few units."""
+    """scores (P,): distances, one an image; limit: a score above it is an outlier, None for too few units."""
 
     scores: NDArray[np.float64]
     limit: float | None
 
     @property
     def rows(self) -> list[int]:
-        """Pictures above the limit, the farthest first."""
+        """Images above the limit, the farthest first."""
         if self.limit is None:
             return []
         return [int(i) for i in np.argsort(-self.scores, kind="stable") if self.scores[i] > self.limit]
 
 
 def find_outliers(candidates: Candidates, seed: int, known: Tensor | None = None) -> Outliers:
-    """Judge every picture by the others and by `known` (K,F), tokens of an existing memory.
+    """Judge every image by the others and by `known` (K,F), tokens of an existing memory.
 
-    At most _MAX_REFERENCE tokens, drawn from `seed`, are what a picture is compared with.
+    At most _MAX_REFERENCE tokens, drawn from `seed`, are what an image is compared with.
     """
     units = [sample.unit for sample in candidates.samples]
     if len(set(units)) < MIN_UNITS:
@@ -71,10 +71,10 @@ def find_outliers(candidates: Candidates, seed: int, known: Tensor | None = None
 
 
 def robust_limit(scores: NDArray[np.float64], units: int) -> float:
-    """Median and MAD of the logarithms -> the score that a share RATE of good pictures exceeds.
+    """Median and MAD of the logarithms -> the score that a share RATE of good images exceeds.
 
     With few units the MAD is often too small by chance; the factor makes up for it, by simulation of normal samples
-    of 8 to 300. Equal scores have no spread; a floor of 1 % keeps copies of one picture from being outliers.
+    of 8 to 300. Equal scores have no spread; a floor of 1 % keeps copies of one image from being outliers.
     """
     logs = np.log(np.maximum(scores, 1e-12))
     centre = float(np.median(logs))
@@ -85,7 +85,7 @@ def robust_limit(scores: NDArray[np.float64], units: int) -> float:
 def outlier_words(outliers: Outliers, names: Sequence[str]) -> list[str]:
     """One line an outlier, the farthest first."""
     return [
-        f"{names[row]}: {outliers.scores[row] / outliers.limit:.2f} times the distance that good pictures stay within"
+        f"{names[row]}: {outliers.scores[row] / outliers.limit:.2f} times the distance that good images stay within"
         for row in outliers.rows
         if outliers.limit is not None
     ]

@@ -1,4 +1,4 @@
-"""What a memory says of its making: which pictures it has seen, and how they were looked at."""
+"""What a memory says of its making: which images it has seen, and how they were looked at."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fbclip.memory.bank import Memory
 _OPTIONS = {"roi": "--roi", "tiling": "--tiles"}
 
 
-def pictures_record(used: Sequence[Sample], outliers: Sequence[Sample], base: Memory | None) -> dict[str, Any]:
-    """`pictures` are in the memory, `outliers` were left out of it, both by the sha256 of their files.
+def images_record(used: Sequence[Sample], outliers: Sequence[Sample], base: Memory | None) -> dict[str, Any]:
+    """`images` are in the memory, `outliers` were left out of it, both by the sha256 of their files.
 
-    Those of `base` come first; data_sha256 has one entry for each time that pictures were added.
+    Those of `base` come first; data_sha256 has one entry for each time that images were added.
     """
     before = {} if base is None else dict(base.manifest.provenance)
     return {
@@ -30,7 +30,7 @@ def pictures_record(used: Sequence[Sample], outliers: Sequence[Sample], base: Me
 
 
 def seen_by(memory: Memory) -> frozenset[str]:
-    """sha256 of every picture that had a say in a memory: those in it, and those left out of it as outliers."""
+    """sha256 of every image that had a say in a memory: those in it, and those left out of it as outliers."""
     lists = [memory.manifest.provenance.get(name, []) for name in ("pictures", "outliers")]
     return frozenset(p for found in lists if isinstance(found, list) for p in found if isinstance(p, str))
 

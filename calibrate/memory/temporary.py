@@ -1,4 +1,4 @@
-"""A memory for an evaluation: an existing one, or one made on the spot of a folder of good pictures."""
+"""A memory for an evaluation: an existing one, or one made on the spot of a folder of good images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIN_UNITS = 2 * SCALE_UNITS[0]
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What evaluates with a memory: the memory, how it counts, and sha256 of the pictures that it was made with."""
+    """What evaluates with a memory: the memory, how it counts, and sha256 of the images that it was made with."""
 
     memory: Memory
     fusion: Fusion
@@ -31,7 +31,7 @@ class Trial:
 
 
 def distances_alone() -> Fusion:
-    """The memory's plain distances: they rank pictures without any scale."""
+    """The memory's plain distances: they rank images without any scale."""
     unit = TermScale(centre=0, spread=1)
     return Fusion(
         use="memory",
@@ -44,19 +44,19 @@ def distances_alone() -> Fusion:
     )
 
 
-def of_pictures(
+def of_images(
     detector: Detector,
     good: Sequence[Sample],
     framing: Framing,
     with_memory: Callable[[Memory], Detector],
     skipped: list[str] | None,
 ) -> Trial:
-    """A memory of good pictures; with MIN_UNITS units some of them choose how it counts, as for a line's threshold.
+    """A memory of good images; with MIN_UNITS units some of them choose how it counts, as for a line's threshold.
 
-    `with_memory` gives a detector that has the memory. Raises DataError without good pictures.
+    `with_memory` gives a detector that has the memory. Raises DataError without good images.
     """
     if not good:
-        raise DataError("--memory: no good pictures there")
+        raise DataError("--memory: no good images there")
     units = len({sample.unit for sample in good})
     least, most = SCALE_UNITS
     scale, pool = split_units(good, min(most, max(least, units // 5)) if units >= MIN_UNITS else 0)

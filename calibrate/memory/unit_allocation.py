@@ -29,9 +29,9 @@ def take_units(good: tuple[Sample, ...], wanted: str) -> tuple[list[Sample], int
 
 
 def leave_out(data: LineData, seen: Set[str], memory: str) -> LineData:
-    """Line data without the good units of which a memory has seen a picture; a note says how many those are.
+    """Line data without the good units of which a memory has seen an image; a note says how many those are.
 
-    `seen` are sha256 of pictures, `memory` names it. Raises RefusedError when nothing is left.
+    `seen` are sha256 of images, `memory` names it. Raises RefusedError when nothing is left.
     """
     units = {sample.unit for sample in data.good if sample.sha256 in seen}
     if not units:
@@ -40,7 +40,7 @@ def leave_out(data: LineData, seen: Set[str], memory: str) -> LineData:
     if not rest:
         raise RefusedError(
             f"all {data.good_units} good units are in the memory {memory}; a threshold needs other ones: "
-            "add pictures, or make the memory of a part of them with --units 40%"
+            "add images, or make the memory of a part of them with --units 40%"
         )
     note = f"{len(units)} good units were seen by the memory {memory} and do not set the threshold"
     return replace(data, good=rest, notes=(*data.notes, note))

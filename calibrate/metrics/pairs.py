@@ -1,6 +1,6 @@
-"""AUROC of pixels when whole pictures are drawn again and again: exact, as a sum over pairs of pictures. Pure.
+"""AUROC of pixels when whole images are drawn again and again: exact, as a sum over pairs of images. Pure.
 
-How often the positives of one picture lie above the negatives of another does not depend on how often either is drawn.
+How often the positives of one image lie above the negatives of another does not depend on how often either is drawn.
 So it is counted once for every pair, and a draw then costs a sum over pairs instead of a pass over all pixels.
 """
 
@@ -19,9 +19,9 @@ Scores = NDArray[np.float32] | Floats
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """won (D,N): positives of picture rows[d] above negatives of picture n, a tie counting half.
+    """won (D,N): positives of image rows[d] above negatives of image n, a tie counting half.
 
-    rows (D,): the pictures that have positives; positives (D,) and negatives (N,): how many each picture has.
+    rows (D,): the images that have positives; positives (D,) and negatives (N,): how many each image has.
     """
 
     won: Floats
@@ -38,9 +38,9 @@ class Pairs:
 
 
 def count_pairs(values: Sequence[Scores], positive: Sequence[Labels]) -> Pairs:
-    """The values of every picture, in any shape, and which of them are positive.
+    """The values of every image, in any shape, and which of them are positive.
 
-    Time grows with positives times pictures, memory with pictures squared.
+    Time grows with positives times images, memory with images squared.
     """
     found = [scores[chosen] for scores, chosen in zip(values, positive, strict=True)]
     rows = np.array([n for n, own in enumerate(found) if len(own)], np.int64)

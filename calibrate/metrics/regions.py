@@ -36,7 +36,7 @@ class MapPixels(NamedTuple):
 def split_map(values: Array, mask: Array) -> MapPixels:
     """Map (H,W) and mask (H,W) bool; raises DataError when they differ in shape or a value is not finite."""
     if values.ndim != 2 or values.shape != mask.shape:
-        raise DataError(f"map {values.shape} and mask {mask.shape} are no pair of equal pictures")
+        raise DataError(f"map {values.shape} and mask {mask.shape} are no pair of equal images")
     if not np.isfinite(values).all():
         raise DataError("a map is not finite")
     inside = np.asarray(mask, bool)

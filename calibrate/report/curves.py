@@ -25,8 +25,8 @@ class Axes:
 
 
 AXES: dict[Kind, Axes] = {
-    "roc": Axes("ROC", "false-positive rate (pictures)", "true-positive rate (pictures)"),
-    "pr": Axes("Precision–recall", "recall (pictures)", "precision (pictures)"),
+    "roc": Axes("ROC", "false-positive rate (images)", "true-positive rate (images)"),
+    "pr": Axes("Precision–recall", "recall (images)", "precision (images)"),
     "pro": Axes("PRO", "false-positive rate (pixels)", "mean overlap of regions", PRO_LIMIT),
 }
 

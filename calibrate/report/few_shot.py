@@ -1,4 +1,4 @@
-"""Few-shot curves as panels and as rows: AUROC over the number of good pictures, one line a way of judging."""
+"""Few-shot curves as panels and as rows: AUROC over the number of good images, one line a way of judging."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from calibrate.report.wording import number
 DRAWN: dict[Method, str] = {"zero-shot": "zero-shot", "memory": "memory", "fused": "fused"}
 """Auto takes one of these, so its curve would lie on theirs; the table has it."""
 TABLED: dict[Method, str] = DRAWN | {"chosen": "auto"}
-_TITLES: dict[Measure, str] = {"image": "Pictures", "pixel": "Pixels"}
+_TITLES: dict[Measure, str] = {"image": "Images", "pixel": "Pixels"}
 _APART = 6.0
-"""Between whiskers of one number of pictures, in units of the drawing."""
+"""Between whiskers of one number of images, in units of the drawing."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row: a number of pictures, what each way reached, and what auto took."""
+    """A row: a number of images, what each way reached, and what auto took."""
 
-    pictures: str
+    images: str
     cells: Mapping[Method, Estimate]
     took: str
 
@@ -41,7 +41,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Block:
-    """One class, or the mean over several; `shown` are pictures and, where there are masks, pixels."""
+    """One class, or the mean over several; `shown` are images and, where there are masks, pixels."""
 
     curve: Curve
     shown: tuple[Shown, ...]
@@ -67,11 +67,11 @@ def _shown(curve: Curve) -> list[Shown]:
 
 
 def _draw(name: str, title: str, lines: Sequence[Line]) -> Markup:
-    drawing = Drawing(360, 310, f"{name}: AUROC of {title.lower()} over good pictures; {_ends(lines)}", "curve")
+    drawing = Drawing(360, 310, f"{name}: AUROC of {title.lower()} over good images; {_ends(lines)}", "curve")
     # From the tenth below all intervals, but never so near that the noise fills the panel.
     lowest = min(line.cells[method].low for line in lines for method in DRAWN)
     floor = min(0.8, math.floor(10 * lowest + 1e-9) / 10)
-    # Numbers of pictures stand at equal steps: they double, and only the last does not.
+    # Numbers of images stand at equal steps: they double, and only the last does not.
     plot = Plot(48, 8, 352, 258, (-0.5, len(lines) - 0.5), (floor, 1.0))
     for y in ticks(floor, 1, 5):
         drawing.line(plot.left, plot.py(y), plot.right, plot.py(y), "grid")
@@ -79,7 +79,7 @@ def _draw(name: str, title: str, lines: Sequence[Line]) -> Markup:
     if floor < 0.5:
         drawing.line(plot.left, plot.py(0.5), plot.right, plot.py(0.5), "chance")
     for at, line in enumerate(lines):
-        drawing.text(plot.px(at), plot.bottom + 17, line.pictures, "middle", "tick")
+        drawing.text(plot.px(at), plot.bottom + 17, line.images, "middle", "tick")
     drawing.line(plot.left, plot.bottom, plot.right, plot.bottom, "base")
     for place, (method, words) in enumerate(DRAWN.items()):
         across = [plot.px(at) + _APART * (place - 1) for at in range(len(lines))]
@@ -88,9 +88,9 @@ def _draw(name: str, title: str, lines: Sequence[Line]) -> Markup:
         for (x, y), line in zip(points, lines, strict=True):
             found = line.cells[method]
             drawing.line(x, plot.py(found.low), x, plot.py(found.high), f"range s{place}")
-            tip = f"{words}, {line.pictures}: {number(found.mean)} ({number(found.low)} to {number(found.high)})"
+            tip = f"{words}, {line.images}: {number(found.mean)} ({number(found.low)} to {number(found.high)})"
             drawing.add("circle", f"point s{place}", tip, cx=x, cy=y, r=4.5)
-    drawing.text((plot.left + plot.right) / 2, 300, "good pictures in the memory", "middle", "axis")
+    drawing.text((plot.left + plot.right) / 2, 300, "good images in the memory", "middle", "axis")
     drawing.text(12, (plot.top + plot.bottom) / 2, "AUROC", "middle", "axis", turn=True)
     return drawing.markup()
 
@@ -102,4 +102,4 @@ def _ends(lines: Sequence[Line]) -> str:
         f"{words} from {number(first.cells[method].mean)} to {number(last.cells[method].mean)}"
         for method, words in DRAWN.items()
     )
-    return f"with {first.pictures} to {last.pictures}: {', '.join(ends)}"
+    return f"with {first.images} to {last.images}: {', '.join(ends)}"

@@ -1,4 +1,4 @@
-"""Scores of good and defective pictures over one axis: good upwards, defective downwards, common bins.
+"""Scores of good and defective images over one axis: good upwards, defective downwards, common bins.
 
 Bins are closed on the right and one edge lies at the threshold, so what stands to its right is what alarms. Far
 outliers are gathered in a bin of their own at the end, instead of squeezing everything else together.
@@ -95,7 +95,7 @@ def draw(bins: Bins, marks: Marks, quantity: str, width: int, height: int, css: 
     """`quantity` names the horizontal axis."""
     n_good = int(bins.good.sum()) + bins.below[0] + bins.above[0]
     n_bad = int(bins.bad.sum()) + bins.below[1] + bins.above[1]
-    label = f"Histogram of {quantity}: {n_good} good pictures upwards, {n_bad} defective pictures downwards"
+    label = f"Histogram of {quantity}: {n_good} good images upwards, {n_bad} defective images downwards"
     if marks.threshold is not None:
         label += f"; threshold at {marks.threshold:.3f}"
     drawing = Drawing(width, height, label, css)
@@ -141,7 +141,7 @@ def _count_axis(drawing: Drawing, plot: Plot, totals: tuple[int, int]) -> None:
                 drawing.text(plot.left - 6, at + 4, f"{count:,}", "end", "tick")
                 last = at
     drawing.text(plot.left - 6, plot.py(0) + 4, "0", "end", "tick")
-    drawing.text(13, (plot.top + plot.bottom) / 2, "pictures (square-root scale)", "middle", "axis", turn=True)
+    drawing.text(13, (plot.top + plot.bottom) / 2, "images (square-root scale)", "middle", "axis", turn=True)
 
 
 def _bars(drawing: Drawing, plot: Plot, bins: Bins, step: float) -> None:

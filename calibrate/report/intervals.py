@@ -1,4 +1,4 @@
-"""How sure the numbers of pictures are: bootstrap intervals over units, from the margins that a run stored.
+"""How sure the numbers of images are: bootstrap intervals over units, from the margins that a run stored.
 
 They cover which units were tested, and not another model, another memory or another line. The mean over classes is of
 these classes: each is drawn on its own and none is left out.
@@ -21,7 +21,7 @@ Intervals = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class ImageIntervals:
-    """By the names of the classes that have good and defective pictures, and of the mean over these."""
+    """By the names of the classes that have good and defective images, and of the mean over these."""
 
     classes: Mapping[str, Intervals] = field(default_factory=dict)
     mean: Intervals = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""From a run to one HTML file that needs nothing else: no script, no request, pictures inside."""
+"""From a run to one HTML file that needs nothing else: no script, no request, images inside."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from calibrate.report import histogram, wording
 from calibrate.report.counts import Tally, by_kind
 from calibrate.report.curves import TOGETHER, Kind, groups
 from calibrate.report.intervals import ImageIntervals, Intervals, image_intervals
-from calibrate.report.reading import Evaluation, JudgedBy, Metrics, Picture, Run
+from calibrate.report.reading import Evaluation, JudgedBy, Metrics, ReportImage, Run
 from calibrate.report.rows import Row
 from calibrate.report.whisker import whisker
 
@@ -78,7 +78,7 @@ class Scores:
 
 
 def render(run: Run, few_shot: FewShot | None = None) -> str:
-    """The page's text; with `few_shot` also what a number of good pictures is worth."""
+    """The page's text; with `few_shot` also what a number of good images is worth."""
     e = run.evaluation
     # The paper's numbers rank by another score than the margins that a run stores.
     sure = ImageIntervals() if e.definition == "paper" else image_intervals(run.rows)
@@ -110,7 +110,7 @@ def render(run: Run, few_shot: FewShot | None = None) -> str:
         blocks=[] if few_shot is None else few_shot_panels.blocks(few_shot),
         ways=few_shot_panels.DRAWN,
         tabled=few_shot_panels.TABLED,
-        worst=[(p.about, _data_uri(p)) for p in run.pictures],
+        worst=[(p.about, _data_uri(p)) for p in run.images],
         repeat=_repeat(e),
         listed=LISTED,
     )
@@ -162,7 +162,7 @@ def _keys(e: Evaluation, good: Tally, bad: Tally, sure: ImageIntervals) -> list[
             "Image AUROC",
             "image_auroc",
             e.mean.image_auroc,
-            "chance that a defective picture scores higher than a good one",
+            "chance that a defective image scores higher than a good one",
         ),
         ("AUPRO", "pixel_aupro", e.mean.pixel_aupro, "how well the map covers the defects' regions"),
     ):
@@ -193,7 +193,7 @@ def _scores(rows: Iterable[Row], profile: JudgedBy | None) -> Scores | None:
 
 
 def _operating(rows: Iterable[Row], e: Evaluation) -> dict[tuple[str, Kind], tuple[float, float]]:
-    """Where the threshold lies on the curves of pictures; a class with no alarm has no precision."""
+    """Where the threshold lies on the curves of images; a class with no alarm has no precision."""
     if e.profile is None:
         return {}
     counts: dict[str, dict[tuple[bool, bool], int]] = {}
@@ -230,10 +230,10 @@ def _few_shot_note(e: Evaluation, found: FewShot) -> str | None:
     return f"Not of the model of this run: the curves were made with {'; '.join(differ)}." if differ else None
 
 
-def _data_uri(picture: Picture) -> str | None:
-    if picture.jpeg is None:
+def _data_uri(image: ReportImage) -> str | None:
+    if image.jpeg is None:
         return None
-    return f"data:image/jpeg;base64,{base64.b64encode(picture.jpeg).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(image.jpeg).decode()}"
 
 
 def _repeat(e: Evaluation) -> list[tuple[str, Any]]:

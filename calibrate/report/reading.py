@@ -17,7 +17,7 @@ from calibrate.report.rows import LARGEST, Row, read_rows
 from fbclip.artefacts.profile import Calibration, FusionChoice, load_profile
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
-MAX_EVALUATION, MAX_FEW_SHOT, MAX_PICTURE, MAX_PICTURES = 64 << 20, 16 << 20, 2 << 20, 40
+MAX_EVALUATION, MAX_FEW_SHOT, MAX_IMAGE, MAX_IMAGES = 64 << 20, 16 << 20, 2 << 20, 40
 _JPEG = b"\xff\xd8\xff"
 
 Points = list[tuple[float | None, float | None]]
@@ -42,7 +42,7 @@ class Data(Loose):
 
 
 class Shares(Loose):
-    """How a memory counted: its weight in the picture's number and in the map, the rest is zero-shot's."""
+    """How a memory counted: its weight in the image's number and in the map, the rest is zero-shot's."""
 
     use: Literal["memory", "fused"]
     image_share: float = Field(ge=0, le=1)
@@ -101,7 +101,7 @@ class Curves(Loose):
 
 
 class Confusion(Loose):
-    """good or defective -> verdict -> units. A unit alarms when one of its pictures does."""
+    """good or defective -> verdict -> units. A unit alarms when one of its images does."""
 
     units: dict[str, dict[str, NonNegativeInt]] = {}
 
@@ -125,7 +125,7 @@ class Evaluation(Loose):
     confusion: Confusion | None = None
     kinds: dict[str, dict[str, dict[str, NonNegativeInt]]] = Field({}, description="class, kind, verdict -> units")
     curves: dict[str, Curves] = {}
-    heat_limits: tuple[float, float] | None = Field(None, description="margins at which the pictures are cold and hot")
+    heat_limits: tuple[float, float] | None = Field(None, description="margins at which the images are cold and hot")
     worst: list[Worst] = []
     notes: list[str] = []
     definition: str | None = None
@@ -134,8 +134,8 @@ class Evaluation(Loose):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture with its heat map; `jpeg` is None where the file is missing or too large."""
+class ReportImage:
+    """An image with its heat map; `jpeg` is None where the file is missing or too large."""
 
     about: Worst
     jpeg: bytes | None
@@ -145,7 +145,7 @@ class Picture:
 class Run:
     evaluation: Evaluation
     rows: tuple[Row, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[ReportImage, ...]
 
 
 def read_run(folder: Path) -> Run:
@@ -153,8 +153,8 @@ def read_run(folder: Path) -> Run:
     evaluation = read_document(folder / "evaluation.json", Evaluation, SCHEMA, MAX_EVALUATION, "calibrate evaluate")
     samples = folder / "samples.csv"
     rows = tuple(read_rows(samples)) if samples.is_file() else ()
-    pictures = tuple(Picture(w, _read_jpeg(folder, w.file)) for w in _shown(evaluation.worst))
-    return Run(evaluation, rows, pictures)
+    images = tuple(ReportImage(w, _read_jpeg(folder, w.file)) for w in _shown(evaluation.worst))
+    return Run(evaluation, rows, images)
 
 
 def read_few_shot(path: Path) -> FewShot:
@@ -163,14 +163,14 @@ def read_few_shot(path: Path) -> FewShot:
 
 
 def _shown(worst: list[Worst]) -> list[Worst]:
-    """Of more pictures than a page takes, the worst of each kind: they come in that order."""
-    if len(worst) <= MAX_PICTURES:
+    """Of more images than a page takes, the worst of each kind: they come in that order."""
+    if len(worst) <= MAX_IMAGES:
         return worst
     seen: Counter[str] = Counter()
     shown: list[Worst] = []
     for about in worst:
         seen[about.kind] += 1
-        if seen[about.kind] <= MAX_PICTURES // 2 and len(shown) < MAX_PICTURES:
+        if seen[about.kind] <= MAX_IMAGES // 2 and len(shown) < MAX_IMAGES:
             shown.append(about)
     return shown
 
@@ -200,7 +200,7 @@ def _read_jpeg(folder: Path, name: str) -> bytes | None:
     """The file's bytes if it is a JPEG of the run's own folder and no larger than agreed."""
     try:
         path = (folder / name).resolve()
-        if not path.is_relative_to(folder.resolve()) or path.stat().st_size > MAX_PICTURE:
+        if not path.is_relative_to(folder.resolve()) or path.stat().st_size > MAX_IMAGE:
             return None
         data = path.read_bytes()
     except (OSError, ValueError):

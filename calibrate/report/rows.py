@@ -1,4 +1,4 @@
-"""samples.csv of a run: what the charts need of every judged picture."""
+"""samples.csv of a run: what the charts need of every judged image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LABELS = {"good": False, "0": False, "false": False, "defective": True, "1": Tr
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One judged picture; `defective` is None where the set does not say."""
+    """One judged image; `defective` is None where the set does not say."""
 
     class_name: str
     defective: bool | None

@@ -1,7 +1,7 @@
 """Units drawn again and again: what AUROC and average precision become, for all draws at once. Pure.
 
-A draw is a weight a picture: how often its unit was drawn. Ranking metrics need only sums of weights in the order of
-the scores, so a draw costs one pass over the sorted pictures, and two runs share their draws.
+A draw is a weight an image: how often its unit was drawn. Ranking metrics need only sums of weights in the order of
+the scores, so a draw costs one pass over the sorted images, and two runs share their draws.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Ranking(NamedTuple):
 
 
 def draw_weights(units: Sequence[str], labels: Labels, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """Weights (part, N) of N pictures, in parts that make `draws` rows together.
+    """Weights (part, N) of N images, in parts that make `draws` rows together.
 
     Good and defective units are drawn apart, as many as there are of each, so a draw keeps their numbers. A unit with
-    any defective picture is defective.
+    any defective image is defective.
     """
     _, member = np.unique(np.array(units, dtype=str), return_inverse=True)
     count = int(member.max()) + 1

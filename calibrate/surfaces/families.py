@@ -1,4 +1,4 @@
-"""Surface families: `surface(name, size, rng)` gives a picture that fills the frame and has no defect.
+"""Surface families: `surface(name, size, rng)` gives an image that fills the frame and has no defect.
 
 The continuous ones are here; those built from drawn parts (boards, prints, grains) are in `patterns`.
 """
@@ -48,10 +48,10 @@ def woven(size: Size, rng: np.random.Generator) -> Array:
     thread = np.where(over, np.abs(np.cos(a)), np.abs(np.cos(b)))
     thread = thread * (1 + 0.15 * smooth(size, 12, rng)) + 0.12 * white(size, rng)
     low, high = colour(rng), colour(rng)
-    picture = mix(np.clip(thread, 0, 1), 0.35 * low, low)
+    image = mix(np.clip(thread, 0, 1), 0.35 * low, low)
     if rng.random() < 0.4:
-        picture = np.where(over[..., None], picture, mix(np.clip(thread, 0, 1), 0.4 * high, high))
-    return np.asarray(picture)
+        image = np.where(over[..., None], image, mix(np.clip(thread, 0, 1), 0.4 * high, high))
+    return np.asarray(image)
 
 
 def twill(size: Size, rng: np.random.Generator) -> Array:
@@ -111,9 +111,9 @@ def noise_field(size: Size, rng: np.random.Generator) -> Array:
     fall, stretch = rng.uniform(0.4, 1.0), float(rng.choice([1.0, 1.0, 4.0]))
     fields = [fractal(size, rng, rng.uniform(20, 130), fall, stretch) for _ in range(2)]
     low, high, third = colour(rng, 0.2), colour(rng, 0.2), colour(rng, 0.2)
-    picture = mix(unit(fields[0]), low, high)
+    image = mix(unit(fields[0]), low, high)
     cloud = unit(fields[1])[..., None] - 0.5
-    return np.asarray(picture + cloud * (third - low) * np.float32(rng.uniform(0.2, 0.8)))
+    return np.asarray(image + cloud * (third - low) * np.float32(rng.uniform(0.2, 0.8)))
 
 
 def carpet(size: Size, rng: np.random.Generator) -> Array:
@@ -187,9 +187,9 @@ WHOLE_FRAME_FAMILIES: frozenset[str] = frozenset((*scans.MAKERS, "layout", "labe
     "skin",
     "cellular",
 }
-"""Whole pictures, which are never the material of an object."""
+"""Whole images, which are never the material of an object."""
 
 
 def surface(name: str, size: Size, rng: np.random.Generator) -> Array:
-    """Picture (H,W,3) float32 in 0..1 of a faultless surface; raises KeyError for an unknown family."""
+    """Image (H,W,3) float32 in 0..1 of a faultless surface; raises KeyError for an unknown family."""
     return np.clip(MAKERS[name](size, rng), 0, 1).astype(np.float32)

@@ -79,59 +79,59 @@ def label(size: Size, rng: np.random.Generator) -> Array:
     s = scale(size)
     light, dark = two_inks(rng, 0.35)
     second = ink(muted(rng, 0.1, 0.8)) if rng.random() < 0.4 else ink(dark)
-    picture = np.ones((*size, 3), np.float32) * light
+    image = np.ones((*size, 3), np.float32) * light
     y, x = int(rng.uniform(4, 22) * s), int(rng.uniform(6, 24) * s)
     while y < height:
         row = int(coarse(rng, 14, 80) * s) + 3
         kind, wide = rng.random(), int(width * rng.uniform(0.3, 0.9))
         if kind < 0.5 or row < 20 * s:
             thick = max(1, round(row / 18 * rng.uniform(0.5, 1.4)))
-            write(picture, words(rng, 4, 26), (x, y + int(row * 0.8)), row / 32, ink(dark), thick)
+            write(image, words(rng, 4, 26), (x, y + int(row * 0.8)), row / 32, ink(dark), thick)
         elif kind < 0.8:
             # One row of random modules makes a bar code, a square of them a dot code.
             rows = 1 if kind < 0.65 else 16
             code = rng.integers(0, 2, (rows, 60 if rows == 1 else 16)).astype(np.float32)
             block = cv2.resize(code, (wide if rows == 1 else row, row), interpolation=cv2.INTER_NEAREST)
             block = block[: height - y, : width - x]
-            picture[y : y + block.shape[0], x : x + block.shape[1]] = mix(block, light, dark)
+            image[y : y + block.shape[0], x : x + block.shape[1]] = mix(block, light, dark)
         elif kind < 0.9:
             turn = np.linspace(0, 2 * np.pi, int(rng.integers(3, 9)), endpoint=False) + rng.uniform(0, 6.28)
             points = np.stack((np.cos(turn), np.sin(turn)), 1) * row * 0.35 + (x + row / 2, y + row / 2)
-            cv2.circle(picture, (x + row // 2, y + row // 2), row // 2, second, max(1, row // 12), cv2.LINE_AA)
-            cv2.fillPoly(picture, [np.round(points).astype(np.int32)], second, cv2.LINE_AA)
+            cv2.circle(image, (x + row // 2, y + row // 2), row // 2, second, max(1, row // 12), cv2.LINE_AA)
+            cv2.fillPoly(image, [np.round(points).astype(np.int32)], second, cv2.LINE_AA)
         else:
-            cv2.rectangle(picture, (x, y), (x + wide, y + row), second, max(1, round(2 * s)))
-            write(picture, words(rng, 2, 9), (x + 4, y + int(row * 0.7)), row / 45, ink(dark))
+            cv2.rectangle(image, (x, y), (x + wide, y + row), second, max(1, round(2 * s)))
+            write(image, words(rng, 2, 9), (x + 4, y + int(row * 0.7)), row / 45, ink(dark))
         y += row + int(rng.uniform(4, 18) * s) + 1
-    return finish(picture, rng)
+    return finish(image, rng)
 
 
 def dial(size: Size, rng: np.random.Generator) -> Array:
     """A round gauge with ticks, figures and a hand."""
     side = min(size)
     back, front = two_inks(rng, 0.35)
-    picture, shade = np.ones((*size, 3), np.float32) * back, ink(front)
+    image, shade = np.ones((*size, 3), np.float32) * back, ink(front)
     major, minor, step = int(rng.integers(4, 13)), int(rng.choice([2, 4, 5])), int(rng.choice([1, 2, 5, 10]))
     middle = np.array([size[1] / 2, size[0] / 2]) + rng.normal(0, 0.02, 2) * side
     centre, radius = (int(middle[0]), int(middle[1])), side * rng.uniform(0.34, 0.47)
     rim = max(1, int(side * rng.uniform(0.004, 0.03)))
-    cv2.circle(picture, centre, int(radius * 1.04), shade, rim, cv2.LINE_AA)
+    cv2.circle(image, centre, int(radius * 1.04), shade, rim, cv2.LINE_AA)
     start, sweep = rng.uniform(0.5, 0.9) * np.pi, rng.uniform(1.1, 1.9) * np.pi
     thick = max(1, round(side / 200 * rng.uniform(0.6, 1.8)))
     for k in range(major * minor + 1):
         turn = start + sweep * k / (major * minor)
         ray = radius * np.array([np.cos(turn), np.sin(turn)])
         ends = np.round([middle + (0.84 if k % minor == 0 else 0.92) * ray, middle + 0.98 * ray]).astype(np.int32)
-        cv2.polylines(picture, [ends], False, shade, thick + (k % minor == 0), cv2.LINE_AA)
+        cv2.polylines(image, [ends], False, shade, thick + (k % minor == 0), cv2.LINE_AA)
         if k % minor == 0:
             text, at = str(k // minor * step), middle + 0.7 * ray
-            write(picture, text, (int(at[0] - side * 0.015 * len(text)), int(at[1] + side * 0.015)), side / 560, shade)
+            write(image, text, (int(at[0] - side * 0.015 * len(text)), int(at[1] + side * 0.015)), side / 560, shade)
     turn = start + sweep * rng.uniform(0, 1)
     tip = (int(centre[0] + 0.8 * radius * np.cos(turn)), int(centre[1] + 0.8 * radius * np.sin(turn)))
     hand = ink(muted(rng, 0.1, 0.9) if rng.random() < 0.5 else front)
-    cv2.line(picture, centre, tip, hand, max(2, side // 110), cv2.LINE_AA)
-    cv2.circle(picture, centre, max(3, int(radius * rng.uniform(0.04, 0.14))), hand, -1, cv2.LINE_AA)
-    return finish(picture, rng)
+    cv2.line(image, centre, tip, hand, max(2, side // 110), cv2.LINE_AA)
+    cv2.circle(image, centre, max(3, int(radius * rng.uniform(0.04, 0.14))), hand, -1, cv2.LINE_AA)
+    return finish(image, rng)
 
 
 def drawing(size: Size, rng: np.random.Generator) -> Array:
@@ -159,7 +159,7 @@ def drawing(size: Size, rng: np.random.Generator) -> Array:
 
 
 def halftone(size: Size, rng: np.random.Generator) -> Array:
-    """A picture in print: dots of a screen that grow with the tone."""
+    """An image in print: dots of a screen that grow with the tone."""
     period = coarse(rng, 3, 14)
     u, v = coordinates(size, rng.uniform(0, np.pi / 2))
     screen = np.cos(u * (2 * np.pi / period)) * np.cos(v * (2 * np.pi / period))

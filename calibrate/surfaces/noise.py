@@ -1,4 +1,4 @@
-"""Cheap noise: small random grids enlarged by OpenCV, and picture arrays' shared types."""
+"""Cheap noise: small random grids enlarged by OpenCV, and image arrays' shared types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-"""float32 in 0..1 while a picture is being built, uint8 once it is finished; the docstrings say which."""
+"""float32 in 0..1 while an image is being built, uint8 once it is finished; the docstrings say which."""
 Size = tuple[int, int]
 """(height, width) in pixels."""
 
@@ -81,6 +81,6 @@ def relief(height: Array, angle: float) -> Array:
     return np.asarray(np.float32(np.cos(angle)) * slope_x + np.float32(np.sin(angle)) * slope_y)
 
 
-def to_uint8(picture: Array) -> Array:
+def to_uint8(image: Array) -> Array:
     """float 0..1 -> uint8."""
-    return np.clip(picture * 255.0 + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(image * 255.0 + 0.5, 0, 255).astype(np.uint8)

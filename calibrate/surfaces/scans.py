@@ -17,15 +17,15 @@ from calibrate.surfaces.tones import coarse, scale
 
 
 def grey(field: Array, rng: np.random.Generator, note: float = 0.15) -> Array:
-    """Field (H,W) -> grey picture with gamma, noise and at times small letters in a corner."""
+    """Field (H,W) -> grey image with gamma, noise and at times small letters in a corner."""
     field = np.clip(field, 0, 1) ** np.float32(rng.uniform(0.75, 1.3)) * np.float32(rng.uniform(0.8, 1.05))
     field = field + np.float32(rng.uniform(0.003, 0.03)) * white((field.shape[0], field.shape[1]), rng)
-    picture = np.repeat(field[..., None], 3, axis=2).astype(np.float32)
+    image = np.repeat(field[..., None], 3, axis=2).astype(np.float32)
     if rng.random() < note:
         side = min(field.shape)
         at = (side // 40 + 1, int(field.shape[0] * rng.choice([0.06, 0.97])))
-        write(picture, "".join(rng.choice(list("ABLRX 0123456789"), 6)), at, side / 700 + 0.1, (0.8,) * 3)
-    return picture
+        write(image, "".join(rng.choice(list("ABLRX 0123456789"), 6)), at, side / 700 + 0.1, (0.8,) * 3)
+    return image
 
 
 def polar(size: Size, rng: np.random.Generator, jitter: float = 0.03) -> tuple[Array, Array, float]:
@@ -173,15 +173,15 @@ def retina(size: Size, rng: np.random.Generator) -> Array:
     side = min(size)
     x, y, _ = polar(size, rng, 0.01)
     base = np.array([0.75, 0.38, 0.2]) * rng.uniform(0.6, 1.15) + rng.normal(0, 0.05, 3)
-    picture = np.ones((*size, 3), np.float32) * base.clip(0.05, 1).astype(np.float32)
-    picture *= (1 + 0.08 * fractal(size, rng, side / 4, 0.6))[..., None]
+    image = np.ones((*size, 3), np.float32) * base.clip(0.05, 1).astype(np.float32)
+    image *= (1 + 0.08 * fractal(size, rng, side / 4, 0.6))[..., None]
     hand = float(rng.choice([-1, 1]))
     nerve = (hand * rng.uniform(0.3, 0.55), rng.normal(0, 0.06))
     spot = np.exp(-(((x + 0.15 * hand) ** 2 + y**2) / rng.uniform(0.02, 0.08)))
-    picture *= (1 - rng.uniform(0.15, 0.4) * spot)[..., None]
+    image *= (1 - rng.uniform(0.15, 0.4) * spot)[..., None]
     glow = np.hypot(x - nerve[0], y - nerve[1])
     head = step(rng.uniform(0.1, 0.15) - glow, 0.05)[..., None]
-    picture += head * (np.array([0.98, 0.85, 0.6], np.float32) - picture) * 0.8
+    image += head * (np.array([0.98, 0.85, 0.6], np.float32) - image) * 0.8
     plane = np.zeros(size, np.uint8)
     origin = np.array([width / 2 + nerve[0] * side / 2, height / 2 + nerve[1] * side / 2])
     toward = np.pi if hand > 0 else 0.0
@@ -190,12 +190,12 @@ def retina(size: Size, rng: np.random.Generator) -> Array:
             heading = toward + up * hand * (spread + rng.normal(0, 0.15))
             branch(plane, origin, heading, side / 75 * rng.uniform(0.7, 1.2), side * rng.uniform(0.25, 0.4), rng)
     vessel = plane.astype(np.float32)[..., None] / 255 * np.float32(rng.uniform(0.35, 0.75))
-    picture = picture + vessel * (base.astype(np.float32) * np.array([0.6, 0.35, 0.4], np.float32) - picture)
+    image = image + vessel * (base.astype(np.float32) * np.array([0.6, 0.35, 0.4], np.float32) - image)
     edge = np.hypot(x, y)
-    picture = np.asarray(picture * (1.1 - rng.uniform(0.2, 0.5) * edge**2)[..., None], np.float32)
+    image = np.asarray(image * (1.1 - rng.uniform(0.2, 0.5) * edge**2)[..., None], np.float32)
     if rng.random() < 0.8:
-        picture = np.asarray(picture * step(rng.uniform(0.9, 1.05) - edge, 0.02)[..., None], np.float32)
-    soft = cv2.GaussianBlur(np.asarray(picture, np.float32), (0, 0), rng.uniform(0.4, 1.0))
+        image = np.asarray(image * step(rng.uniform(0.9, 1.05) - edge, 0.02)[..., None], np.float32)
+    soft = cv2.GaussianBlur(np.asarray(image, np.float32), (0, 0), rng.uniform(0.4, 1.0))
     return np.asarray(soft + 0.01 * white(size, rng)[..., None])
 
 
@@ -211,16 +211,16 @@ def endoscopy(size: Size, rng: np.random.Generator) -> Array:
     depth = np.clip((radius / rng.uniform(0.3, 0.8)), 0, 1) ** rng.uniform(0.5, 1.2)
     shade = (0.35 + 0.75 * lit) * (0.12 + 0.88 * depth)
     base = np.clip(np.array([0.85, 0.45, 0.38]) + rng.normal(0, 0.07, 3), 0, 1).astype(np.float32)
-    picture = shade[..., None] * base
+    image = shade[..., None] * base
     veins = np.clip(1 - np.abs(fractal(size, rng, 60 * s, 0.6)) * rng.uniform(5, 10), 0, 1) * rng.uniform(0, 0.3)
-    picture = picture * (1 - veins[..., None] * np.array([0.3, 0.8, 0.7], np.float32))
+    image = image * (1 - veins[..., None] * np.array([0.3, 0.8, 0.7], np.float32))
     shine = step(lit + 0.05 * fractal(size, rng, 14 * s + 2, 0.6) - rng.uniform(0.74, 0.88), 0.06) * depth
-    picture = picture + shine[..., None] * (0.97 - picture) * np.float32(rng.uniform(0.5, 1))
+    image = image + shine[..., None] * (0.97 - image) * np.float32(rng.uniform(0.5, 1))
     kind = rng.random()
     corner = np.abs(x) + np.abs(y) - rng.uniform(1.45, 1.7) if kind < 0.5 else np.hypot(x, y) - rng.uniform(0.95, 1.1)
     if kind < 0.85:
-        picture = picture * step(-corner, 0.02)[..., None]
-    return np.asarray(picture + 0.01 * white(size, rng)[..., None])
+        image = image * step(-corner, 0.02)[..., None]
+    return np.asarray(image + 0.01 * white(size, rng)[..., None])
 
 
 def skin(size: Size, rng: np.random.Generator) -> Array:
@@ -230,11 +230,11 @@ def skin(size: Size, rng: np.random.Generator) -> Array:
     base = np.array([0.85, 0.64, 0.53]) * rng.uniform(0.35, 1.1) + rng.normal(0, 0.03, 3)
     lines = np.minimum(np.abs(fractal(size, rng, coarse(rng, 8, 26) * s + 2, 0.5)), 0.4)
     field = 0.2 * lines + 0.06 * fractal(size, rng, 120 * s, 0.6)
-    picture = np.asarray(base * (0.95 + rng.uniform(0.4, 1.2) * field[..., None]), np.float32)
+    image = np.asarray(base * (0.95 + rng.uniform(0.4, 1.2) * field[..., None]), np.float32)
     flush = smooth(size, 70 * s, rng)[..., None]
-    picture = picture * (1 + flush * np.array([0.02, -0.04, -0.03], np.float32))
+    image = image * (1 + flush * np.array([0.02, -0.04, -0.03], np.float32))
     pores = step(smooth(size, coarse(rng, 4, 9) * s + 1, rng) - rng.uniform(1.3, 1.9), 0.5)
-    picture *= (1 - rng.uniform(0.05, 0.25) * pores)[..., None]
+    image *= (1 - rng.uniform(0.05, 0.25) * pores)[..., None]
     if rng.random() < 0.5:
         hairs, way = np.zeros(size, np.uint8), rng.uniform(0, 6.28)
         for _ in range(int(rng.integers(4, 40))):
@@ -242,11 +242,11 @@ def skin(size: Size, rng: np.random.Generator) -> Array:
             moves = np.stack((np.cos(turns), np.sin(turns)), 1) * rng.uniform(3, 14) * s
             path = np.cumsum(moves, axis=0) + rng.uniform(0, 1, 2) * (width, height)
             cv2.polylines(hairs, [np.round(path * 8).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 3)
-        picture *= 1 - rng.uniform(0.4, 0.8) * hairs[..., None].astype(np.float32) / 255
+        image *= 1 - rng.uniform(0.4, 0.8) * hairs[..., None].astype(np.float32) / 255
     if rng.random() < 0.25:
         x, y, _ = polar(size, rng, 0.02)
-        picture = picture * step(1.15 - np.hypot(x, y), 0.05)[..., None]
-    return np.asarray(picture + 0.012 * white(size, rng)[..., None])
+        image = image * step(1.15 - np.hypot(x, y), 0.05)[..., None]
+    return np.asarray(image + 0.012 * white(size, rng)[..., None])
 
 
 def layered(size: Size, rng: np.random.Generator) -> Array:
@@ -280,10 +280,10 @@ def cells(size: Size, rng: np.random.Generator) -> Array:
     nucleus = np.array([0.4, 0.25, 0.55]) if stain < 0.7 else np.array([0.35, 0.25, 0.2])
     ground, nucleus = ((c + rng.normal(0, 0.05, 3)).clip(0, 1).astype(np.float32) for c in (ground, nucleus))
     fibre = fractal(size, rng, coarse(rng, 12, 60) * s + 2, 0.55, float(rng.choice([1, 1, 3])))
-    picture = ground * (1 + rng.uniform(0.04, 0.12) * fibre[..., None])
+    image = ground * (1 + rng.uniform(0.04, 0.12) * fibre[..., None])
     if rng.random() < 0.6:
         gap = step(smooth(size, coarse(rng, 20, 70) * s, rng) - rng.uniform(0.6, 1.1), 0.15)[..., None]
-        picture = picture + gap * (0.95 - picture)
+        image = image + gap * (0.95 - image)
     spots = np.zeros(size, np.uint8)
     radius = coarse(rng, 2, 7) * max(s, 0.5)
     count = min(500, int(size[0] * size[1] / radius**2 * rng.uniform(0.015, 0.06)))
@@ -299,8 +299,8 @@ def cells(size: Size, rng: np.random.Generator) -> Array:
         turn = float(angle)
         cv2.ellipse(spots, (int(x), int(y)), (int(r * long) + 1, int(r) + 1), turn, 0, 360, int(110 + turn * 0.8), -1)
     depth = cv2.GaussianBlur(spots, (0, 0), 0.8).astype(np.float32)[..., None] / 255 * np.float32(rng.uniform(0.7, 1))
-    picture = picture + depth * (nucleus - picture)
-    return np.asarray(picture + 0.012 * white(size, rng)[..., None])
+    image = image + depth * (nucleus - image)
+    return np.asarray(image + 0.012 * white(size, rng)[..., None])
 
 
 MAKERS: dict[str, Callable[[Size, np.random.Generator], Array]] = {

@@ -63,8 +63,8 @@ def foil(size: Size, rng: np.random.Generator) -> Array:
     lit = relief(cv2.GaussianBlur(height, (0, 0), 1.0), rng.uniform(0, 6.28))
     lit = lit / max(float(lit.std()), 1e-6)
     base = muted(rng, 0.3, 0.8)
-    picture = base * (1 + rng.uniform(0.1, 0.35) * lit[..., None])
-    return np.asarray(picture + np.clip(lit - 1.2, 0, 1)[..., None] * rng.uniform(0.1, 0.5), np.float32)
+    image = base * (1 + rng.uniform(0.1, 0.35) * lit[..., None])
+    return np.asarray(image + np.clip(lit - 1.2, 0, 1)[..., None] * rng.uniform(0.1, 0.5), np.float32)
 
 
 def corrugated(size: Size, rng: np.random.Generator) -> Array:
@@ -151,7 +151,7 @@ def patterned(size: Size, rng: np.random.Generator) -> Array:
 def terrazzo(size: Size, rng: np.random.Generator) -> Array:
     """Stone chips of several colours and sizes in a ground colour."""
     s = scale(size)
-    picture = np.ones((*size, 3), np.float32) * muted(rng, 0.3, 0.9)
+    image = np.ones((*size, 3), np.float32) * muted(rng, 0.3, 0.9)
     palette = [muted(rng) for _ in range(4)]
     large = coarse(rng, 3, 22) * s + 1
     count = min(700, int(size[0] * size[1] / large**2 * rng.uniform(0.1, 0.3)))
@@ -160,8 +160,8 @@ def terrazzo(size: Size, rng: np.random.Generator) -> Array:
     for k in range(count):
         points = places[k] + radii[k] * np.stack((np.cos(turns[k]), np.sin(turns[k])), 1)
         shade = ink(palette[k % 4] * (0.9 + 0.2 * turns[k, 0] / 6.28))
-        cv2.fillConvexPoly(picture, np.round(points * 8).astype(np.int32), shade, cv2.LINE_AA, 3)
-    return finish(picture, rng)
+        cv2.fillConvexPoly(image, np.round(points * 8).astype(np.int32), shade, cv2.LINE_AA, 3)
+    return finish(image, rng)
 
 
 def asphalt(size: Size, rng: np.random.Generator) -> Array:
@@ -198,16 +198,16 @@ def glass(size: Size, rng: np.random.Generator) -> Array:
     s = scale(size)
     u, v = coordinates(size, rng.uniform(0, np.pi))
     u = u + 25 * s * smooth(size, 160 * s, rng)
-    picture = np.ones((*size, 3), np.float32) * muted(rng)
-    picture *= (1 + rng.uniform(0, 0.25) * v / max(size))[..., None]
+    image = np.ones((*size, 3), np.float32) * muted(rng)
+    image *= (1 + rng.uniform(0, 0.25) * v / max(size))[..., None]
     for _ in range(int(rng.integers(1, 4))):
         wide = coarse(rng, 6, 70) * s
         bar = np.clip((wide - np.abs(u - rng.normal(0, 90) * s)) / (wide * rng.uniform(0.1, 1)), 0, 1)
-        picture += (rng.uniform(0.05, 0.35) * bar)[..., None]
+        image += (rng.uniform(0.05, 0.35) * bar)[..., None]
     if rng.random() < 0.35:
         seam = np.clip(1.5 * max(s, 0.5) - np.abs(v - rng.normal(0, 70) * s), 0, 1)
-        picture *= (1 - rng.uniform(0.1, 0.4) * seam)[..., None]
-    return finish(picture, rng, 0.006)
+        image *= (1 - rng.uniform(0.1, 0.4) * seam)[..., None]
+    return finish(image, rng, 0.006)
 
 
 def pills(size: Size, rng: np.random.Generator) -> Array:
@@ -227,8 +227,8 @@ def pills(size: Size, rng: np.random.Generator) -> Array:
     shade = 1 + rng.uniform(0, 0.06) * np.sin(np.floor(u2) * 12.99 + np.floor(v2) * 78.2)
     ground, body = two_inks(rng)
     alpha = np.clip(inside * period / 6, 0, 1)[..., None]
-    picture = ground + alpha * (body * (lit * shade)[..., None] - ground)
-    return finish(np.asarray(picture, np.float32), rng)
+    image = ground + alpha * (body * (lit * shade)[..., None] - ground)
+    return finish(np.asarray(image, np.float32), rng)
 
 
 MAKERS: dict[str, Callable[[Size, np.random.Generator], Array]] = {

@@ -25,7 +25,7 @@ def ink(colour: Array) -> Ink:
 
 
 def scale(size: Size) -> float:
-    """Lengths are given at 320 px; this makes them follow the picture's side."""
+    """Lengths are given at 320 px; this makes them follow the image's side."""
     return min(size) / 320
 
 
@@ -49,11 +49,11 @@ def toned(field: Array, rng: np.random.Generator, depth: tuple[float, float] = (
     return np.asarray(base * (1 + np.float32(rng.uniform(*depth)) * field[..., None]), np.float32)
 
 
-def finish(picture: Array, rng: np.random.Generator, noise: float = 0.012) -> Array:
-    """Uneven light, a little blur at times and sensor noise over a drawn picture (H,W,3)."""
-    height, width = picture.shape[:2]
+def finish(image: Array, rng: np.random.Generator, noise: float = 0.012) -> Array:
+    """Uneven light, a little blur at times and sensor noise over a drawn image (H,W,3)."""
+    height, width = image.shape[:2]
     if rng.random() < 0.5:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.9))
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.9))
     light = 1 + np.float32(rng.uniform(0, 0.06)) * smooth((height, width), max(height, width) * 0.6, rng)
     grain = np.float32(rng.uniform(0, 2 * noise)) * white((height, width), rng)
-    return np.asarray(picture * light[..., None] + grain[..., None], np.float32)
+    return np.asarray(image * light[..., None] + grain[..., None], np.float32)

@@ -1,4 +1,4 @@
-"""Which pictures of a data set a line's threshold is made of, and in which disjoint parts."""
+"""Which images of a data set a line's threshold is made of, and in which disjoint parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Method = Literal["order-statistic", "recall", "f1", "manual"]
 
 @dataclass(frozen=True)
 class LineData:
-    """Good and defective pictures of one class; notes: what was left out and why, one line each."""
+    """Good and defective images of one class; notes: what was left out and why, one line each."""
 
     good: tuple[Sample, ...]
     bad: tuple[Sample, ...]
@@ -37,7 +37,7 @@ class LineData:
 
 @dataclass(frozen=True)
 class Parts:
-    """Pictures by what they do: set the scale of z, set the threshold, or measure what it does."""
+    """Images by what they do: set the scale of z, set the threshold, or measure what it does."""
 
     scale: list[Sample]
     good: list[Sample]
@@ -47,10 +47,10 @@ class Parts:
 
 
 def select(data: DataSet, class_name: str | None, with_bad: bool) -> LineData:
-    """The good pictures of `train` where it has any, else all; defective ones only `with_bad`, of every split.
+    """The good images of `train` where it has any, else all; defective ones only `with_bad`, of every split.
 
-    So good test pictures stay unseen for a later evaluation. Raises ConfigError for a class that is missing or has to
-    be named, DataError without good pictures.
+    So good test images stay unseen for a later evaluation. Raises ConfigError for a class that is missing or has to
+    be named, DataError without good images.
     """
     classes = ", ".join(data.classes)
     if class_name is None and len(data.classes) > 1:
@@ -62,23 +62,23 @@ def select(data: DataSet, class_name: str | None, with_bad: bool) -> LineData:
     train = [s for s in good if s.split == "train"]
     bad = [s for s in mine if s.label]
     if not good:
-        raise DataError(f"{data.root}: no good pictures; a threshold starts from good units")
+        raise DataError(f"{data.root}: no good images; a threshold starts from good units")
     notes = [f"{len(data.problems)} notes on the data; `calibrate data` lists them"] if data.problems else []
     unlabelled = sum(s.label is None for s in mine)
     if unlabelled:
-        notes.append(f"{unlabelled} pictures without a label are left out")
+        notes.append(f"{unlabelled} images without a label are left out")
     if train and len(train) < len(good):
-        notes.append(f"{len(good) - len(train)} good pictures outside of train are left for evaluation")
+        notes.append(f"{len(good) - len(train)} good images outside of train are left for evaluation")
     if bad and not with_bad:
-        notes.append(f"{len(bad)} defective pictures are not used; --recall, --f1 and --threshold use them")
+        notes.append(f"{len(bad)} defective images are not used; --recall, --f1 and --threshold use them")
     tested = sum(s.split == "test" for s in bad) if with_bad else 0
     if tested:
-        notes.append(f"{tested} defective pictures of test are used; evaluate on other ones")
+        notes.append(f"{tested} defective images of test are used; evaluate on other ones")
     return LineData(tuple(train or good), tuple(bad) if with_bad else (), tuple(notes))
 
 
 def split(data: LineData, method: Method, scale_units: int) -> Parts:
-    """Parts that share no unit and no picture's bytes. Raises DataError naming the first that two of them share.
+    """Parts that share no unit and no image's bytes. Raises DataError naming the first that two of them share.
 
     The scale comes first; of the rest `f1` chooses with one half and measures with the other, `manual` only measures,
     and the bounds take all.
@@ -95,11 +95,11 @@ def split(data: LineData, method: Method, scale_units: int) -> Parts:
         bad, check_bad = [], bad
     check_disjoint(
         {
-            "the scale's good pictures": scale,
-            "the threshold's good pictures": good,
-            "the defective pictures": bad,
-            "the measured good pictures": check_good,
-            "the measured defective pictures": check_bad,
+            "the scale's good images": scale,
+            "the threshold's good images": good,
+            "the defective images": bad,
+            "the measured good images": check_good,
+            "the measured defective images": check_bad,
         }
     )
     return Parts(scale, good, bad, check_good, check_bad)
@@ -115,11 +115,11 @@ def _halves(samples: Sequence[Sample], kind: str) -> tuple[list[Sample], list[Sa
 
 
 def check_unseen(samples: Sequence[Sample], seen: Mapping[str, Set[str]]) -> None:
-    """Raises DataError naming the first picture whose bytes are in one of `seen`: where -> sha256 of its pictures."""
+    """Raises DataError naming the first image whose bytes are in one of `seen`: where -> sha256 of its images."""
     for where, digests in seen.items():
         shared = [s for s in samples if s.sha256 in digests]
         if shared:
             raise DataError(
-                f"{shared[0].path} is in {where} as well ({len(shared)} pictures are); "
-                "a threshold needs pictures that nothing else was fitted to"
+                f"{shared[0].path} is in {where} as well ({len(shared)} images are); "
+                "a threshold needs images that nothing else was fitted to"
             )

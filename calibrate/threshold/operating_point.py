@@ -1,6 +1,6 @@
 """Where good and defective units meet: one threshold for both bounds, the best F1, or a threshold that was given.
 
-z are float32 numbers, one a unit, the largest of its pictures; a unit alarms when z lies strictly above the threshold.
+z are float32 numbers, one a unit, the largest of its images; a unit alarms when z lies strictly above the threshold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`calibrate threshold`: pictures of a line -> its profile."""
+"""`calibrate threshold`: images of a line -> its profile."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from fbclip.memory.fusion import Fusion
 class Request:
     """What the user asked for. `min_area_px` is in map pixels; None means a quarter of a patch.
 
-    memory: id of one that the detector has, so that its distances count as `use` says; its pictures are not in `data`.
+    memory: id of one that the detector has, so that its distances count as `use` says; its images are not in `data`.
     """
 
     line: str
@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True)
 class _Judge:
-    """A line's pictures -> numbers, by the code that the agent runs."""
+    """A line's images -> numbers, by the code that the agent runs."""
 
     detector: Detector
     adapter: str
@@ -112,7 +112,7 @@ def make_profile(
 ) -> Profile:
     """Score every unit and set the threshold; raises DataError or RefusedError, writes nothing.
 
-    Pictures that cannot be judged are appended to `skipped`; without such a list DataError names them.
+    Images that cannot be judged are appended to `skipped`; without such a list DataError names them.
     `tell` hears what the evidence is and why, where there is a memory.
     """
     check_counts(request)
@@ -186,15 +186,15 @@ def _check_still_enough(choice: Choice, method: Method, skipped: int) -> None:
     else:
         return
     raise RefusedError(
-        f"{skipped} unusable pictures were among the {kind} units of the guarantee, and too few of these are left; "
+        f"{skipped} unusable images were among the {kind} units of the guarantee, and too few of these are left; "
         "take them out of the data or replace them, or use --best-effort for a profile without the guarantee"
     )
 
 
 def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
-    """Cold is what good pictures typically reach, hot is as far above the alarm level as that lies above cold."""
+    """Cold is what good images typically reach, hot is as far above the alarm level as that lies above cold."""
     cold, alarm = statistic.a2, statistic.a2 + statistic.b2 * threshold
-    # A threshold that was given may lie below what good pictures reach.
+    # A threshold that was given may lie below what good images reach.
     hot = max(cold, alarm) + max(alarm - cold, statistic.b2)
     return float(np.float32(cold)), float(np.float32(hot))
 

@@ -1,1 +1,1 @@
-"""Tuning an adapter to a data set: which pictures, the loop that can be interrupted, and whether it helped."""
+"""Tuning an adapter to a data set: which images, the loop that can be interrupted, and whether it helped."""

@@ -1,4 +1,4 @@
-"""Which pictures are in which batch: a function of seed and epoch alone, so a run can be taken up anywhere."""
+"""Which images are in which batch: a function of seed and epoch alone, so a run can be taken up anywhere."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def in_order(items: Sequence[Item], batch: int) -> list[Plan]:
 def shuffled(items: Sequence[Item], batch: int, seed: int, epoch: int) -> list[Plan]:
     """Batches of one epoch in a random order.
 
-    Painted defects alternate with good pictures, which are repeated for it. Otherwise every item comes once, and
-    where only some defects have masks, no batch mixes known with unknown ones; the good pictures are shared out.
+    Painted defects alternate with good images, which are repeated for it. Otherwise every item comes once, and
+    where only some defects have masks, no batch mixes known with unknown ones; the good images are shared out.
     """
     rng = np.random.default_rng((seed, epoch))
     good = _mixed([i for i, item in enumerate(items) if not item.defective], rng)

@@ -1,4 +1,4 @@
-"""Backbone tokens, computed once a picture: in memory, beyond that in a file, beyond that anew each time.
+"""Backbone tokens, computed once an image: in memory, beyond that in a file, beyond that anew each time.
 
 Tokens are kept and not the views made of them, which take twice the room (a spatial view is as large as its tokens,
 and they are needed beside it) and little time. They stay float32: the foreground mask is a hard step, and rounding
@@ -48,7 +48,7 @@ class TokenCache:
         self._known = np.zeros(self.in_memory + self.on_disk, bool)
 
     def get(self, index: int, compute: Callable[[], Tensor]) -> Tensor:
-        """Tokens (K,N,C) of picture `index` on the CPU, computed at most once where there is room."""
+        """Tokens (K,N,C) of image `index` on the CPU, computed at most once where there is room."""
         if index >= len(self._known):
             return compute()
         rows, place = (self._memory, index) if index < self.in_memory else (self._disk, index - self.in_memory)

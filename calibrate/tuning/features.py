@@ -31,11 +31,11 @@ class Features:
         self._backbone = backbone
         self._layers = layers
         self._cache = cache
-        # A bit a pixel: the masks of 2,000 pictures are 70 MB at 518 px.
+        # A bit a pixel: the masks of 2,000 images are 70 MB at 518 px.
         self._masks: dict[int, NDArray[np.uint8]] = {}
 
     def fetch(self, plan: Plan, turn: np.random.Generator | None = None) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """K tokens (B,N,C), labels (B,), masks (B,S,S) or None; `turn` turns and mirrors the pictures at random.
+        """K tokens (B,N,C), labels (B,), masks (B,S,S) or None; `turn` turns and mirrors the images at random.
 
         Raises DataError when a file is gone or has changed into none.
         """
@@ -67,7 +67,7 @@ class Features:
         return self._tokens(loaded.image), loaded.mask
 
     def _tokens(self, image: Tensor) -> Tensor:
-        """(3,S,S) -> (K,N,C). One picture at a time: its numbers then do not depend on those beside it."""
+        """(3,S,S) -> (K,N,C). One image at a time: its numbers then do not depend on those beside it."""
         with torch.no_grad():
             layers = self._backbone(image[None].to(self._backbone.projection.device), self._layers)
         return torch.stack([layer[0] for layer in layers]).cpu()

@@ -1,4 +1,4 @@
-"""What tuning sees of a picture: network input, label and mask, of a file as it is or with a defect painted on it."""
+"""What tuning sees of an image: network input, label and mask, of a file as it is or with a defect painted on it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from calibrate.defects.on_images import defect_on
 from calibrate.errors import DataError
 from fbclip.errors import ImageError
 from fbclip.images.decode import read_image
-from fbclip.images.framing import Framing, frame_picture
+from fbclip.images.framing import Framing, frame_image
 from fbclip.images.geometry import BoolMap, Placement, RgbImage
-from fbclip.images.quality import QualitySettings, picture_fault
+from fbclip.images.quality import QualitySettings, image_fault
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Painted:
 
 @dataclass(frozen=True)
 class Item:
-    """A labelled sample, as it is or with a synthesised defect; the same item is the same picture every time."""
+    """A labelled sample, as it is or with a synthesised defect; the same item is the same image every time."""
 
     sample: Sample
     painted: Painted | None = None
@@ -41,7 +41,7 @@ class Item:
 
     @property
     def masked(self) -> bool:
-        """Is it known which pixels are defective? Of a good picture it is: none."""
+        """Is it known which pixels are defective? Of a good image it is: none."""
         return not self.defective or self.painted is not None or self.sample.mask is not None
 
 
@@ -56,65 +56,65 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Loader:
-    """Frames pictures as the agent does for this framing (without tiles), side S = `size` and patch in pixels."""
+    """Frames images as the agent does for this framing (without tiles), side S = `size` and patch in pixels."""
 
     framing: Framing
     size: int
     patch: int
 
     def load(self, item: Item) -> Loaded:
-        """Raises DataError naming the file, for the picture as well as for its mask."""
+        """Raises DataError naming the file, for the image as well as for its mask."""
         try:
             return self._load(item)
         except (ImageError, OSError) as error:
             raise DataError(f"{item.sample.path}: {error}") from None
 
     def _load(self, item: Item) -> Loaded:
-        picture: RgbImage = read_image(item.sample.path).image
-        fault = picture_fault(picture, QualitySettings())
+        image: RgbImage = read_image(item.sample.path).image
+        fault = image_fault(image, QualitySettings())
         if fault is not None:
             raise ImageError(fault)
-        framed = frame_picture(picture, self.framing, self.size, self.patch)
+        framed = frame_image(image, self.framing, self.size, self.patch)
         mask: BoolMap | None = None
         if item.painted is not None:
-            picture, mask = paint_item(picture, item.painted, framed.placement)
-            framed = frame_picture(picture, self.framing, self.size, self.patch)
+            image, mask = paint_item(image, item.painted, framed.placement)
+            framed = frame_image(image, self.framing, self.size, self.patch)
         elif item.sample.mask is not None:
-            mask = read_mask(item.sample, picture, framed.placement)
+            mask = read_mask(item.sample, image, framed.placement)
         elif not item.defective:
-            mask = np.zeros(picture.shape[:2], bool)
+            mask = np.zeros(image.shape[:2], bool)
         square = (self.size, self.size)
         small = None if mask is None else torch.from_numpy(resize_mask(mask, framed.placement, square))
         return Loaded(framed.tiles[0], float(item.defective), small)
 
 
-def paint_item(picture: RgbImage, painted: Painted, placement: Placement) -> tuple[RgbImage, BoolMap]:
-    """Picture (H,W,3) with the defect inside the region of interest, and its mask (H,W)."""
+def paint_item(image: RgbImage, painted: Painted, placement: Placement) -> tuple[RgbImage, BoolMap]:
+    """Image (H,W,3) with the defect inside the region of interest, and its mask (H,W)."""
     p = placement
     window = np.s_[p.y : p.y + p.height, p.x : p.x + p.width]
     rng = np.random.default_rng(painted.seed)
     try:
-        inner, inside, _ = defect_on(np.ascontiguousarray(picture[window]), rng, painted.kinds)
+        inner, inside, _ = defect_on(np.ascontiguousarray(image[window]), rng, painted.kinds)
     except ValueError as error:
         raise ImageError("too_small", str(error)) from None
-    out, mask = picture.copy(), np.zeros(picture.shape[:2], bool)
+    out, mask = image.copy(), np.zeros(image.shape[:2], bool)
     out[window], mask[window] = inner, inside
     return out, mask
 
 
-def read_mask(sample: Sample, picture: RgbImage, placement: Placement) -> BoolMap:
+def read_mask(sample: Sample, image: RgbImage, placement: Placement) -> BoolMap:
     """Mask of a defective sample, bool (H,W): whatever is not black. Raises DataError naming the mask's file."""
     assert sample.mask is not None
     try:
         mask = np.asarray(read_image(sample.mask).image.max(axis=2) > 0, dtype=np.bool_)
     except (ImageError, OSError) as error:
         raise DataError(f"{sample.mask}: {error}") from None
-    if mask.shape != picture.shape[:2]:
-        height, width = picture.shape[:2]
+    if mask.shape != image.shape[:2]:
+        height, width = image.shape[:2]
         raise DataError(f"{sample.mask}: {mask.shape[1]}x{mask.shape[0]}, but {sample.path.name} is {width}x{height}")
     p = placement
     if not mask[p.y : p.y + p.height, p.x : p.x + p.width].any():
-        raise DataError(f"{sample.mask}: black where the picture is looked at, though the picture is defective")
+        raise DataError(f"{sample.mask}: black where the image is looked at, though the image is defective")
     return mask
 
 
@@ -129,5 +129,5 @@ def usable(samples: Sequence[Sample], loader: Loader, skip_bad: bool) -> tuple[l
             bad.append(str(error))
     if bad and not skip_bad:
         shown = "; ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-        raise DataError(f"{len(bad)} pictures cannot be used, take them out or add --skip-bad: {shown}")
+        raise DataError(f"{len(bad)} images cannot be used, take them out or add --skip-bad: {shown}")
     return good, bad

@@ -1,4 +1,4 @@
-"""Scores of the pictures kept for judging, by the detector that the agent runs."""
+"""Scores of the images kept for judging, by the detector that the agent runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def judge(
     loader: Loader,
     advance: Callable[[int], None],
 ) -> Judged:
-    """Image margins and per-picture pixel AUROC of both adapters.
+    """Image margins and per-image pixel AUROC of both adapters.
 
     Raises TrainingError when a score is not finite, AdapterError when an adapter does not fit the backbone.
     """

@@ -20,7 +20,7 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to tune. `patience`: epochs without a lower loss on the stopping pictures before the end."""
+    """How to tune. `patience`: epochs without a lower loss on the stopping images before the end."""
 
     recipe: Recipe
     batch: int = 4
@@ -83,7 +83,7 @@ def _train(trainer: Trainer, features: Features, settings: Settings, epoch: int,
 
 @torch.no_grad()
 def _measure(trainer: Trainer, features: Features, batch: int) -> float:
-    """Mean total loss a picture."""
+    """Mean total loss an image."""
     total = 0.0
     for plan in in_order(features.items, batch):
         tokens, labels, masks = features.fetch(plan)

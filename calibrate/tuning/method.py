@@ -74,7 +74,7 @@ def check_runs(method: FBCLIPConfig, patch: int, layers: int) -> None:
         raise ConfigError(f"image_size {method.image_size} is not a multiple of the patch size {patch}")
     if method.feature_layers[-1] > layers:
         raise ConfigError(f"feature_layers {method.feature_layers}: the backbone has {layers}")
-    # One pass over a few random tokens: kernels and windows that do not fit fail here, not after the pictures.
+    # One pass over a few random tokens: kernels and windows that do not fit fail here, not after the images.
     tokens = [torch.randn(1, 1 + 7 * 7, 8) for _ in method.feature_layers]
     try:
         with torch.no_grad():

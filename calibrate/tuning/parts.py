@@ -1,4 +1,4 @@
-"""Which pictures tune, which stop early and which judge: disjoint by unit and by content."""
+"""Which images tune, which stop early and which judge: disjoint by unit and by content."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Mode = Literal["masks", "labels", "good only"]
 WantedSplit = Literal["train", "test", "all"]
 STOP_SHARE, JUDGE_SHARE = 0.15, 0.25
 MAX_SYNTHETIC = 2000
-MAX_PICTURES = 10_000
+MAX_IMAGES = 10_000
 """An adapter lists all of them in its manifest, whose size is bounded."""
 _TUNE, _STOP, _JUDGE = range(3)
 
 MEANING: dict[Mode, str] = {
-    "masks": "defective pictures with masks: image and pixel losses",
-    "labels": "defective pictures without masks: image losses only",
-    "good only": "good pictures only: defects are synthesised, and the judging is synthetic evidence",
+    "masks": "defective images with masks: image and pixel losses",
+    "labels": "defective images without masks: image losses only",
+    "good only": "good images only: defects are synthesised, and the judging is synthetic evidence",
 }
 
 
@@ -45,28 +45,28 @@ class Parts:
 def select(data: DataSet, wanted: WantedSplit) -> tuple[list[Sample], list[str]]:
     """(labelled samples to use, notes): of a set with splits only those of `wanted`.
 
-    Raises DataError when nothing is left or no picture is good.
+    Raises DataError when nothing is left or no image is good.
     """
     has_splits = any(s.split is not None for s in data.samples)
     mine = [s for s in data.samples if not has_splits or wanted in {"all", s.split}]
     labelled = [s for s in mine if s.label is not None]
     notes = []
     if len(mine) < len(data.samples):
-        notes.append(f"{len(data.samples) - len(mine)} pictures outside of split {wanted} are left out")
+        notes.append(f"{len(data.samples) - len(mine)} images outside of split {wanted} are left out")
     if len(labelled) < len(mine):
-        notes.append(f"{len(mine) - len(labelled)} pictures without a label are left out")
+        notes.append(f"{len(mine) - len(labelled)} images without a label are left out")
     if not labelled:
         hint = "; --split test or all takes others" if has_splits and wanted == "train" else ""
-        raise DataError(f"{data.root}: no labelled pictures in split {wanted}{hint}")
+        raise DataError(f"{data.root}: no labelled images in split {wanted}{hint}")
     if all(s.label for s in labelled):
-        raise DataError(f"{data.root}: no good pictures; tuning needs good ones, with or without defective ones")
-    if len(labelled) > MAX_PICTURES:
-        raise DataError(f"{data.root}: {len(labelled)} pictures, at most {MAX_PICTURES} can be used")
+        raise DataError(f"{data.root}: no good images; tuning needs good ones, with or without defective ones")
+    if len(labelled) > MAX_IMAGES:
+        raise DataError(f"{data.root}: {len(labelled)} images, at most {MAX_IMAGES} can be used")
     return labelled, notes
 
 
 def mode_of(samples: Sequence[Sample]) -> Mode:
-    """What can be learned from: masks where any defective picture has one."""
+    """What can be learned from: masks where any defective image has one."""
     bad = [s for s in samples if s.label]
     if not bad:
         return "good only"
@@ -76,9 +76,9 @@ def mode_of(samples: Sequence[Sample]) -> Mode:
 def make_parts(samples: Sequence[Sample], synthetic: int, seed: int) -> Parts:
     """60 % of the units tune, 15 % stop, 25 % judge, apart for good and for defective units.
 
-    Good only: `synthetic` painted versions of each picture to tune on, at most MAX_SYNTHETIC in all; one painted
+    Good only: `synthetic` painted versions of each image to tune on, at most MAX_SYNTHETIC in all; one painted
     version of each to stop on; and to judge, one with a kind of defect that is painted nowhere else.
-    Raises DataError when there are too few units, or two parts share a picture.
+    Raises DataError when there are too few units, or two parts share an image.
     """
     mode = mode_of(samples)
     broken = {s.unit for s in samples if s.label}

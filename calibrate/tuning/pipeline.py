@@ -19,7 +19,7 @@ from calibrate.tuning.judging import judge
 from calibrate.tuning.loop import Report, Settings, run
 from calibrate.tuning.method import start_from
 from calibrate.tuning.outcome import Outcome, numbers
-from calibrate.tuning.parts import MAX_PICTURES, Parts, make_parts
+from calibrate.tuning.parts import MAX_IMAGES, Parts, make_parts
 from calibrate.tuning.training import Trainer
 from calibrate.tuning.verdict import decide
 from fbclip.artefacts.adapter import Adapter
@@ -52,7 +52,7 @@ def tune_adapter(
     Raises DataError, TrainingError, ConfigError (a state of another run in `work`), AdapterError.
     """
     parts = make_parts(samples, settings.synthetic, settings.recipe.seed)
-    pictures = seen_pictures(parts, None if model.from_scratch else model.base)
+    images = seen_images(parts, None if model.from_scratch else model.base)
     about = description(model, parts, loader.framing.roi, settings)
     key = hashlib.sha256(canonical_json(about)).hexdigest()
     start = None if model.from_scratch or model.base is None else start_from(model.base, model.method)
@@ -60,7 +60,7 @@ def tune_adapter(
     layers = model.method.feature_layers
     shape = (len(layers), model.backbone.grid**2 + 1, model.backbone.config.width)
     tune_count = 0 if settings.augment else len(parts.tune)
-    # One budget for both: the few pictures that stop are read as often as those that tune, so they come first.
+    # One budget for both: the few images that stop are read as often as those that tune, so they come first.
     row = 4 * shape[0] * shape[1] * shape[2]
     limit = settings.cache_mb * MB
     for_stop = min(limit, len(parts.stop) * row)
@@ -85,7 +85,7 @@ def tune_adapter(
     verdict = decide(judged, settings.recipe.seed)
     provenance = {
         **about,
-        "pictures": pictures,
+        "pictures": images,
         "result": numbers(parts, trained, verdict, keep),
     }
     # Provenance is outside of the id, so the adapter that was judged and the one that is written are one.
@@ -99,16 +99,16 @@ def tune_adapter(
     )
 
 
-def seen_pictures(parts: Parts, base: Adapter | None) -> list[str]:
-    """sha256 of every picture behind the result, those of the base that it starts from included.
+def seen_images(parts: Parts, base: Adapter | None) -> list[str]:
+    """sha256 of every image behind the result, those of the base that it starts from included.
 
     Raises DataError for more than an adapter can list.
     """
     before = [] if base is None else base.manifest.provenance.get("pictures", [])
     # What an earlier version or another tool put there may be a count.
     seen = {s.sha256 for s in parts.samples} | (set(before) if isinstance(before, list) else set())
-    if len(seen) > MAX_PICTURES:
-        raise DataError(f"{len(seen)} pictures with those of the base; an adapter lists at most {MAX_PICTURES}")
+    if len(seen) > MAX_IMAGES:
+        raise DataError(f"{len(seen)} images with those of the base; an adapter lists at most {MAX_IMAGES}")
     return sorted(seen)
 
 

@@ -1,4 +1,4 @@
-"""What synthesised defects look like on one's own pictures, before anything is tuned on them."""
+"""What synthesised defects look like on one's own images, before anything is tuned on them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _OUTLINE = (255, 0, 255)
 def write_preview(samples: Sequence[Sample], roi: Roi | None, seed: int, folder: Path) -> list[Path]:
     """One PNG a kind of defect, painted on good samples in turn, its mask outlined one pixel outside.
 
-    Raises DataError naming a picture that cannot be used, OSError.
+    Raises DataError naming an image that cannot be used, OSError.
     """
     written = []
     for number, kind in enumerate((*TUNE_KINDS, *JUDGE_KINDS)):
         sample = samples[number % len(samples)]
         try:
-            picture = read_image(sample.path).image
-            placement = place(picture.shape[0], picture.shape[1], roi)
-            painted, mask = paint_item(picture, Painted((kind,), (seed, number)), placement)
+            image = read_image(sample.path).image
+            placement = place(image.shape[0], image.shape[1], roi)
+            painted, mask = paint_item(image, Painted((kind,), (seed, number)), placement)
         except (ImageError, OSError) as error:
             raise DataError(f"{sample.path}: {error}") from None
         use = "judge" if kind in JUDGE_KINDS else "tune"
@@ -46,9 +46,9 @@ def write_preview(samples: Sequence[Sample], roi: Roi | None, seed: int, folder:
     return written
 
 
-def outlined(picture: Array, mask: Array) -> Array:
+def outlined(image: Array, mask: Array) -> Array:
     """uint8 RGB (H,W,3) with the outline of bool (H,W) drawn around it, so that the defect itself stays in view."""
     rim = (cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0) & ~mask
-    out = picture.copy()
+    out = image.copy()
     out[rim] = _OUTLINE
     return out

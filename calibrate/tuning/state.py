@@ -24,7 +24,7 @@ STATE_FILE = "state.safetensors"
 
 @dataclass(frozen=True)
 class Epoch:
-    """Mean total loss over the batches of tuning, and over the pictures kept for stopping after it."""
+    """Mean total loss over the batches of tuning, and over the images kept for stopping after it."""
 
     train: float
     stop: float

@@ -1,6 +1,6 @@
 """The tuning loop: frozen backbone, learned head and prompts. Section 7 of the method.
 
-Views hold no learned parameter, so they are computed once a picture and only the head runs in the loop.
+Views hold no learned parameter, so they are computed once an image and only the head runs in the loop.
 """
 
 from __future__ import annotations

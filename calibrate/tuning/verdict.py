@@ -1,6 +1,6 @@
-"""Did tuning help? Pure: scores before and after on pictures kept for judging -> keep the tuned adapter, or the base.
+"""Did tuning help? Pure: scores before and after on images kept for judging -> keep the tuned adapter, or the base.
 
-A paired bootstrap over units, since pictures of one unit are not independent. Few units adopt noise: with 5 defects a
+A paired bootstrap over units, since images of one unit are not independent. Few units adopt noise: with 5 defects a
 change that does nothing passes far more often than its nominal level, so below 20 + 20 units nothing is decided.
 """
 
@@ -24,7 +24,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """One row a picture (n,): unit, label, image score before and after; pixel AUROC of each defective picture.
+    """One row an image (n,): unit, label, image score before and after; pixel AUROC of each defective image.
 
     `before` is None without a base. NaN in the pixel columns where there is no mask; None where there is none at all.
     """
@@ -53,7 +53,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Verdict:
-    """image: AUROC of the pictures; pixel: mean over the defective pictures of their AUROC, None without masks."""
+    """image: AUROC of the images; pixel: mean over the defective images of their AUROC, None without masks."""
 
     decision: Decision
     good_units: int
@@ -74,7 +74,7 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
     """
     labels = np.asarray(judged.labels, bool)
     if not labels.any() or labels.all():
-        raise ValueError("judging needs good and defective pictures")
+        raise ValueError("judging needs good and defective images")
     _, unit = np.unique(judged.units, return_inverse=True)
     good, bad = len(np.unique(unit[~labels])), len(np.unique(unit[labels]))
     if not np.isfinite(judged.after).all():
@@ -96,7 +96,7 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
         if known.any():
             columns = [np.asarray(c)[known] for c in (judged.pixel_before, judged.pixel_after)]
             weights = counts[:, known]
-            # A draw without any masked picture says nothing about them.
+            # A draw without any masked image says nothing about them.
             weights = weights[weights.sum(axis=1) > 0]
             pixel = _change([(float(c.mean()), weights @ c / weights.sum(axis=1)) for c in columns])
     decision: Decision

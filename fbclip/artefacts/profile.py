@@ -94,10 +94,10 @@ class Calibration(Frozen):
 
 
 class FusionChoice(Frozen):
-    """Why a memory counts as it does: how well each use told painted defects from good pictures. Synthetic evidence."""
+    """Why a memory counts as it does: how well each use told painted defects from good images. Synthetic evidence."""
 
     chosen: Literal["zero-shot", "memory", "fused"]
-    n_good: int = Field(ge=1, description="good pictures, of the split that set the statistic")
+    n_good: int = Field(ge=1, description="good images, of the split that set the statistic")
     n_painted: int = Field(ge=1, description="the same with a painted defect")
     auroc: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="use -> AUROC of z in 0..1")
     error: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
@@ -112,7 +112,7 @@ class FusionChoice(Frozen):
 
 
 class IgnoreMask(Frozen):
-    """A picture beside the profile, white where the frame is not to be judged; bound by its digest."""
+    """An image beside the profile, white where the frame is not to be judged; bound by its digest."""
 
     file: str
     sha256: str
@@ -165,7 +165,7 @@ class Profile(Frozen):
         return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_defaults=True))).hexdigest()
 
     def decide(self, evidence: Evidence, placement: Placement, ignore: BoolMap | None = None) -> Decision:
-        """The verdict of this profile on one picture's evidence; `ignore` has the map's shape."""
+        """The verdict of this profile on one image's evidence; `ignore` has the map's shape."""
         return decide(
             evidence,
             self.statistic,
@@ -255,9 +255,9 @@ def _load_mask(profile_path: Path, mask: IgnoreMask | None) -> BoolMap | None:
         return None
     path = profile_path.parent / mask.file
     try:
-        picture = read_image(path)
+        image = read_image(path)
     except (OSError, ImageError) as error:
         raise ProfileError(f"{profile_path}: ignore_mask: {path.name} cannot be read: {error}") from None
-    if picture.sha256 != mask.sha256:
-        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} is not the picture that was calibrated with")
-    return mask_from(picture.image)
+    if image.sha256 != mask.sha256:
+        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} is not the image that was calibrated with")
+    return mask_from(image.image)

@@ -1,6 +1,6 @@
 """A convolutional stem in place of CLIP's single patch convolution ("Early Convolutions Help Transformers See Better").
 
-The embedded model has it: trained from nothing on few pictures, one wide patch convolution hardly learns fine texture.
+The embedded model has it: trained from nothing on few images, one wide patch convolution hardly learns fine texture.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ FIRST_STRIDE = 4
 FIRST_WIDTH = 64
 
 
-class PictureNorm(nn.Module):
-    """Each channel of (B,C,h,w) less its mean over the picture, over its spread there; then a learned gain and offset.
+class ImageNorm(nn.Module):
+    """Each channel of (B,C,h,w) less its mean over the image, over its spread there; then a learned gain and offset.
 
-    What differs from the rest of its own picture stands out, whatever the material and the light.
+    What differs from the rest of its own image stands out, whatever the material and the light.
     """
 
     eps = 1e-5
@@ -44,7 +44,7 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = PictureNorm(channels)
+        self.norm = ImageNorm(channels)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,8 +75,8 @@ class ConvStem(nn.Module):
         for inside, outside in pairwise(widths):
             halving = nn.Conv2d(inside, outside, 3, stride=2, padding=1)
             blocks = (Residual(outside), Residual(outside))
-            self.stages.append(nn.Sequential(PictureNorm(inside), nn.GELU(), halving, *blocks))
-        self.norm = PictureNorm(width)
+            self.stages.append(nn.Sequential(ImageNorm(inside), nn.GELU(), halving, *blocks))
+        self.norm = ImageNorm(width)
 
     @property
     def cells(self) -> nn.Module:

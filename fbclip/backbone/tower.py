@@ -1,6 +1,6 @@
 """The frozen CLIP image tower: (B,3,S,S) -> K raw block outputs (B,N,C). Sections 1 and 10 of the method.
 
-What its stem makes of a picture can be had too, as layer 0: a memory looks at it.
+What its stem makes of an image can be had too, as layer 0: a memory looks at it.
 
 The text tower lives in `text.py` and is not built here: with the prototypes known it is not needed.
 """
@@ -36,7 +36,7 @@ class SelfAttention(nn.Module):
     """torch's multi-head attention with its parameters, through the fused kernel: (B,N,C) -> (B,N,C).
 
     torch's own either writes out the whole attention matrix (its fast path) or transposes the batch, which in bfloat16
-    on a CPU makes two pictures take a hundred times as long as one.
+    on a CPU makes two images take a hundred times as long as one.
     """
 
     def __init__(self, attention: nn.MultiheadAttention) -> None:

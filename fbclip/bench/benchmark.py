@@ -51,7 +51,7 @@ class BatchResult:
 class BenchResult:
     """The first batch size on top, all of them in `batches`; memory in MiB, `peak_rss_mb` is the process's.
 
-    `decode` and `preprocess` among the stages are those of one picture of 1920x1080 (a PNG).
+    `decode` and `preprocess` among the stages are those of one image of 1920x1080 (a PNG).
     """
 
     backbone: str
@@ -213,7 +213,7 @@ def _bench_batch(
 
 
 def _recall(lookup: Lookup, tokens: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a memory adds to a picture: distances, the image's one, the map (B,S,S)."""
+    """What a memory adds to an image: distances, the image's one, the map (B,S,S)."""
     grid = lookup.distances(tokens)
     image_distance(grid.flatten(1))
     return smooth(grid)

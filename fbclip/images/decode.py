@@ -1,8 +1,8 @@
-"""Any picture file -> 8-bit RGB, or an ImageError that says in one stable word why not.
+"""Any image file -> 8-bit RGB, or an ImageError that says in one stable word why not.
 
 The pixels are taken as they are stored: an EXIF orientation is ignored, here and so everywhere, because an
 ignore mask and a region of interest are drawn on stored pixels. Alpha is dropped; grey becomes three equal
-channels; 16 bits are scaled by their full range, never by the picture's own minimum and maximum.
+channels; 16 bits are scaled by their full range, never by the image's own minimum and maximum.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ImageFile:
 
 
 def read_image(path: Path) -> ImageFile:
-    """A file as a picture. Raises ImageError (which never holds the file's name) or OSError."""
+    """A file as an image. Raises ImageError (which never holds the file's name) or OSError."""
     refuse_scan_name(path.name)
     with path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)
@@ -69,7 +69,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     # Pillow is silent and knows a cut stream; OpenCV keeps 16 bits and reads more kinds of TIFF.
     image = _by_opencv(data) if header.format == "TIFF" or header.depth == 16 else _by_pillow(data, header)
     if image.shape[:2] != (header.height, header.width):
-        raise ImageError("corrupt", "the picture is not of the size its header says")
+        raise ImageError("corrupt", "the image is not of the size its header says")
     return image
 
 
@@ -77,12 +77,12 @@ def _by_pillow(data: bytes, header: Header) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=[header.format]) as picture:
-                return np.array(picture.convert("RGB"), dtype=np.uint8)
+            with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+                return np.array(image.convert("RGB"), dtype=np.uint8)
     except Exception as error:
         # Pillow raises many types for broken data; its text tells a stream that ends early.
         reason = "truncated" if "truncated" in str(error) else "corrupt"
-        raise ImageError(reason, "the picture data cannot be decoded") from None
+        raise ImageError(reason, "the image data cannot be decoded") from None
 
 
 def _by_opencv(data: bytes) -> NDArray[np.uint8]:
@@ -91,7 +91,7 @@ def _by_opencv(data: bytes) -> NDArray[np.uint8]:
     except cv2.error:
         raw = None
     if raw is None:
-        raise ImageError("corrupt", "the picture data cannot be decoded")
+        raise ImageError("corrupt", "the image data cannot be decoded")
     if raw.dtype == np.uint16:
         # 65535 = 257 · 255: the full range maps to the full range.
         image = ((raw.astype(np.uint32) + 128) // 257).astype(np.uint8)

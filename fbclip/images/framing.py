@@ -32,7 +32,7 @@ class Framed:
     ignore: BoolMap | None
 
 
-def frame_picture(image: RgbImage, framing: Framing, size: int, patch: int) -> Framed:
+def frame_image(image: RgbImage, framing: Framing, size: int, patch: int) -> Framed:
     """RGB uint8 (H,W,3) -> network input of side S = `size`.
 
     Raises ImageError `too_small` when the region of interest or a tile is smaller than one patch, and
@@ -53,6 +53,6 @@ def frame_picture(image: RgbImage, framing: Framing, size: int, patch: int) -> F
     return Framed(torch.stack([preprocess(image, size, p) for p in parts]), whole, ignore)
 
 
-def mask_from(picture: RgbImage) -> BoolMap:
+def mask_from(image: RgbImage) -> BoolMap:
     """An ignore mask as it is drawn: white where the frame is not to be judged; uint8 (H,W,3) -> bool (H,W)."""
-    return np.asarray(picture.max(axis=2) > 127, dtype=np.bool_)
+    return np.asarray(image.max(axis=2) > 127, dtype=np.bool_)

@@ -37,7 +37,7 @@ class Roi(Frozen):
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the map lies in the original picture: ROI corner and size in original pixels."""
+    """Where the map lies in the original image: ROI corner and size in original pixels."""
 
     x: int
     y: int

@@ -1,4 +1,4 @@
-"""Picture headers, read before anything is decoded: size, depth, and whether the file is whole.
+"""Image headers, read before anything is decoded: size, depth, and whether the file is whole.
 
 A decoder believes what the header says and allocates that much; and it paints a cut JPEG as if it were
 whole, grey below the cut, which would be judged as a defect. So both are looked at here first.
@@ -90,7 +90,7 @@ def _png(data: bytes) -> Header:
 
 
 def _jpeg(data: bytes) -> Header:
-    """Walks the segments, so that the end marker of a thumbnail inside one is not taken for the picture's."""
+    """Walks the segments, so that the end marker of a thumbnail inside one is not taken for the image's."""
     header: Header | None = None
     position = 2
     while True:
@@ -100,7 +100,7 @@ def _jpeg(data: bytes) -> Header:
         marker, position = found.group(1)[0], found.end()
         if marker == 0xD9:
             if header is None:
-                raise ImageError("corrupt", "the JPEG holds no picture")
+                raise ImageError("corrupt", "the JPEG holds no image")
             return header
         if position + 2 > len(data):
             raise ImageError("truncated", "the JPEG ends inside a segment")
@@ -149,7 +149,7 @@ def _tiff(data: bytes, order: str) -> Header:
     width, height = tags.get(256, (0,)), tags.get(257, (0,))
     offsets, sizes = tags.get(273, tags.get(324)), tags.get(279, tags.get(325))
     if not offsets or not sizes or len(offsets) != len(sizes) or not width or not height:
-        raise ImageError("corrupt", "the TIFF does not say where its picture is")
+        raise ImageError("corrupt", "the TIFF does not say where its image is")
     if max(o + s for o, s in zip(offsets, sizes, strict=True)) > len(data):
-        raise ImageError("truncated", "the TIFF ends inside its picture")
+        raise ImageError("truncated", "the TIFF ends inside its image")
     return Header("TIFF", width[0], height[0], max(tags.get(258, (1,)), default=1))

@@ -1,4 +1,4 @@
-"""uint8 picture -> normalised network input. The only copy: `calibrate` and the agent both come through here."""
+"""uint8 image -> normalised network input. The only copy: `calibrate` and the agent both come through here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def place(height: int, width: int, roi: Roi | None) -> Placement:
     x1, x2 = round(roi.x1 * width), round(roi.x2 * width)
     y1, y2 = round(roi.y1 * height), round(roi.y2 * height)
     if x2 <= x1 or y2 <= y1:
-        raise ImageError("too_small", f"the region of interest is empty in a {width}x{height} picture")
+        raise ImageError("too_small", f"the region of interest is empty in a {width}x{height} image")
     return Placement(x1, y1, x2 - x1, y2 - y1)
 
 
@@ -40,7 +40,7 @@ def preprocess(image: RgbImage, size: int, placement: Placement | None = None) -
         p = placement
         image = image[p.y : p.y + p.height, p.x : p.x + p.width]
     if min(image.shape[:2]) < 1:
-        raise ImageError("too_small", f"picture of {image.shape[1]}x{image.shape[0]} pixels")
+        raise ImageError("too_small", f"image of {image.shape[1]}x{image.shape[0]} pixels")
     resized = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
     tensor = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float().div_(255)
     return tensor.sub_(_MEAN).div_(_STD)

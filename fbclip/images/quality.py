@@ -1,6 +1,6 @@
-"""Is a picture fit to be judged at all? Cheap checks on a subsampled view; pure.
+"""Is an image fit to be judged at all? Cheap checks on a subsampled view; pure.
 
-The limits are conservative: they reject a covered lens, a dead exposure or a stuck camera, never a picture
+The limits are conservative: they reject a covered lens, a dead exposure or a stuck camera, never an image
 that is merely dark. What is rejected here gets no verdict, and never passes as ok.
 """
 
@@ -25,7 +25,7 @@ class QualitySettings(Frozen):
     black_peak: int = Field(12, ge=0, le=255, description="99.9 % of all pixels are at or below")
     white_mean: float = Field(252.0, le=255)
     white_floor: int = Field(245, ge=0, le=255, description="99.9 % of all pixels are at or above")
-    flat_range: int = Field(2, ge=0, le=255, description="largest spread of any channel in a picture without contrast")
+    flat_range: int = Field(2, ge=0, le=255, description="largest spread of any channel in an image without contrast")
     frozen_after: int | None = Field(60, ge=2)
 
 
@@ -39,7 +39,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class QualityResult:
-    """`reason` is None for a picture that can be judged, else black, flat, overexposed or frozen."""
+    """`reason` is None for an image that can be judged, else black, flat, overexposed or frozen."""
 
     reason: str | None
     fingerprint: Fingerprint
@@ -57,8 +57,8 @@ def quality(image: NDArray[np.uint8], previous: Fingerprint | None, settings: Qu
     return QualityResult(reason, Fingerprint(digest, repeats))
 
 
-def picture_fault(image: NDArray[np.uint8], settings: QualitySettings) -> str | None:
-    """black, overexposed or flat; None for a picture (H,W,3) uint8 RGB that can be judged."""
+def image_fault(image: NDArray[np.uint8], settings: QualitySettings) -> str | None:
+    """black, overexposed or flat; None for an image (H,W,3) uint8 RGB that can be judged."""
     return _fault(_view(image), settings)
 
 
@@ -79,6 +79,6 @@ def _fault(view: NDArray[np.uint8], settings: QualitySettings) -> str | None:
         return "black"
     if mean >= settings.white_mean and int(np.searchsorted(below, rest, side="right")) >= settings.white_floor:
         return "overexposed"
-    # A channel at a time: a plain red picture has high and low values, but no contrast.
+    # A channel at a time: a plain red image has high and low values, but no contrast.
     spreads = [int(levels[-1] - levels[0]) for levels in (np.flatnonzero(c) for c in channels)]
     return "flat" if max(spreads) <= settings.flat_range else None

@@ -1,7 +1,7 @@
-"""Large pictures in overlapping tiles, so that a small defect is not lost in the resize.
+"""Large images in overlapping tiles, so that a small defect is not lost in the resize.
 
-Every tile is judged as a picture of its own; the maps are stitched into one, the largest margin speaks for the
-picture. Tiles are counted, not measured in pixels: a threshold belongs to one scale, whatever a file's size.
+Every tile is judged as an image of its own; the maps are stitched into one, the largest margin speaks for the
+image. Tiles are counted, not measured in pixels: a threshold belongs to one scale, whatever a file's size.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A memory: backbone tokens of good pictures of one line, as a directory of two files.
+"""A memory: backbone tokens of good images of one line, as a directory of two files.
 
 After PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022): patch tokens of
-the stem or of middle blocks, averaged with their neighbours; what lies far from all that good pictures showed is
+the stem or of middle blocks, averaged with their neighbours; what lies far from all that good images showed is
 abnormal.
 
 `memory.safetensors` holds the tokens, `memory.json` what they were made with. The id is the sha256 of the tensors and
@@ -45,7 +45,7 @@ class MemoryConfig(Frozen):
     `cosine` compares directions, each layer with the same say; `mahalanobis` compares tokens whitened by the good ones.
 
     `reach` is for cameras that see every part at the same place: a token is compared only with tokens of the memory
-    at most so many rows and columns away, of a tiled picture within its tile. Without it the place does not matter.
+    at most so many rows and columns away, of a tiled image within its tile. Without it the place does not matter.
     """
 
     layers: tuple[int, ...] = Field(min_length=1, description="block outputs, counted from 1; 0 is the stem")
@@ -75,9 +75,9 @@ def default_config(backbone: BackboneConfig) -> MemoryConfig:
     """The whitened cells of a convolutional stem, alone and with their surroundings; of a plain ViT the directions of
     one block, two thirds up.
 
-    On lines generated from materials that the embedded backbone was not trained on, its stem with 16 pictures had a
+    On lines generated from materials that the embedded backbone was not trained on, its stem with 16 images had a
     mean image AUROC of 0.93 and pixel AUROC of 0.97, the best block 0.85 and 0.88. The surroundings made no difference
-    there, but did on families whose pictures vary much. Of blocks, whitening improved the image's number and spoilt
+    there, but did on families whose images vary much. Of blocks, whitening improved the image's number and spoilt
     the map.
     """
     if backbone.stem == "conv":

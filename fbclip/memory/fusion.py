@@ -1,6 +1,6 @@
-"""Two opinions on one picture, put together: FB-CLIP's margins and the distances from good pictures.
+"""Two opinions on one image, put together: FB-CLIP's margins and the distances from good images.
 
-Each number is first told in spreads from its centre on good pictures, so that logits and distances can be added.
+Each number is first told in spreads from its centre on good images, so that logits and distances can be added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fbclip.images.geometry import FloatMap
 
 
 class TermScale(Frozen):
-    """Where a number lies on good pictures and how much it varies there, in its own unit."""
+    """Where a number lies on good images and how much it varies there, in its own unit."""
 
     centre: float = Field(allow_inf_nan=False)
     spread: float = Field(gt=0, allow_inf_nan=False)
@@ -27,7 +27,7 @@ class TermScale(Frozen):
 class Fusion(Frozen):
     """Shares are the memory's weight, the rest is zero-shot's; with `use: memory` both are 1 and zero-shot is silent.
 
-    `image` is about a picture's one number, `map` about its pixels: each has its own share and its own scales.
+    `image` is about an image's one number, `map` about its pixels: each has its own share and its own scales.
     """
 
     use: Literal["memory", "fused"]
@@ -47,7 +47,7 @@ class Fusion(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What is known of one picture before it is fused.
+    """What is known of one image before it is fused.
 
     margin: CLS logit; map: (H,W) float32 smoothed margins; distances, where a memory was asked: distance_image,
     the mean over the farthest tokens, by the cosine in 0..2; distance_map: (H,W) float32, smoothed as the margins are.

@@ -82,7 +82,7 @@ def image_distance(distances: Tensor) -> Tensor:
 
 
 class Lookup:
-    """A memory on a device, ready to be asked: (M,F) float32, twice the bytes of the file, no conversion a picture."""
+    """A memory on a device, ready to be asked: (M,F) float32, twice the bytes of the file, no conversion an image."""
 
     def __init__(self, memory: Memory, device: torch.device) -> None:
         self.config = memory.manifest.config

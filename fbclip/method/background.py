@@ -13,7 +13,7 @@ NORM_FLOOR = 1e-8
 def background_prototype(attended: Sequence[Tensor]) -> Tensor:
     """K·V attended tensors (B,N,C) -> (B,C): half mean, half maximum of the first N//2 tokens of them all.
 
-    "First half" is by position (CLS and the top of the picture), as in the released code.
+    "First half" is by position (CLS and the top of the image), as in the released code.
     """
     half = attended[0].shape[1] // 2
     # The tensors are of one size, so the mean of their means is that of the bank, which is never put together.

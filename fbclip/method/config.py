@@ -67,7 +67,7 @@ class ScoreConfig(Frozen):
 
 
 class ContrastConfig(Frozen):
-    """What the rarity of a patch in its own picture adds to the map; nothing as published."""
+    """What the rarity of a patch in its own image adds to the map; nothing as published."""
 
     weight: float = Field(0.0, ge=0, description="logits for a distance e times as large")
     floor: float = Field(0.1, gt=0, description="share of the mean variance that every direction has at least")

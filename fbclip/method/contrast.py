@@ -1,6 +1,6 @@
-"""How unlike the rest of its own picture each patch is, by the tokens of the stem: no part of the published method.
+"""How unlike the rest of its own image each patch is, by the tokens of the stem: no part of the published method.
 
-The squared Mahalanobis distance of a token from all of its picture is the detector of Reed and Yu ("Adaptive
+The squared Mahalanobis distance of a token from all of its image is the detector of Reed and Yu ("Adaptive
 multiple-band CFAR detection of an optical pattern with unknown spectral distribution", 1990). Words say what a defect
 looks like; this says what is rare here, which no training has to know.
 """
@@ -19,14 +19,14 @@ _LENGTH_FLOOR = 1e-8
 def contrast_logits(stem: Tensor, config: ContrastConfig) -> Tensor:
     """Stem tokens (B,L,F) -> what the patches' margins gain, float32 (B,L).
 
-    It is the natural logarithm of a patch's distance, less the mean over the picture, times the weight. All of a
-    picture is NaN where one of its tokens is not finite. Unlike the whitening of a memory, which is fitted once to many
-    pictures, this is made anew for each, so all are factored at once, on their device.
+    It is the natural logarithm of a patch's distance, less the mean over the image, times the weight. All of a
+    image is NaN where one of its tokens is not finite. Unlike the whitening of a memory, which is fitted once to many
+    images, this is made anew for each, so all are factored at once, on their device.
     """
     rest = stem.float() - stem.float().mean(dim=1, keepdim=True)
     covariance = rest.mT @ rest / rest.shape[1]
     variance = covariance.diagonal(dim1=1, dim2=2)
-    # A view of the matrices: what is added here is added there. In a blank picture there is no variance to share.
+    # A view of the matrices: what is added here is added there. In a blank image there is no variance to share.
     variance += (config.floor * variance.mean(dim=1, keepdim=True)).clamp_min(_VARIANCE_FLOOR)
     factor = torch.linalg.cholesky_ex(covariance).L
     white = torch.linalg.solve_triangular(factor, rest.mT, upper=False)  # (B,F,L)

@@ -141,14 +141,14 @@ class Head(nn.Module):
     def judge(
         self, layers: Mapping[int, Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
     ) -> HeadOutput:
-        """At least the layers of `config.layers`, as a backbone gives them -> what a picture is judged by."""
+        """At least the layers of `config.layers`, as a backbone gives them -> what an image is judged by."""
         tokens = [layers[layer] for layer in self.config.feature_layers]
         return self.contrasted(self(tokens, prototypes, projection, record), layers)
 
     def contrasted(self, output: HeadOutput, layers: Mapping[int, Tensor]) -> HeadOutput:
-        """`output`, its map with the contrast within the picture where the method asks for it; it is not learned.
+        """`output`, its map with the contrast within the image where the method asks for it; it is not learned.
 
-        The picture's own number stays: on families whose good pictures are busy, contrast spoilt it.
+        The image's own number stays: on families whose good images are busy, contrast spoilt it.
         """
         if not self.config.contrast.weight:
             return output

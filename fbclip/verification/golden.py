@@ -132,7 +132,7 @@ def relative_deviation(actual: Tensor, expected: Tensor) -> float:
 
 
 def verify(folder: Path, device: str = "cpu") -> list[Deviation]:
-    """Forward case (backbone.safetensors inside) or preprocess case (expected.safetensors and pictures)."""
+    """Forward case (backbone.safetensors inside) or preprocess case (expected.safetensors and images)."""
     if (folder / "backbone.safetensors").is_file():
         return verify_forward(folder, device)
     if (folder / "expected.safetensors").is_file():
@@ -186,7 +186,7 @@ def forward_tensors(folder: Path, case: CaseConfig, image: Tensor, device: str) 
 
 
 def verify_preprocess(folder: Path) -> list[Deviation]:
-    """Every `<png stem>.<size>` tensor against our preprocessing of that picture."""
+    """Every `<png stem>.<size>` tensor against our preprocessing of that image."""
     expected: Mapping[str, Tensor] = read_safetensors(folder / "expected.safetensors")
     rows = []
     for name, tensor in sorted(expected.items()):

@@ -30,7 +30,7 @@ class FakeClock:
 
 
 class FakeCapture:
-    """Gives `frames` pictures, each after `step` seconds, then fails like a cut cable."""
+    """Gives `frames` images, each after `step` seconds, then fails like a cut cable."""
 
     def __init__(self, frames: int, clock: FakeClock, step: float = 0.1, opened: bool = True) -> None:
         self._left, self._clock, self._step, self._opened = frames, clock, step, opened

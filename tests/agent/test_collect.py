@@ -44,7 +44,7 @@ def test_a_folder_is_read_and_nothing_is_moved(tmp_path):
     hot.mkdir()
     for index in range(4):
         cv2.imwrite(str(hot / f"{index}.png"), RNG.integers(0, 256, (48, 64, 3), dtype=np.uint8))
-    (hot / "text.png").write_text("no picture")
+    (hot / "text.png").write_text("no image")
     line = a_line({"type": "folder", "path": hot, "settle_s": 0})
     collector = Collector("belt", tmp_path / "out", units=3)
     collect(line, collector, lambda: None, idle_s=5)
@@ -54,7 +54,7 @@ def test_a_folder_is_read_and_nothing_is_moved(tmp_path):
     assert any(np.array_equal(kept, cv2.imread(str(hot / f"{index}.png"))) for index in range(4))
 
 
-def test_old_and_new_pictures_are_not_mixed(tmp_path):
+def test_old_and_new_images_are_not_mixed(tmp_path):
     (tmp_path / "out" / "good").mkdir(parents=True)
     (tmp_path / "out" / "good" / "x.png").write_bytes(b"1")
     with pytest.raises(SourceError, match="not empty"):

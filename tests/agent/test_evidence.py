@@ -1,4 +1,4 @@
-"""Evidence pictures: fixed limits, names that tell nothing, and a full disk that stops nobody."""
+"""Evidence images: fixed limits, names that tell nothing, and a full disk that stops nobody."""
 
 from datetime import UTC, datetime
 
@@ -18,7 +18,7 @@ DECISION = Decision(Verdict.ANOMALY, None, 2.0, 1.0, 0.7, 1.0, (Region((10, 10, 
 MAP = np.linspace(-1, 3, 256, dtype=np.float32).reshape(16, 16)
 
 
-def test_both_pictures_are_written_under_names_that_tell_nothing(tmp_path):
+def test_both_images_are_written_under_names_that_tell_nothing(tmp_path):
     refs = EvidenceWriter(tmp_path, "run1").save(FRAME, MAP, WHOLE, (0.0, 2.0), DECISION)
     assert refs.image_ref == "pictures/belt/2026-03-04/run1-7.jpg"
     assert refs.overlay_ref == "pictures/belt/2026-03-04/run1-7-overlay.jpg"
@@ -27,7 +27,7 @@ def test_both_pictures_are_written_under_names_that_tell_nothing(tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_without_a_map_or_a_picture(tmp_path):
+def test_without_a_map_or_a_image(tmp_path):
     writer = EvidenceWriter(tmp_path, "r")
     assert writer.save(FRAME, None, None, None, DECISION).overlay_ref is None
     lost = Frame("belt", 8, FRAME.ts, 0.0, None, "camera_lost")
@@ -35,14 +35,14 @@ def test_without_a_map_or_a_picture(tmp_path):
     assert writer.failures == 0
 
 
-def test_a_disk_that_cannot_be_written_costs_the_picture_only(tmp_path):
+def test_a_disk_that_cannot_be_written_costs_the_image_only(tmp_path):
     (tmp_path / "pictures").write_text("a file where the folder should be")
     writer = EvidenceWriter(tmp_path, "r")
     refs = writer.save(FRAME, MAP, WHOLE, (0.0, 2.0), DECISION)
     assert (refs.image_ref, refs.overlay_ref, writer.failures) == (None, None, 1)
 
 
-def test_heat_is_drawn_against_the_limits_and_not_the_picture():
+def test_heat_is_drawn_against_the_limits_and_not_the_image():
     cold = overlay(IMAGE, MAP - 10, WHOLE, (0.0, 2.0))
     assert np.array_equal(cold, IMAGE)
     same = np.full((16, 16), 2.0, np.float32)

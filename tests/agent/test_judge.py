@@ -42,7 +42,7 @@ def frame(image=None, seq=1, reason=None) -> Frame:
     return Frame("belt", seq, datetime(2026, 1, 1, tzinfo=UTC), 5.0, image, reason)
 
 
-def picture(height=48, width=64):
+def image(height=48, width=64):
     return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -53,10 +53,10 @@ def judge_of(detector, line) -> Judge:
 def test_a_batch_keeps_its_order_and_rejects_what_it_must(detector):
     judge = judge_of(detector, a_line(detector, a_profile(detector)))
     frames = [
-        frame(picture(), 1),
+        frame(image(), 1),
         frame(None, 2, "camera_lost"),
         frame(np.zeros((48, 64, 3), np.uint8), 3),
-        frame(picture(), 4),
+        frame(image(), 4),
     ]
     out = [j.inspection for j in judge.judge(frames)]
     assert [i.frame_seq for i in out] == [1, 2, 3, 4]
@@ -66,7 +66,7 @@ def test_a_batch_keeps_its_order_and_rejects_what_it_must(detector):
 
 
 def test_the_profile_decides(detector):
-    seen = picture()
+    seen = image()
     for threshold, verdict in ((-1e9, Verdict.ANOMALY), (1e9, Verdict.OK)):
         judge = judge_of(detector, a_line(detector, a_profile(detector, threshold=threshold)))
         assert judge.judge([frame(seen)])[0].inspection.decision.verdict is verdict
@@ -74,7 +74,7 @@ def test_the_profile_decides(detector):
 
 def test_without_a_profile_nothing_is_ok(detector):
     judge = judge_of(detector, a_line(detector, mode=LineMode.LEARNING))
-    decision = judge.judge([frame(picture())])[0].inspection.decision
+    decision = judge.judge([frame(image())])[0].inspection.decision
     assert (decision.verdict, decision.reason, decision.threshold) == (Verdict.UNCERTAIN, "no_profile", None)
     assert decision.margin is not None
 
@@ -91,14 +91,14 @@ def test_a_failing_batch_is_tried_one_by_one(detector, monkeypatch):
         return whole(jobs)
 
     monkeypatch.setattr(detector, "infer", failing)
-    out = [j.inspection.decision for j in judge.judge([frame(picture(), n) for n in (1, 2, 3)])]
+    out = [j.inspection.decision for j in judge.judge([frame(image(), n) for n in (1, 2, 3)])]
     assert calls == [3, 1, 1, 1]
     assert [d.reason for d in out] == [None, "detector_error", None]
     assert out[1].verdict is Verdict.REJECTED
 
 
 def test_a_frozen_camera_is_no_verdict_and_a_still_file_is_fine(detector):
-    still = picture()
+    still = image()
     camera = judge_of(detector, a_line(detector, a_profile(detector)))
     last = [camera.judge([frame(still, n)])[0].inspection.decision.reason for n in range(1, 62)]
     assert last[0] is None

@@ -1,4 +1,4 @@
-"""A line with a memory of good pictures: judged on fused evidence, bound to the memory it was measured with."""
+"""A line with a memory of good images: judged on fused evidence, bound to the memory it was measured with."""
 
 import json
 from datetime import UTC, datetime

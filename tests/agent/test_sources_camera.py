@@ -45,7 +45,7 @@ def test_a_lost_camera_is_reported_once_a_stall_period():
             times.append(clock.time - 100)
     assert times == [10, 20, 30]
     assert {(f.image is None, f.reason) for f in sink.frames} == {(True, CAMERA_LOST)}
-    assert "no picture" in source.health
+    assert "no image" in source.health
 
 
 def test_max_fps_skips_and_counts():

@@ -101,14 +101,14 @@ def test_a_changed_file_is_a_new_one(hot, bench):
     assert [f.file_id for f in bench.after(1)] == [2]
 
 
-def test_a_cut_picture_is_given_time_and_then_rejected(hot, bench):
+def test_a_cut_image_is_given_time_and_then_rejected(hot, bench):
     (hot / "a.png").write_bytes(PNG[:200])
     assert [bench.after(s) for s in (0, 1, 1, 1.9)] == [[], [], [], []]
     (frame,) = bench.after(0.1)
     assert frame.image is None and frame.reason == "truncated" and frame.sha256
 
 
-def test_a_cut_picture_that_is_completed_is_judged(hot, bench):
+def test_a_cut_image_that_is_completed_is_judged(hot, bench):
     (hot / "a.png").write_bytes(PNG[:200])
     bench.after(0), bench.after(2)
     (hot / "a.png").write_bytes(PNG)
@@ -117,7 +117,7 @@ def test_a_cut_picture_that_is_completed_is_judged(hot, bench):
     assert frame.image is not None
 
 
-def test_what_is_no_picture_is_answered_with_a_reason(hot, bench):
+def test_what_is_no_image_is_answered_with_a_reason(hot, bench):
     (hot / "note.txt").write_text("hello")
     (hot / "scan.dcm").write_bytes(b"x")
     bench.after(0)

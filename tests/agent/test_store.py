@@ -231,7 +231,7 @@ def test_the_life_of_a_file(database, writer):
     assert (failed.state, failed.reason, failed.disposition) == (FileState.FAILED, "black", Disposition.PENDING)
 
 
-def test_pruning_takes_ok_pictures_first_and_never_unsent_alerts(database, writer, tmp_path):
+def test_pruning_takes_ok_images_first_and_never_unsent_alerts(database, writer, tmp_path):
     for seq, verdict in enumerate((Verdict.ANOMALY, Verdict.OK, Verdict.ANOMALY, Verdict.OK)):
         (tmp_path / f"{seq}.jpg").write_bytes(bytes(1 << 20))
         writer.record(an_inspection(verdict, seq, image_ref=f"{seq}.jpg"), (), [a_draft()])
@@ -242,7 +242,7 @@ def test_pruning_takes_ok_pictures_first_and_never_unsent_alerts(database, write
     assert [p.name for p in sorted(tmp_path.glob("*.jpg"))] == ["2.jpg"]
     Writer(database).mark_sent([1])
     gone = prune(database, tmp_path, replace_days(keep), datetime.now(UTC) + timedelta(days=2), plenty)
-    assert (gone.inspections, gone.messages, gone.pictures) == (4, 1, 1)
+    assert (gone.inspections, gone.messages, gone.images) == (4, 1, 1)
     assert [m.id for m in Outbox(database).pending(9)] == [2, 3, 4]
 
 

@@ -39,7 +39,7 @@ def inspection(line, decision):
     )  # fmt: skip
 
 
-def picture():
+def image():
     ramp = np.linspace(60, 170, 320).astype(np.uint8)
     return np.repeat(np.repeat(ramp[None, :, None], 240, axis=0), 3, axis=2)
 
@@ -59,7 +59,7 @@ def example(time=None, problems=()):
     heat = np.zeros((32, 32), np.float32)
     heat[8:14, 12:20] = 5
     found = Decision(Verdict.ANOMALY, None, 3.2, 1.9, 0.87, 1.5, (Region((120, 60, 200, 105), 3600, 5.0),))
-    state.show(inspection("belt", found), picture(), heat, Placement(0, 0, 320, 240), (0.0, 5.0))
+    state.show(inspection("belt", found), image(), heat, Placement(0, 0, 320, 240), (0.0, 5.0))
     state.show(inspection("inbox", reject("truncated", 1.1)), None)
     return state
 
@@ -84,7 +84,7 @@ def test_only_a_silent_camera_is_stale():
     assert [line["stale"] for line in page.get("/api/state").json()["lines"]] == [True, False]
 
 
-def test_pictures():
+def test_images():
     page = client(example())
     for kind in ("frame", "overlay"):
         answer = page.get(f"/lines/belt/{kind}.jpg")
@@ -97,7 +97,7 @@ def test_at_most_two_encodings_a_second():
     time = Time()
     state = example(time)
     first = state.frame_jpeg("belt")
-    state.show(inspection("belt", reject("black")), 255 - picture())
+    state.show(inspection("belt", reject("black")), 255 - image())
     assert state.frame_jpeg("belt") is first
     time.now += 0.6
     assert state.frame_jpeg("belt") != first

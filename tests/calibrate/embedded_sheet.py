@@ -1,7 +1,7 @@
 """What the embedded model sees: `python -m tests.calibrate.embedded_sheet OUT.jpg [FOLDER] [--weights FILE]`.
 
-Pictures with their masks outlined, each beside its heat map, all on one scale that comes from the good ones. Without
-FOLDER generated families that were held out from all training, else the test pictures of a labelled set.
+Images with their masks outlined, each beside its heat map, all on one scale that comes from the good ones. Without
+FOLDER generated families that were held out from all training, else the test images of a labelled set.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COLUMNS = 6
 
 
 def generated() -> list[Labelled]:
-    """Three good and three defective pictures of each family."""
+    """Three good and three defective images of each family."""
     found = []
     for k, family in enumerate(TEST_FAMILIES):
         for i in range(COLUMNS):
@@ -33,9 +33,9 @@ def generated() -> list[Labelled]:
     return found
 
 
-def spread(pictures: list[Labelled], rows: int) -> list[Labelled]:
+def spread(images: list[Labelled], rows: int) -> list[Labelled]:
     """Rows of a third good and the rest defective, evenly from the set."""
-    good, bad = ([p for p in pictures if p.label == label] for label in (0, 1))
+    good, bad = ([p for p in images if p.label == label] for label in (0, 1))
     share = COLUMNS // 3
 
     def some(part: list[Labelled], count: int) -> list[Labelled]:
@@ -43,9 +43,9 @@ def spread(pictures: list[Labelled], rows: int) -> list[Labelled]:
 
     few, many = some(good, rows * share), some(bad, rows * (COLUMNS - share))
     return [
-        picture
+        image
         for row in range(rows)
-        for picture in (
+        for image in (
             *few[row * share : (row + 1) * share],
             *many[row * (COLUMNS - share) : (row + 1) * (COLUMNS - share)],
         )
@@ -58,16 +58,16 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--weights", type=Path)
     asked = parser.parse_args()
-    pictures = generated() if asked.folder is None else spread(list(labelled(asked.folder)), 4)
+    images = generated() if asked.folder is None else spread(list(labelled(asked.folder)), 4)
     score = model(open_detector("embedded", asked.weights, [asked.weights.parent / "adapter"] if asked.weights else []))
-    maps = [score(p.image)[1] for p in pictures]
-    limits = fixed_limits([float(m.max()) for m, p in zip(maps, pictures, strict=True) if not p.label])
+    maps = [score(p.image)[1] for p in images]
+    limits = fixed_limits([float(m.max()) for m, p in zip(maps, images, strict=True) if not p.label])
     tiles = []
-    for picture, drawn in zip(pictures, maps, strict=True):
-        small = cv2.resize(picture.image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    for image, drawn in zip(images, maps, strict=True):
+        small = cv2.resize(image.image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
         warm = heated(np.asarray(small, np.uint8), drawn, limits)
-        if picture.mask is not None and picture.mask.any():
-            outline, _ = cv2.findContours(picture.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if image.mask is not None and image.mask.any():
+            outline, _ = cv2.findContours(image.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(small, outline, -1, (255, 40, 160), 2)
         tiles.append(cv2.resize(np.vstack((small, warm)), (SHOWN, 2 * SHOWN), interpolation=cv2.INTER_AREA))
     rows = [np.hstack(tiles[k : k + COLUMNS]) for k in range(0, len(tiles), COLUMNS)]

@@ -1,8 +1,8 @@
 """What the embedded model is worth zero-shot: `python -m tests.calibrate.embedded_table [FOLDER...] [--sheet FILE]`.
 
 Each labelled set (any layout that `calibrate` reads) and generated families that neither backbone nor adapter trained
-on, beside the same network untrained, local contrast and spectral residual. All judge the same resized picture, and
-the masks are resized with it. `peak` scores a picture by the largest value of its map, `cls` by the method's own score.
+on, beside the same network untrained, local contrast and spectral residual. All judge the same resized image, and
+the masks are resized with it. `peak` scores an image by the largest value of its map, `cls` by the method's own score.
 """
 
 from __future__ import annotations
@@ -148,22 +148,22 @@ def trivial(make: Callable[[NDArray[np.uint8]], Array]) -> Callable[[NDArray[np.
     return score
 
 
-def row(pictures: Sequence[Labelled], scorer: Callable[[NDArray[np.uint8]], tuple[float, Array]]) -> list[str]:
+def row(images: Sequence[Labelled], scorer: Callable[[NDArray[np.uint8]], tuple[float, Array]]) -> list[str]:
     cls, peaks, maps, masks = [], [], [], []
-    for picture in pictures:
-        number, drawn = scorer(picture.image)
+    for image in images:
+        number, drawn = scorer(image.image)
         cls.append(number)
         peaks.append(float(drawn.max()))
-        if picture.mask is not None:
+        if image.mask is not None:
             maps.append(np.asarray(drawn, np.float32))
-            masks.append(picture.mask)
-    labels = np.array([p.label for p in pictures], bool)
+            masks.append(image.mask)
+    labels = np.array([p.label for p in images], bool)
     cells = [auroc(np.array(cls), labels), auroc(np.array(peaks), labels), average_precision(np.array(cls), labels)]
     stacked, drawn_masks = np.stack(maps), np.stack(masks)
     pixels = drawn_masks.any()
     cells.append(auroc(stacked.ravel(), drawn_masks.ravel()) if pixels else None)
     cells.append(aupro_exact(stacked, drawn_masks) if pixels else None)
-    # How many good pictures a line would have to bear for nine defects of ten.
+    # How many good images a line would have to bear for nine defects of ten.
     good, bad = np.array(peaks)[~labels], np.array(peaks)[labels]
     cells.append(float((good > np.quantile(bad, 0.1)).mean()))
     return ["n/a" if c is None else f"{c:.3f}" for c in cells]
@@ -188,8 +188,8 @@ def main() -> None:
     write(f"| {' | '.join(head)} |\n{'|---' * len(head)}|\n")
     sets: list[tuple[str, Callable[[], Iterator[Labelled]]]] = [("generated, held out", generated)]
     sets += [(folder.name, lambda f=folder: labelled(f)) for folder in asked.folders]  # type: ignore[misc]
-    for name, pictures in sets:
-        seen = list(pictures())
+    for name, images in sets:
+        seen = list(images())
         for by, scorer in scorers.items():
             write(f"| {name} | {by} | {' | '.join(row(seen, scorer))} |\n")
             sys.stdout.flush()

@@ -1,7 +1,7 @@
 """What tuning brings on labelled sets: `python -m tests.calibrate.real_table FOLDER...`.
 
-Each set in MVTec's layout: zero-shot; tuned from its good training pictures alone; tuned with labels, where the test
-pictures are cut into two halves by the digest of their bytes and each half is judged by the adapter that was tuned on
+Each set in MVTec's layout: zero-shot; tuned from its good training images alone; tuned with labels, where the test
+images are cut into two halves by the digest of their bytes and each half is judged by the adapter that was tuned on
 the other. The tuned adapter is measured whether or not `calibrate tune` would keep it; its decision stands beside.
 """
 
@@ -31,7 +31,7 @@ def calibrate(*arguments: object) -> dict:
 
 
 def halves(data: Path, out: Path) -> tuple[Path, Path]:
-    """Copies of the test pictures with their masks, in two sets; units are single pictures here."""
+    """Copies of the test images with their masks, in two sets; units are single images here."""
     for name in ("one", "two"):
         (out / name).mkdir(parents=True)
     for label in (False, True):
@@ -51,7 +51,7 @@ def measure(data: Path, work: Path, rate: float, epochs: int) -> list[tuple[str,
     rows = [("zero-shot", calibrate("evaluate", data, "--out", work / "zero")["mean"], "")]
     found = calibrate("tune", data, "--out", work / "good", *tuning)
     run = calibrate("evaluate", data, "--out", work / "good-run", "--adapter", work / "good")
-    rows.append(("tuned, good pictures only", run["mean"], found["decision"]))
+    rows.append(("tuned, good images only", run["mean"], found["decision"]))
     folds, decisions = [], []
     one, two = halves(data, work / "halves")
     for own, other in ((one, two), (two, one)):

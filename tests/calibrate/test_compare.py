@@ -21,7 +21,7 @@ from fbclip.errors import ConfigError
 
 
 def write_run(folder, margins, labels, units=None, classes=None, definition="exact"):
-    """A run's two files; margins of None are pictures that could not be judged."""
+    """A run's two files; margins of None are images that could not be judged."""
     folder.mkdir()
     names = classes or ["all"] * len(labels)
     numbers = dict.fromkeys(NAMES, 0.5)
@@ -54,7 +54,7 @@ def pair(tmp_path, first, second, labels, **more):
     return [read_stored(write_run(tmp_path / n, m, labels, **more)) for n, m in (("one", first), ("two", second))]
 
 
-def test_draws_rank_like_repeated_pictures():
+def test_draws_rank_like_repeated_images():
     rng = np.random.default_rng(3)
     margins = rng.integers(0, 9, 40) / 2
     labels = rng.random(40) < 0.4
@@ -101,7 +101,7 @@ def test_equal_and_like_runs_show_no_difference(tmp_path):
     assert (same.difference, same.low, same.high, same.outcome) == (0, 0, 0, "none")
 
 
-def test_few_units_are_undecided_however_many_pictures(tmp_path):
+def test_few_units_are_undecided_however_many_images(tmp_path):
     weak, labels = scores(1, 0.5)
     units = [f"{label}{k % 12}" for k, label in enumerate(labels)]
     found = compare(pair(tmp_path, weak, weak + 3 * labels, labels, units=units)).against[0].mean["image_auroc"]
@@ -123,28 +123,28 @@ def test_classes_of_one_kind_have_no_difference_and_do_not_enter_the_mean(tmp_pa
     assert (only.difference, only.outcome) == (None, "undecided")
 
 
-def test_other_pictures_are_refused_with_their_number(tmp_path):
+def test_other_images_are_refused_with_their_number(tmp_path):
     margins, labels = scores(1, 1)
     one = read_stored(write_run(tmp_path / "one", margins, labels))
     two = read_stored(write_run(tmp_path / "two", margins[:-3], labels[:-3]))
-    with pytest.raises(DataError, match="3 pictures are only in A, 0 only in B"):
+    with pytest.raises(DataError, match="3 images are only in A, 0 only in B"):
         compare([one, two])
     turned = read_stored(write_run(tmp_path / "turned", margins, ~labels))
-    with pytest.raises(DataError, match="120 pictures are only in A, 120 only in C"):
+    with pytest.raises(DataError, match="120 images are only in A, 120 only in C"):
         compare([one, one, turned])
     with pytest.raises(ConfigError, match="2 to"):
         compare([one])
 
 
-def test_pictures_that_one_run_rejected_are_left_out_of_both(tmp_path):
+def test_images_that_one_run_rejected_are_left_out_of_both(tmp_path):
     margins, labels = scores(1, 1)
     runs = pair(tmp_path, margins, [None, *margins[1:]], labels)
     found = compare(runs)
     assert found.against[0].mean["image_auroc"].difference == 0
-    assert "1 pictures that some run could not judge" in found.notes[0]
+    assert "1 images that some run could not judge" in found.notes[0]
 
 
-def test_two_thousand_draws_of_three_hundred_pictures_take_no_time(tmp_path):
+def test_two_thousand_draws_of_three_hundred_images_take_no_time(tmp_path):
     margins, labels = scores(1, 1, 150)
     runs = pair(tmp_path, margins, margins + labels, labels)
     start = time.perf_counter()

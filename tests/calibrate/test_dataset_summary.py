@@ -11,7 +11,7 @@ from calibrate.datasets import read_data
 from calibrate.datasets.summary import summarise
 from calibrate.datasets.summary_text import MAX_LINES, show
 from calibrate.errors import DataError
-from tests.calibrate.test_datasets import mvtec, picture, pictures
+from tests.calibrate.test_datasets import image, images, mvtec
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def run(*arguments):
 
 
 def test_counts_sizes_and_kinds(bottle):
-    picture(bottle / "test/dent/1.png", size=(30, 20))
+    image(bottle / "test/dent/1.png", size=(30, 20))
     summary = summarise(read_data(bottle))
     (one,) = summary.classes
     assert one.counts == {
@@ -57,9 +57,9 @@ def test_leakage_by_bytes_and_by_unit(bottle):
 
 def test_copies_are_counted_and_two_labels_found(tmp_path):
     for name in ("good/1.png", "good/2.png", "good/3.png", "bad/4.png"):
-        picture(tmp_path / name, 1)
+        image(tmp_path / name, 1)
     summary = summarise(read_data(tmp_path))
-    assert (summary.pictures, summary.copies) == (2, 2)
+    assert (summary.images, summary.copies) == (2, 2)
     assert summary.two_labels == ("bad/4.png: defective, but good/1.png has the same bytes and is good",)
     assert len(summary.notes) == 2
     assert not summary.usable
@@ -67,12 +67,12 @@ def test_copies_are_counted_and_two_labels_found(tmp_path):
 
 
 def test_masks_of_another_size_and_unreadable_files_are_listed(bottle):
-    picture(bottle / "ground_truth/broken/9_mask.png", size=(17, 12))
+    image(bottle / "ground_truth/broken/9_mask.png", size=(17, 12))
     cut = bottle / "test/broken/10.png"
     cut.write_bytes(cut.read_bytes()[:-20])
     (bottle / "train/good/empty.png").write_bytes(b"")
-    picture(bottle / "train/good/tiny.png", size=(4, 4))
-    (bottle / "ground_truth/broken/10_mask.png").write_text("no picture")
+    image(bottle / "train/good/tiny.png", size=(4, 4))
+    (bottle / "ground_truth/broken/10_mask.png").write_text("no image")
     summary = summarise(read_data(bottle))
     assert summary.mask_sizes == ("ground_truth/broken/9_mask.png: 17x12, but test/broken/9.png is 16x12",)
     assert [line.split(":")[:2] for line in summary.unreadable] == [
@@ -99,9 +99,9 @@ def test_nothing_readable_has_no_sizes(tmp_path):
 
 
 def test_text_is_bounded_and_takes_brackets_as_they_are(tmp_path):
-    pictures(tmp_path, "[red]a/train/good/1.png")
+    images(tmp_path, "[red]a/train/good/1.png")
     for n in range(MAX_LINES + 5):
-        picture(tmp_path / f"[red]a/train/good/x{n:02}.png", 9)
+        image(tmp_path / f"[red]a/train/good/x{n:02}.png", 9)
     text = show(summarise(read_data(tmp_path)))
     assert "[red]a" in text
     assert "... and 4 more" in text

@@ -20,11 +20,11 @@ def round_region(side: int) -> Array:
 
 def structured(side: int, seed: int) -> Array:
     """A surface with bars and discs on it, so that something can be missing or interrupted."""
-    picture = to_uint8(surface("plain", (side, side), np.random.default_rng(seed)))
+    image = to_uint8(surface("plain", (side, side), np.random.default_rng(seed)))
     for k in range(0, side, side // 8):
-        cv2.line(picture, (k, 0), (k, side), (30, 60, 20), max(1, side // 60))
-        cv2.circle(picture, (k, k), side // 24, (220, 200, 40), -1)
-    return picture
+        cv2.line(image, (k, 0), (k, side), (30, 60, 20), max(1, side // 60))
+        cv2.circle(image, (k, k), side // 24, (220, 200, 40), -1)
+    return image
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,8 +48,8 @@ def test_only_the_mask_changes_and_it_shows(kind: str, side: int) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_generator_alone_decides(kind: str) -> None:
-    picture, region = structured(160, 1), round_region(160)
-    one, two, other = (paint(kind, picture, region, np.random.default_rng(s)) for s in (4, 4, 5))
+    image, region = structured(160, 1), round_region(160)
+    one, two, other = (paint(kind, image, region, np.random.default_rng(s)) for s in (4, 4, 5))
     assert np.array_equal(one[0], two[0])
     assert np.array_equal(one[1], two[1])
     assert not np.array_equal(one[0], other[0])
@@ -57,28 +57,28 @@ def test_the_generator_alone_decides(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_bare_picture_and_a_thin_region_still_get_a_defect(kind: str, level: int) -> None:
-    picture = np.full((96, 128, 3), level, np.uint8)
+def test_a_bare_image_and_a_thin_region_still_get_a_defect(kind: str, level: int) -> None:
+    image = np.full((96, 128, 3), level, np.uint8)
     region = np.zeros((96, 128), bool)
     region[40:43, 10:100] = True
     for seed in range(3):
-        after, mask = paint(kind, picture, region, np.random.default_rng(seed))
+        after, mask = paint(kind, image, region, np.random.default_rng(seed))
         assert mask.any()
         assert not (mask & ~region).any()
-        assert (after != picture).any(axis=2)[mask].mean() > 0.8
+        assert (after != image).any(axis=2)[mask].mean() > 0.8
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sizes_spread_widely(kind: str) -> None:
-    picture, region = structured(240, 2), np.ones((240, 240), bool)
-    shares = [paint(kind, picture, region, np.random.default_rng(s))[1].mean() for s in range(40)]
+    image, region = structured(240, 2), np.ones((240, 240), bool)
+    shares = [paint(kind, image, region, np.random.default_rng(s))[1].mean() for s in range(40)]
     assert np.quantile(shares, 0.95) > 4 * np.quantile(shares, 0.05)
 
 
 def test_over_all_kinds_sizes_reach_from_specks_to_large_parts() -> None:
-    picture, region = structured(240, 3), np.ones((240, 240), bool)
+    image, region = structured(240, 3), np.ones((240, 240), bool)
     rng = np.random.default_rng(0)
-    shares = np.array([paint(draw_kind(rng), picture, region, rng)[1].mean() for _ in range(250)])
+    shares = np.array([paint(draw_kind(rng), image, region, rng)[1].mean() for _ in range(250)])
     assert (shares < 0.003).mean() > 0.05
     assert (shares > 0.05).mean() > 0.05
 
@@ -93,7 +93,7 @@ def test_kinds_are_drawn_by_their_weights() -> None:
     assert counts["noise_swap"] > 2 * counts["ring"]
 
 
-def test_a_large_picture_is_painted() -> None:
-    picture, region = structured(1024, 4), round_region(1024)
+def test_a_large_image_is_painted() -> None:
+    image, region = structured(1024, 4), round_region(1024)
     for seed, kind in enumerate(("fracture", "missing_part", "noise_paste")):
-        assert paint(kind, picture, region, np.random.default_rng(seed))[1].any()
+        assert paint(kind, image, region, np.random.default_rng(seed))[1].any()

@@ -48,7 +48,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def picture(seed, size=(48, 40)):
+def image(seed, size=(48, 40)):
     """Noise with a shape in it, (H,W,3), size (width, height)."""
     rng = np.random.default_rng(seed)
     image = rng.integers(60, 120, (size[1], size[0], 3), dtype=np.uint8)
@@ -73,19 +73,19 @@ def root(tmp_path):
     """bolt: 5 good, 4 dented with masks, 2 cut, one of them without; nut: good only; pin: bad without masks."""
     root = tmp_path / "set"
     for k in range(5):
-        save(root / "bolt/test/good" / f"{k}.png", picture(k))
+        save(root / "bolt/test/good" / f"{k}.png", image(k))
     for k in range(4):
-        save(root / "bolt/test/dent" / f"{k}.png", picture(10 + k))
+        save(root / "bolt/test/dent" / f"{k}.png", image(10 + k))
         save(root / "bolt/ground_truth/dent" / f"{k}_mask.png", box_mask((4 * k, 8, 4 * k + 16, 24)))
     for k in range(2):
-        save(root / "bolt/test/cut" / f"{k}.png", picture(20 + k))
+        save(root / "bolt/test/cut" / f"{k}.png", image(20 + k))
     save(root / "bolt/ground_truth/cut/0_mask.png", box_mask())
     for k in range(3):
-        save(root / "nut/test/good" / f"{k}.png", picture(30 + k))
-        save(root / "pin/test/bent" / f"{k}.png", picture(40 + k))
-        save(root / "bolt/train/good" / f"{k}.png", picture(50 + k))
-        save(root / "nut/train/good" / f"{k}.png", picture(60 + k))
-        save(root / "pin/train/good" / f"{k}.png", picture(70 + k))
+        save(root / "nut/test/good" / f"{k}.png", image(30 + k))
+        save(root / "pin/test/bent" / f"{k}.png", image(40 + k))
+        save(root / "bolt/train/good" / f"{k}.png", image(50 + k))
+        save(root / "nut/train/good" / f"{k}.png", image(60 + k))
+        save(root / "pin/train/good" / f"{k}.png", image(70 + k))
     return root
 
 
@@ -155,9 +155,9 @@ def test_what_is_undefined_is_none_and_no_zero(detector, root):
     assert found.curves["nut"].roc == []
     assert found.confusion is None
     text = " ".join(found.notes)
-    assert "nut: only good pictures" in text
-    assert "pin: only defective pictures" in text
-    assert "4 defective pictures without a mask" in text
+    assert "nut: only good images" in text
+    assert "pin: only defective images" in text
+    assert "4 defective images without a mask" in text
     assert mean_numbers([]) == Numbers()
     assert mean_numbers([Numbers(image_ap=0.5), Numbers(image_ap=1.0, pixel_ap=0.2), Numbers()]) == Numbers(
         image_ap=0.75, pixel_ap=0.2
@@ -170,13 +170,13 @@ def test_splits_labels_and_empty_sets(detector, root, tmp_path):
     assert {row.path.split("/")[1] for row in train.rows} == {"train"}
     assert train.mean == Numbers()
     plain = tmp_path / "plain"
-    save(plain / "good" / "a.png", picture(1))
+    save(plain / "good" / "a.png", image(1))
     assert judged(detector, plain).part == "all"
-    with pytest.raises(DataError, match="no pictures in the split test"):
+    with pytest.raises(DataError, match="no images in the split test"):
         judged(detector, plain, part="test")
 
 
-def test_masks_are_placed_like_the_picture(tmp_path):
+def test_masks_are_placed_like_the_image(tmp_path):
     save(tmp_path / "m.png", box_mask((24, 0, 48, 40)) // 255)
     whole = map_mask(tmp_path / "m.png", Placement(0, 0, 48, 40), (20, 24))
     assert whole[:, 12:].all()
@@ -186,7 +186,7 @@ def test_masks_are_placed_like_the_picture(tmp_path):
     assert not map_mask(tmp_path / "m.png", Placement(0, 0, 24, 40), (8, 8)).any()
     save(tmp_path / "dot.png", box_mask((20, 20, 21, 21)))
     assert not map_mask(tmp_path / "dot.png", Placement(0, 0, 48, 40), (8, 8)).any()
-    (tmp_path / "torn.png").write_bytes(b"no picture")
+    (tmp_path / "torn.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"torn\.png"):
         map_mask(tmp_path / "torn.png", Placement(0, 0, 48, 40), (8, 8))
 
@@ -262,15 +262,15 @@ def test_paper_maps_are_probabilities_smoothed_on_the_grid_of_patches(detector, 
         assert store.numbers(True).aupro == pytest.approx(aupro_paper(values, masks))
 
 
-def test_pictures_that_were_used_before_are_refused(detector, root):
+def test_images_that_were_used_before_are_refused(detector, root):
     samples = [s for s in read_data(root).samples if s.split == "test"]
-    with pytest.raises(DataError, match="2 of the pictures were used to make this adapter or memory"):
+    with pytest.raises(DataError, match="2 of the images were used to make this adapter or memory"):
         judged(detector, root, seen={s.sha256 for s in samples[3:5]})
     every = [s for s in read_data(root).samples if s.class_name == "bolt"]
     train = [s for s in every if s.split == "train"]
     with_bad = train + [s for s in every if s.label]
     for used in (samples, [s for s in samples if s.label is False], with_bad):
-        with pytest.raises(DataError, match="was set on these pictures"):
+        with pytest.raises(DataError, match="was set on these images"):
             judged(detector, root, profile=LoadedProfile(profile_for(detector, digest=data_sha256(used))))
     fair = LoadedProfile(profile_for(detector, digest=data_sha256(train)))
     assert judged(detector, root, profile=fair).confusion is not None
@@ -297,7 +297,7 @@ def test_verdicts_are_counted_in_units_with_exact_intervals():
     found = confusion(rows)
     assert found.units["good"] == {"ok": 1, "uncertain": 1, "anomaly": 1, "rejected": 1}
     assert found.units["defective"] == {"ok": 1, "uncertain": 1, "anomaly": 1, "rejected": 0}
-    assert found.pictures["good"] == {"ok": 2, "uncertain": 1, "anomaly": 1, "rejected": 1}
+    assert found.images["good"] == {"ok": 2, "uncertain": 1, "anomaly": 1, "rejected": 1}
     for rate, k, n in ((found.false_alarm_rate, 1, 4), (found.recall, 1, 3)):
         exact = binomtest(k, n).proportion_ci(0.95, "exact")
         assert (rate.count, rate.total, rate.rate) == (k, n, k / n)
@@ -329,8 +329,8 @@ def test_a_profile_judges_with_its_own_framing(detector, root):
     assert "measured on cuda, this run on cpu" in " ".join(judged(detector, root, profile=LoadedProfile(moved)).notes)
 
 
-def test_pictures_that_cannot_be_judged_are_listed(detector, root):
-    (root / "bolt/test/good/torn.png").write_bytes(b"no picture")
+def test_images_that_cannot_be_judged_are_listed(detector, root):
+    (root / "bolt/test/good/torn.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"bolt/test/good/torn\.png: not_an_image"):
         judged(detector, root)
     (root / "bolt/test/good/torn.png").unlink()
@@ -357,8 +357,8 @@ def written(detector, root, out, profile=None, count=2):
     return found, content
 
 
-def test_the_worst_pictures_are_drawn(detector, root, tmp_path):
-    save(root / "bolt/test/good/wide.png", picture(3, (900, 300)))
+def test_the_worst_images_are_drawn(detector, root, tmp_path):
+    save(root / "bolt/test/good/wide.png", image(3, (900, 300)))
     found, content = written(detector, root, tmp_path / "run")
     alarms = [w for w in content["worst"] if w["kind"] == "false_alarm"]
     misses = [w for w in content["worst"] if w["kind"] == "miss"]
@@ -417,7 +417,7 @@ def test_files_hold_what_the_evaluation_says(detector, root, tmp_path):
     read = read_run(tmp_path / "run")
     assert read.evaluation.data.n_good == content["data"]["n_good"] == 8
     assert read.evaluation.classes["bolt"].pixel_aupro == found.classes["bolt"].pixel_aupro
-    assert all(p.jpeg for p in read.pictures)
+    assert all(p.jpeg for p in read.images)
 
 
 @pytest.fixture(scope="module")
@@ -454,13 +454,13 @@ def test_the_command_prints_classes_and_mean(parts, tmp_path):
     assert "| coupon |" in run(parts, "--out", out).stdout
 
 
-def test_the_command_guards_against_seen_pictures_and_full_folders(parts, tmp_path):
+def test_the_command_guards_against_seen_images_and_full_folders(parts, tmp_path):
     embedded = load_adapter(EMBEDDED_DIR / "adapter")
     digests = [s.sha256 for s in read_data(parts).samples[:2]]
     manifest = embedded.manifest.model_copy(update={"provenance": {"pictures": digests}})
     save_adapter(type(embedded)(manifest, embedded.tensors, embedded.prototypes), tmp_path / "adapter")
     answer = run(parts, "--out", tmp_path / "run", "--adapter", tmp_path / "adapter")
-    assert "2 of the pictures were used" in str(answer.exception)
+    assert "2 of the images were used" in str(answer.exception)
     assert not (tmp_path / "run").exists()
     answer = run(parts, "--out", parts / "run")
     assert isinstance(answer.exception, ConfigError)

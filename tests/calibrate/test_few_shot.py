@@ -29,12 +29,12 @@ def run(*arguments):
 
 
 def point(count, seed, drawn, chosen="memory", measures=("image",)):
-    """A memory whose methods all have the same draws, the first as the pictures are."""
+    """A memory whose methods all have the same draws, the first as the images are."""
     return Point(count, seed, chosen, {(m, k): np.array(drawn) for m in METHODS for k in measures})
 
 
-def curve_of(points, name="a", pictures=3, seed=0):
-    return measured(name, points, pictures, Counted(5, 4), np.random.default_rng(seed))
+def curve_of(points, name="a", images=3, seed=0):
+    return measured(name, points, images, Counted(5, 4), np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("levels", [6, 10_000])
@@ -45,17 +45,17 @@ def test_pairs_give_the_pixel_auroc_of_every_draw(levels):
     masks = [rng.random(shape) < share for shape, share in zip(shapes, (0.3, 0, 0.5, 1, 0.1), strict=True)]
     pairs = count_pairs(values, masks)
     for weights in (np.ones(5), np.array([2.0, 1, 0, 1, 3])):
-        # As many copies of a picture as its weight says.
+        # As many copies of an image as its weight says.
         copies = np.repeat(np.arange(5), weights.astype(int))
         pixels = np.concatenate([values[n].ravel() for n in copies])
         labels = np.concatenate([masks[n].ravel() for n in copies])
         assert pairs.auroc(weights[None])[0] == pytest.approx(auroc(pixels, labels), abs=1e-12)
-    # The one picture that is all defect, and none at all.
+    # The one image that is all defect, and none at all.
     assert np.isnan(pairs.auroc(np.array([[0.0, 0, 0, 1, 0], [0.0, 1, 0, 0, 0]]))).all()
     assert np.isnan(count_pairs(values, [np.zeros(shape, bool) for shape in shapes]).auroc(np.ones((1, 5)))).all()
 
 
-def test_interval_covers_seeds_and_test_pictures():
+def test_interval_covers_seeds_and_test_images():
     # The same test draws, seeds that differ: what is left is which seeds are drawn.
     seeds = [0.5, 0.6, 0.7, 0.8, 0.9]
     step = curve_of([point(1, k, [value] * 4001) for k, value in enumerate(seeds)]).curve.steps[0]
@@ -66,7 +66,7 @@ def test_interval_covers_seeds_and_test_pictures():
     assert step.took == {"memory": 5}
     assert step.pixel is None
 
-    # One seed: the interval is that of the test pictures.
+    # One seed: the interval is that of the test images.
     rng = np.random.default_rng(4)
     margins, labels = rng.normal(size=40), np.arange(40) < 15
     weights = np.concatenate(list(draw_weights([str(k) for k in range(40)], labels, 500, rng)))
@@ -88,7 +88,7 @@ def test_mean_over_sets_takes_the_numbers_that_all_have():
     two = curve_of([point(1, 0, [1.0, 1.0, 1.0], "fused"), point(2, 0, [1.0, 1.0, 1.0])], "b", 2)
     both = average([one, two])
     [step] = both.steps
-    assert (both.name, both.test_good, both.test_defective, step.pictures) == ("mean of 2", 10, 8, 1)
+    assert (both.name, both.test_good, both.test_defective, step.images) == ("mean of 2", 10, 8, 1)
     assert step.took == {"memory": 1, "fused": 1}
     assert (step.image["memory"].values, step.image["memory"].mean) == ((0.5, 1.0), 0.75)
     assert 0.7 <= step.image["memory"].low < step.image["memory"].high <= 0.8
@@ -115,8 +115,8 @@ def test_curves_of_a_line_as_tables_and_as_a_file(tmp_path, monkeypatch):
     assert answer.exit_code == 0, answer.output
     found = read_few_shot(out)
     [curve] = found.curves
-    assert (curve.name, curve.pictures, curve.test_good, curve.test_defective) == ("sheet_leather", 2, 4, 4)
-    assert [(step.pictures, len(step.image["memory"].values)) for step in curve.steps] == [(1, 2), (2, 1)]
+    assert (curve.name, curve.images, curve.test_good, curve.test_defective) == ("sheet_leather", 2, 4, 4)
+    assert [(step.images, len(step.image["memory"].values)) for step in curve.steps] == [(1, 2), (2, 1)]
     assert found.mean is None
     first, last = curve.steps
     assert first.image["zero-shot"].values[0] == last.image["zero-shot"].mean
@@ -134,8 +134,8 @@ def test_curves_of_a_line_as_tables_and_as_a_file(tmp_path, monkeypatch):
 def test_what_cannot_be_measured_is_refused(tmp_path):
     root = write_line(Line("inbox"), tmp_path, 1, 1, 1)
     (tmp_path / "flat").mkdir()
-    picture = next((root / "train" / "good").iterdir())
-    (tmp_path / "flat" / "a.png").write_bytes(picture.read_bytes())
+    image = next((root / "train" / "good").iterdir())
+    (tmp_path / "flat" / "a.png").write_bytes(image.read_bytes())
     for folder in (root, tmp_path / "flat"):
         answer = run(folder, "--out", tmp_path / "none.json")
         assert isinstance(answer.exception, DataError)

@@ -8,7 +8,7 @@ from torch import nn
 
 from calibrate.embedded.layers import KnownWords, TrainedNorm
 from calibrate.embedded.model import trainable
-from fbclip.backbone.stem import ConvStem, PictureNorm
+from fbclip.backbone.stem import ConvStem, ImageNorm
 
 
 def test_the_trained_norm_has_the_output_and_the_gradients_of_the_plain_one() -> None:
@@ -16,7 +16,7 @@ def test_the_trained_norm_has_the_output_and_the_gradients_of_the_plain_one() ->
     x = 3 * torch.randn(4, 5, 6, 6) + torch.randn(4, 5, 1, 1)
     pull = torch.randn(4, 5, 6, 6)
     found = []
-    for norm in (PictureNorm(5), TrainedNorm(5)):
+    for norm in (ImageNorm(5), TrainedNorm(5)):
         with torch.no_grad():
             norm.weight.copy_(torch.linspace(0.5, 2, 5))
             norm.bias.copy_(torch.linspace(-1, 1, 5))
@@ -36,13 +36,13 @@ def test_the_trained_norm_is_close_in_bfloat16() -> None:
     x = torch.randn(2, 5, 8, 8)
     rounded = TrainedNorm(5)(x.bfloat16())
     assert rounded.dtype == torch.bfloat16
-    assert torch.allclose(rounded.float(), PictureNorm(5)(x), atol=0.06)
+    assert torch.allclose(rounded.float(), ImageNorm(5)(x), atol=0.06)
 
 
 def test_a_trainable_stem_is_the_same_function_with_every_norm_the_fast_one() -> None:
     torch.manual_seed(0)
     stem = trainable(ConvStem(24, 16))
-    norms = [m for m in stem.modules() if isinstance(m, PictureNorm)]
+    norms = [m for m in stem.modules() if isinstance(m, ImageNorm)]
     assert norms
     assert all(isinstance(norm, TrainedNorm) for norm in norms)
     plain = ConvStem(24, 16)

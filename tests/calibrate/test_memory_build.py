@@ -109,7 +109,7 @@ def test_limit_keeps_its_rate_of_false_outliers():
         assert above <= 1.5 * RATE
 
 
-def test_memory_is_small_the_same_again_and_knows_its_pictures(detector, good, tmp_path):
+def test_memory_is_small_the_same_again_and_knows_its_images(detector, good, tmp_path):
     out = tmp_path / "m"
     answer = run(good, "--out", out, "--units", "50%", "--tokens", 300, "--json")
     assert answer.exit_code == 0, answer.output
@@ -129,7 +129,7 @@ BOTH = pytest.mark.parametrize("config", [CONFIG, default_config(EMBEDDED)])
 
 
 @BOTH
-def test_defective_picture_is_far_from_its_memory(detector, good, config):
+def test_defective_image_is_far_from_its_memory(detector, good, config):
     made = build(detector, read_data(good).samples, config=config).memory
     adapter = load_adapter(EMBEDDED_DIR / "adapter")
     asked = Detector(detector.backbone, detector.backbone_sha256, [adapter], detector.device, memories=[made])
@@ -142,7 +142,7 @@ def test_defective_picture_is_far_from_its_memory(detector, good, config):
 
 
 @BOTH
-def test_defective_pictures_among_the_good_are_found_and_left_out(detector, good, tmp_path, config):
+def test_defective_images_among_the_good_are_found_and_left_out(detector, good, tmp_path, config):
     folder = tmp_path / "mixed"
     shutil.copytree(good / "good", folder)
     for k, defect in enumerate(("hole", "stain")):
@@ -161,7 +161,7 @@ def test_defective_pictures_among_the_good_are_found_and_left_out(detector, good
     assert "takes 8 units" in few.notes[0]
 
 
-def test_units_of_several_pictures_do_not_vouch_for_themselves(detector, good, tmp_path):
+def test_units_of_several_images_do_not_vouch_for_themselves(detector, good, tmp_path):
     """Two frames of one defective part: each would be near the other."""
     folder = tmp_path / "parts"
     folder.mkdir()
@@ -180,11 +180,11 @@ def test_adding_keeps_what_was_known(detector, good, tmp_path, config):
     samples = read_data(good).samples
     first = build(detector, samples[:6], config=config).memory
     added = build(detector, samples, base=first, config=config)
-    assert "6 pictures were seen by the memory already" in added.notes
+    assert "6 images were seen by the memory already" in added.notes
     assert set(added.memory.manifest.provenance["pictures"]) == {s.sha256 for s in samples}
     assert len(added.memory.manifest.provenance["data_sha256"]) == 2
     assert len(added.memory.tokens) == 500
-    with pytest.raises(DataError, match="no new good pictures"):
+    with pytest.raises(DataError, match="no new good images"):
         build(detector, samples[:6], base=first, config=config)
     with pytest.raises(ConfigError, match="--add"):
         build(detector, samples, base=first, config=MemoryConfig(layers=(2,)))
@@ -197,13 +197,13 @@ def test_adding_keeps_what_was_known(detector, good, tmp_path, config):
     answer = run(good, "--out", tmp_path / "n", "--add", tmp_path / "m")
     assert answer.exit_code == 0, answer.output
     assert load_memory(tmp_path / "n").manifest.config == config
-    assert "12 good pictures" in answer.stdout
+    assert "12 good images" in answer.stdout
 
 
-def test_bad_pictures_and_wrong_wishes_are_named(detector, good, tmp_path):
+def test_bad_images_and_wrong_wishes_are_named(detector, good, tmp_path):
     folder = tmp_path / "d"
     shutil.copytree(good / "good", folder)
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     out = tmp_path / "m"
     answer = run(folder, "--out", out)
     assert isinstance(answer.exception, DataError)
@@ -237,7 +237,7 @@ def test_reach_leaves_no_place_without_tokens(detector, good):
     assert len(made.tokens) == 512
 
 
-def test_many_pictures_share_the_room_and_tiles_count(detector, good, monkeypatch):
+def test_many_images_share_the_room_and_tiles_count(detector, good, monkeypatch):
     monkeypatch.setattr(candidates, "MAX_CANDIDATES", 100)
     found = candidates.gather(detector, read_data(good).samples, Framing(), CONFIG, 0, lambda _: None)
     assert torch.bincount(found.owner).tolist() == [8] * 12

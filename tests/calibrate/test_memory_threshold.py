@@ -1,4 +1,4 @@
-"""A memory in `calibrate threshold`: what is fused is what the agent fuses, and no picture serves twice."""
+"""A memory in `calibrate threshold`: what is fused is what the agent fuses, and no image serves twice."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ WISH = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     """8 units for the memory and 16 for the threshold."""
     folder = tmp_path_factory.mktemp("good")
     write_calibration(folder, "inbox", 24)
@@ -39,9 +39,9 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def remembered(pictures, tmp_path_factory):
+def remembered(images, tmp_path_factory):
     out = tmp_path_factory.mktemp("memory") / "m"
-    answer = run("memory", pictures, "--out", out, "--units", "8", "--tokens", 256)
+    answer = run("memory", images, "--out", out, "--units", "8", "--tokens", 256)
     assert answer.exit_code == 0, answer.output
     return out
 
@@ -59,7 +59,7 @@ def shown(unit, defective, margin, distance):
 
 
 def crowd(margin_gap, distance_gap, n=60):
-    """Good and painted pictures of n units whose two opinions differ by these many spreads."""
+    """Good and painted images of n units whose two opinions differ by these many spreads."""
     rng = np.random.default_rng(1)
     good = [shown(f"u{k}", False, rng.normal(), 1 + 0.1 * rng.normal()) for k in range(n)]
     return good, good + [
@@ -80,7 +80,7 @@ def test_the_better_opinion_wins_and_both_in_doubt(gaps, use):
     assert choose_fusion(scales, lambda: everyone, "zero-shot", 1, False).fusion is None
 
 
-def test_scales_are_median_and_upper_spread_of_good_pictures():
+def test_scales_are_median_and_upper_spread_of_good_images():
     good, _ = crowd(0, 0)
     scales = term_scales(good, 1)
     margins = np.array([one.terms.margin for one in good])
@@ -106,9 +106,9 @@ def test_in_doubt_both_opinions_are_used_then_the_memory():
     assert best(0.7, 0.9, 0.91, 0.01, 0.05, 0) == "fused"
 
 
-def test_profile_fuses_what_it_was_measured_with(pictures, remembered, tmp_path):
+def test_profile_fuses_what_it_was_measured_with(images, remembered, tmp_path):
     out = tmp_path / "p.yaml"
-    answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered, "--use", "fused")
+    answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered, "--use", "fused")
     assert answer.exit_code == 0, answer.output
     assert "8 good units were seen by the memory" in answer.stderr
     assert "evidence: fused, as asked for" in answer.stderr
@@ -119,7 +119,7 @@ def test_profile_fuses_what_it_was_measured_with(pictures, remembered, tmp_path)
 
     # The threshold is the largest z of the units that neither the memory nor the scale has seen.
     detector = open_detector("embedded", device="cpu", memories=(remembered,))
-    rest = [s for s in read_data(pictures).good() if s.sha256 not in seen_by(made)]
+    rest = [s for s in read_data(images).good() if s.sha256 not in seen_by(made)]
     _, used = split_units(rest, 10)
     scored = score(
         detector, profile.adapter, used, load_profile(out).framing, lambda _: None, None, made.id, profile.fusion
@@ -128,10 +128,10 @@ def test_profile_fuses_what_it_was_measured_with(pictures, remembered, tmp_path)
     assert max(z) == pytest.approx(profile.threshold, abs=1e-3)
 
 
-def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(pictures, remembered, tmp_path, monkeypatch):
+def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(images, remembered, tmp_path, monkeypatch):
     detector = open_detector("embedded", device="cpu", memories=(remembered,))
     viewer = Viewer(detector, detector.adapters[0], detector.memories[0], Framing())
-    scale = read_data(pictures).good()[-6:]
+    scale = read_data(images).good()[-6:]
     monkeypatch.setattr(fusion_samples, "PAINTED_EACH", 2)
     first, second = (fit_fusion(viewer, scale, "auto", 64, False) for _ in range(2))
     assert first == second
@@ -142,16 +142,16 @@ def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(pictures, rem
     monkeypatch.setattr(fusion_samples, "MAX_PAINTED", 3)
     assert len(list(viewer.painted(scale))) == 3
     out = tmp_path / "z.yaml"
-    answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered, "--use", "zero-shot")
+    answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered, "--use", "zero-shot")
     assert answer.exit_code == 0
     profile = load_profile(out).profile
     assert (profile.memory, profile.fusion, profile.fusion_choice) == (None, None, None)
 
 
-def test_profile_keeps_what_its_fusion_was_chosen_by(pictures, remembered, tmp_path, monkeypatch):
+def test_profile_keeps_what_its_fusion_was_chosen_by(images, remembered, tmp_path, monkeypatch):
     monkeypatch.setattr(fusion_samples, "MAX_PAINTED", 4)
     out = tmp_path / "p.yaml"
-    answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered)
+    answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered)
     assert answer.exit_code == 0, answer.output
     profile = load_profile(out).profile
     kept = profile.fusion_choice
@@ -171,23 +171,23 @@ def test_profile_keeps_what_its_fusion_was_chosen_by(pictures, remembered, tmp_p
         load_profile(out)
 
 
-def test_memory_that_cannot_be_used_is_refused(pictures, remembered, tmp_path):
+def test_memory_that_cannot_be_used_is_refused(images, remembered, tmp_path):
     out = tmp_path / "p.yaml"
-    answer = run("threshold", pictures, "--out", out, *WISH, "--use", "memory")
+    answer = run("threshold", images, "--out", out, *WISH, "--use", "memory")
     assert isinstance(answer.exception, ConfigError)
     assert "needs --memory" in str(answer.exception)
-    answer = run("threshold", pictures, "--out", out, *WISH, "--memory", remembered, "--roi", "0,0,0.5,1")
+    answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered, "--roi", "0,0,0.5,1")
     assert "--roi" in str(answer.exception)
     everything = tmp_path / "all"
-    run("memory", pictures, "--out", everything, "--tokens", 64)
-    answer = run("threshold", pictures, "--out", out, *WISH, "--memory", everything)
+    run("memory", images, "--out", everything, "--tokens", 64)
+    answer = run("threshold", images, "--out", out, *WISH, "--memory", everything)
     assert isinstance(answer.exception, RefusedError)
     assert "--units 40%" in str(answer.exception)
     assert not out.exists()
 
 
-def test_a_unit_of_which_the_memory_saw_one_picture_is_left_out_whole(pictures):
-    samples = read_data(pictures, unit_from=r"unit_000(\d)").good()
+def test_a_unit_of_which_the_memory_saw_one_image_is_left_out_whole(images):
+    samples = read_data(images, unit_from=r"unit_000(\d)").good()
     data = leave_out(LineData(tuple(samples), (), ()), {samples[0].sha256}, "m")
     assert samples[0].unit not in {s.unit for s in data.good}
     assert len(data.good) < len(samples) - 1

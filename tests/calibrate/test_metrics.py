@@ -30,7 +30,7 @@ from tests.golden.metrics4.make import main as make_golden
 AUTHORS = Path(__file__).parents[3] / "shared" / "golden" / "metrics"
 
 
-def picture_set(seed, count=3, size=9, levels=6, share=0.15):
+def image_set(seed, count=3, size=9, levels=6, share=0.15):
     """Maps with many ties, some negative, and masks with several regions, also at the border."""
     rng = np.random.default_rng(seed)
     masks = rng.random((count, size, size)) < share
@@ -39,7 +39,7 @@ def picture_set(seed, count=3, size=9, levels=6, share=0.15):
 
 
 def cases():
-    maps, masks = picture_set(0)
+    maps, masks = image_set(0)
     yield "ties", maps, masks
     yield "no ties", np.random.default_rng(1).random(maps.shape, np.float32), masks
     yield "constant", np.full_like(maps, 0.25), masks
@@ -84,7 +84,7 @@ def test_rankings_of_one_class_are_undefined(labels):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_numbers_that_are_not_finite_are_refused(bad):
-    maps, masks = picture_set(2)
+    maps, masks = image_set(2)
     maps[1, 2, 3] = bad
     for metric in (auroc, average_precision, f1_max, roc_curve_points, pr_curve_points):
         with pytest.raises(DataError, match="not finite"):
@@ -118,7 +118,7 @@ def test_paper_aupro_is_the_plain_loop(maps, masks):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(2, 7), st.integers(1, 40), st.floats(0.02, 0.9))
 def test_any_small_set_agrees_with_the_plain_loops(seed, count, size, levels, share):
-    maps, masks = picture_set(seed, count, size, levels, share)
+    maps, masks = image_set(seed, count, size, levels, share)
     flat, truth = maps.ravel().tolist(), masks.ravel().tolist()
     if not masks.any() or masks.all():
         assert aupro_exact(maps, masks) is None
@@ -144,7 +144,7 @@ def test_regions_count_the_same_and_diagonals_hold_together():
 
 @pytest.mark.parametrize("fill", [False, True])
 def test_aupro_without_regions_or_without_normal_pixels_is_undefined(fill):
-    maps, masks = picture_set(3)
+    maps, masks = image_set(3)
     masks[:] = fill
     for metric in (aupro_exact, aupro_paper, pro_curve_points):
         assert metric(maps, masks) is None
@@ -154,15 +154,15 @@ def test_aupro_without_regions_or_without_normal_pixels_is_undefined(fill):
 @pytest.mark.parametrize("limit", [0.0, -1.0, 1.5, float("nan")])
 def test_limits_that_are_no_rate_are_refused(limit):
     with pytest.raises(ValueError, match="limit"):
-        aupro_exact(*picture_set(0), limit)
+        aupro_exact(*image_set(0), limit)
 
 
 def test_shapes_that_do_not_fit_are_refused():
-    maps, masks = picture_set(0)
+    maps, masks = image_set(0)
     for metric in (auroc, aupro_exact, aupro_paper):
         with pytest.raises(DataError, match="shape"):
             metric(maps, masks[:, :-1])
-    with PixelStore() as store, pytest.raises(DataError, match="equal pictures"):
+    with PixelStore() as store, pytest.raises(DataError, match="equal images"):
         store.add(maps[0], masks[0, :-1])
 
 
@@ -216,7 +216,7 @@ def test_a_data_set_in_pieces_gives_the_same_numbers(maps, masks, buffer):
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 300), st.integers(1, 300), st.floats(0.0, 1.0))
 def test_pieces_of_any_size_give_the_same_numbers(seed, count, buffer, levels, share):
-    maps, masks = picture_set(seed, count, 7, levels, share)
+    maps, masks = image_set(seed, count, 7, levels, share)
     with PixelStore(buffer=buffer) as store:
         for values, mask in zip(maps, masks, strict=True):
             store.add(values, mask)
@@ -244,7 +244,7 @@ def test_float_keys_rise_with_the_values():
 
 
 def test_the_callers_arrays_are_neither_kept_nor_changed():
-    maps, masks = picture_set(7)
+    maps, masks = image_set(7)
     before, buffer = maps.copy(), maps[0].copy()
     with PixelStore() as store:
         for values, mask in zip(maps, masks, strict=True):
@@ -273,7 +273,7 @@ def test_an_empty_store_knows_nothing():
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, None])
 def test_no_temporary_file_stays(tmp_path, error):
-    maps, masks = picture_set(8)
+    maps, masks = image_set(8)
     with pytest.raises(error) if error else nullcontext(), PixelStore(tmp_path, buffer=1) as store:
         store.add(maps[0], masks[0])
         store.add(maps[1], masks[1])
@@ -286,7 +286,7 @@ def test_no_temporary_file_stays(tmp_path, error):
 
 
 def test_a_folder_that_cannot_hold_the_pixels_is_told(tmp_path, monkeypatch):
-    maps, masks = picture_set(9)
+    maps, masks = image_set(9)
     with PixelStore(tmp_path / "missing", buffer=1) as store, pytest.raises(DataError, match="missing: cannot hold"):
         store.add(maps[0], masks[0])
     real = tempfile.TemporaryFile

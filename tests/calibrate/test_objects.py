@@ -12,12 +12,12 @@ from calibrate.embedded.solids import lit, raised, revolved
 
 
 @pytest.mark.parametrize("size", [64, 160, 320])
-def test_pictures_and_regions_are_sane_at_every_size(size: int) -> None:
+def test_images_and_regions_are_sane_at_every_size(size: int) -> None:
     for seed in range(25):
         found = arrange("brushed metal", (size, size), np.random.default_rng(seed))
-        assert found.picture.shape == (size, size, 3)
-        assert found.picture.dtype == np.float32
-        assert 0 <= found.picture.min() <= found.picture.max() <= 1
+        assert found.image.shape == (size, size, 3)
+        assert found.image.dtype == np.float32
+        assert 0 <= found.image.min() <= found.image.max() <= 1
         assert found.region.shape == (size, size)
         assert 0.02 < found.region.mean() <= 1
 
@@ -26,24 +26,24 @@ def test_every_shape_appears_and_seeds_repeat() -> None:
     shapes = {arrange("plain", (96, 96), np.random.default_rng(seed)).shape for seed in range(120)}
     assert shapes == {*SHAPES, TURNED}
     one, two = (arrange("wooden", (96, 96), np.random.default_rng(5)) for _ in range(2))
-    assert np.array_equal(one.picture, two.picture)
+    assert np.array_equal(one.image, two.image)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_every_part_draws_something(part) -> None:  # type: ignore[no-untyped-def]
     points = outline("plate", np.random.default_rng(0)) * 60 + 100
-    picture = np.full((200, 200, 3), 2.0, np.float32)
-    part(picture, Body(points, points.mean(axis=0), 60.0), np.random.default_rng(1))
-    changed = (picture != 2.0).any(axis=2)
+    image = np.full((200, 200, 3), 2.0, np.float32)
+    part(image, Body(points, points.mean(axis=0), 60.0), np.random.default_rng(1))
+    changed = (image != 2.0).any(axis=2)
     assert 0.001 < changed.mean() < 0.9
 
 
 def test_parts_are_the_same_for_the_same_generator() -> None:
     points = outline("disc", np.random.default_rng(0)) * 60 + 100
-    pictures = [np.zeros((200, 200, 3), np.float32) for _ in range(2)]
-    for picture in pictures:
-        furnish(picture, points, np.random.default_rng(7))
-    assert np.array_equal(*pictures)
+    images = [np.zeros((200, 200, 3), np.float32) for _ in range(2)]
+    for image in images:
+        furnish(image, points, np.random.default_rng(7))
+    assert np.array_equal(*images)
 
 
 def test_a_dome_is_brightest_towards_the_lamp_and_a_plane_is_even() -> None:

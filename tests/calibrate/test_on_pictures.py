@@ -1,4 +1,4 @@
-"""Defects painted on pictures: where they lie, that they repeat, and which kinds are for what."""
+"""Defects painted on images: where they lie, that they repeat, and which kinds are for what."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,9 @@ from calibrate.embedded.samples import belt_part, inbox_part
 def part_on_a_table(side=160):
     """A bright square part, 80 px wide, on a dark table, both with a little grain."""
     rng = np.random.default_rng(0)
-    picture = np.full((side, side, 3), 40.0)
-    picture[40:120, 40:120] = 170
-    return np.clip(picture + rng.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+    image = np.full((side, side, 3), 40.0)
+    image[40:120, 40:120] = 170
+    return np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
 
 
 def test_kinds_for_judging_are_apart_from_those_for_tuning():
@@ -24,14 +24,14 @@ def test_kinds_for_judging_are_apart_from_those_for_tuning():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_mask_is_where_the_pixels_changed(kind):
-    picture = part_on_a_table()
-    region = foreground(picture)
+    image = part_on_a_table()
+    region = foreground(image)
     for seed in range(4):
-        before = picture.copy()
-        out, mask, name = defect_on(picture, np.random.default_rng(seed), (kind,))
+        before = image.copy()
+        out, mask, name = defect_on(image, np.random.default_rng(seed), (kind,))
         assert name == kind
-        assert (picture == before).all()
-        changed = (out != picture).any(axis=2)
+        assert (image == before).all()
+        changed = (out != image).any(axis=2)
         assert not (changed & ~mask).any()
         assert changed[mask].mean() > 0.8
         assert mask.any()
@@ -39,19 +39,19 @@ def test_the_mask_is_where_the_pixels_changed(kind):
 
 
 def test_the_same_seed_gives_the_same_defect_and_others_another():
-    picture = inbox_part(5).image
-    one, two, other = (defect_on(picture, np.random.default_rng(s), TUNE_KINDS) for s in (1, 1, 2))
+    image = inbox_part(5).image
+    one, two, other = (defect_on(image, np.random.default_rng(s), TUNE_KINDS) for s in (1, 1, 2))
     assert (one[0] == two[0]).all() and (one[1] == two[1]).all() and one[2] == two[2]
     assert (one[1] != other[1]).any()
 
 
 def test_foreground_is_the_part_or_else_the_frame():
-    picture = part_on_a_table()
-    found = foreground(picture)
+    image = part_on_a_table()
+    found = foreground(image)
     truth = np.zeros(found.shape, bool)
     truth[40:120, 40:120] = True
     assert (found & truth).sum() / (found | truth).sum() > 0.9
-    lit = picture.copy()
+    lit = image.copy()
     lit[2:8, 10:150] = 255
     assert not foreground(lit)[:30].any()
     assert foreground(inbox_part(3).image).all()
@@ -63,9 +63,9 @@ def test_foreground_is_the_part_or_else_the_frame():
 
 
 def test_sizes_range_from_small_to_large():
-    picture = part_on_a_table(320)
-    region = np.ones(picture.shape[:2], bool)
-    shares = [defect_on(picture, np.random.default_rng(s), ("blob",), region)[1].mean() for s in range(60)]
+    image = part_on_a_table(320)
+    region = np.ones(image.shape[:2], bool)
+    shares = [defect_on(image, np.random.default_rng(s), ("blob",), region)[1].mean() for s in range(60)]
     assert np.quantile(shares, 0.1) < 0.002
     assert max(shares) > 0.02
 

@@ -79,7 +79,7 @@ def test_recall_bound_holds_with_ties():
     assert within_bound(failures)
 
 
-def test_recall_bound_holds_for_units_of_correlated_pictures_and_fails_for_pictures():
+def test_recall_bound_holds_for_units_of_correlated_images_and_fails_for_images():
     rng = np.random.default_rng(2)
     units, frames = 59, 5
 
@@ -90,15 +90,15 @@ def test_recall_bound_holds_for_units_of_correlated_pictures_and_fails_for_pictu
 
     truth = parts(20_000).max(axis=1)
     names = [str(u) for u in range(units) for _ in range(frames)]
-    by_unit = by_picture = 0
+    by_unit = by_image = 0
     for _ in range(DRAWS):
         z = parts(units)
         by_unit += (truth > recall_limit(unit_maxima(names, z.ravel().tolist()), RECALL, 0.95)[0]).mean() < RECALL
-        # The parts' maxima written down once a picture: 295 "units" that are 59.
+        # The parts' maxima written down once an image: 295 "units" that are 59.
         copied = np.repeat(z.max(axis=1), frames)
-        by_picture += (truth > recall_limit(copied, RECALL, 0.95)[0]).mean() < RECALL
+        by_image += (truth > recall_limit(copied, RECALL, 0.95)[0]).mean() < RECALL
     assert within_bound(by_unit)
-    assert not within_bound(by_picture)
+    assert not within_bound(by_image)
 
 
 def test_both_bounds_hold_amid_the_interval():

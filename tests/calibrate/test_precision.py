@@ -23,10 +23,10 @@ def test_effect_is_measured_and_small(tmp_path, precision):
     effect = json.loads(answer.stdout)
     assert effect["precision"] == precision
     assert effect["pictures"] == 4
-    assert effect["mask_tokens"] == 4 * 3 * 16 * 16  # pictures, layers, patches
+    assert effect["mask_tokens"] == 4 * 3 * 16 * 16  # images, layers, patches
     assert 0 < effect["margin_max"] < 0.1
     assert 0 < effect["map_max"] < 0.5
-    # Good pictures only: there is nothing to tell apart.
+    # Good images only: there is nothing to tell apart.
     assert effect["auroc"] is None
 
 

@@ -103,7 +103,7 @@ def test_batches_depend_on_seed_and_step_alone(bank: Bank) -> None:
     assert not torch.equal(a.images, c.images)
 
 
-def test_the_first_steps_see_smaller_pictures_and_measuring_sees_them_whole(bank: Bank) -> None:
+def test_the_first_steps_see_smaller_images_and_measuring_sees_them_whole(bank: Bank) -> None:
     trainer = Trainer(TINY, replace(RUN, steps=10), bank)
     sides = []
     for trainer.step in range(10):
@@ -183,7 +183,7 @@ def test_exported_file_is_what_the_run_time_reads(bank: Bank, tmp_path: Path) ->
 def test_a_run_goes_on_where_it_stopped_and_keeps_its_curve(tmp_path: Path) -> None:
     def run(out: str) -> dict[str, object]:
         pretrain_backbone(
-            cache=tmp_path / "cache", out=tmp_path / out, config=RUN, pictures=12, device="cpu", machine="test",
+            cache=tmp_path / "cache", out=tmp_path / out, config=RUN, images=12, device="cpu", machine="test",
             backbone=TINY, report_minutes=0.0,
         )  # fmt: skip
         return dict(json.loads((tmp_path / out / "provenance.json").read_text(encoding="utf-8")))
@@ -208,7 +208,7 @@ from calibrate.embedded.run import pretrain_backbone
 from tests.calibrate.test_pretrain import RUN, TINY
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    pretrain_backbone(cache=folder / "cache", out=folder / "out", config=RUN, pictures=12, device="cpu",
+    pretrain_backbone(cache=folder / "cache", out=folder / "out", config=RUN, images=12, device="cpu",
                       machine="test", backbone=TINY)
 """
 
@@ -247,7 +247,7 @@ def test_a_run_goes_on_from_shipped_weights(bank: Bank, tmp_path: Path) -> None:
         assert torch.allclose(tensor, expected[name], atol=1e-3), name
 
     pretrain_backbone(
-        cache=tmp_path / "cache", out=tmp_path / "second", config=replace(RUN, seed=1), pictures=12, device="cpu",
+        cache=tmp_path / "cache", out=tmp_path / "second", config=replace(RUN, seed=1), images=12, device="cpu",
         machine="test", backbone=TINY, base=shipped,
     )  # fmt: skip
     new = np.load(tmp_path / "cache" / "train.images.npy")

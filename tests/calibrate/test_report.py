@@ -154,7 +154,7 @@ def evaluation(rows, **changes):
                 for i in range(4, 7)
             ),
         ],
-        "notes": ["test/good/004.png: the same picture as test/good/003.png; left out"],
+        "notes": ["test/good/004.png: the same image as test/good/003.png; left out"],
         "definition": "exact",
         "command": ["calibrate", "evaluate", "data/tiles 47", "--profile", "tiles.yaml", "--out", "run"],
         "versions": {"python": "3.11.9", "torch": "2.8.0", "fbclip-inspect": "0.1.0"},
@@ -170,11 +170,11 @@ def write_run(folder, rows, data):
     with (folder / "samples.csv").open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([COLUMNS, *rows])
     for i, about in enumerate(data["worst"]):
-        picture = Image.effect_noise((480, 240), 20).convert("RGB")
-        draw = ImageDraw.Draw(picture)
+        image = Image.effect_noise((480, 240), 20).convert("RGB")
+        draw = ImageDraw.Draw(image)
         draw.ellipse((60 + 10 * i, 80, 120 + 10 * i, 150), fill=(60, 50, 45))
         draw.ellipse((300 + 10 * i, 80, 360 + 10 * i, 150), fill=(202, 42, 4))
-        picture.save(folder / about["file"], quality=80)
+        image.save(folder / about["file"], quality=80)
     return folder
 
 
@@ -279,7 +279,7 @@ def test_a_run_as_it_is_really_written(tmp_path):
     page = Page((run / "report.html").read_text(encoding="utf-8"))
     assert {"scores", "verdicts", "curves", "metrics", "data", "repeat"} <= page.headings
     assert "at most 1 % of good units alarm" in page.text.replace("\u00a0", " ")
-    assert "6 good and 5 defective pictures of 11 units" in page.text
+    assert "6 good and 5 defective images of 11 units" in page.text
     assert "of 5 defective units" in page.text and "stain" in page.text
     assert str(tmp_path) not in page.text
 
@@ -295,9 +295,9 @@ def test_the_page_asks_nobody_for_anything(run_folder):
 
 def test_everything_drawn_or_tabled_is_named_for_those_who_cannot_see_it(run_folder):
     page = Page(render(read_run(run_folder)))
-    pictures = [a for a in page.all("svg") if "aria-hidden" not in a]
-    assert len(pictures) == 2 + 3 + len(KINDS)
-    assert all(a["role"] == "img" and len(a["aria-label"]) > 10 for a in pictures)
+    images = [a for a in page.all("svg") if "aria-hidden" not in a]
+    assert len(images) == 2 + 3 + len(KINDS)
+    assert all(a["role"] == "img" and len(a["aria-label"]) > 10 for a in images)
     assert all("scope" in a for a in page.all("th"))
     assert all(a["alt"] for a in page.all("img"))
 
@@ -418,10 +418,10 @@ def test_what_cannot_be_read_is_one_line(run_folder, change, said):
 
 
 def test_sizes_are_bounded(run_folder, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_PICTURES", 2)
-    monkeypatch.setattr(reading, "MAX_PICTURE", 100)
-    pictures = read_run(run_folder).pictures
-    assert [(p.about.path, p.jpeg) for p in pictures] == [("test/good/001.png", None), ("test/dent/004.png", None)]
+    monkeypatch.setattr(reading, "MAX_IMAGES", 2)
+    monkeypatch.setattr(reading, "MAX_IMAGE", 100)
+    images = read_run(run_folder).images
+    assert [(p.about.path, p.jpeg) for p in images] == [("test/good/001.png", None), ("test/dent/004.png", None)]
     assert "The worst 2 of 6" in Page(render(read_run(run_folder))).text
     for name, bound in (("evaluation.json", "MAX_EVALUATION"), ("samples.csv", "MAX_SAMPLES")):
         with monkeypatch.context() as patch, pytest.raises(DataError, match=f"{name}: larger than 99 bytes"):
@@ -429,7 +429,7 @@ def test_sizes_are_bounded(run_folder, monkeypatch):
             read_run(run_folder)
 
 
-def test_a_picture_is_a_jpeg_of_this_run(tmp_path):
+def test_a_image_is_a_jpeg_of_this_run(tmp_path):
     rows = samples()
     data = evaluation(rows)
     folder = write_run(tmp_path / "run", rows, data)
@@ -441,8 +441,8 @@ def test_a_picture_is_a_jpeg_of_this_run(tmp_path):
         data["worst"][i]["file"] = name
     (folder / "evaluation.json").write_text(json.dumps(data))
     run = read_run(folder)
-    assert [p.jpeg is None for p in run.pictures] == [True] * 5 + [False]
-    assert Page(render(run)).text.count("no picture") == 5
+    assert [p.jpeg is None for p in run.images] == [True] * 5 + [False]
+    assert Page(render(run)).text.count("no image") == 5
 
 
 def test_a_long_curve_stays_small(tmp_path):

@@ -42,13 +42,13 @@ def estimate(mean):
     return Estimate(values=(mean, mean), mean=mean, low=mean - 0.05, high=min(1.0, mean + 0.04))
 
 
-def curve(name, pictures=35, pixel=True):
+def curve(name, images=35, pixel=True):
     steps = []
     for k, count in enumerate((1, 2, 4, 8, 16, 35)):
         ways = {method: estimate(0.45 + 0.1 * place + 0.02 * k) for place, method in enumerate(METHODS)}
         took = {"fused": 4, "memory": 1} if count < 35 else {"fused": 1}
-        steps.append(Step(pictures=count, took=took, image=ways, pixel=ways if pixel else None))
-    return Curve(name=name, pictures=pictures, test_good=30, test_defective=22, steps=tuple(steps))
+        steps.append(Step(images=count, took=took, image=ways, pixel=ways if pixel else None))
+    return Curve(name=name, images=images, test_good=30, test_defective=22, steps=tuple(steps))
 
 
 def few_shot(*curves, mean=None, **changes):
@@ -68,7 +68,7 @@ def test_curves_are_drawn_and_tabled_with_the_same_numbers(run_folder, tmp_path)
     assert call(run_folder, "--few-shot", path).exit_code == 0
     page = Page((run_folder / "report.html").read_text(encoding="utf-8"))
     assert "memory" in page.headings
-    assert "tile: 30 good and 22 defective test pictures" in page.text
+    assert "tile: 30 good and 22 defective test images" in page.text
     assert "35 (all) 0.550 0.500 to 0.590 0.650" in page.text
     assert "auto took" in page.text and "fused 4, memory 1" in page.text
     assert "Not of the model of this run" not in page.text
@@ -76,9 +76,9 @@ def test_curves_are_drawn_and_tabled_with_the_same_numbers(run_folder, tmp_path)
     assert all("scope" in a for a in page.all("th"))
     drawn = [a["aria-label"] for a in page.all("svg") if "AUROC of" in a.get("aria-label", "")]
     assert drawn == [
-        f"tile: AUROC of {what} over good pictures; with 1 to 35 (all): "
+        f"tile: AUROC of {what} over good images; with 1 to 35 (all): "
         "zero-shot from 0.450 to 0.550, memory from 0.550 to 0.650, fused from 0.650 to 0.750"
-        for what in ("pictures", "pixels")
+        for what in ("images", "pixels")
     ]
 
 
@@ -115,8 +115,8 @@ def broken(change):
         ('{"schema": "calibrate.few-shot/2"}', "schema: not calibrate.few-shot/1; `calibrate few-shot --out` makes it"),
         (broken(lambda d: d["curves"].clear()), "curves: Tuple should have at least 1 item"),
         (broken(lambda d: d.update(later=1)), "later: Extra inputs"),
-        (broken(lambda d: d["curves"][0]["steps"].reverse()), r"curves.0: the numbers of pictures \[35, 16"),
-        (broken(lambda d: d["curves"][0]["steps"][0]["image"].pop("fused")), "steps.0: no fused for 1 pictures"),
+        (broken(lambda d: d["curves"][0]["steps"].reverse()), r"curves.0: the numbers of images \[35, 16"),
+        (broken(lambda d: d["curves"][0]["steps"][0]["image"].pop("fused")), "steps.0: no fused for 1 images"),
         (broken(lambda d: d["curves"][0]["steps"][0]["image"]["fused"].update(low=0.99)), "low 0.99 lies above high"),
         (broken(lambda d: d["curves"][0]["steps"][0]["image"]["fused"].update(mean=1.5)), "mean: Input should be less"),
         (broken(lambda d: d["curves"][0]["steps"][0]["image"]["fused"].update(mean=float("nan"))), "mean: Input"),
@@ -146,8 +146,8 @@ def test_the_page_says_what_the_fusion_was_chosen_by(tmp_path):
     data["profile"]["fusion_choice"] = CHOICE | {"later": 1}
     data["model"]["fusion"] = {"use": "fused", "image_share": 1.0, "map_share": 0.5, "memory_map": {}}
     text = page_of(tmp_path / "a", **data).text.replace("\u00a0", " ")
-    assert "the memory's weight is 100 % in the picture's number and 50 % in its map" in text
-    assert "Why the profile uses both Chosen on 80 defects painted on 20 good pictures. That is synthetic" in text
+    assert "the memory's weight is 100 % in the image's number and 50 % in its map" in text
+    assert "Why the profile uses both Chosen on 80 defects painted on 20 good images. That is synthetic" in text
     assert "memory 0.912 0.022 0.013 fused (chosen) 0.934 0.000 0.000" in text
 
     data["profile"]["fusion_choice"] = CHOICE | {"chosen": "zero-shot"}
@@ -162,7 +162,7 @@ def rows_of(rng, name, shift, n=60):
     ]
 
 
-def test_intervals_of_pictures_hold_the_number_and_shrink_with_more_units():
+def test_intervals_of_images_hold_the_number_and_shrink_with_more_units():
     rng = np.random.default_rng(5)
     few, many = rows_of(rng, "few", 1.5), rows_of(rng, "many", 1.5, 1200)
     good_only = [Row("good only", False, "u", 0.0, None, ""), Row("good only", None, "v", 1.0, None, "")]

@@ -1,4 +1,4 @@
-"""The picture generator: seeded, exact about what it changes, and visibly so."""
+"""The image generator: seeded, exact about what it changes, and visibly so."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def test_defect_is_visible_inside_the_mask_and_nothing_changes_outside(kind: str
 
 
 def test_unusable_requests_are_refused() -> None:
-    picture, rng = np.zeros((64, 64, 3), np.uint8), np.random.default_rng(0)
+    image, rng = np.zeros((64, 64, 3), np.uint8), np.random.default_rng(0)
     with pytest.raises(ValueError, match="unknown defect kind"):
-        paint("nonsense", picture, np.ones((64, 64), bool), rng)
+        paint("nonsense", image, np.ones((64, 64), bool), rng)
     with pytest.raises(ValueError, match="too small"):
-        paint("hole", picture, np.zeros((64, 64), bool), rng)
+        paint("hole", image, np.zeros((64, 64), bool), rng)
     with pytest.raises(ValueError, match="unknown demo defect"):
         belt_part(0, "nonsense")
 

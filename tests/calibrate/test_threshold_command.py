@@ -27,17 +27,17 @@ WISH = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     write_calibration(folder, "inbox", 16)
     return folder
 
 
 @pytest.fixture(scope="module")
-def labelled(pictures, tmp_path_factory):
-    """16 good pictures and 8 defective ones, each a unit."""
+def labelled(images, tmp_path_factory):
+    """16 good images and 8 defective ones, each a unit."""
     folder = tmp_path_factory.mktemp("labelled")
-    shutil.copytree(pictures / "good", folder / "good")
+    shutil.copytree(images / "good", folder / "good")
     (folder / "bad").mkdir()
     for k in range(8):
         write_png(folder / "bad" / f"{k}.png", inbox_part(300_000 + k, SAMPLE_DEFECTS[k % 4]).image)
@@ -52,9 +52,9 @@ def run(app, *arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=True)
 
 
-def test_profile_is_written_and_judges_as_it_was_measured(pictures, tmp_path):
+def test_profile_is_written_and_judges_as_it_was_measured(images, tmp_path):
     out = tmp_path / "inbox.yaml"
-    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--json")
+    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--json")
     assert answer.exit_code == 0, answer.output
     profile = load_profile(out).profile
     assert json.loads(answer.stdout)["id"] == profile.id
@@ -63,10 +63,10 @@ def test_profile_is_written_and_judges_as_it_was_measured(pictures, tmp_path):
     assert (c.guarantee.false_alarm_rate, c.guarantee.confidence) == (0.3, 0.8)
     assert profile.uncertain_above <= profile.threshold
 
-    # The same pictures through the agent's code: at most the allowed ones alarm, and z is the calibrated z.
-    judged = run(agent, "inspect", pictures / "good", "--profile", out, "--json")
+    # The same images through the agent's code: at most the allowed ones alarm, and z is the calibrated z.
+    judged = run(agent, "inspect", images / "good", "--profile", out, "--json")
     rows = [json.loads(line) for line in judged.stdout.splitlines()]
-    samples = read_data(pictures).good()
+    samples = read_data(images).good()
     _, used = split_units(samples, c.n_constants)
     names = {str(s.path) for s in used}
     z = [row["z"] for row in rows if row["path"] in names]
@@ -75,17 +75,17 @@ def test_profile_is_written_and_judges_as_it_was_measured(pictures, tmp_path):
     assert max(z) == pytest.approx(profile.threshold, abs=1e-3)
 
     again = tmp_path / "again.yaml"
-    run(calibrate, "threshold", pictures, "--out", again, *WISH)
+    run(calibrate, "threshold", images, "--out", again, *WISH)
     assert load_profile(again).profile.threshold == profile.threshold
     copy = tmp_path / "copy.yaml"
     save_profile(profile, copy)
     assert load_profile(copy).profile.id == profile.id
 
 
-def test_too_few_are_refused_and_best_effort_claims_nothing(pictures, tmp_path):
+def test_too_few_are_refused_and_best_effort_claims_nothing(images, tmp_path):
     few = tmp_path / "few"
     few.mkdir()
-    for path in sorted((pictures / "good").iterdir())[:14]:
+    for path in sorted((images / "good").iterdir())[:14]:
         shutil.copy(path, few)
     out = tmp_path / "p.yaml"
     answer = run(calibrate, "threshold", few, "--out", out, *WISH)
@@ -98,10 +98,10 @@ def test_too_few_are_refused_and_best_effort_claims_nothing(pictures, tmp_path):
     assert load_profile(out).profile.calibration.guarantee is None
 
 
-def test_units_come_from_names_and_copies_count_once(pictures, tmp_path):
+def test_units_come_from_names_and_copies_count_once(images, tmp_path):
     folder = tmp_path / "parts"
     folder.mkdir()
-    for number, path in enumerate(sorted((pictures / "good").iterdir())):
+    for number, path in enumerate(sorted((images / "good").iterdir())):
         shutil.copy(path, folder / f"part{number // 4}_{number % 4}.png")
         shutil.copy(path, folder / f"part{number // 4}_{number % 4}_copy.png")
     samples = read_data(folder, unit_from=r"part(\d+)").good()
@@ -117,11 +117,11 @@ def test_units_come_from_names_and_copies_count_once(pictures, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
-    [("broken.png", b"no picture", "not_an_image"), ("empty.png", b"", "empty"), ("cut.jpg", b"\xff\xd8\xff", "trunc")],
+    [("broken.png", b"no image", "not_an_image"), ("empty.png", b"", "empty"), ("cut.jpg", b"\xff\xd8\xff", "trunc")],
 )
-def test_pictures_that_cannot_be_judged_are_listed(pictures, tmp_path, name, content, says):
+def test_images_that_cannot_be_judged_are_listed(images, tmp_path, name, content, says):
     folder = tmp_path / "mixed"
-    shutil.copytree(pictures / "good", folder)
+    shutil.copytree(images / "good", folder)
     (folder / name).write_bytes(content)
     out = tmp_path / "p.yaml"
     answer = run(calibrate, "threshold", folder, "--out", out, *WISH)
@@ -141,8 +141,8 @@ def test_pictures_that_cannot_be_judged_are_listed(pictures, tmp_path, name, con
         ([".", "--line", "a", "--out", "p", "--false-alarm", "2"], RefusedError, "--false-alarm"),
     ],
 )
-def test_wrong_usage_is_named(arguments, error, says, tmp_path, monkeypatch, pictures):
-    monkeypatch.chdir(pictures)
+def test_wrong_usage_is_named(arguments, error, says, tmp_path, monkeypatch, images):
+    monkeypatch.chdir(images)
     answer = run(calibrate, "threshold", *arguments)
     assert isinstance(answer.exception, error), answer.exception
     assert says in str(answer.exception)
@@ -157,16 +157,16 @@ def test_wrong_usage_is_named(arguments, error, says, tmp_path, monkeypatch, pic
         ("line: inbox", "line: inbox\nextra: 1", "extra"),
     ],
 )
-def test_a_damaged_profile_is_refused_by_field(pictures, tmp_path, old, new, says):
+def test_a_damaged_profile_is_refused_by_field(images, tmp_path, old, new, says):
     out = tmp_path / "p.yaml"
-    assert run(calibrate, "threshold", pictures, "--out", out, *WISH).exit_code == 0
+    assert run(calibrate, "threshold", images, "--out", out, *WISH).exit_code == 0
     out.write_text(out.read_text().replace(old, new, 1))
     with pytest.raises(ProfileError, match=says):
         load_profile(out)
 
 
-def test_inspect_without_a_profile_scores_but_does_not_judge(pictures):
-    answer = run(agent, "inspect", sorted((pictures / "good").iterdir())[0], "--json")
+def test_inspect_without_a_profile_scores_but_does_not_judge(images):
+    answer = run(agent, "inspect", sorted((images / "good").iterdir())[0], "--json")
     row = json.loads(answer.stdout)
     assert (row["verdict"], row["reason"], row["threshold"]) == ("uncertain", "no_profile", None)
     assert row["margin"] is not None
@@ -209,7 +209,7 @@ def test_too_few_defects_are_refused_and_best_effort_drops_that_promise_only(lab
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_bounds_that_cross_are_refused_with_the_curve(labelled, tmp_path, as_json):
-    """Good pictures named defective: no threshold tells them apart."""
+    """Good images named defective: no threshold tells them apart."""
     folder = tmp_path / "alike"
     shutil.copytree(labelled / "good", folder / "good")
     (folder / "bad").mkdir()
@@ -249,15 +249,15 @@ def test_a_given_threshold_is_kept_and_measured(labelled, tmp_path):
     assert profile.calibration.method == "manual"
 
 
-def test_uncertain_verdicts_can_be_bounded_too(pictures, tmp_path):
+def test_uncertain_verdicts_can_be_bounded_too(images, tmp_path):
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--alert-on-uncertain")
+    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--alert-on-uncertain")
     assert "alarm or are uncertain" in answer.stdout
     assert load_profile(out).profile.calibration.bounds == "uncertain"
 
 
-def test_the_good_pictures_of_train_are_used_and_those_of_test_are_not(pictures, tmp_path):
-    goods = sorted((pictures / "good").iterdir())
+def test_the_good_images_of_train_are_used_and_those_of_test_are_not(images, tmp_path):
+    goods = sorted((images / "good").iterdir())
     for split, part in (("train", goods[:15]), ("test", goods[15:])):
         folder = tmp_path / "part" / split / "good"
         folder.mkdir(parents=True)
@@ -265,12 +265,12 @@ def test_the_good_pictures_of_train_are_used_and_those_of_test_are_not(pictures,
             shutil.copy(path, folder)
     answer = run(calibrate, "threshold", tmp_path / "part", "--out", tmp_path / "p.yaml", *WISH)
     assert answer.exit_code == 0, answer.output
-    assert "1 good pictures outside of train are left for evaluation" in answer.stderr
+    assert "1 good images outside of train are left for evaluation" in answer.stderr
     assert load_profile(tmp_path / "p.yaml").profile.calibration.n_good == 5
 
 
-def test_several_classes_have_to_be_told_apart(pictures, tmp_path):
-    one = sorted((pictures / "good").iterdir())
+def test_several_classes_have_to_be_told_apart(images, tmp_path):
+    one = sorted((images / "good").iterdir())
     for k, name in enumerate(("bolt", "nut")):
         for split in ("train", "test"):
             (tmp_path / "set" / name / split / "good").mkdir(parents=True)
@@ -286,39 +286,39 @@ def test_several_classes_have_to_be_told_apart(pictures, tmp_path):
     assert "1 good units cannot carry" in str(answer.exception)
 
 
-def test_pictures_that_something_else_was_fitted_to_are_refused(pictures, tmp_path):
-    one = sorted((pictures / "good").iterdir())[3]
+def test_images_that_something_else_was_fitted_to_are_refused(images, tmp_path):
+    one = sorted((images / "good").iterdir())[3]
     (tmp_path / "tuned").mkdir()
     shutil.copy(one, tmp_path / "tuned" / "another_name.png")
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--not", tmp_path / "tuned")
+    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--not", tmp_path / "tuned")
     assert isinstance(answer.exception, DataError)
     assert one.name in str(answer.exception)
     embedded = load_adapter(EMBEDDED_DIR / "adapter")
     digests = [s.sha256 for s in read_data(tmp_path / "tuned").samples]
     manifest = embedded.manifest.model_copy(update={"provenance": {"pictures": digests}})
     save_adapter(replace(embedded, manifest=manifest, bound=None), tmp_path / "adapter")
-    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--adapter", tmp_path / "adapter")
+    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--adapter", tmp_path / "adapter")
     assert isinstance(answer.exception, DataError)
     assert "was tuned on" in str(answer.exception)
     assert not out.exists()
 
 
-def test_the_same_picture_good_and_defective_is_refused(labelled, tmp_path):
+def test_the_same_image_good_and_defective_is_refused(labelled, tmp_path):
     folder = tmp_path / "both"
     shutil.copytree(labelled, folder)
     shutil.copy(sorted((folder / "good").iterdir())[0], folder / "bad" / "x.png")
     answer = run(calibrate, "threshold", folder, "--out", tmp_path / "p.yaml", *WISH, "--recall", "0.75")
     assert isinstance(answer.exception, DataError)
-    assert "same picture" in str(answer.exception)
+    assert "same image" in str(answer.exception)
 
 
-def test_unusable_pictures_are_left_out_only_while_enough_remain(pictures, tmp_path):
+def test_unusable_images_are_left_out_only_while_enough_remain(images, tmp_path):
     folder = tmp_path / "mixed"
-    shutil.copytree(pictures / "good", folder)
+    shutil.copytree(images / "good", folder)
     # By its name it falls to the threshold, which has a unit to spare; the scale has none.
     name = next(n for n in map("{}.png".format, range(99)) if digest(n) > "e")
-    (folder / name).write_bytes(b"no picture")
+    (folder / name).write_bytes(b"no image")
     out = tmp_path / "p.yaml"
     answer = run(calibrate, "threshold", folder, "--out", out, *WISH, "--skip-bad")
     assert answer.exit_code == 0, answer.output
@@ -333,16 +333,16 @@ def test_unusable_pictures_are_left_out_only_while_enough_remain(pictures, tmp_p
 
 
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_write_that_fails_leaves_the_old_profile_and_no_rest(pictures, tmp_path, monkeypatch, fault):
+def test_a_write_that_fails_leaves_the_old_profile_and_no_rest(images, tmp_path, monkeypatch, fault):
     out = tmp_path / "p.yaml"
-    assert run(calibrate, "threshold", pictures, "--out", out, *WISH).exit_code == 0
+    assert run(calibrate, "threshold", images, "--out", out, *WISH).exit_code == 0
     before = out.read_bytes()
 
     def fail(_):
         raise fault
 
     monkeypatch.setattr("fbclip.files.os.fsync", fail)
-    answer = run(calibrate, "threshold", pictures, "--out", out, *WISH, "--best-effort")
+    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--best-effort")
     assert answer.exit_code != 0
     assert out.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["p.yaml"]
@@ -361,7 +361,7 @@ def test_a_write_that_fails_leaves_the_old_profile_and_no_rest(pictures, tmp_pat
         (["--layout", "odd"], "--layout"),
     ],
 )
-def test_options_that_contradict_are_wrong_usage(pictures, tmp_path, options, says):
-    answer = run(calibrate, "threshold", pictures, "--out", tmp_path / "p.yaml", *WISH, *options)
+def test_options_that_contradict_are_wrong_usage(images, tmp_path, options, says):
+    answer = run(calibrate, "threshold", images, "--out", tmp_path / "p.yaml", *WISH, *options)
     assert isinstance(answer.exception, ConfigError), answer.exception
     assert says in str(answer.exception)

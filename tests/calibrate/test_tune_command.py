@@ -23,8 +23,8 @@ QUICK = ["--epochs", "1", "--synthetic", "1", "--learning-rate", "0.0005"]
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """16 good pictures."""
+def images(tmp_path_factory):
+    """16 good images."""
     root = tmp_path_factory.mktemp("good")
     (root / "good").mkdir()
     for k in range(16):
@@ -40,9 +40,9 @@ def digests(folder):
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
 
 
-def test_good_only_keeps_the_base_when_too_little_is_known(pictures, tmp_path):
+def test_good_only_keeps_the_base_when_too_little_is_known(images, tmp_path):
     out = tmp_path / "adapter"
-    answer = call(pictures, "--out", out, *QUICK)
+    answer = call(images, "--out", out, *QUICK)
     assert answer.exit_code == 0, answer.output
     assert "undecided" in answer.output and "synthetic evidence" in answer.output
     kept = digests(out)
@@ -51,7 +51,7 @@ def test_good_only_keeps_the_base_when_too_little_is_known(pictures, tmp_path):
     assert not (tmp_path / "adapter.work").exists()
 
     forced = tmp_path / "forced"
-    answer = call(pictures, "--out", forced, *QUICK, "--keep", "--json")
+    answer = call(images, "--out", forced, *QUICK, "--keep", "--json")
     assert answer.exit_code == 0, answer.output
     values = json.loads(answer.stdout)
     adapter = load_adapter(forced)
@@ -65,41 +65,41 @@ def test_good_only_keeps_the_base_when_too_little_is_known(pictures, tmp_path):
     )
 
 
-def test_from_scratch_has_no_base(pictures, tmp_path):
-    answer = call(pictures, "--out", tmp_path / "a", *QUICK, "--from-scratch", "--without", "mvfbe", "--json")
+def test_from_scratch_has_no_base(images, tmp_path):
+    answer = call(images, "--out", tmp_path / "a", *QUICK, "--from-scratch", "--without", "mvfbe", "--json")
     assert answer.exit_code == 0, answer.output
     assert json.loads(answer.stdout)["decision"] == "no base"
     assert not load_adapter(tmp_path / "a").manifest.method.modules.mvfbe
 
 
-def test_an_interruption_leaves_nothing_half_written(pictures, tmp_path, monkeypatch):
+def test_an_interruption_leaves_nothing_half_written(images, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("calibrate.tuning.pipeline.judge", interrupted)
-    answer = call(pictures, "--out", tmp_path / "a", *QUICK)
+    answer = call(images, "--out", tmp_path / "a", *QUICK)
     assert answer.exit_code == 130
     assert "interrupted" in answer.output
     assert not (tmp_path / "a").exists()
     assert [p.name for p in (tmp_path / "a.work").iterdir()] == ["state.safetensors"]
-    other = call(pictures, "--out", tmp_path / "a", *QUICK, "--batch", "2")
+    other = call(images, "--out", tmp_path / "a", *QUICK, "--batch", "2")
     assert isinstance(other.exception, ConfigError) and "--restart" in str(other.exception)
     monkeypatch.undo()
-    assert call(pictures, "--out", tmp_path / "a", *QUICK, "--batch", "2", "--restart").exit_code == 0
+    assert call(images, "--out", tmp_path / "a", *QUICK, "--batch", "2", "--restart").exit_code == 0
 
 
-def test_preview_writes_every_kind_and_does_not_train(pictures, tmp_path):
-    answer = call(pictures, "--out", tmp_path / "a", "--preview", tmp_path / "p")
+def test_preview_writes_every_kind_and_does_not_train(images, tmp_path):
+    answer = call(images, "--out", tmp_path / "a", "--preview", tmp_path / "p")
     assert answer.exit_code == 0, answer.output
     names = sorted(p.name for p in (tmp_path / "p").iterdir())
     assert len(names) == len(TUNE_KINDS) + len(JUDGE_KINDS) and names[0] == "01_tune_scratch.png"
-    picture = read_image(tmp_path / "p" / names[3]).image
-    assert picture.shape == (96, 96, 3)
-    assert (picture == (255, 0, 255)).all(axis=2).any()
+    image = read_image(tmp_path / "p" / names[3]).image
+    assert image.shape == (96, 96, 3)
+    assert (image == (255, 0, 255)).all(axis=2).any()
     assert not (tmp_path / "a").exists()
 
 
-def test_bad_input_is_one_clear_error(pictures, tmp_path):
+def test_bad_input_is_one_clear_error(images, tmp_path):
     out = tmp_path / "a"
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -108,15 +108,15 @@ def test_bad_input_is_one_clear_error(pictures, tmp_path):
     odd = tmp_path / "odd.yaml"
     odd.write_text("view: {spatial_window: 4}\n")
     cases = [
-        ((empty, "--out", out), DataError, "pictures"),
-        ((pictures, "--out", out, "--learning-rate", "2"), ConfigError, "--learning-rate"),
-        ((pictures, "--out", out, "--without", "all"), ConfigError, "--without"),
-        ((pictures, "--out", out, "--method", method), ConfigError, "--from-scratch"),
-        ((pictures, "--out", out, "--method", odd), ConfigError, "cannot run"),
-        ((pictures, "--out", EMBEDDED_DIR / "adapter"), ConfigError, "is the base itself"),
-        ((pictures, "--out", out, "--backbone", "ViT-L-14-336"), ConfigError, "--from"),
-        ((pictures, "--out", out, "--roi", "1,2"), ConfigError, "--roi"),
-        ((pictures, "--out", odd), ConfigError, "is a file"),
+        ((empty, "--out", out), DataError, "images"),
+        ((images, "--out", out, "--learning-rate", "2"), ConfigError, "--learning-rate"),
+        ((images, "--out", out, "--without", "all"), ConfigError, "--without"),
+        ((images, "--out", out, "--method", method), ConfigError, "--from-scratch"),
+        ((images, "--out", out, "--method", odd), ConfigError, "cannot run"),
+        ((images, "--out", EMBEDDED_DIR / "adapter"), ConfigError, "is the base itself"),
+        ((images, "--out", out, "--backbone", "ViT-L-14-336"), ConfigError, "--from"),
+        ((images, "--out", out, "--roi", "1,2"), ConfigError, "--roi"),
+        ((images, "--out", odd), ConfigError, "is a file"),
     ]
     for arguments, kind, words in cases:
         answer = call(*arguments)
@@ -126,12 +126,12 @@ def test_bad_input_is_one_clear_error(pictures, tmp_path):
     assert not out.exists()
 
 
-def test_unreadable_pictures_are_listed_and_skipped_on_demand(pictures, tmp_path):
+def test_unreadable_images_are_listed_and_skipped_on_demand(images, tmp_path):
     root = tmp_path / "data"
     (root / "good").mkdir(parents=True)
-    for path in sorted((pictures / "good").iterdir())[:6]:
+    for path in sorted((images / "good").iterdir())[:6]:
         (root / "good" / path.name).write_bytes(path.read_bytes())
-    (root / "good" / "cut.png").write_bytes((pictures / "good" / "15.png").read_bytes()[:300])
+    (root / "good" / "cut.png").write_bytes((images / "good" / "15.png").read_bytes()[:300])
     answer = call(root, "--out", tmp_path / "a", *QUICK)
     assert isinstance(answer.exception, DataError)
     assert "cut.png" in str(answer.exception) and "--skip-bad" in str(answer.exception)

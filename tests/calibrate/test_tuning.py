@@ -42,7 +42,7 @@ SETTINGS = Settings(Recipe(epochs=3, learning_rate=2e-3, seed=4), synthetic=2)
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """8 good pictures and 8 with a defect and its mask, 64 px."""
+    """8 good images and 8 with a defect and its mask, 64 px."""
     root = tmp_path_factory.mktemp("labelled")
     for folder in ("good", "bad", "masks"):
         (root / folder).mkdir()
@@ -109,10 +109,10 @@ def test_too_little_data_is_refused(labelled):
     with pytest.raises(DataError, match="2 defective units are too few"):
         make_parts([*(fake(f"g{k}", False) for k in range(9)), fake("x", True), fake("y", True)], 4, 0)
     twins = [replace(fake(f"g{k}", False), sha256="same") for k in range(9)]
-    with pytest.raises(DataError, match="same picture"):
+    with pytest.raises(DataError, match="same image"):
         make_parts(twins, 4, 0)
     data = read_data(labelled / "bad")
-    with pytest.raises(DataError, match="no good pictures"):
+    with pytest.raises(DataError, match="no good images"):
         select(replace(data, samples=tuple(replace(s, label=True) for s in data.samples)), "train")
 
 
@@ -121,16 +121,16 @@ def test_only_the_wanted_split_is_used(labelled):
     half = tuple(replace(s, label=False, split="train" if k < 3 else "test") for k, s in enumerate(data.samples))
     chosen, notes = select(replace(data, samples=half), "train")
     assert len(chosen) == 3
-    assert notes == ["5 pictures outside of split train are left out"]
+    assert notes == ["5 images outside of split train are left out"]
     assert len(select(replace(data, samples=half), "all")[0]) == 8
     with pytest.raises(DataError, match="--split"):
         select(replace(data, samples=half[3:]), "train")
 
 
-# Pictures
+# Images
 
 
-def test_masks_follow_the_picture(labelled):
+def test_masks_follow_the_image(labelled):
     sample = next(s for s in samples_of(labelled) if s.label)
     whole = LOADER.load(Item(sample))
     assert whole.image.shape == (3, 56, 56)
@@ -148,7 +148,7 @@ def test_masks_follow_the_picture(labelled):
     assert corner.load(painted).mask.any()
 
 
-def test_unusable_pictures_are_named(labelled, tmp_path):
+def test_unusable_images_are_named(labelled, tmp_path):
     samples = samples_of(labelled)
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"nothing")
@@ -159,7 +159,7 @@ def test_unusable_pictures_are_named(labelled, tmp_path):
     kept, lines = usable([*samples, *cases], LOADER, skip_bad=True)
     assert kept == samples
     assert "broken.png" in lines[0] and "small.png: 32x32" in lines[1]
-    with pytest.raises(DataError, match="2 pictures cannot be used"):
+    with pytest.raises(DataError, match="2 images cannot be used"):
         usable([*samples, *cases], LOADER, skip_bad=False)
 
 

@@ -63,12 +63,12 @@ def sha256(path) -> str:
 
 def test_first_run_end_to_end(make, listen, tmp_path):
     bench = make()
-    for picture in (*GOOD, *BAD):
-        shutil.copy(picture, bench.inbox / picture.name)
+    for image in (*GOOD, *BAD):
+        shutil.copy(image, bench.inbox / image.name)
     bench.start()
     subscriber = listen(bench.mqtt_port)
 
-    # The seeded pictures may have been answered before we listened; the store knows them all.
+    # The seeded images may have been answered before we listened; the store knows them all.
     done = bench.folder / "var" / "inbox.done"
     bench.until(lambda: done.is_dir() and len(list(done.iterdir())) == len(GOOD) + len(BAD), "the seeded files")
     inbox_events = [e for e in bench.events() if e["line"] == "inbox"]
@@ -98,7 +98,7 @@ def test_first_run_end_to_end(make, listen, tmp_path):
     assert not [b for b in subscriber.messages("inbox/event") if b["image"]["sha256"] == sha256(GOOD[0])]
 
     text = tmp_path / "text.txt"
-    text.write_text("no picture at all")
+    text.write_text("no image at all")
     bench.drop(text, "text.png")
     rejected = result_of(subscriber, sha256(text))
     assert (rejected["verdict"], rejected["reason"]) == ("rejected", "not_an_image")
@@ -165,20 +165,20 @@ def test_after_a_kill_every_file_is_judged_exactly_once(make):
         config["lines"] = [line for line in config["lines"] if line["name"] == "inbox"]
 
     bench = make(change)
-    pictures = [*GOOD, *BAD] * 4
-    for number, picture in enumerate(pictures):
-        shutil.copy(picture, bench.inbox / f"{number:03d}.png")
+    images = [*GOOD, *BAD] * 4
+    for number, image in enumerate(images):
+        shutil.copy(image, bench.inbox / f"{number:03d}.png")
     bench.start()
     done = bench.folder / "var" / "inbox.done"
     bench.until(lambda: done.is_dir() and any(done.iterdir()), "the first files")
     bench.stop(signal.SIGKILL)
     bench.log.write_text("")
     bench.start()
-    bench.until(lambda: len(list(done.iterdir())) == len(pictures), "all files")
+    bench.until(lambda: len(list(done.iterdir())) == len(images), "all files")
     assert bench.stop() == 0
     assert list(bench.inbox.iterdir()) == []
     totals = json.loads(bench.agent("status", "-c", str(bench.config), "--json").stdout)["lines"]["inbox"]
-    assert sum(totals.values()) == len(pictures)
+    assert sum(totals.values()) == len(images)
 
 
 @pytest.mark.parametrize(

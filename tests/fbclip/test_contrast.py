@@ -1,4 +1,4 @@
-"""Contrast within a picture against its definition, and what it may not touch."""
+"""Contrast within an image against its definition, and what it may not touch."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_the_one_patch_that_is_another_stands_out_whatever_the_unit():
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0])
-def test_in_a_blank_picture_nothing_is_rare(value):
+def test_in_a_blank_image_nothing_is_rare(value):
     assert contrast_logits(torch.full((1, 16, 4), value), CONFIG).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_token_that_is_no_number_spoils_its_own_picture_alone(bad):
+def test_a_token_that_is_no_number_spoils_its_own_image_alone(bad):
     stem = correlated(3, 16, 4)
     expected = contrast_logits(stem, CONFIG)
     stem[1, 5, 2] = bad

@@ -104,7 +104,7 @@ def test_lines_with_and_without_a_memory_share_a_batch(detector):
     close(detector.infer([plain])[0], detector.infer(jobs)[4])
 
 
-def test_a_tiled_picture_has_the_distance_of_its_farthest_tile(detector):
+def test_a_tiled_image_has_the_distance_of_its_farthest_tile(detector):
     torch.manual_seed(4)
     tiling = Tiling(columns=3, rows=1, overlap=0.25)
     tiles = torch.randn(3, 3, 32, 32)
@@ -116,8 +116,8 @@ def test_a_tiled_picture_has_the_distance_of_its_farthest_tile(detector):
     assert np.abs(whole.distance_map - stitched).max() < 1e-5
 
 
-def test_a_picture_of_the_memory_is_near_it():
-    """A memory of a picture's own tokens: its distance is rounding, that of another picture is not."""
+def test_a_image_of_the_memory_is_near_it():
+    """A memory of an image's own tokens: its distance is rounding, that of another image is not."""
     torch.manual_seed(5)
     seen, other = torch.randn(2, 1, 3, 32, 32)
     backbone, digest = tiny_backbone()

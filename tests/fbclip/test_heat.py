@@ -1,4 +1,4 @@
-"""Heat over a picture: cold leaves it alone, hot colours it, the scale is fixed."""
+"""Heat over an image: cold leaves it alone, hot colours it, the scale is fixed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from fbclip.images.heat_map import OPACITY, heated
 
 @pytest.mark.parametrize("size", [(40, 30), (64, 64), (700, 300)])
 def test_only_what_is_above_the_scale_is_coloured(size: tuple[int, int]) -> None:
-    picture = np.full((*size, 3), 100, np.uint8)
+    image = np.full((*size, 3), 100, np.uint8)
     margins = np.full((64, 64), -1.0, np.float32)
     margins[:, 32:] = 5.0
-    drawn = heated(picture, margins, (0.0, 2.0))
+    drawn = heated(image, margins, (0.0, 2.0))
     half = size[1] // 2
-    assert np.array_equal(drawn[:, : half - 8], picture[:, : half - 8])
+    assert np.array_equal(drawn[:, : half - 8], image[:, : half - 8])
     changed = np.abs(drawn[:, half + 8 :].astype(int) - 100).max(axis=2)
     assert changed.min() > 20
-    assert picture.min() == picture.max() == 100  # the input stays as it is
+    assert image.min() == image.max() == 100  # the input stays as it is
 
 
 def test_full_heat_has_the_stated_opacity_and_nan_is_cold() -> None:

@@ -1,4 +1,4 @@
-"""Every file that is no whole picture is refused with its own word, silently and without its name."""
+"""Every file that is no whole image is refused with its own word, silently and without its name."""
 
 import struct
 import zlib
@@ -116,7 +116,7 @@ def test_too_many_bytes(monkeypatch):
 
 def test_other_words(tmp_path):
     assert reason(b"") == "empty"
-    assert reason(b"<html>no picture</html>") == "not_an_image"
+    assert reason(b"<html>no image</html>") == "not_an_image"
     assert reason(b"GIF89a" + b"\0" * 50) == "not_an_image"
     assert reason(encoded(".png", RGB[:4])) == "too_small"
     assert reason(b"\0" * 128 + b"DICM" + b"\0" * 50) == "unsupported_scan"

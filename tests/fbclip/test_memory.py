@@ -70,8 +70,8 @@ def plain_distance(features, memory, places, reach):
     features, memory = features.double().numpy(), memory.double().numpy()
     side = int(features.shape[1] ** 0.5)
     out = np.full(features.shape[:2], np.inf)
-    for image, picture in enumerate(features):
-        for index, token in enumerate(picture):
+    for image, image in enumerate(features):
+        for index, token in enumerate(image):
             for other, place in zip(memory, places.tolist(), strict=True):
                 away = max(abs(place[0] - index // side), abs(place[1] - index % side))
                 if reach is None or away <= reach:

@@ -1,9 +1,9 @@
-"""Covered, dead and stuck cameras are told from pictures that are merely dark."""
+"""Covered, dead and stuck cameras are told from images that are merely dark."""
 
 import numpy as np
 import pytest
 
-from fbclip.images.quality import QualitySettings, picture_fault, quality
+from fbclip.images.quality import QualitySettings, image_fault, quality
 
 SETTINGS = QualitySettings(frozen_after=3)
 CHANCE = np.random.default_rng(3)
@@ -26,17 +26,17 @@ def full(*rgb):
     ],
 )
 def test_reasons(image, reason):
-    assert picture_fault(image, SETTINGS) == reason
+    assert image_fault(image, SETTINGS) == reason
     assert quality(image, None, SETTINGS).reason == reason
 
 
-def test_good_dark_and_bright_pictures_pass():
+def test_good_dark_and_bright_images_pass():
     dark = CHANCE.integers(0, 6, (480, 640, 3), dtype=np.uint8)
     dark[100:130, 100:130] = 80
     bright = np.full((480, 640, 3), 255, np.uint8)
     bright[200:230, 200:230] = 40
-    assert picture_fault(dark, SETTINGS) is None
-    assert picture_fault(bright, SETTINGS) is None
+    assert image_fault(dark, SETTINGS) is None
+    assert image_fault(bright, SETTINGS) is None
 
 
 def test_frozen_after_so_many_identical_frames_and_well_after_one_other():

@@ -1,4 +1,4 @@
-"""The convolutional stem: its grid, what its norm forgets, and that pictures of a batch do not mix."""
+"""The convolutional stem: its grid, what its norm forgets, and that images of a batch do not mix."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from fbclip.backbone.config import STEM, BackboneConfig
-from fbclip.backbone.stem import ConvStem, PictureNorm
+from fbclip.backbone.stem import ConvStem, ImageNorm
 from fbclip.backbone.tower import Backbone, layer_width, load_backbone
 
 TINY = BackboneConfig(
@@ -32,7 +32,7 @@ def test_other_patch_sizes_are_refused(patch: int) -> None:
 def test_the_norm_forgets_gain_and_offset_of_a_channel() -> None:
     torch.manual_seed(0)
     x = torch.randn(3, 5, 9, 9)
-    norm = PictureNorm(5)
+    norm = ImageNorm(5)
     gain, offset = torch.rand(3, 5, 1, 1) + 0.5, torch.randn(3, 5, 1, 1)
     assert torch.allclose(norm(x * gain + offset), norm(x), atol=1e-4)
     out = norm(x)
@@ -40,12 +40,12 @@ def test_the_norm_forgets_gain_and_offset_of_a_channel() -> None:
     assert torch.allclose(out.var(dim=(2, 3), correction=0), torch.ones(3, 5), atol=1e-3)
 
 
-def test_an_even_picture_stays_finite() -> None:
+def test_an_even_image_stays_finite() -> None:
     out = ConvStem(16, 16)(torch.full((1, 3, 64, 64), 0.3))
     assert torch.isfinite(out).all()
 
 
-def test_a_backbone_with_it_loads_and_keeps_pictures_apart() -> None:
+def test_a_backbone_with_it_loads_and_keeps_images_apart() -> None:
     torch.manual_seed(0)
     state = {f"visual.{k}": v.half() for k, v in Backbone(TINY, 64).visual.state_dict().items()}
     backbone = load_backbone(state, TINY, 96)  # another size than the table's

@@ -1,4 +1,4 @@
-"""Tiles cover the picture, their maps add up to one, and what lies in a tile is found where it is."""
+"""Tiles cover the image, their maps add up to one, and what lies in a tile is found where it is."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from fbclip.decision import Statistic, regions_above
 from fbclip.detector import Job
 from fbclip.errors import ImageError
-from fbclip.images.framing import Framing, frame_picture
+from fbclip.images.framing import Framing, frame_image
 from fbclip.images.geometry import Placement, Roi
 from fbclip.images.preprocess import preprocess
 from fbclip.images.tiling import Tiling, map_shape, stitch, tile_placements
@@ -55,7 +55,7 @@ def test_one_tile_that_is_not_finite_is_seen_in_the_whole():
     assert not torch.isfinite(stitch(tiles, Tiling(columns=2, rows=1))).all()
 
 
-def test_a_tiled_picture_speaks_with_its_largest_margin_and_keeps_its_places(detector):
+def test_a_tiled_image_speaks_with_its_largest_margin_and_keeps_its_places(detector):
     tiling = Tiling(columns=2, rows=2, overlap=0.25)
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)
@@ -75,7 +75,7 @@ def test_a_tiled_picture_speaks_with_its_largest_margin_and_keeps_its_places(det
     assert torch.equal(framed.tiles[1], preprocess(image, 32, second))
 
 
-def test_many_tiles_and_plain_pictures_share_a_batch(detector):
+def test_many_tiles_and_plain_images_share_a_batch(detector):
     tiling = Tiling(columns=4, rows=3, overlap=0.1)
     torch.manual_seed(3)
     first, second = detector.adapters
@@ -103,7 +103,7 @@ def test_an_ignore_mask_follows_the_tiles():
     mask = np.zeros((60, 120), bool)
     mask[:, 60:] = True
     image = np.zeros((60, 120, 3), np.uint8)
-    framed = frame_picture(image, Framing(tiling=tiling, mask=mask), 32, 8)
+    framed = frame_image(image, Framing(tiling=tiling, mask=mask), 32, 8)
     assert framed.ignore.shape == map_shape(32, tiling) == (32, 48)
     assert framed.ignore[:, 24:].all()
     assert not framed.ignore[:, :24].any()
@@ -119,7 +119,7 @@ def test_an_ignore_mask_follows_the_tiles():
 )
 def test_frames_that_cannot_be_looked_at_are_named(framing, reason):
     with pytest.raises(ImageError) as caught:
-        frame_picture(np.zeros((60, 60, 3), np.uint8), framing, 56, 14)
+        frame_image(np.zeros((60, 60, 3), np.uint8), framing, 56, 14)
     assert caught.value.reason == reason
 
 

@@ -1,11 +1,11 @@
-"""What people answered to an agent's verdicts: pictures and their labels, for the line to be tuned on.
+"""What people answered to an agent's verdicts: images and their labels, for the line to be tuned on.
 
     frames/*.png, frames/*.jpg
     feedback.csv: file, unit, line, ts, label
 
-This is the contract between `agent export`, which writes it, and the readers here. One row a picture; `file` is its
-name inside frames/; pictures with the same `line` and `unit` show the same part, and an empty `unit` says that the
-picture is a part of its own; `line` becomes the class; `ts` is ISO 8601 and not used here; `label` is `ok` or
+This is the contract between `agent export`, which writes it, and the readers here. One row an image; `file` is its
+name inside frames/; images with the same `line` and `unit` show the same part, and an empty `unit` says that the
+image is a part of its own; `line` becomes the class; `ts` is ISO 8601 and not used here; `label` is `ok` or
 `anomaly`, and anything else means that nobody has decided.
 """
 
@@ -26,13 +26,13 @@ def fits(tree: Tree) -> bool:
 
 def read(tree: Tree) -> Reading:
     """Raises DataError for a list without one of its columns."""
-    pictures = frozenset(tree.pictures)
+    images = frozenset(tree.images)
     entries: dict[str, Entry] = {}
     problems: list[str] = []
     for row in read_table(tree.root, LIST_FILE, ("file", "unit", "line", "ts", "label")):
         file = inside(tree.root, f"{FOLDER}/{row['file']}")
-        if file is None or file not in pictures or not file.startswith(f"{FOLDER}/"):
-            problems.append(f"{row['file']}: named by {LIST_FILE}, but there is no such picture in {FOLDER}/")
+        if file is None or file not in images or not file.startswith(f"{FOLDER}/"):
+            problems.append(f"{row['file']}: named by {LIST_FILE}, but there is no such image in {FOLDER}/")
         elif file in entries:
             problems.append(f"{file}: a second row in {LIST_FILE}; the first one counts")
         else:

@@ -25,9 +25,9 @@ def fits(tree: Tree) -> bool:
 
 
 def read(tree: Tree) -> Reading:
-    """Entries that name no picture of the folder are problems. Raises DataError for a file of another form."""
+    """Entries that name no image of the folder are problems. Raises DataError for a file of another form."""
     lists = _load(tree)
-    pictures = frozenset(tree.pictures)
+    images = frozenset(tree.images)
     entries: list[Entry] = []
     masks: set[str] = set()
     problems: list[str] = []
@@ -35,7 +35,7 @@ def read(tree: Tree) -> Reading:
         for name, items in lists.get(split, {}).items():
             for number, item in enumerate(items, 1):
                 try:
-                    entry, fault = _entry(tree, pictures, item, name, split)
+                    entry, fault = _entry(tree, images, item, name, split)
                 except ValueError as error:
                     problems.append(f"{META_FILE}: {split}/{name}, entry {number}: {error}; left out")
                     continue
@@ -60,15 +60,15 @@ def _load(tree: Tree) -> dict[str, dict[str, list[Any]]]:
     return dict(lists)
 
 
-def _entry(tree: Tree, pictures: frozenset[str], item: object, name: str, split: Split) -> tuple[Entry, str | None]:
-    """(entry, what is wrong with its mask). Raises ValueError for an item that names no picture or no label."""
+def _entry(tree: Tree, images: frozenset[str], item: object, name: str, split: Split) -> tuple[Entry, str | None]:
+    """(entry, what is wrong with its mask). Raises ValueError for an item that names no image or no label."""
     if not isinstance(item, dict) or not isinstance(item.get("img_path"), str):
         raise ValueError("img_path is missing")
     file = inside(tree.root, item["img_path"])
     if file is None:
         raise ValueError(f"{item['img_path']!r} leads out of the data folder")
-    if file not in pictures:
-        raise ValueError(f"there is no picture {item['img_path']!r}")
+    if file not in images:
+        raise ValueError(f"there is no image {item['img_path']!r}")
     if item.get("anomaly") not in (0, 1):
         raise ValueError(f"anomaly of {file} is neither 0 nor 1")
     label = bool(item["anomaly"])
@@ -77,7 +77,7 @@ def _entry(tree: Tree, pictures: frozenset[str], item: object, name: str, split:
     fault = None
     if label and isinstance(named, str) and named:
         mask = inside(tree.root, named)
-        if mask not in pictures:
+        if mask not in images:
             fault = f"{file}: there is no mask {named!r} in the data folder"
             mask = None
     return Entry(file, label, name, split, kind, mask), fault

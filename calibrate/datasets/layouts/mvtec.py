@@ -17,15 +17,15 @@ _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 def fits(tree: Tree) -> bool:
     """True with test/<kind> in the folder, or with test/<kind> or train/good in a folder of it.
 
-    train/good alone, without a class around it, is a plain folder of good pictures.
+    train/good alone, without a class around it, is a plain folder of good images.
     """
-    return any(_has_test(path) or _is_class(path[1:]) for path in map(folders, tree.pictures))
+    return any(_has_test(path) or _is_class(path[1:]) for path in map(folders, tree.images))
 
 
 def read(tree: Tree) -> Reading:
-    single = any(_is_class(folders(f)) for f in tree.pictures)
+    single = any(_is_class(folders(f)) for f in tree.images)
     entries, masks, homes = [], {}, {}
-    for file in tree.pictures:
+    for file in tree.images:
         path = folders(file)
         name, rest = (tree.root.resolve().name, path) if single else (path[0] if path else "", path[1:])
         if len(rest) < 1:

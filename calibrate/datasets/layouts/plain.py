@@ -1,4 +1,4 @@
-"""A folder of good pictures, or of folders whose names say good or defective.
+"""A folder of good images, or of folders whose names say good or defective.
 
     DATA/*.png                                      all good
     DATA/train/good/*                               all good
@@ -20,15 +20,15 @@ _MASK_ENDINGS = ("_mask", "_label", "_segmentation")
 
 
 def fits(tree: Tree) -> bool:
-    """True with pictures directly in the folder, in a folder named good, or in train/good."""
-    return any(_is_good_top(f) or _is_train_good(f) or "/" not in f for f in tree.pictures)
+    """True with images directly in the folder, in a folder named good, or in train/good."""
+    return any(_is_good_top(f) or _is_train_good(f) or "/" not in f for f in tree.images)
 
 
 def read(tree: Tree) -> Reading:
-    """Raises DataError where pictures lie so that good ones cannot be told from defective ones or masks."""
-    if any(_is_good_top(f) for f in tree.pictures):
+    """Raises DataError where images lie so that good ones cannot be told from defective ones or masks."""
+    if any(_is_good_top(f) for f in tree.images):
         return _labelled(tree)
-    train = [f for f in tree.pictures if _is_train_good(f)]
+    train = [f for f in tree.images if _is_train_good(f)]
     if train:
         return Reading(tuple(Entry(f, False, split="train") for f in train))
     return _flat(tree)
@@ -44,15 +44,15 @@ def _is_train_good(file: str) -> bool:
 
 
 def _flat(tree: Tree) -> Reading:
-    files = [f for f in tree.pictures if "/" not in f]
+    files = [f for f in tree.images if "/" not in f]
     names = {stem(f) for f in files}
     for file in files:
         if any(stem(file).endswith(e) and stem(file).removesuffix(e) in names for e in _MASK_ENDINGS):
-            raise DataError(f"{tree.root / file}: looks like a mask beside its picture; move masks into masks/")
-    for file in tree.pictures:
+            raise DataError(f"{tree.root / file}: looks like a mask beside its image; move masks into masks/")
+    for file in tree.images:
         if any(part.casefold() in MASKS for part in folders(file)):
             raise DataError(
-                f"{tree.root / file}: a mask, but no folder says which pictures are good; "
+                f"{tree.root / file}: a mask, but no folder says which images are good; "
                 "move them into good/ and the others into bad/"
             )
     return Reading(tuple(Entry(f, False) for f in files))
@@ -60,7 +60,7 @@ def _flat(tree: Tree) -> Reading:
 
 def _labelled(tree: Tree) -> Reading:
     entries, masks, homes = [], {}, {}
-    for file in tree.pictures:
+    for file in tree.images:
         path = folders(file)
         kept = [part for part in path if part.casefold() not in MASKS]
         if len(kept) < len(path):

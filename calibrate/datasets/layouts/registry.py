@@ -26,7 +26,7 @@ LAYOUTS = {
     "meta-json": Layout(meta_json.fits, meta_json.read, "meta.json"),
     "visa": Layout(visa.fits, visa.read, "[<class>/]Data/Images"),
     "mvtec": Layout(mvtec.fits, mvtec.read, "[<class>/]test/<kind>"),
-    "plain": Layout(plain.fits, plain.read, "good/ (or ok, normal, no), train/good/ or pictures directly in it"),
+    "plain": Layout(plain.fits, plain.read, "good/ (or ok, normal, no), train/good/ or images directly in it"),
 }
 
 

@@ -21,13 +21,13 @@ _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 def fits(tree: Tree) -> bool:
     """True with Data/Images in the folder or in a folder of it."""
-    return any(_is_part(path, "images") or _is_part(path[1:], "images") for path in map(folders, tree.pictures))
+    return any(_is_part(path, "images") or _is_part(path[1:], "images") for path in map(folders, tree.images))
 
 
 def read(tree: Tree) -> Reading:
     """Raises DataError for a split file that is no such table."""
     entries, masks, homes = [], {}, {}
-    for file in tree.pictures:
+    for file in tree.images:
         path = folders(file)
         single = _is_part(path, "images") or _is_part(path, "masks")
         name, rest = (tree.root.resolve().name, path) if single else (path[0] if path else "", path[1:])
@@ -62,7 +62,7 @@ def _split(tree: Tree, entries: list[Entry]) -> tuple[list[Entry], list[str]]:
         file = inside(tree.root, row["image"])
         entry = known.get(file or "")
         if entry is None:
-            problems.append(f"{row['image']}: named by {SPLIT_FILE}, but there is no such picture")
+            problems.append(f"{row['image']}: named by {SPLIT_FILE}, but there is no such image")
         elif row["split"] not in _SPLITS:
             problems.append(f"{entry.file}: {SPLIT_FILE} puts it into {row['split']!r}, neither train nor test")
         else:

@@ -60,7 +60,7 @@ def f1_max(scores: Sequence[float], labels: Sequence[bool]) -> float:
 
 
 def pro_points(maps: Array, found: Sequence[Array], masks: Array) -> list[Point]:
-    """(FPR, PRO) of each boolean picture stack (N,H,W) in `found`."""
+    """(FPR, PRO) of each boolean image stack (N,H,W) in `found`."""
     whole = [(n, region) for n in range(len(maps)) for region in regions(masks[n])]
     normal = [tuple(at) for at in np.argwhere(np.logical_not(masks))]
     points = []
