@@ -107,9 +107,9 @@ def inspect(
     precision = "float32" if profile is None else load_profile(profile).profile.precision
     memories = () if memory is None else (memory,)
     detector = open_detector(backbone, weights, adapters, device, precision, memories)
-    good = True
+    passed = True
     for answer in inspect_files(detector, profile, files, save):
-        good &= answer.good
+        passed &= answer.passed
         if as_json:
             typer.echo(json.dumps(asdict(answer)))
         else:
@@ -117,7 +117,7 @@ def inspect(
             margin = "" if answer.margin is None else f" margin {answer.margin:.3f}"
             reason = "" if answer.reason is None else f" ({answer.reason})"
             typer.echo(f"{answer.verdict:9}{reason}{z}{margin} {len(answer.regions)} regions {answer.path}")
-    raise typer.Exit(0 if good else 1)
+    raise typer.Exit(0 if passed else 1)
 
 
 @app.command()
@@ -183,12 +183,12 @@ def events(
 def collect(
     line: Annotated[str, typer.Option(help="name of the line in the configuration")],
     out: Annotated[Path, typer.Option(help="new folder for the images")],
-    units: Annotated[int, typer.Option(min=1, help="how many good units")] = 400,
+    units: Annotated[int, typer.Option(min=1, help="how many normal units")] = 400,
     every: Annotated[int, typer.Option(min=1, help="keep one of so many frames, so that a part counts once")] = 1,
     idle: Annotated[float, typer.Option(min=0, help="a folder without news for so many seconds is at its end")] = 30,
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
-    """Good images through the live path, for `calibrate threshold`. The files themselves stay where they are."""
+    """Normal images through the live path, for `calibrate threshold`. The files themselves stay where they are."""
     from agent.commands.collect import Collector
     from agent.commands.collect import collect as run_collect
 

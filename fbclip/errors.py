@@ -5,7 +5,7 @@ FbclipError
 ├── ImageError      bytes that are no usable image (`reason` is a stable short word)
 ├── WeightsError    missing, damaged or foreign weights
 ├── AdapterError    a checkpoint or adapter of the wrong kind or shape
-├── MemoryBankError a memory of good images that is damaged, or made for another model
+├── MemoryBankError a memory of normal images that is damaged, or made for another model
 └── ProfileError    an unreadable profile, or one made for another model
 """
 
@@ -38,7 +38,7 @@ class AdapterError(FbclipError):
 
 
 class MemoryBankError(FbclipError):
-    """A memory of good images that is damaged or does not fit the backbone."""
+    """A memory of normal images that is damaged or does not fit the backbone."""
 
 
 class ProfileError(FbclipError):

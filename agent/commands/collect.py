@@ -1,4 +1,4 @@
-"""Good images through the live path -> a folder that `calibrate threshold` reads.
+"""Normal images through the live path -> a folder that `calibrate threshold` reads.
 
 Images are stored without loss, after the same decoding and quality checks that a judged frame passes.
 """

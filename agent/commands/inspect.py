@@ -40,7 +40,7 @@ class Answer:
     ms: float
 
     @property
-    def good(self) -> bool:
+    def passed(self) -> bool:
         return self.verdict in {"ok", "uncertain"}
 
 

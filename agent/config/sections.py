@@ -244,7 +244,7 @@ class AlertSection(Section):
 class LineSection(Section):
     """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`.
 
-    `memory` is the folder of the good images' tokens that the profile was measured with, where it was.
+    `memory` is the folder of the normal images' tokens that the profile was measured with, where it was.
     """
 
     name: Name

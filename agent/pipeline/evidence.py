@@ -68,16 +68,16 @@ class EvidenceWriter:
 
 def encode_jpeg(image: RgbImage, quality: int = JPEG_QUALITY) -> bytes:
     """(H,W,3) uint8 RGB -> JPEG bytes; raises cv2.error for an image that JPEG cannot hold (65,535 a side)."""
-    good, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not good:
+    encoded, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not encoded:
         raise cv2.error("the image cannot be encoded")
     return data.tobytes()
 
 
 def encode_png(image: RgbImage) -> bytes:
     """(H,W,3) uint8 RGB -> PNG bytes, without loss; raises cv2.error when it cannot be encoded."""
-    good, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not good:
+    encoded, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    if not encoded:
         raise cv2.error("the image cannot be encoded")
     return data.tobytes()
 

@@ -42,8 +42,8 @@ def open_capture(target: int | str) -> Capture:
 
 def retrieve_rgb(capture: Capture) -> RgbImage | None:
     """The grabbed frame as (H,W,3) uint8 RGB; None when it cannot be decoded."""
-    good, frame = capture.retrieve()
-    if not good or frame is None:
+    retrieved, frame = capture.retrieve()
+    if not retrieved or frame is None:
         return None
     code = cv2.COLOR_GRAY2RGB if frame.ndim == 2 else cv2.COLOR_BGR2RGB
     rgb: RgbImage = cv2.cvtColor(frame, code)

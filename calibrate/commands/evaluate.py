@@ -45,7 +45,7 @@ def evaluate(
     adapter: AdapterOption = None,
     memory: Annotated[
         Path | None,
-        typer.Option(help="memory, or a folder of good images to make one of for this run, here or in DATA"),
+        typer.Option(help="memory, or a folder of normal images to make one of for this run, here or in DATA"),
     ] = None,
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
@@ -92,7 +92,7 @@ def evaluate(
     detector, fusion = opened(), None
     if memory is not None:
         skipped: list[str] | None = [] if skip_bad else None
-        # `train/good` is how one thinks of the set's own good images.
+        # `train/good` is how one thinks of the set's own normal images.
         memory = data / memory if not memory.exists() and (data / memory).is_dir() else memory
         detector, trial = _with_memory(detector, opened, memory, framing, loaded, skipped)
         seen, fusion = seen | trial.seen, trial.fusion
@@ -121,7 +121,7 @@ def _with_memory(
     profile: LoadedProfile | None,
     skipped: list[str] | None,
 ) -> tuple[Detector, Trial]:
-    """A detector that has the memory in `folder`, or one made of the good images in it."""
+    """A detector that has the memory in `folder`, or one made of the normal images in it."""
     from calibrate.datasets import read_data
     from calibrate.memory.provenance import check_framing, seen_by
     from calibrate.memory.temporary import Trial, distances_alone, of_images
@@ -141,5 +141,5 @@ def _with_memory(
             save_memory(memory, Path(made))
             return opened(Path(made))
 
-        trial = of_images(detector, read_data(folder).good(), framing, remembering, skipped)
+        trial = of_images(detector, read_data(folder).normal(), framing, remembering, skipped)
         return remembering(trial.memory), trial

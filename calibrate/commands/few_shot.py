@@ -1,4 +1,4 @@
-"""`calibrate few-shot`: what a memory of 1, 2, 4 … good images is worth, beside zero-shot."""
+"""`calibrate few-shot`: what a memory of 1, 2, 4 … normal images is worth, beside zero-shot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def few_shot(
     data: Annotated[
         list[Path] | None,
-        typer.Argument(help="data sets with a train split of good images and a labelled test split"),
+        typer.Argument(help="data sets with a train split of normal images and a labelled test split"),
     ] = None,
     generated: Annotated[bool, typer.Option("--generated", help="generated lines as well")] = False,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="draws of each number of images")] = 5,
@@ -35,7 +35,7 @@ def few_shot(
     out: Annotated[Path | None, typer.Option(help="file to write, *.json, for `calibrate report --few-shot`")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tables of the AUROC over the number of good images in a memory: zero-shot, memory, both; 95 % intervals."""
+    """Tables of the AUROC over the number of normal images in a memory: zero-shot, memory, both; 95 % intervals."""
     from calibrate.few_shot.curve import CONFIDENCE, average, measured
     from calibrate.few_shot.document import FewShot
     from calibrate.few_shot.experiment import COUNTS, RESAMPLES, Bench
@@ -84,7 +84,7 @@ def few_shot(
 def _generate(folder: Path) -> list[Path]:
     from calibrate.embedded.generated_lines import LINES, write_line
 
-    return [write_line(line, folder, train=40, good=24, bad=24) for line in LINES]
+    return [write_line(line, folder, train=40, normal=24, anomalous=24) for line in LINES]
 
 
 def _classes(roots: list[Path]) -> list[tuple[str, list[Sample]]]:

@@ -1,4 +1,4 @@
-"""`calibrate memory`: good images of a line -> a memory of what they look like."""
+"""`calibrate memory`: normal images of a line -> a memory of what they look like."""
 
 from __future__ import annotations
 
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 
 
 def memory(
-    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the good images of train are used")],
+    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the normal images of train are used")],
     out: Annotated[Path, typer.Option(help="folder of the memory to write")],
-    units: Annotated[str, typer.Option(help="good units to take, as 40% or 200; the threshold takes others")] = "100%",
+    units: Annotated[
+        str, typer.Option(help="normal units to take, as 40% or 200; the threshold takes others")
+    ] = "100%",
     add: Annotated[Path | None, typer.Option(help="memory whose tokens are kept as well")] = None,
     tokens: Annotated[
         int | None, typer.Option(help="tokens to keep; default 4096 for the embedded backbone, else 10000")
@@ -55,7 +57,7 @@ def memory(
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     keep_outliers: Annotated[
-        bool, typer.Option("--keep-outliers", help="keep good images that are unlike the others")
+        bool, typer.Option("--keep-outliers", help="keep normal images that are unlike the others")
     ] = False,
     class_name: Annotated[str | None, typer.Option("--class", help="class of a data set that has several")] = None,
     layout: LayoutOption = "auto",
@@ -71,7 +73,7 @@ def memory(
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
-    """Remember what good images look like; `calibrate threshold --memory` finds out how much that helps."""
+    """Remember what normal images look like; `calibrate threshold --memory` finds out how much that helps."""
     from calibrate.datasets import read_data
     from calibrate.memory.build import Plan, build_memory, default_tokens
     from calibrate.memory.unit_allocation import take_units
@@ -81,8 +83,8 @@ def memory(
 
     framing = parse_framing(roi, tiles, overlap, None)
     base = None if add is None else load_memory(add)
-    chosen = select(read_data(data, layout, unit_from), class_name, with_bad=False)
-    samples, left = take_units(chosen.good, units)
+    chosen = select(read_data(data, layout, unit_from), class_name, with_anomalous=False)
+    samples, left = take_units(chosen.normal, units)
     detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision)
     model = detector.backbone.config
     start = None if base is None else base.manifest.config
@@ -94,7 +96,7 @@ def memory(
     )
     skipped: list[str] | None = [] if skip_bad else None
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("looking at good images", total=len(samples))
+        task = progress.add_task("looking at normal images", total=len(samples))
         built = build_memory(detector, samples, framing, plan, lambda n: progress.advance(task, n), skipped, base)
     save_memory(built.memory, out)
     verdict = "kept" if keep_outliers else "left out"
@@ -102,7 +104,7 @@ def memory(
         *chosen.notes,
         *built.notes,
         *(f"left out: {name}" for name in skipped or ()),
-        *(f"unlike the other good images, {verdict}: {line}" for line in built.outliers),
+        *(f"unlike the other normal images, {verdict}: {line}" for line in built.outliers),
     ):
         typer.echo(note, err=True)
     typer.echo(json.dumps(_values(built, out, left)) if as_json else _text(built, out, left))
@@ -150,8 +152,8 @@ def _values(built: Built, out: Path, left: int) -> dict[str, object]:
 def _text(built: Built, out: Path, left: int) -> str:
     images = len(built.memory.manifest.provenance["pictures"])
     rest = (
-        f"{left} good units are left for `calibrate threshold --memory`"
+        f"{left} normal units are left for `calibrate threshold --memory`"
         if left
-        else ("no good units are left: `calibrate threshold --memory` needs other images, or use --units 40%")
+        else ("no normal units are left: `calibrate threshold --memory` needs other images, or use --units 40%")
     )
-    return f"{out}: {len(built.memory.tokens)} tokens of {images} good images\n{rest}"
+    return f"{out}: {len(built.memory.tokens)} tokens of {images} normal images\n{rest}"

@@ -11,10 +11,10 @@ import typer
 def samples(
     out: Annotated[Path, typer.Option(help="folder to write")],
     calibration: Annotated[
-        int | None, typer.Option(min=1, help="write so many good units of both products instead of the demo")
+        int | None, typer.Option(min=1, help="write so many normal units of both products instead of the demo")
     ] = None,
 ) -> None:
-    """The images of the first run, or good units of its two products to calibrate on; all generated."""
+    """The images of the first run, or normal units of its two products to calibrate on; all generated."""
     from calibrate.embedded.sample_files import write_calibration, write_samples
     from calibrate.embedded.samples import PRODUCTS
 

@@ -42,20 +42,20 @@ if TYPE_CHECKING:
 
 
 def threshold(
-    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the good images of train are used")],
+    data: Annotated[Path, typer.Argument(help="data set; of one with splits, the normal images of train are used")],
     line: Annotated[str, typer.Option(help="name of the line in agent.yaml")],
     out: Annotated[Path, typer.Option(help="profile to write, *.yaml")],
-    false_alarm: Annotated[float, typer.Option(help="largest share of good units that may alarm")] = 0.01,
+    false_alarm: Annotated[float, typer.Option(help="largest share of normal units that may alarm")] = 0.01,
     confidence: Annotated[float, typer.Option(help="probability that this holds")] = 0.95,
     recall: Annotated[
-        float | None, typer.Option(help="least share of defective units to be found; takes 59 of them for 0.95")
+        float | None, typer.Option(help="least share of anomalous units to be found; takes 59 of them for 0.95")
     ] = None,
     f1: Annotated[bool, typer.Option("--f1", help="best F1 on half of the units, measured on the other half")] = False,
     given: Annotated[
         float | None, typer.Option("--threshold", help="this threshold in z; what it does is measured")
     ] = None,
     uncertain: Annotated[
-        float | None, typer.Option(help="share of good units that may be uncertain; default 5 x false-alarm")
+        float | None, typer.Option(help="share of normal units that may be uncertain; default 5 x false-alarm")
     ] = None,
     alert_on_uncertain: Annotated[
         bool, typer.Option("--alert-on-uncertain", help="uncertain alerts too: --false-alarm bounds both together")
@@ -74,10 +74,10 @@ def threshold(
     min_area: Annotated[int | None, typer.Option(help="smallest region in map pixels", min=1)] = None,
     pixel_only: Annotated[bool, typer.Option(help="judge by the map alone")] = False,
     best_effort: Annotated[bool, typer.Option(help="write a profile without a guarantee if need be")] = False,
-    memory: Annotated[Path | None, typer.Option(help="memory of good images, from `calibrate memory`")] = None,
+    memory: Annotated[Path | None, typer.Option(help="memory of normal images, from `calibrate memory`")] = None,
     use: Annotated[
         Literal["auto", "zero-shot", "memory", "fused"],
-        typer.Option(help="what decides with a memory; auto chooses on defects painted on good images"),
+        typer.Option(help="what decides with a memory; auto chooses on defects painted on normal images"),
     ] = "auto",
     adapter: AdapterOption = None,
     backbone: BackboneOption = "embedded",
@@ -86,7 +86,7 @@ def threshold(
     precision: PrecisionOption = "float32",
     as_json: JsonOption = False,
 ) -> None:
-    """Good images -> a profile whose false-alarm rate is bounded, and its recall with --recall.
+    """Normal images -> a profile whose false-alarm rate is bounded, and its recall with --recall.
 
     Refused when the units are too few or no threshold does both. With --f1 or --threshold nothing is promised, but
     both rates are measured.
@@ -104,7 +104,7 @@ def threshold(
     wish = _wish(false_alarm, confidence, uncertain, alert_on_uncertain, goal)
     framing = parse_framing(roi, tiles, overlap, ignore_mask)
     kept = None if ignore_mask is None else _mask_beside(out, ignore_mask)
-    chosen = select(read_data(data, layout, unit_from), class_name, with_bad=goal.method != "order-statistic")
+    chosen = select(read_data(data, layout, unit_from), class_name, with_anomalous=goal.method != "order-statistic")
     if memory is not None:
         chosen = _without_memory(chosen, memory, framing)
     elif use in {"memory", "fused"}:
@@ -184,7 +184,7 @@ def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> LineDat
     memory = load_memory(folder)
     check_framing(memory, framing)
     rest = leave_out(chosen, seen_by(memory), str(folder))
-    check_unseen(rest.bad, {f"the memory {folder}": seen_by(memory)})
+    check_unseen(rest.anomalous, {f"the memory {folder}": seen_by(memory)})
     return rest
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def tune(
-    data: Annotated[Path, typer.Argument(help="data set: good images, and defective ones where there are any")],
+    data: Annotated[Path, typer.Argument(help="data set: normal images, and anomalous ones where there are any")],
     out: Annotated[Path, typer.Option(help="folder of the adapter to write")],
     layout: LayoutOption = "auto",
     unit_from: UnitFromOption = None,
@@ -50,7 +50,7 @@ def tune(
     augment: Annotated[
         bool, typer.Option("--augment", help="turn and mirror at random; nothing is cached then")
     ] = False,
-    synthetic: Annotated[int, typer.Option(min=1, help="painted defects a good image where none are real")] = 4,
+    synthetic: Annotated[int, typer.Option(min=1, help="painted defects a normal image where none are real")] = 4,
     method: Annotated[Path | None, typer.Option(help="YAML with fields of the method to change")] = None,
     without: Annotated[
         list[str] | None, typer.Option(help="mstff, mvfbe, background-subtraction, scr, contrast: off; repeatable")
@@ -64,7 +64,7 @@ def tune(
 ) -> None:
     """Tune an adapter to a data set; it is kept only if it is better on images that tuning did not see.
 
-    With good images only, defects are painted on them. Interrupted, the same command goes on.
+    With normal images only, defects are painted on them. Interrupted, the same command goes on.
     """
     try:
         from calibrate.datasets import read_data
@@ -98,8 +98,8 @@ def tune(
             drop_state(folder)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("reading images", total=None)
-            samples, bad = usable(samples, loader, skip_bad)
-            for note in (*notes, *(f"left out: {line}" for line in bad), f"mode: {MEANING[mode_of(samples)]}"):
+            samples, unusable = usable(samples, loader, skip_bad)
+            for note in (*notes, *(f"left out: {line}" for line in unusable), f"mode: {MEANING[mode_of(samples)]}"):
                 progress.console.print(note, markup=False, highlight=False, soft_wrap=True)
             outcome = tune_adapter(
                 model,

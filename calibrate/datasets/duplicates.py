@@ -37,13 +37,15 @@ def same_bytes(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def two_labels(samples: Sequence[Sample], root: Path) -> list[str]:
-    """One line for each image that is good in one place and defective in another."""
+    """One line for each image that is normal in one place and anomalous in another."""
     lines = []
     for group in same_bytes(samples):
-        good = next((s for s in group if s.label is False), None)
-        bad = next((s for s in group if s.label is True), None)
-        if good is not None and bad is not None:
-            lines.append(f"{_name(bad, root)}: defective, but {_name(good, root)} has the same bytes and is good")
+        normal = next((s for s in group if s.label is False), None)
+        anomalous = next((s for s in group if s.label is True), None)
+        if normal is not None and anomalous is not None:
+            lines.append(
+                f"{_name(anomalous, root)}: anomalous, but {_name(normal, root)} has the same bytes and is normal"
+            )
     return lines
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-GOOD = frozenset({"good", "ok", "normal", "no"})
-DEFECTIVE = frozenset({"bad", "ng", "nok", "ko", "defect", "defective", "anomaly", "yes"})
+NORMAL = frozenset({"good", "ok", "normal", "no"})
+ANOMALOUS = frozenset({"bad", "ng", "nok", "ko", "defect", "defective", "anomaly", "yes"})
 UNLABELLED = frozenset({"pred", "unlabelled", "unlabeled"})
 MASKS = frozenset({"masks", "ground_truth"})
 
@@ -15,9 +15,9 @@ Meaning = Literal["good", "defective", "unlabelled"]
 def meaning(folder: str) -> Meaning | None:
     """What a folder's name says, whatever its case; None for a name that says nothing by itself."""
     word = folder.casefold()
-    if word in GOOD:
+    if word in NORMAL:
         return "good"
-    if word in DEFECTIVE:
+    if word in ANOMALOUS:
         return "defective"
     return "unlabelled" if word in UNLABELLED else None
 

@@ -16,7 +16,7 @@ def pair_masks(
     """Entries with their masks, and one line for every mask that is not used.
 
     `masks`: mask file -> folder it stands for; `homes`: image file -> folders whose masks may be its own, the
-    closest first. A mask is called like its image or like it with `_mask`. Only defective images have masks.
+    closest first. A mask is called like its image or like it with `_mask`. Only anomalous images have masks.
     A mask that two images claim from equally close is given to neither.
     """
     by_name: dict[tuple[str, str], str] = {}
@@ -31,7 +31,7 @@ def pair_masks(
     problems = []
     for mask in sorted(masks):
         if mask not in claims:
-            problems.append(f"{mask}: a mask that no defective image is called like; not used")
+            problems.append(f"{mask}: a mask that no anomalous image is called like; not used")
             continue
         best = min(claims[mask])[0]
         files = [file for distance, file in claims[mask] if distance == best]

@@ -67,7 +67,7 @@ def _without_mask(samples: Sequence[Sample], root: Path) -> list[str]:
     """A class without any masks is labelled by image and misses none."""
     masked = {s.class_name for s in samples if s.mask is not None}
     return [
-        f"{s.path.relative_to(root).as_posix()}: defective without a mask, though others of {s.class_name} have one"
+        f"{s.path.relative_to(root).as_posix()}: anomalous without a mask, though others of {s.class_name} have one"
         for s in samples
         if s.label and s.mask is None and s.class_name in masked
     ]

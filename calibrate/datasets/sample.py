@@ -17,8 +17,9 @@ Split = Literal["train", "test"]
 class Sample:
     """A labelled image and the unit (part, file, volume) it shows; images of one unit are not independent.
 
-    label: False good, True defective, None not labelled; mask: image that is not black where the defect is, None
-    for a good one and where the set has none; kind: the defect's name as the set gives it; sha256: of the file's bytes.
+    label: False normal, True anomalous, None not labelled; mask: image that is not black where the defect is, None
+    for a normal one and where the set has none; kind: the defect's name in the set;
+    sha256: of the file's bytes.
     """
 
     path: Path
@@ -45,10 +46,10 @@ class DataSet:
         """Class names in order of first appearance."""
         return tuple(dict.fromkeys(s.class_name for s in self.samples))
 
-    def good(self) -> list[Sample]:
+    def normal(self) -> list[Sample]:
         return [s for s in self.samples if s.label is False]
 
-    def defective(self) -> list[Sample]:
+    def anomalous(self) -> list[Sample]:
         return [s for s in self.samples if s.label is True]
 
 

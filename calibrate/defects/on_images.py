@@ -1,4 +1,4 @@
-"""Defects painted on good real images: where the object is, how large the defect is, and which kinds are for what.
+"""Defects painted on normal real images: where the object is, how large the defect is, and which kinds are for what.
 
 The kinds are in two families. What learns sees TUNE_KINDS only, and what it learned is judged on JUDGE_KINDS, so
 that recognising the painter's own strokes is no success.

@@ -32,7 +32,7 @@ class Batch:
 
 
 def window_corner(mask: Array, side: int, rng: np.random.Generator) -> tuple[int, int]:
-    """Upper left corner (y, x) of a window of `side` px; two of three in a bad image hold some defect."""
+    """Upper left corner (y, x) of a window of `side` px; two of three in an anomalous image hold some defect."""
     room = mask.shape[0] - side
     if room <= 0:
         return 0, 0

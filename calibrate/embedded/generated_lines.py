@@ -1,4 +1,4 @@
-"""Generated inspection lines: units of one product look alike, as at a station, and some are defective.
+"""Generated inspection lines: units of one product look alike, as at a station, and some are anomalous.
 
 Every line is a recipe that its units share (a sheet of material, an outline, a ground); units differ in where the
 sheet was cut, in pose, light and noise. The materials are those that the embedded model was not trained on.
@@ -62,7 +62,7 @@ class Units:
             self._radius = SIDE * float(rng.uniform(0.32, 0.42))
             self._light_seed = int(rng.integers(1 << 30))
 
-    def unit(self, seed: int, defective: bool) -> tuple[Array, Array]:
+    def unit(self, seed: int, anomalous: bool) -> tuple[Array, Array]:
         """Unit number `seed`, the same every time: image uint8 RGB (H,W,3) and the defect's mask bool (H,W).
 
         256 x 256, the belt's 240 x 320.
@@ -70,11 +70,11 @@ class Units:
         rng = np.random.default_rng((self.line.seed, seed, 4))
         if self.line.kind in {"belt", "inbox"}:
             make = belt_part if self.line.kind == "belt" else inbox_part
-            scene = make(seed, str(rng.choice(SAMPLE_DEFECTS)) if defective else None)
+            scene = make(seed, str(rng.choice(SAMPLE_DEFECTS)) if anomalous else None)
             return scene.image, scene.mask
         image, region = self._image(rng)
         image, mask = to_uint8(image), np.zeros((SIDE, SIDE), bool)
-        if defective:
+        if anomalous:
             image, mask = paint(draw_kind(rng), image, region, rng)
         return _taken(image, rng), mask
 
@@ -106,17 +106,21 @@ def _taken(image: Array, rng: np.random.Generator) -> Array:
     return to_uint8(np.asarray(image.astype(np.float32) / 255 * gain + grain, np.float32))
 
 
-def write_line(line: Line, out: Path, train: int, good: int, bad: int, seed0: int = 0) -> Path:
-    """`train`, `good` and `bad` units below `out`/NAME in MVTec's layout, with masks; returns that folder."""
+def write_line(line: Line, out: Path, train: int, normal: int, anomalous: int, seed0: int = 0) -> Path:
+    """`train`, `normal` and `anomalous` units below `out`/NAME in MVTec's layout, with masks; returns that folder."""
     units, root = Units(line), out / line.name
     number = seed0
-    for folder, count, defective in (("train/good", train, False), ("test/good", good, False), ("test/bad", bad, True)):
+    for folder, count, with_defect in (
+        ("train/good", train, False),
+        ("test/good", normal, False),
+        ("test/bad", anomalous, True),
+    ):
         (root / folder).mkdir(parents=True, exist_ok=True)
         for k in range(count):
             number += 1
-            image, mask = units.unit(number, defective)
+            image, mask = units.unit(number, with_defect)
             write_png(root / folder / f"{k:03d}.png", image)
-            if defective:
+            if with_defect:
                 masks = root / "ground_truth" / "bad"
                 masks.mkdir(parents=True, exist_ok=True)
                 write_png(masks / f"{k:03d}_mask.png", np.repeat(mask[..., None] * np.uint8(255), 3, axis=2))

@@ -30,9 +30,9 @@ class Bank:
     families: tuple[str, ...]
 
 
-def both_captions(caption: str, defective: bool) -> tuple[str, str]:
+def both_captions(caption: str, anomalous: bool) -> tuple[str, str]:
     """(without, with) forms of one caption; a crop may show none of the defect that the whole image has."""
-    if not defective:
+    if not anomalous:
         return caption, caption.replace("without defect", "with defect")
     words = caption.replace("with defect", "without defect").split(" ")
     # "a photo of a <word> <family...>": the word that names the damage is the fifth.
@@ -73,7 +73,7 @@ def make_bank(
                     described += part
         index = {
             "recipe": recipe,
-            "captions": [[good, bad] for good, bad, _ in described],
+            "captions": [[normal, anomalous] for normal, anomalous, _ in described],
             "families": [family for _, _, family in described],
         }
         index_path.write_text(json.dumps(index), encoding="utf-8")
@@ -88,7 +88,7 @@ def make_bank(
 def _fill(
     image_path: Path, mask_path: Path, seed0: int, size: int, families: tuple[str, ...], chunk: range
 ) -> list[tuple[str, str, str]]:
-    """Generate the images of `chunk` into the files; (good caption, bad caption, family) of each."""
+    """Generate the images of `chunk` into the files; (normal caption, anomalous caption, family) of each."""
     cv2.setNumThreads(1)
     images, masks = np.load(image_path, mmap_mode="r+"), np.load(mask_path, mmap_mode="r+")
     described = []

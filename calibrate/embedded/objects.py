@@ -1,4 +1,4 @@
-"""Objects: outlines and turned bodies, made of a surface, with good parts, on a background."""
+"""Objects: outlines and turned bodies, made of a surface, with normal parts, on a background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What camera and light do to a finished image, the same for good and bad ones."""
+"""What camera and light do to a finished image, the same for normal and anomalous ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the demo: the belt's video, the inbox's images, and good units to calibrate on."""
+"""Writes the demo: the belt's video, the inbox's images, and normal units to calibrate on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from calibrate.embedded.scene import Scene
 from calibrate.surfaces.noise import Array
 
 PARTS, FRAMES_A_PART, FPS = 40, 5, 5
-_BAD_EVERY = 6
-_INBOX_GOOD, _INBOX_BAD = 6, 4
+_ANOMALOUS_EVERY = 6
+_INBOX_NORMAL, _INBOX_ANOMALOUS = 6, 4
 
 
 def write_video(path: Path, frames: Sequence[Array], fps: int = FPS) -> None:
@@ -59,35 +59,35 @@ def part_frames(scene: Scene, count: int, rng: np.random.Generator) -> list[Arra
 
 def belt_defect(part: int) -> str | None:
     """The defect of part number 0, 1, 2 … of the demo video: every sixth one has one."""
-    if part % _BAD_EVERY != _BAD_EVERY - 1:
+    if part % _ANOMALOUS_EVERY != _ANOMALOUS_EVERY - 1:
         return None
-    return SAMPLE_DEFECTS[part // _BAD_EVERY % len(SAMPLE_DEFECTS)]
+    return SAMPLE_DEFECTS[part // _ANOMALOUS_EVERY % len(SAMPLE_DEFECTS)]
 
 
 def write_samples(out: Path, seed: int = 700) -> None:
-    """`belt.mp4`, `belt.json` (which parts and frames are defective) and `inbox/*.png` (names tell)."""
+    """`belt.mp4`, `belt.json` (which parts and frames are anomalous) and `inbox/*.png` (names tell)."""
     inbox = out / "inbox"
     inbox.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     frames: list[Array] = []
-    defective = []
+    anomalous = []
     for part in range(PARTS):
         kind = belt_defect(part)
         if kind is not None:
             first = part * FRAMES_A_PART
-            defective.append({"part": part, "defect": kind, "frames": [first, first + FRAMES_A_PART - 1]})
+            anomalous.append({"part": part, "defect": kind, "frames": [first, first + FRAMES_A_PART - 1]})
         frames += part_frames(belt_part(seed + part, kind), FRAMES_A_PART, rng)
     write_video(out / "belt.mp4", frames)
-    about = {"fps": FPS, "parts": PARTS, "frames_a_part": FRAMES_A_PART, "defective": defective}
+    about = {"fps": FPS, "parts": PARTS, "frames_a_part": FRAMES_A_PART, "defective": anomalous}
     (out / "belt.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    for number in range(1, _INBOX_GOOD + _INBOX_BAD + 1):
-        kind = None if number <= _INBOX_GOOD else SAMPLE_DEFECTS[number - _INBOX_GOOD - 1]
+    for number in range(1, _INBOX_NORMAL + _INBOX_ANOMALOUS + 1):
+        kind = None if number <= _INBOX_NORMAL else SAMPLE_DEFECTS[number - _INBOX_NORMAL - 1]
         scene = inbox_part(seed + number, kind)
         write_png(inbox / f"tile_{kind or 'good'}_{number:02d}.png", scene.image)
 
 
 def write_calibration(out: Path, product: str, units: int, seed0: int = 100_000) -> None:
-    """Good units below `out`/good: `unit_00001.png` of the inbox; `unit_00001_1.png` … of the belt.
+    """Normal units below `out`/good: `unit_00001.png` of the inbox; `unit_00001_1.png` … of the belt.
 
     A belt part is seen in several frames, as on the line, and they have been through the video coding: all of them
     are one unit (`--unit-from 'unit_([0-9]+)'`).
@@ -106,7 +106,7 @@ def write_calibration(out: Path, product: str, units: int, seed0: int = 100_000)
 
 
 def coded_belt(units: int, seed0: int) -> list[Array]:
-    """FRAMES_A_PART decoded frames of each good unit, in order."""
+    """FRAMES_A_PART decoded frames of each normal unit, in order."""
     rng = np.random.default_rng(seed0)
     frames: list[Array] = []
     for k in range(units):

@@ -1,4 +1,4 @@
-"""The demo's two products: sections of steel strip on a belt and ceramic coupons in an inbox, good and defective.
+"""The demo's two products: sections of steel strip on a belt and ceramic coupons in an inbox, normal and anomalous.
 
 Each product looks nearly the same from unit to unit, as in a controlled station; only pose, light and noise
 vary a little. The recipes use numbers of their own, so that no demo image is a training image.

@@ -19,7 +19,7 @@ DEFECT_KINDS: tuple[str, ...] = tuple(KINDS)
 _TEXTURE_SHARE = 0.4
 _DEFECT_SHARE = 0.55
 _MORE_DEFECTS = (0.72, 0.2, 0.08)
-"""Shares of bad images with one, two and three defects."""
+"""Shares of anomalous images with one, two and three defects."""
 _DARK = 24
 """Grey level up to which the surround of a scan is nothing."""
 _TEXTURE_WORDS = ("surface", "texture", "sheet", "sample")
@@ -48,11 +48,11 @@ def generate(
     seed: int,
     size: int = 256,
     families: Sequence[str] = ALL_FAMILIES,
-    defective: bool | None = None,
+    anomalous: bool | None = None,
 ) -> Scene:
     """The square scene of `seed`; equal arguments give equal pixels.
 
-    `defective` fixes the label; None draws it. Some defective scenes carry further defects of other kinds.
+    `anomalous` fixes the label; None draws it. Some defective scenes carry further defects of other kinds.
     """
     rng = np.random.default_rng(seed)
     family = str(rng.choice(list(families)))
@@ -67,7 +67,7 @@ def generate(
     mask = np.zeros(shape_size, bool)
     kind: str | None = None
     word: str | None = None
-    if wanted if defective is None else defective:
+    if wanted if anomalous is None else anomalous:
         kind = draw_kind(rng)
         word = str(rng.choice(KINDS[kind].words))
         image, mask = paint(kind, image, region, rng)

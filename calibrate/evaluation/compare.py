@@ -76,8 +76,8 @@ class _Drawn:
 
     observed: Floats
     drawn: Floats
-    good_units: int
-    bad_units: int
+    normal_units: int
+    anomalous_units: int
 
 
 def compare(runs: Sequence[StoredRun]) -> Comparison:
@@ -122,8 +122,8 @@ def _draw(margins: Floats, labels: Labels, units: list[str]) -> _Drawn:
         np.stack([_both(row, labels, weights) for row in margins])
         for weights in draw_weights(units, labels, RESAMPLES, rng)
     ]
-    bad = {unit for unit, label in zip(units, labels, strict=True) if label}
-    return _Drawn(observed, np.concatenate(parts, axis=2), len(set(units) - bad), len(bad))
+    anomalous = {unit for unit, label in zip(units, labels, strict=True) if label}
+    return _Drawn(observed, np.concatenate(parts, axis=2), len(set(units) - anomalous), len(anomalous))
 
 
 def _both(margins: Floats, labels: Labels, weights: Floats) -> NDArray[np.float64]:
@@ -143,14 +143,14 @@ def _against(place: int, drawn: dict[str, _Drawn]) -> Against:
 def _difference(place: int, metric: int, parts: Sequence[_Drawn], letter: str) -> Difference:
     """Of the mean over `parts`, each a class with its own draws."""
     if not parts:
-        return Difference(None, None, None, "undecided", "undecided: no class has good and defective images")
+        return Difference(None, None, None, "undecided", "undecided: no class has normal and anomalous images")
     value = float(np.mean([d.observed[place, metric] - d.observed[0, metric] for d in parts]))
     spread = np.mean([d.drawn[place, metric] - d.drawn[0, metric] for d in parts], axis=0)
     tail = (1 - CONFIDENCE) / 2
     low, high = (float(v) for v in np.nanquantile(spread, (tail, 1 - tail)))
-    good, bad = sum(d.good_units for d in parts), sum(d.bad_units for d in parts)
-    if min(good, bad) < MIN_UNITS:
-        said = f"undecided: {good} good and {bad} defective units, {MIN_UNITS} of each are needed"
+    normal, anomalous = sum(d.normal_units for d in parts), sum(d.anomalous_units for d in parts)
+    if min(normal, anomalous) < MIN_UNITS:
+        said = f"undecided: {normal} normal and {anomalous} anomalous units, {MIN_UNITS} of each are needed"
         return Difference(value, low, high, "undecided", said)
     if low > 0:
         return Difference(value, low, high, "better", f"{letter} is better")

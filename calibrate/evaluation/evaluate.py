@@ -26,8 +26,8 @@ SHOWN = 5
 class Evaluation:
     """rows: one a labelled image, rejected ones with a profile too; skipped: left out or rejected, one line each.
 
-    empty_masks: defective images whose mask holds nothing at the map's resolution or outside the region of interest;
-    without_mask: defective images left out of the pixel numbers.
+    empty_masks: anomalous images whose mask holds nothing at the map's resolution or outside the region of interest;
+    without_mask: anomalous images left out of the pixel numbers.
     """
 
     rows: tuple[Row, ...]
@@ -115,12 +115,12 @@ def _notes(data: DataSet, judge: Judge, classes: dict[str, Numbers], unlabelled:
     for name, numbers in classes.items():
         labels = {row.label for row in judge.rows if row.class_name == name and row.margin is not None}
         if len(labels) < 2:
-            what = "no" if not labels else "only defective" if True in labels else "only good"
+            what = "no" if not labels else "only anomalous" if True in labels else "only normal"
             notes.append(f"{name}: {what} images were judged, so there are no image numbers")
         if numbers.pixel_auroc is None:
             notes.append(f"{name}: no masks, or nothing of them on the maps, so there are no pixel numbers")
     if judge.without_mask:
-        notes.append(f"{judge.without_mask} defective images without a mask are left out of the pixel numbers")
+        notes.append(f"{judge.without_mask} anomalous images without a mask are left out of the pixel numbers")
     if judge.empty_masks:
         notes.append(
             f"{judge.empty_masks} masks are empty on the map (outside the region of interest, or smaller than half a "

@@ -50,5 +50,5 @@ def _threshold_data(data: DataSet, samples: Sequence[Sample]) -> Iterator[Sequen
     yield [s for s in samples if s.label is False]
     for name in data.classes:
         if any(s.class_name == name and s.label is False for s in data.samples):
-            for with_bad in (False, True):
-                yield select(data, name, with_bad).samples
+            for with_anomalous in (False, True):
+                yield select(data, name, with_anomalous).samples

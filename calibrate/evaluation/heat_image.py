@@ -17,12 +17,12 @@ MIN_SPAN = 0.5
 """Margins; a scale narrower than this would paint noise hot."""
 
 
-def fixed_limits(good_peaks: Sequence[float]) -> tuple[float, float]:
-    """One scale for a whole run, from the maps' largest margins of its good images, at least one of them.
+def fixed_limits(normal_peaks: Sequence[float]) -> tuple[float, float]:
+    """One scale for a whole run, from the maps' largest margins of its normal images, at least one of them.
 
-    Cold is what good images typically reach, hot is as far above what nearly none reaches as that lies above cold.
+    Cold is what normal images typically reach, hot is as far above what nearly none reaches as that lies above cold.
     """
-    cold, rare = (float(v) for v in np.quantile(np.array(good_peaks), (0.5, 0.995)))
+    cold, rare = (float(v) for v in np.quantile(np.array(normal_peaks), (0.5, 0.995)))
     return cold, cold + max(2 * (rare - cold), MIN_SPAN)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """path: relative to the data root, with slashes; label: True defective.
+    """path: relative to the data root, with slashes; label: True anomalous.
 
     margin: logit difference in float32, None for an image that could not be judged; score: its probability in 0..1;
     z and verdict: None without a profile, and z also where the verdict is `rejected`; peak: the map's largest margin.

@@ -21,7 +21,7 @@ Key = tuple[str, str, bool]
 
 @dataclass(frozen=True)
 class StoredImage:
-    """key: class, sha256, whether defective; margin: None for an image that could not be judged."""
+    """key: class, sha256, whether anomalous; margin: None for an image that could not be judged."""
 
     key: Key
     unit: str

@@ -18,7 +18,7 @@ def summary(evaluation: Evaluation, document: dict[str, Any]) -> str:
     lines = [
         f"# {plain(data['name'])}",
         "",
-        f"{data['n_good']} good and {data['n_defective']} defective images, {data['n_units']} units "
+        f"{data['n_good']} normal and {data['n_defective']} anomalous images, {data['n_units']} units "
         f"(split {data['split']}). Model {model['backbone']}, adapter {model['adapter'][:12]}, {model['device']}, "
         f"{model['precision']}; {document['definition']} definition.",
         "",

@@ -35,9 +35,9 @@ class Rate:
 
 @dataclass(frozen=True)
 class Confusion:
-    """units and images: good or defective -> verdict -> how many. Rejected ones count in both totals.
+    """units and images: normal or anomalous -> verdict -> how many. Rejected ones count in both totals.
 
-    false_alarm_rate: good units with an anomaly; recall: defective units with one.
+    false_alarm_rate: normal units with an anomaly; recall: anomalous units with one.
     """
 
     units: dict[str, Counts]
@@ -97,9 +97,9 @@ def _units(rows: Iterable[Row]) -> list[_Unit]:
             groups.setdefault((row.class_name, row.unit), []).append((row, row.verdict))
     units = []
     for (class_name, _), members in groups.items():
-        bad = [row for row, _ in members if row.label]
+        anomalous = [row for row, _ in members if row.label]
         verdict = min((verdict for _, verdict in members), key=SEVERITY.index)
-        units.append(_Unit(class_name, bool(bad), (bad[0].kind if bad else None) or UNNAMED, verdict))
+        units.append(_Unit(class_name, bool(anomalous), (anomalous[0].kind if anomalous else None) or UNNAMED, verdict))
     return units
 
 

@@ -1,4 +1,4 @@
-"""The good images that look most defective and the defective ones that look most good, drawn."""
+"""The normal images that look most anomalous and the anomalous ones that look most normal, drawn."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def heat_limits(evaluation: Evaluation, given: tuple[float, float] | None) -> tu
     if given is not None:
         return given
     peaks = [(row.label, row.peak) for row in evaluation.rows if row.peak is not None]
-    good = [peak for label, peak in peaks if not label]
-    return fixed_limits(good or [peak for _, peak in peaks]) if peaks else None
+    normal = [peak for label, peak in peaks if not label]
+    return fixed_limits(normal or [peak for _, peak in peaks]) if peaks else None
 
 
 def draw_worst(

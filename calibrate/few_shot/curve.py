@@ -1,8 +1,8 @@
 """Memories of one class -> its curve: a mean over the seeds at every number of images, with a 95 % interval.
 
-The interval is a hierarchical bootstrap: every draw takes as many seeds as there are, and as many good and defective
+The interval is a hierarchical bootstrap: every draw takes as many seeds as there are, and as many normal and anomalous
 test units as there are, each with replacement, and averages the AUROC on those units over those seeds. So it covers
-which images of the pool made the memory and which images tested it. It does not cover another pool of good
+which images of the pool made the memory and which images tested it. It does not cover another pool of normal
 images, another line or, in a mean over sets, other sets. With few seeds their part comes out small: by a fifth in
 variance with 5 of them, and with the one memory of all images it is nothing.
 """
@@ -45,8 +45,8 @@ def measured(name: str, points: Sequence[Point], images: int, tested: Counted, r
         draws[count] = {key: (weights * found).sum(axis=1) for key, found in of_seeds.items()}
         values = {key: found[0].tolist() for key, found in of_seeds.items()}
         steps.append(_step(count, Counter(p.chosen for p in own), values, draws[count]))
-    good, defective = tested
-    curve = Curve(name=name, pictures=images, test_good=good, test_defective=defective, steps=tuple(steps))
+    normal, anomalous = tested
+    curve = Curve(name=name, pictures=images, test_good=normal, test_defective=anomalous, steps=tuple(steps))
     return Measured(curve, draws)
 
 

@@ -54,7 +54,7 @@ class Curve(Frozen):
     """One class of one data set, or the mean over several."""
 
     name: str
-    pictures: int | None = Field(None, ge=1, description="all good ones; None in a mean, where sets differ")
+    pictures: int | None = Field(None, ge=1, description="all normal ones; None in a mean, where sets differ")
     test_good: int = Field(ge=0, description="test images that measured")
     test_defective: int = Field(ge=0)
     steps: tuple[Step, ...] = Field(min_length=1, description="rising in images")

@@ -1,6 +1,6 @@
-"""How much a memory of few good images is worth: AUROC over their number.
+"""How much a memory of few normal images is worth: AUROC over their number.
 
-A fifth of the good training units, within SCALE_UNITS, set the scales and choose the fusion, as `calibrate threshold`
+A fifth of the normal training units, within SCALE_UNITS, set the scales and choose the fusion, as `calibrate threshold`
 does; memories are made of the others; test images only measure. Every image goes through the model once: what
 each memory says of it is computed from its tokens, by the detector's own parts. Test units are drawn again and again
 for the intervals, the same draws for every memory of a class.
@@ -67,8 +67,8 @@ class Point:
 class Counted(NamedTuple):
     """How many test images measured."""
 
-    good: int
-    defective: int
+    normal: int
+    anomalous: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class _Seen:
     """An image after its one pass: raw tokens (N,C) of each of the memory's layers, and the zero-shot terms."""
 
     unit: str
-    defective: bool
+    anomalous: bool
     layers: dict[int, Tensor]
     terms: Terms
     mask: BoolMap | None = None
@@ -93,7 +93,7 @@ class Bench:
         tokens: int,
         advance: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Raises DataError without a train split of good and a test split of good and defective images."""
+        """Raises DataError without a train split of normal and a test split of normal and anomalous images."""
         self._detector, self._config, self._tokens, self._advance = detector, config, tokens, advance
         self._adapter = detector.adapters[0]
         train = [s for s in samples if s.label is False and s.split == "train"]
@@ -102,17 +102,17 @@ class Bench:
         scale, pool = split_units(train, min(most, max(least, len({s.unit for s in train}) // 5)))
         if not pool or len({s.label for s in test}) < 2:
             raise DataError(
-                f"few-shot curves take a train split of more than {least} good units and a test split with good "
-                "and defective images"
+                f"few-shot curves take a train split of more than {least} normal units and a test split with normal "
+                "and anomalous images"
             )
         self._pool = list(self._see((s, None) for s in pool))
-        self._good = list(self._see((s, None) for s in scale))
+        self._normal = list(self._see((s, None) for s in scale))
         painted = [(s, painted_with(s, k)) for s in scale for k in range(PAINTED_EACH)]
         self._painted = list(self._see(painted))
         self._test = list(self._see((s, None) for s in test))
-        self._labels = np.array([one.defective for one in self._test])
+        self._labels = np.array([one.anomalous for one in self._test])
         if not self._pool or self._labels.all() or not self._labels.any():
-            raise DataError("few-shot curves: no good training, good test or defective test image can be judged")
+            raise DataError("few-shot curves: no normal training, normal test or anomalous test image can be judged")
         self._min_area = max(1, detector.backbone.config.patch_size**2 // 4)
         # Seeded by the images, so that two classes are drawn independently.
         rng = np.random.default_rng(int(test[0].sha256[:16], 16))
@@ -122,7 +122,7 @@ class Bench:
 
     @property
     def images(self) -> int:
-        """Good images that a memory can be made of."""
+        """Normal images that a memory can be made of."""
         return len(self._pool)
 
     @property
@@ -139,11 +139,11 @@ class Bench:
     def _point(self, count: int, seed: int) -> Point:
         chosen = np.random.default_rng((seed, count)).permutation(self.images)[:count]
         lookup = Lookup(self._memory([self._pool[i] for i in chosen], seed), self._detector.device)
-        good, painted, test = (
-            [self._shown(one, lookup) for one in part] for part in (self._good, self._painted, self._test)
+        normal, painted, test = (
+            [self._shown(one, lookup) for one in part] for part in (self._normal, self._painted, self._test)
         )
-        scales = term_scales(good, self._min_area)
-        best = choose_fusion(scales, lambda: [*good, *painted], "auto", self._min_area, pixel_only=False).use
+        scales = term_scales(normal, self._min_area)
+        best = choose_fusion(scales, lambda: [*normal, *painted], "auto", self._min_area, pixel_only=False).use
         terms = [one.terms for one in test]
         of_method: dict[Method, dict[Measure, Floats]] = {
             "zero-shot": self._zero_shot,
@@ -186,7 +186,7 @@ class Bench:
         grid = lookup.distances({n: layer[None].to(self._detector.device) for n, layer in one.layers.items()})
         far = smooth_map(grid, self._detector.size, self._detector.smoothing[self._adapter], _TRUNCATE)[0].cpu().numpy()
         distance = float(image_distance(grid.flatten(1))[0])
-        return Shown(one.unit, one.defective, Terms(one.terms.margin, one.terms.map, distance, far))
+        return Shown(one.unit, one.anomalous, Terms(one.terms.margin, one.terms.map, distance, far))
 
     def _see(self, items: Iterable[tuple[Sample, Painted | None]]) -> Iterator[_Seen]:
         """One pass each; images that cannot be judged are passed over."""

@@ -1,1 +1,1 @@
-"""Memories of good images: built, cleaned, fused with the zero-shot margins, and measured by few-shot curves."""
+"""Memories of normal images: built, cleaned, fused with the zero-shot margins, and measured by few-shot curves."""

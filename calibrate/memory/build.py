@@ -1,4 +1,4 @@
-"""Good images -> a memory: candidates, outliers left out, coreset. After PatchCore (Roth et al., CVPR 2022)."""
+"""Normal images -> a memory: candidates, outliers left out, coreset. After PatchCore (Roth et al., CVPR 2022)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def build_memory(
         if len(new) < len(samples):
             notes.append(f"{len(samples) - len(new)} images were seen by the memory already")
     if not new:
-        raise DataError("no new good images; a memory needs at least one")
+        raise DataError("no new normal images; a memory needs at least one")
     total = len(new) + (0 if base is None else len(seen_by(base)))
     if total > MAX_IMAGES:
         raise RefusedError(f"{total} images, a memory takes at most {MAX_IMAGES}; use fewer with --units")
@@ -85,7 +85,7 @@ def build_memory(
     found = replace(found, tokens=tokens)
     outliers = find_outliers(found, plan.seed, None if base is None else base.tokens)
     if outliers.limit is None:
-        notes.append(f"not searched for defective images: that takes {MIN_UNITS} units")
+        notes.append(f"not searched for anomalous images: that takes {MIN_UNITS} units")
     out = set() if plan.keep_outliers else set(outliers.rows)
     kept = found.of([row for row in range(len(found.samples)) if row not in out])
     tokens, places = _with_base(kept, base)

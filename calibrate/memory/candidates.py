@@ -86,7 +86,7 @@ def gather(
     if skipped is None:
         refuse_faults(faults)
     if not used:
-        raise DataError("no usable good image is left; a memory needs at least one")
+        raise DataError("no usable normal image is left; a memory needs at least one")
     owner = torch.repeat_interleave(torch.arange(len(used)), torch.tensor([len(t) for t in tokens]))
     return Candidates(torch.cat(tokens), torch.cat(places), owner, tuple(used))
 

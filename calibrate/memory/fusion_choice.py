@@ -1,7 +1,7 @@
-"""Zero-shot, memory or both: chosen on defects painted on good images that no memory and no threshold has seen.
+"""Zero-shot, memory or both: chosen on defects painted on normal images that no memory and no threshold has seen.
 
-The scales of a fusion come from the good images that set the statistic; the choice is made by the z that the
-verdict will be made of. Real defective images are not used: they set or measure the threshold.
+The scales of a fusion come from the normal images that set the statistic; the choice is made by the z that the
+verdict will be made of. Real anomalous images are not used: they set or measure the threshold.
 """
 
 from __future__ import annotations
@@ -59,21 +59,21 @@ def choose_fusion(
     return Chosen(fusions[judged.best], judged)
 
 
-def term_scales(good: Iterable[Shown], min_area: int) -> Fusion:
-    """Scales of both opinions on good images, as a fusion by the memory alone.
+def term_scales(normal: Iterable[Shown], min_area: int) -> Fusion:
+    """Scales of both opinions on normal images, as a fusion by the memory alone.
 
     The scale of a map is that of the highest level at which a region of `min_area` map pixels survives, since that is
     what a map alarms by. Raises RefusedError for no images, or a mask that leaves no such region.
     """
     rows = []
-    for shown in good:
+    for shown in normal:
         terms = shown.terms
         if terms.distance_image is None or terms.distance_map is None:
             raise ValueError("the scales of a fusion need the distances of a memory")
         levels = [highest_region(drawn, min_area, shown.ignore) for drawn in (terms.map, terms.distance_map)]
         rows.append((terms.margin, terms.distance_image, *levels))
     if not rows:
-        raise RefusedError("no good units are left for the scales of the fusion")
+        raise RefusedError("no normal units are left for the scales of the fusion")
     found = np.array(rows, np.float64)
     if not np.isfinite(found).all():
         raise RefusedError("the ignore mask leaves no region of the smallest area to be judged; mask less")
@@ -116,6 +116,6 @@ def chosen_words(chosen: Chosen) -> str:
         return f"evidence: {chosen.use}, as asked for"
     numbers = ", ".join(f"{use} {value:.3f}" for use, value in judged.auroc.items())
     return (
-        f"evidence: {chosen.use}, chosen on {judged.n_painted} defects painted on {judged.n_good} good images; "
+        f"evidence: {chosen.use}, chosen on {judged.n_painted} defects painted on {judged.n_good} normal images; "
         f"synthetic AUROC: {numbers}"
     )

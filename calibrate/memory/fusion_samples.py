@@ -1,4 +1,4 @@
-"""Good images, and the same with painted defects, through the detector: what a fusion is chosen on."""
+"""Normal images, and the same with painted defects, through the detector: what a fusion is chosen on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fbclip.images.framing import Framed, Framing
 from fbclip.memory.fusion import Terms
 
 PAINTED_EACH, MAX_PAINTED = 4, 200
-"""Painted images of each good one, every one with another kind of defect, and in all."""
+"""Painted images of each normal one, every one with another kind of defect, and in all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Viewer:
     memory: str
     framing: Framing
 
-    def good(self, samples: Sequence[Sample]) -> Iterator[Shown]:
+    def normal(self, samples: Sequence[Sample]) -> Iterator[Shown]:
         """Every sample as it is."""
         yield from self._shown((sample, None) for sample in samples)
 
@@ -86,14 +86,14 @@ def painted_with(sample: Sample, number: int) -> Painted:
 
 
 def fit_fusion(viewer: Viewer, scale: Sequence[Sample], use: Use, min_area: int, pixel_only: bool) -> Chosen:
-    """The fusion of a line from the good images that set its statistic."""
+    """The fusion of a line from the normal images that set its statistic."""
     if use == "zero-shot":
         return Chosen(None)
-    scales = term_scales(viewer.good(scale), min_area)
+    scales = term_scales(viewer.normal(scale), min_area)
 
     def shown() -> Iterator[Shown]:
         # Looked at twice and not kept: the maps of a hundred images are large.
-        yield from viewer.good(scale)
+        yield from viewer.normal(scale)
         yield from viewer.painted(scale)
 
     return choose_fusion(scales, shown, use, min_area, pixel_only)

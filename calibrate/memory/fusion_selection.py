@@ -1,4 +1,4 @@
-"""Which use of the memory tells good from painted images best, and whether by more than chance. Pure."""
+"""Which use of the memory tells normal from painted images best, and whether by more than chance. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Shown:
     """One image of the scale split, as it is or with a painted defect; `ignore` has the map's shape."""
 
     unit: str
-    defective: bool
+    anomalous: bool
     terms: Terms
     ignore: BoolMap | None = None
 
@@ -55,7 +55,7 @@ class Judged:
 def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area: int, pixel_only: bool) -> Judged:
     """Compare fusions by their names; images are looked at once and not kept.
 
-    Raises RefusedError when there is no good or no painted image.
+    Raises RefusedError when there is no normal or no painted image.
     """
     parts: list[list[tuple[float, float]]] = []
     units: list[str] = []
@@ -67,40 +67,40 @@ def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area
             row.append((found.margin, highest_region(found.map, min_area, one.ignore)))
         parts.append(row)
         units.append(one.unit)
-        painted.append(one.defective)
-    bad = np.array(painted, bool)
-    if not bad.any() or bad.all():
+        painted.append(one.anomalous)
+    anomalous = np.array(painted, bool)
+    if not anomalous.any() or anomalous.all():
         raise RefusedError("no image is large enough to paint a defect on; say --use memory, fused or zero-shot")
     numbers = np.array(parts)
-    z = np.stack([_z(numbers[:, k], ~bad, pixel_only) for k in range(len(fusions))])
-    wins = (z[:, bad, None] > z[:, None, ~bad]) + 0.5 * (z[:, bad, None] == z[:, None, ~bad])
+    z = np.stack([_z(numbers[:, k], ~anomalous, pixel_only) for k in range(len(fusions))])
+    wins = (z[:, anomalous, None] > z[:, None, ~anomalous]) + 0.5 * (z[:, anomalous, None] == z[:, None, ~anomalous])
     names = np.array(units)
     area = wins.mean(axis=(1, 2))
-    errors = _errors(wins, names[bad], names[~bad], area)
+    errors = _errors(wins, names[anomalous], names[~anomalous], area)
     return Judged(
         {use: float(area[k]) for k, use in enumerate(fusions)},
         {use: float(errors[k]) for k, use in enumerate(fusions)},
-        int((~bad).sum()),
-        int(bad.sum()),
+        int((~anomalous).sum()),
+        int(anomalous.sum()),
     )
 
 
-def _z(terms: Values, good: NDArray[np.bool_], pixel_only: bool) -> Values:
-    """terms (n,2): margin and region level -> z (n,) with the constants that the good images give."""
-    statistic = fit_statistic(terms[good, 0], terms[good, 1], pixel_only)
+def _z(terms: Values, normal: NDArray[np.bool_], pixel_only: bool) -> Values:
+    """terms (n,2): margin and region level -> z (n,) with the constants that the normal images give."""
+    statistic = fit_statistic(terms[normal, 0], terms[normal, 1], pixel_only)
     pixel = (terms[:, 1] - statistic.a2) / statistic.b2
     return pixel if pixel_only else np.maximum((terms[:, 0] - statistic.a) / statistic.b, pixel)
 
 
-def _errors(wins: Values, bad: NDArray[np.str_], good: NDArray[np.str_], area: Values) -> Values:
+def _errors(wins: Values, anomalous: NDArray[np.str_], normal: NDArray[np.str_], area: Values) -> Values:
     """Bootstrap over units, the same for all fusions: spread of (best − each), (K,)."""
     rng = np.random.default_rng(_SEED)
-    names, index = np.unique(np.concatenate((bad, good)), return_inverse=True)
-    of_bad, of_good = index[: len(bad)], index[len(bad) :]
+    names, index = np.unique(np.concatenate((anomalous, normal)), return_inverse=True)
+    of_anomalous, of_normal = index[: len(anomalous)], index[len(anomalous) :]
     differences = []
     for _ in range(_RESAMPLES):
         times = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)).astype(np.float64)
-        row, column = times[of_bad], times[of_good]
+        row, column = times[of_anomalous], times[of_normal]
         total = row.sum() * column.sum()
         if total:
             areas = np.einsum("kbg,b,g->k", wins, row, column, optimize=True) / total

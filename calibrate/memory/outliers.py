@@ -1,6 +1,6 @@
-"""Good images that may not be good: far from what all the others show.
+"""Normal images that may not be normal: far from what all the others show.
 
-A defective image in a memory teaches it that its defect is normal. Each image is therefore judged by the tokens
+An anomalous image in a memory teaches it that its defect is normal. Each image is therefore judged by the tokens
 of the other units, as if it had not been there. Several images with the same defect explain each other and are not
 found.
 """
@@ -20,9 +20,9 @@ from calibrate.memory.candidates import Candidates
 from fbclip.memory.index import image_distance, nearest_distance
 
 RATE = 0.001
-"""Share of good images that are taken for outliers, where the logarithm of their scores is normally distributed.
+"""Share of normal images that are taken for outliers, where the logarithm of their scores is normally distributed.
 
-It is a little skewed: on generated lines the share was 1 %, and two thirds of planted defective images were found.
+It is a little skewed: on generated lines the share was 1 %, and two thirds of planted anomalous images were found.
 """
 MIN_UNITS = 8
 """With fewer the spread of the scores is not known well enough."""
@@ -71,7 +71,7 @@ def find_outliers(candidates: Candidates, seed: int, known: Tensor | None = None
 
 
 def robust_limit(scores: NDArray[np.float64], units: int) -> float:
-    """Median and MAD of the logarithms -> the score that a share RATE of good images exceeds.
+    """Median and MAD of the logarithms -> the score that a share RATE of normal images exceeds.
 
     With few units the MAD is often too small by chance; the factor makes up for it, by simulation of normal samples
     of 8 to 300. Equal scores have no spread; a floor of 1 % keeps copies of one image from being outliers.
@@ -85,7 +85,7 @@ def robust_limit(scores: NDArray[np.float64], units: int) -> float:
 def outlier_words(outliers: Outliers, names: Sequence[str]) -> list[str]:
     """One line an outlier, the farthest first."""
     return [
-        f"{names[row]}: {outliers.scores[row] / outliers.limit:.2f} times the distance that good images stay within"
+        f"{names[row]}: {outliers.scores[row] / outliers.limit:.2f} times the distance that normal images stay within"
         for row in outliers.rows
         if outliers.limit is not None
     ]

@@ -1,4 +1,4 @@
-"""A memory for an evaluation: an existing one, or one made on the spot of a folder of good images."""
+"""A memory for an evaluation: an existing one, or one made on the spot of a folder of normal images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fbclip.memory.bank import Memory, default_config
 from fbclip.memory.fusion import Fusion, TermScale
 
 SCALE_UNITS = (8, 20)
-"""Good units that set the scales and choose the fusion: a fifth of them, within these; the memory takes the others."""
+"""Normal units that set the scales and choose the fusion: a fifth, within these; the memory takes the rest."""
 MIN_UNITS = 2 * SCALE_UNITS[0]
 
 
@@ -46,20 +46,20 @@ def distances_alone() -> Fusion:
 
 def of_images(
     detector: Detector,
-    good: Sequence[Sample],
+    normal: Sequence[Sample],
     framing: Framing,
     with_memory: Callable[[Memory], Detector],
     skipped: list[str] | None,
 ) -> Trial:
-    """A memory of good images; with MIN_UNITS units some of them choose how it counts, as for a line's threshold.
+    """A memory of normal images; with MIN_UNITS units some of them choose how it counts, as for a line's threshold.
 
-    `with_memory` gives a detector that has the memory. Raises DataError without good images.
+    `with_memory` gives a detector that has the memory. Raises DataError without normal images.
     """
-    if not good:
-        raise DataError("--memory: no good images there")
-    units = len({sample.unit for sample in good})
+    if not normal:
+        raise DataError("--memory: no normal images there")
+    units = len({sample.unit for sample in normal})
     least, most = SCALE_UNITS
-    scale, pool = split_units(good, min(most, max(least, units // 5)) if units >= MIN_UNITS else 0)
+    scale, pool = split_units(normal, min(most, max(least, units // 5)) if units >= MIN_UNITS else 0)
     model = detector.backbone.config
     plan = Plan(default_config(model), default_tokens(model))
     memory = build_memory(detector, pool, framing, plan, skipped=skipped).memory

@@ -1,4 +1,4 @@
-"""Few-shot curves as panels and as rows: AUROC over the number of good images, one line a way of judging."""
+"""Few-shot curves as panels and as rows: AUROC over the number of normal images, one line a way of judging."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _shown(curve: Curve) -> list[Shown]:
 
 
 def _draw(name: str, title: str, lines: Sequence[Line]) -> Markup:
-    drawing = Drawing(360, 310, f"{name}: AUROC of {title.lower()} over good images; {_ends(lines)}", "curve")
+    drawing = Drawing(360, 310, f"{name}: AUROC of {title.lower()} over normal images; {_ends(lines)}", "curve")
     # From the tenth below all intervals, but never so near that the noise fills the panel.
     lowest = min(line.cells[method].low for line in lines for method in DRAWN)
     floor = min(0.8, math.floor(10 * lowest + 1e-9) / 10)
@@ -90,7 +90,7 @@ def _draw(name: str, title: str, lines: Sequence[Line]) -> Markup:
             drawing.line(x, plot.py(found.low), x, plot.py(found.high), f"range s{place}")
             tip = f"{words}, {line.images}: {number(found.mean)} ({number(found.low)} to {number(found.high)})"
             drawing.add("circle", f"point s{place}", tip, cx=x, cy=y, r=4.5)
-    drawing.text((plot.left + plot.right) / 2, 300, "good images in the memory", "middle", "axis")
+    drawing.text((plot.left + plot.right) / 2, 300, "normal images in the memory", "middle", "axis")
     drawing.text(12, (plot.top + plot.bottom) / 2, "AUROC", "middle", "axis", turn=True)
     return drawing.markup()
 

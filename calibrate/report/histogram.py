@@ -1,4 +1,4 @@
-"""Scores of good and defective images over one axis: good upwards, defective downwards, common bins.
+"""Scores of normal and anomalous images over one axis: normal upwards, anomalous downwards, common bins.
 
 Bins are closed on the right and one edge lies at the threshold, so what stands to its right is what alarms. Far
 outliers are gathered in a bin of their own at the end, instead of squeezing everything else together.
@@ -37,20 +37,20 @@ class Marks:
 
 @dataclass(frozen=True)
 class Bins:
-    """Counts between `edges` (n+1); `below` and `above` are (good, defective) beyond them."""
+    """Counts between `edges` (n+1); `below` and `above` are (normal, anomalous) beyond them."""
 
     edges: Floats
-    good: NDArray[np.int64]
-    bad: NDArray[np.int64]
+    normal: NDArray[np.int64]
+    anomalous: NDArray[np.int64]
     below: tuple[int, int]
     above: tuple[int, int]
     lowest: float
     highest: float
 
 
-def make_bins(good: Floats, bad: Floats, marks: Marks) -> Bins:
+def make_bins(normal: Floats, anomalous: Floats, marks: Marks) -> Bins:
     """Values of both groups, at least one in all -> common bins of a round width."""
-    groups = [g for g in (good, bad) if len(g)]
+    groups = [g for g in (normal, anomalous) if len(g)]
     everything = np.concatenate(groups)
     bulk = [v for g in groups for v in _bulk(g)] + marks.values
     lowest, highest = float(everything.min()), float(everything.max())
@@ -65,13 +65,13 @@ def make_bins(good: Floats, bad: Floats, marks: Marks) -> Bins:
     first = math.floor((low - origin) / step - 1e-9)
     last = max(math.ceil((high - origin) / step + 1e-9), first + 1)
     edges: Floats = origin + step * np.arange(first, last + 1, dtype=np.float64)
-    counts = [_right_closed(g, edges) for g in (good, bad)]
+    counts = [_right_closed(g, edges) for g in (normal, anomalous)]
     return Bins(
         edges,
         counts[0],
         counts[1],
-        (int(np.sum(good <= edges[0])), int(np.sum(bad <= edges[0]))),
-        (int(np.sum(good > edges[-1])), int(np.sum(bad > edges[-1]))),
+        (int(np.sum(normal <= edges[0])), int(np.sum(anomalous <= edges[0]))),
+        (int(np.sum(normal > edges[-1])), int(np.sum(anomalous > edges[-1]))),
         lowest,
         highest,
     )
@@ -93,9 +93,9 @@ def _right_closed(values: Floats, edges: Floats) -> NDArray[np.int64]:
 
 def draw(bins: Bins, marks: Marks, quantity: str, width: int, height: int, css: str) -> Markup:
     """`quantity` names the horizontal axis."""
-    n_good = int(bins.good.sum()) + bins.below[0] + bins.above[0]
-    n_bad = int(bins.bad.sum()) + bins.below[1] + bins.above[1]
-    label = f"Histogram of {quantity}: {n_good} good images upwards, {n_bad} defective images downwards"
+    n_good = int(bins.normal.sum()) + bins.below[0] + bins.above[0]
+    n_bad = int(bins.anomalous.sum()) + bins.below[1] + bins.above[1]
+    label = f"Histogram of {quantity}: {n_good} normal images upwards, {n_bad} anomalous images downwards"
     if marks.threshold is not None:
         label += f"; threshold at {marks.threshold:.3f}"
     drawing = Drawing(width, height, label, css)
@@ -106,7 +106,7 @@ def draw(bins: Bins, marks: Marks, quantity: str, width: int, height: int, css: 
     x = (float(bins.edges[0]) - pad_left, float(bins.edges[-1]) + pad_right)
     up, down = (
         1.06 * max(0.6, math.sqrt(max(int(inside.max()), below, above)))
-        for inside, below, above in zip((bins.good, bins.bad), bins.below, bins.above, strict=True)
+        for inside, below, above in zip((bins.normal, bins.anomalous), bins.below, bins.above, strict=True)
     )
     top = 46 if marks.values else 12
     plot = Plot(52, top, width - 12, height - 46, x, (-down, up))
@@ -147,21 +147,23 @@ def _count_axis(drawing: Drawing, plot: Plot, totals: tuple[int, int]) -> None:
 def _bars(drawing: Drawing, plot: Plot, bins: Bins, step: float) -> None:
     slots = [
         (a, b, int(g), int(d), f"{a:.3g} to {b:.3g}", "")
-        for a, b, g, d in zip(bins.edges[:-1], bins.edges[1:], bins.good, bins.bad, strict=True)
+        for a, b, g, d in zip(bins.edges[:-1], bins.edges[1:], bins.normal, bins.anomalous, strict=True)
     ]
     first, last = float(bins.edges[0]), float(bins.edges[-1])
     slots.append((first - 3 * step, first - step, *bins.below, f"up to {first:.3g}, lowest {bins.lowest:.3g}", " over"))
     slots.append((last + step, last + 3 * step, *bins.above, f"above {last:.3g}, highest {bins.highest:.3g}", " over"))
     zero = plot.py(0)
-    for low, high, good, bad, where, extra in slots:
+    for low, high, normal, anomalous, where, extra in slots:
         left, right = plot.px(low), plot.px(high)
         box: dict[str, Any] = {"x": left + 0.5, "width": max(right - left - 1, 0.5)}
-        if good:
-            top = min(plot.py(math.sqrt(good)), zero - 2)
-            drawing.add("rect", f"bar good{extra}", f"{where}: {good} good", y=top, height=zero - top, **box)
-        if bad:
-            bottom = max(plot.py(-math.sqrt(bad)), zero + 2)
-            drawing.add("rect", f"bar bad{extra}", f"{where}: {bad} defective", y=zero, height=bottom - zero, **box)
+        if normal:
+            top = min(plot.py(math.sqrt(normal)), zero - 2)
+            drawing.add("rect", f"bar good{extra}", f"{where}: {normal} normal", y=top, height=zero - top, **box)
+        if anomalous:
+            bottom = max(plot.py(-math.sqrt(anomalous)), zero + 2)
+            drawing.add(
+                "rect", f"bar bad{extra}", f"{where}: {anomalous} anomalous", y=zero, height=bottom - zero, **box
+            )
     drawing.line(plot.left, zero, plot.right, zero, "base")
 
 

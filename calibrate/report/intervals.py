@@ -21,7 +21,7 @@ Intervals = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class ImageIntervals:
-    """By the names of the classes that have good and defective images, and of the mean over these."""
+    """By the names of the classes that have normal and anomalous images, and of the mean over these."""
 
     classes: Mapping[str, Intervals] = field(default_factory=dict)
     mean: Intervals = field(default_factory=dict)
@@ -31,10 +31,10 @@ def image_intervals(rows: Iterable[Row]) -> ImageIntervals:
     """By the exact definitions; the same rows give the same intervals."""
     of_class: dict[str, list[Row]] = {}
     for row in rows:
-        if row.defective is not None and row.margin is not None:
+        if row.anomalous is not None and row.margin is not None:
             of_class.setdefault(row.class_name, []).append(row)
     rng = np.random.default_rng(SEED)
-    drawn = {name: _draw(own, rng) for name, own in of_class.items() if len({row.defective for row in own}) > 1}
+    drawn = {name: _draw(own, rng) for name, own in of_class.items() if len({row.anomalous for row in own}) > 1}
     if not drawn:
         return ImageIntervals()
     mean = np.mean(list(drawn.values()), axis=0)
@@ -44,7 +44,7 @@ def image_intervals(rows: Iterable[Row]) -> ImageIntervals:
 def _draw(rows: list[Row], rng: np.random.Generator) -> Floats:
     """AUROC and average precision, (2, RESAMPLES)."""
     margins = np.array([row.margin for row in rows], np.float64)
-    labels = np.array([row.defective for row in rows], np.bool_)
+    labels = np.array([row.anomalous for row in rows], np.bool_)
     parts = draw_weights([row.unit for row in rows], labels, RESAMPLES, rng)
     return np.concatenate([np.stack(weighted_ranking(margins, labels, weights)) for weights in parts], axis=1)
 

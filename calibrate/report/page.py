@@ -78,13 +78,13 @@ class Scores:
 
 
 def render(run: Run, few_shot: FewShot | None = None) -> str:
-    """The page's text; with `few_shot` also what a number of good images is worth."""
+    """The page's text; with `few_shot` also what a number of normal images is worth."""
     e = run.evaluation
     # The paper's numbers rank by another score than the margins that a run stores.
     sure = ImageIntervals() if e.definition == "paper" else image_intervals(run.rows)
     metric_rows = _metric_rows(e, sure)
     units = {} if e.confusion is None else e.confusion.units
-    good, bad = (Tally(name, units.get(name, {})) for name in ("good", "defective"))
+    normal, anomalous = (Tally(name, units.get(name, {})) for name in ("good", "defective"))
     return _TEMPLATES.get_template("page.html").render(
         # The style sheet is a file of this package, not something that was read from a run.
         css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
@@ -92,14 +92,14 @@ def render(run: Run, few_shot: FewShot | None = None) -> str:
         command=e.command if isinstance(e.command, str) else shlex.join(e.command or ()),
         definition=DEFINITIONS.get(e.definition or "", e.definition),
         heat=e.heat_limits or (None if e.profile is None else e.profile.map_limits),
-        statement=_statement(e, good),
-        warnings=_warnings(e, good),
-        keys=_keys(e, good, bad, sure),
+        statement=_statement(e, normal),
+        warnings=_warnings(e, normal),
+        keys=_keys(e, normal, anomalous, sure),
         scores=_scores(run.rows, e.profile),
         curves=groups(e.curves, _operating(run.rows, e)),
         class_names=list(e.curves) if len(e.curves) <= TOGETHER else [],
-        confusion=[t for t in (good, bad) if t.total],
-        rejected=good.share("rejected").count + bad.share("rejected").count > 0,
+        confusion=[t for t in (normal, anomalous) if t.total],
+        rejected=normal.share("rejected").count + anomalous.share("rejected").count > 0,
         kinds=by_kind(e.kinds),
         metric_names=METRICS,
         metric_rows=metric_rows,
@@ -116,10 +116,10 @@ def render(run: Run, few_shot: FewShot | None = None) -> str:
     )
 
 
-def _statement(e: Evaluation, good: Tally) -> wording.Statement:
+def _statement(e: Evaluation, normal: Tally) -> wording.Statement:
     if e.profile is not None:
         said = wording.guarantee(e.profile.calibration)
-        if wording.contradiction(e.profile.calibration, good) is not None:
+        if wording.contradiction(e.profile.calibration, normal) is not None:
             return replace(said, tone="bad", head=f"Not kept here: {said.head[0].lower()}{said.head[1:]}")
         return said
     return wording.Statement(
@@ -129,7 +129,7 @@ def _statement(e: Evaluation, good: Tally) -> wording.Statement:
     )
 
 
-def _warnings(e: Evaluation, good: Tally) -> list[str]:
+def _warnings(e: Evaluation, normal: Tally) -> list[str]:
     found = []
     if e.data.synthetic:
         found.append(
@@ -139,18 +139,18 @@ def _warnings(e: Evaluation, good: Tally) -> list[str]:
         )
     # What a run notes on evidence that is not real belongs where nobody can miss it.
     found += [note for note in e.notes if "synthetic" in note.lower()]
-    if e.profile is not None and (broken := wording.contradiction(e.profile.calibration, good)) is not None:
+    if e.profile is not None and (broken := wording.contradiction(e.profile.calibration, normal)) is not None:
         found.append(broken)
     return found
 
 
-def _keys(e: Evaluation, good: Tally, bad: Tally, sure: ImageIntervals) -> list[Key]:
+def _keys(e: Evaluation, normal: Tally, anomalous: Tally, sure: ImageIntervals) -> list[Key]:
     keys = []
     for label, group, verdict in (
-        ("Defects found", bad, "anomaly"),
-        ("Defects missed", bad, "ok"),
-        ("False alarms", good, "anomaly"),
-        ("Good but uncertain", good, "uncertain"),
+        ("Defects found", anomalous, "anomaly"),
+        ("Defects missed", anomalous, "ok"),
+        ("False alarms", normal, "anomaly"),
+        ("Normal but uncertain", normal, "uncertain"),
     ):
         s = group.share(verdict)
         if s.total:
@@ -162,7 +162,7 @@ def _keys(e: Evaluation, good: Tally, bad: Tally, sure: ImageIntervals) -> list[
             "Image AUROC",
             "image_auroc",
             e.mean.image_auroc,
-            "chance that a defective image scores higher than a good one",
+            "chance that an anomalous image scores higher than a normal one",
         ),
         ("AUPRO", "pixel_aupro", e.mean.pixel_aupro, "how well the map covers the defects' regions"),
     ):
@@ -177,14 +177,14 @@ def _scores(rows: Iterable[Row], profile: JudgedBy | None) -> Scores | None:
     values: dict[bool, list[float]] = {False: [], True: []}
     for row in rows:
         value = row.margin if profile is None else row.z
-        if row.defective is not None and value is not None:
-            values[row.defective].append(value)
-    good, bad = (np.array(values[key], np.float64) for key in (False, True))
-    if not len(good) + len(bad):
+        if row.anomalous is not None and value is not None:
+            values[row.anomalous].append(value)
+    normal, anomalous = (np.array(values[key], np.float64) for key in (False, True))
+    if not len(normal) + len(anomalous):
         return None
     marks = histogram.Marks() if profile is None else histogram.Marks(profile.threshold, profile.uncertain_above)
     quantity = "margin (logit difference)" if profile is None else "z (the profile's statistic)"
-    bins = histogram.make_bins(good, bad, marks)
+    bins = histogram.make_bins(normal, anomalous, marks)
     charts = [
         histogram.draw(bins, marks, quantity, width, height, css)
         for width, height, css in ((1120, 380, "wide"), (350, 360, "narrow"))
@@ -198,9 +198,9 @@ def _operating(rows: Iterable[Row], e: Evaluation) -> dict[tuple[str, Kind], tup
         return {}
     counts: dict[str, dict[tuple[bool, bool], int]] = {}
     for row in rows:
-        if row.defective is not None and row.z is not None:
+        if row.anomalous is not None and row.z is not None:
             of_class = counts.setdefault(row.class_name, {})
-            key = (row.defective, row.verdict == "anomaly")
+            key = (row.anomalous, row.verdict == "anomaly")
             of_class[key] = of_class.get(key, 0) + 1
     points: dict[tuple[str, Kind], tuple[float, float]] = {}
     for name, c in counts.items():

@@ -101,7 +101,7 @@ class Curves(Loose):
 
 
 class Confusion(Loose):
-    """good or defective -> verdict -> units. A unit alarms when one of its images does."""
+    """normal or anomalous -> verdict -> units. A unit alarms when one of its images does."""
 
     units: dict[str, dict[str, NonNegativeInt]] = {}
 

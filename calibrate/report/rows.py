@@ -21,10 +21,10 @@ _LABELS = {"good": False, "0": False, "false": False, "defective": True, "1": Tr
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One judged image; `defective` is None where the set does not say."""
+    """One judged image; `anomalous` is None where the set does not say."""
 
     class_name: str
-    defective: bool | None
+    anomalous: bool | None
     unit: str
     margin: float | None
     z: float | None
@@ -54,7 +54,7 @@ def _row(record: dict[str, str | None]) -> Row:
         raise ValueError(f"label {label[:40]!r} is neither good nor defective")
     return Row(
         class_name=sys.intern(text["class"]),
-        defective=_LABELS.get(label),
+        anomalous=_LABELS.get(label),
         unit=sys.intern(text["unit"]),
         margin=_number(text["margin"]),
         z=_number(text["z"]),

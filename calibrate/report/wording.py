@@ -66,17 +66,19 @@ def plural(count: int, word: str) -> str:
 
 def guarantee(c: Calibration) -> Statement:
     """The promise of a profile, or why there is none."""
-    units = plural(c.n_good, "good unit") + (f" and {plural(c.n_bad, 'defective one')}" if c.n_bad else "")
-    above = f"{c.exceedances:,} good ones above the threshold" if c.n_bad else f"{c.exceedances:,} above the threshold"
+    units = plural(c.n_good, "normal unit") + (f" and {plural(c.n_bad, 'anomalous one')}" if c.n_bad else "")
+    above = (
+        f"{c.exceedances:,} normal ones above the threshold" if c.n_bad else f"{c.exceedances:,} above the threshold"
+    )
     basis = f"{units}, {above}; {c.n_constants:,} others set the scale. One unit is one {_unit(c.unit)}."
     if c.guarantee is None:
         return Statement(
             "none", f"No guarantee: {_why_none(c)}", basis if c.measured is None else _measured(c.measured)
         )
     g = c.guarantee
-    head = f"With {percent(g.confidence)} confidence at most {percent(g.false_alarm_rate)} of good units {_alarm(c)}"
+    head = f"With {percent(g.confidence)} confidence at most {percent(g.false_alarm_rate)} of normal units {_alarm(c)}"
     if c.recall_guarantee is not None:
-        found = f"at least {percent(c.recall_guarantee.recall)} of defective units like those it was set on alarm"
+        found = f"at least {percent(c.recall_guarantee.recall)} of anomalous units like those it was set on alarm"
         basis = f"And with {percent(c.recall_guarantee.confidence)} confidence {found}. {basis}"
     return Statement("good", head, basis)
 
@@ -89,27 +91,27 @@ def _why_none(c: Calibration) -> str:
     if c.method in _METHODS:
         return f"the threshold was set {_METHODS[c.method]}, which bounds no rate"
     best = percent(supported_alpha(c.n_good, c.confidence))
-    return f"{plural(c.n_good, 'good unit')} can at best show that at most {best} of good units {_alarm(c)}"
+    return f"{plural(c.n_good, 'normal unit')} can at best show that at most {best} of normal units {_alarm(c)}"
 
 
 def _measured(m: Measured) -> str:
     """What units that had no part in choosing the threshold showed at it."""
     low, high = percent(m.false_alarm_low), percent(m.false_alarm_high)
-    said = f"Units that did not choose it: {m.false_alarms:,} of {m.n_good:,} good ones alarmed ({low} to {high})"
+    said = f"Units that did not choose it: {m.false_alarms:,} of {m.n_good:,} normal ones alarmed ({low} to {high})"
     if m.n_bad:
         low, high = percent(m.recall_low), percent(m.recall_high)
-        said += f", {m.n_bad - m.misses:,} of {m.n_bad:,} defective ones were found ({low} to {high})"
+        said += f", {m.n_bad - m.misses:,} of {m.n_bad:,} anomalous ones were found ({low} to {high})"
     return f"{said}; intervals at {percent(m.confidence)} confidence."
 
 
-def contradiction(c: Calibration, good: Tally) -> str | None:
-    """Said when the good units measured here rule the promise out."""
-    alarms = good.share("anomaly", "uncertain") if c.bounds == "uncertain" else good.share("anomaly")
+def contradiction(c: Calibration, normal: Tally) -> str | None:
+    """Said when the normal units measured here rule the promise out."""
+    alarms = normal.share("anomaly", "uncertain") if c.bounds == "uncertain" else normal.share("anomaly")
     if c.guarantee is None or alarms.interval is None or alarms.interval[0] <= c.guarantee.false_alarm_rate:
         return None
     return (
-        f"The good units measured here {_alarm(c)} more often than promised: {share(alarms)}. Either they are not like "
-        "those the threshold was set on, or the line has changed; set the threshold anew."
+        f"The normal units measured here {_alarm(c)} more often than promised: {share(alarms)}. Either they are not "
+        "like those the threshold was set on, or the line has changed; set the threshold anew."
     )
 
 

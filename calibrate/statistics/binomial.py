@@ -1,9 +1,9 @@
 """What n units can prove about a rate. Pure, exact binomial statistics.
 
-An alarm is strictly above the threshold. Taking the (k+1)-th largest of n exchangeable good units as threshold, the
+An alarm is strictly above the threshold. Taking the (k+1)-th largest of n exchangeable normal units as threshold, the
 true false-alarm rate exceeds α with probability at most P(Binomial(n, α) ≤ k), whatever the distribution of the
-scores. A miss is a defective unit at or below the threshold, so with α = 1 − recall and the (k+1)-th smallest of the
-defective units, the threshold lying just below it, the same numbers bound the share of misses.
+scores. A miss is an anomalous unit at or below the threshold, so with α = 1 − recall and the (k+1)-th smallest of the
+anomalous units, the threshold lying just below it, the same numbers bound the share of misses.
 """
 
 from __future__ import annotations

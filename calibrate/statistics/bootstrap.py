@@ -28,19 +28,19 @@ class Ranking(NamedTuple):
 def draw_weights(units: Sequence[str], labels: Labels, draws: int, rng: np.random.Generator) -> Iterator[Floats]:
     """Weights (part, N) of N images, in parts that make `draws` rows together.
 
-    Good and defective units are drawn apart, as many as there are of each, so a draw keeps their numbers. A unit with
-    any defective image is defective.
+    Normal and anomalous units are drawn apart, as many as there are of each, so a draw keeps their numbers. A unit with
+    any anomalous image is anomalous.
     """
     _, member = np.unique(np.array(units, dtype=str), return_inverse=True)
     count = int(member.max()) + 1
-    defective = np.zeros(count, dtype=np.bool_)
-    np.logical_or.at(defective, member, labels)
+    anomalous = np.zeros(count, dtype=np.bool_)
+    np.logical_or.at(anomalous, member, labels)
     step = max(1, CELLS // len(units))
     for start in range(0, draws, step):
         rows = min(step, draws - start)
         drawn = np.zeros((rows, count))
         for kind in (False, True):
-            mine = np.flatnonzero(defective == kind)
+            mine = np.flatnonzero(anomalous == kind)
             if len(mine):
                 drawn[:, mine] = rng.multinomial(len(mine), np.full(len(mine), 1 / len(mine)), size=rows)
         yield drawn[:, member]

@@ -23,16 +23,16 @@ class Goal:
 
 @dataclass(frozen=True, eq=False)
 class UnitScores:
-    """z of the units, (n,) each: good and defective ones that set the threshold, and those that only measure it."""
+    """z of the units, (n,) each: normal and anomalous ones that set the threshold, and those that only measure it."""
 
-    good: Values
-    bad: Values
-    check_good: Values
-    check_bad: Values
+    normal: Values
+    anomalous: Values
+    check_normal: Values
+    check_anomalous: Values
 
     @property
-    def all_good(self) -> Values:
-        return np.concatenate((self.good, self.check_good))
+    def all_normal(self) -> Values:
+        return np.concatenate((self.normal, self.check_normal))
 
 
 @dataclass(frozen=True)
@@ -50,18 +50,18 @@ def choose(scores: UnitScores, goal: Goal, wish: Wish, trusted: bool) -> Choice:
 
     Raises RefusedError where units are missing, InfeasibleError where both bounds cannot hold.
     """
-    if not len(scores.all_good):
-        raise RefusedError("no good units are left for the threshold; at least 2 are needed")
+    if not len(scores.all_normal):
+        raise RefusedError("no normal units are left for the threshold; at least 2 are needed")
     if goal.method == "f1":
-        return _measured(scores, best_f1(scores.good, scores.bad), wish)
+        return _measured(scores, best_f1(scores.normal, scores.anomalous), wish)
     if goal.method == "manual":
         return _measured(scores, float(np.float32(goal.value)), wish)
-    threshold = set_threshold(scores.good, wish)
+    threshold = set_threshold(scores.normal, wish)
     if not trusted:
         threshold = replace(threshold, guarantee=None)
     if goal.method == "order-statistic":
         return Choice(threshold)
-    met = meet_both(scores.good, scores.bad, threshold, wish, goal.value)
+    met = meet_both(scores.normal, scores.anomalous, threshold, wish, goal.value)
     promise = RecallGuarantee(recall=goal.value, confidence=wish.confidence) if met.carried else None
     both = promise is not None and threshold.guarantee is not None
     return Choice(met.threshold, promise, met.interval if both else None)
@@ -69,9 +69,9 @@ def choose(scores: UnitScores, goal: Goal, wish: Wish, trusted: bool) -> Choice:
 
 def _measured(scores: UnitScores, value: float, wish: Wish) -> Choice:
     """Nothing is promised of such a threshold; what it does is measured on units that had no say in it."""
-    band = set_threshold(scores.good if len(scores.good) else scores.check_good, wish).uncertain_above
-    above = int((scores.all_good > value).sum())
+    band = set_threshold(scores.normal if len(scores.normal) else scores.check_normal, wish).uncertain_above
+    above = int((scores.all_normal > value).sum())
     return Choice(
         Threshold(value, min(band, value), above, None),
-        measured=measure(scores.check_good, scores.check_bad, value, wish.confidence),
+        measured=measure(scores.check_normal, scores.check_anomalous, value, wish.confidence),
     )

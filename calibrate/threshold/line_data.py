@@ -16,23 +16,23 @@ Method = Literal["order-statistic", "recall", "f1", "manual"]
 
 @dataclass(frozen=True)
 class LineData:
-    """Good and defective images of one class; notes: what was left out and why, one line each."""
+    """Normal and anomalous images of one class; notes: what was left out and why, one line each."""
 
-    good: tuple[Sample, ...]
-    bad: tuple[Sample, ...]
+    normal: tuple[Sample, ...]
+    anomalous: tuple[Sample, ...]
     notes: tuple[str, ...]
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        return self.good + self.bad
+        return self.normal + self.anomalous
 
     @property
-    def good_units(self) -> int:
-        return len({s.unit for s in self.good})
+    def normal_units(self) -> int:
+        return len({s.unit for s in self.normal})
 
     @property
-    def bad_units(self) -> int:
-        return len({s.unit for s in self.bad})
+    def anomalous_units(self) -> int:
+        return len({s.unit for s in self.anomalous})
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class Parts:
     """Images by what they do: set the scale of z, set the threshold, or measure what it does."""
 
     scale: list[Sample]
-    good: list[Sample]
-    bad: list[Sample]
-    check_good: list[Sample]
-    check_bad: list[Sample]
+    normal: list[Sample]
+    anomalous: list[Sample]
+    check_normal: list[Sample]
+    check_anomalous: list[Sample]
 
 
-def select(data: DataSet, class_name: str | None, with_bad: bool) -> LineData:
-    """The good images of `train` where it has any, else all; defective ones only `with_bad`, of every split.
+def select(data: DataSet, class_name: str | None, with_anomalous: bool) -> LineData:
+    """The normal images of `train` where it has any, else all; anomalous ones only `with_anomalous`, of every split.
 
-    So good test images stay unseen for a later evaluation. Raises ConfigError for a class that is missing or has to
-    be named, DataError without good images.
+    So normal test images stay unseen for a later evaluation. Raises ConfigError for a class that is missing or has to
+    be named, DataError without normal images.
     """
     classes = ", ".join(data.classes)
     if class_name is None and len(data.classes) > 1:
@@ -58,23 +58,23 @@ def select(data: DataSet, class_name: str | None, with_bad: bool) -> LineData:
     if class_name is not None and class_name not in data.classes:
         raise ConfigError(f"--class {class_name!r}: {data.root} has {classes}")
     mine = [s for s in data.samples if class_name in {None, s.class_name}]
-    good = [s for s in mine if s.label is False]
-    train = [s for s in good if s.split == "train"]
-    bad = [s for s in mine if s.label]
-    if not good:
-        raise DataError(f"{data.root}: no good images; a threshold starts from good units")
+    normal = [s for s in mine if s.label is False]
+    train = [s for s in normal if s.split == "train"]
+    anomalous = [s for s in mine if s.label]
+    if not normal:
+        raise DataError(f"{data.root}: no normal images; a threshold starts from normal units")
     notes = [f"{len(data.problems)} notes on the data; `calibrate data` lists them"] if data.problems else []
     unlabelled = sum(s.label is None for s in mine)
     if unlabelled:
         notes.append(f"{unlabelled} images without a label are left out")
-    if train and len(train) < len(good):
-        notes.append(f"{len(good) - len(train)} good images outside of train are left for evaluation")
-    if bad and not with_bad:
-        notes.append(f"{len(bad)} defective images are not used; --recall, --f1 and --threshold use them")
-    tested = sum(s.split == "test" for s in bad) if with_bad else 0
+    if train and len(train) < len(normal):
+        notes.append(f"{len(normal) - len(train)} normal images outside of train are left for evaluation")
+    if anomalous and not with_anomalous:
+        notes.append(f"{len(anomalous)} anomalous images are not used; --recall, --f1 and --threshold use them")
+    tested = sum(s.split == "test" for s in anomalous) if with_anomalous else 0
     if tested:
-        notes.append(f"{tested} defective images of test are used; evaluate on other ones")
-    return LineData(tuple(train or good), tuple(bad) if with_bad else (), tuple(notes))
+        notes.append(f"{tested} anomalous images of test are used; evaluate on other ones")
+    return LineData(tuple(train or normal), tuple(anomalous) if with_anomalous else (), tuple(notes))
 
 
 def split(data: LineData, method: Method, scale_units: int) -> Parts:
@@ -83,26 +83,26 @@ def split(data: LineData, method: Method, scale_units: int) -> Parts:
     The scale comes first; of the rest `f1` chooses with one half and measures with the other, `manual` only measures,
     and the bounds take all.
     """
-    scale, good = split_units(data.good, scale_units)
-    bad: list[Sample] = list(data.bad)
-    check_good: list[Sample] = []
-    check_bad: list[Sample] = []
+    scale, normal = split_units(data.normal, scale_units)
+    anomalous: list[Sample] = list(data.anomalous)
+    check_normal: list[Sample] = []
+    check_anomalous: list[Sample] = []
     if method == "f1":
-        good, check_good = _halves(good, "good")
-        bad, check_bad = _halves(bad, "defective")
+        normal, check_normal = _halves(normal, "normal")
+        anomalous, check_anomalous = _halves(anomalous, "anomalous")
     elif method == "manual":
-        good, check_good = [], good
-        bad, check_bad = [], bad
+        normal, check_normal = [], normal
+        anomalous, check_anomalous = [], anomalous
     check_disjoint(
         {
-            "the scale's good images": scale,
-            "the threshold's good images": good,
-            "the defective images": bad,
-            "the measured good images": check_good,
-            "the measured defective images": check_bad,
+            "the scale's normal images": scale,
+            "the threshold's normal images": normal,
+            "the anomalous images": anomalous,
+            "the measured normal images": check_normal,
+            "the measured anomalous images": check_anomalous,
         }
     )
-    return Parts(scale, good, bad, check_good, check_bad)
+    return Parts(scale, normal, anomalous, check_normal, check_anomalous)
 
 
 def _halves(samples: Sequence[Sample], kind: str) -> tuple[list[Sample], list[Sample]]:

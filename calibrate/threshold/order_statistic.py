@@ -1,4 +1,4 @@
-"""Good units -> statistic, threshold and what they guarantee.
+"""Normal units -> statistic, threshold and what they guarantee.
 
 The constants of z come from a split of their own; then one order statistic of the remaining units bounds
 everything that alerts. Counting, splitting and refusing happen here; the verdict code is the detector's own.
@@ -47,7 +47,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Threshold:
-    """`value` and `uncertain_above` in z; exceedances: good units that may lie above `value`."""
+    """`value` and `uncertain_above` in z; exceedances: normal units that may lie above `value`."""
 
     value: float
     uncertain_above: float
@@ -60,7 +60,7 @@ class Threshold:
 
 
 def needed_units(wish: Wish) -> int:
-    """Good units that the wish takes: those of the order statistic and the fewest that can set the scale."""
+    """Normal units that the wish takes: those of the order statistic and the fewest that can set the scale."""
     return required_units(wish.alpha, wish.confidence) + MIN_CONSTANT_UNITS
 
 
@@ -82,7 +82,7 @@ def check_enough(n: int, wish: Wish) -> None:
     usable = n - constant_units(n, wish)
     carries = f"{supported_alpha(usable, wish.confidence):.1%}" if usable else "nothing"
     raise RefusedError(
-        f"{n} good units cannot carry a false-alarm rate of {wish.alpha:.2%} at {wish.confidence:.0%} confidence: "
+        f"{n} normal units cannot carry a false-alarm rate of {wish.alpha:.2%} at {wish.confidence:.0%} confidence: "
         f"{needed_units(wish)} are needed ({MIN_CONSTANT_UNITS} of them for the statistic); these carry {carries}. "
         "Collect more, ask for less, or use --best-effort for a profile without a guarantee"
     )
@@ -104,12 +104,12 @@ def fit_statistic(image: NDArray[np.float64], pixel: NDArray[np.float64], pixel_
 
 
 def set_threshold(z: NDArray[np.float64], wish: Wish) -> Threshold:
-    """z of n independent good units -> the lowest threshold that the wish allows.
+    """z of n independent normal units -> the lowest threshold that the wish allows.
 
     With too few units it is their maximum, and no guarantee is stated.
     """
     if not len(z):
-        raise RefusedError("no good units are left for the threshold; at least 2 are needed")
+        raise RefusedError("no normal units are left for the threshold; at least 2 are needed")
     ordered = np.sort(z)[::-1]
     k = allowed_exceedances(len(z), wish.alpha, wish.confidence)
     guarantee = None

@@ -87,7 +87,7 @@ class _Judge:
             units.add(s.sample.unit)
             terms.append((s.evidence.margin, highest_region(s.evidence.map, self.min_area, s.ignore)))
         if not terms:
-            raise RefusedError("one good unit sets no threshold; at least 2 are needed, and far more for a guarantee")
+            raise RefusedError("one normal unit sets no threshold; at least 2 are needed, and far more for a guarantee")
         found = np.array(terms)
         if not np.isfinite(found).all():
             raise RefusedError("the ignore mask leaves no region of the smallest area to be judged; mask less")
@@ -119,7 +119,7 @@ def make_profile(
     data, wish, framing = request.data, request.wish, request.framing
     patch = detector.backbone.config.patch_size
     min_area = request.min_area_px or max(1, patch * patch // 4)
-    parts = split(data, request.goal.method, constant_units(data.good_units, wish))
+    parts = split(data, request.goal.method, constant_units(data.normal_units, wish))
     # An ignore mask leaves the image term out, since CLS sees the masked parts.
     pixel_only = request.pixel_only or framing.mask is not None
     fusion, fusion_choice, memory = None, None, request.memory
@@ -132,10 +132,10 @@ def make_profile(
     judge = _Judge(detector, adapter, framing, min_area, advance, skipped, memory, fusion)
     statistic, scale_units = judge.fit(parts.scale, pixel_only)
     scores = UnitScores(
-        good=judge.unit_z(parts.good, statistic),
-        bad=judge.unit_z(parts.bad, statistic),
-        check_good=judge.unit_z(parts.check_good, statistic),
-        check_bad=judge.unit_z(parts.check_bad, statistic),
+        normal=judge.unit_z(parts.normal, statistic),
+        anomalous=judge.unit_z(parts.anomalous, statistic),
+        check_normal=judge.unit_z(parts.check_normal, statistic),
+        check_anomalous=judge.unit_z(parts.check_anomalous, statistic),
     )
     # A scale set by a handful of units may be poor, so then nothing is promised, whatever the others would carry.
     choice = choose(scores, request.goal, wish, trusted=scale_units >= MIN_CONSTANT_UNITS)
@@ -172,9 +172,9 @@ def check_counts(request: Request) -> None:
     if request.best_effort:
         return
     if request.goal.method in {"order-statistic", "recall"}:
-        check_enough(request.data.good_units, request.wish)
+        check_enough(request.data.normal_units, request.wish)
     if request.goal.method == "recall":
-        check_enough_defects(request.data.bad_units, request.goal.value, request.wish.confidence)
+        check_enough_defects(request.data.anomalous_units, request.goal.value, request.wish.confidence)
 
 
 def _check_still_enough(choice: Choice, method: Method, skipped: int) -> None:
@@ -192,9 +192,9 @@ def _check_still_enough(choice: Choice, method: Method, skipped: int) -> None:
 
 
 def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
-    """Cold is what good images typically reach, hot is as far above the alarm level as that lies above cold."""
+    """Cold is what normal images typically reach, hot is as far above the alarm level as that lies above cold."""
     cold, alarm = statistic.a2, statistic.a2 + statistic.b2 * threshold
-    # A threshold that was given may lie below what good images reach.
+    # A threshold that was given may lie below what normal images reach.
     hot = max(cold, alarm) + max(alarm - cold, statistic.b2)
     return float(np.float32(cold)), float(np.float32(hot))
 
@@ -204,22 +204,22 @@ def _calibration(request: Request, scale_units: int, scores: UnitScores, choice:
     return Calibration(
         method=goal.method,
         unit=_unit_words(request),
-        n_good=len(scores.all_good),
+        n_good=len(scores.all_normal),
         n_constants=scale_units,
-        n_bad=len(scores.bad) + len(scores.check_bad),
+        n_bad=len(scores.anomalous) + len(scores.check_anomalous),
         exceedances=choice.threshold.exceedances,
         target=wish.alpha,
         confidence=wish.confidence,
         uncertain_target=wish.uncertain,
         guarantee=choice.threshold.guarantee,
-        quantiles=quantiles(scores.all_good),
+        quantiles=quantiles(scores.all_normal),
         data_sha256=data_sha256(request.data.samples),
         bounds=wish.bounds,
         recall_target=goal.value if goal.method == "recall" else None,
         recall_guarantee=choice.recall_guarantee,
         interval=choice.interval,
         measured=choice.measured,
-        reference=reference(scores.all_good),
+        reference=reference(scores.all_normal),
     )
 
 

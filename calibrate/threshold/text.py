@@ -15,7 +15,7 @@ from fbclip.artefacts.profile import Calibration, Measured, Profile
 def profile_text(out: Path, profile: Profile) -> str:
     """A few lines: the threshold, what stands behind it, and what is guaranteed."""
     c = profile.calibration
-    units = f"{c.n_good} good units" + (f" and {c.n_bad} defective ones" if c.n_bad else "")
+    units = f"{c.n_good} normal units" + (f" and {c.n_bad} anomalous ones" if c.n_bad else "")
     lines = [f"{out}: threshold {profile.threshold:.4f} from {units} ({c.n_constants} more set the scale)"]
     if c.measured is not None:
         return "\n".join([*lines, "guarantee: none", *_measured_lines(c.measured)])
@@ -23,12 +23,12 @@ def profile_text(out: Path, profile: Profile) -> str:
     if c.recall_guarantee is not None:
         lines.append(
             f"guarantee: with {c.confidence:.0%} confidence at least {c.recall_guarantee.recall:.1%} "
-            "of defective units like these alarm"
+            "of anomalous units like these alarm"
         )
     elif c.recall_target is not None:
         shown = 1 - supported_alpha(c.n_bad, c.confidence)
         lines.append(
-            f"recall guarantee: none. {c.n_bad} defective units can only show that at least {shown:.1%} alarm, "
+            f"recall guarantee: none. {c.n_bad} anomalous units can only show that at least {shown:.1%} alarm, "
             f"with {c.confidence:.0%} confidence"
         )
     if c.interval is not None:
@@ -41,24 +41,24 @@ def profile_text(out: Path, profile: Profile) -> str:
 def _false_alarm_line(c: Calibration) -> str:
     if c.guarantee is None:
         return (
-            f"guarantee: none. {c.n_good} good units can only show that at most "
+            f"guarantee: none. {c.n_good} normal units can only show that at most "
             f"{supported_alpha(c.n_good, c.confidence):.1%} alarm, with {c.confidence:.0%} confidence"
         )
     what = "alarm or are uncertain" if c.bounds == "uncertain" else "alarm"
     return (
         f"guarantee: with {c.confidence:.0%} confidence at most {c.guarantee.false_alarm_rate:.2%} "
-        f"of good units {what} ({c.exceedances} of {c.n_good} lie above the threshold)"
+        f"of normal units {what} ({c.exceedances} of {c.n_good} lie above the threshold)"
     )
 
 
 def _measured_lines(m: Measured) -> list[str]:
     lines = [
-        f"measured: {m.false_alarms} of {m.n_good} good units alarm, {m.false_alarm_low:.2%} to "
+        f"measured: {m.false_alarms} of {m.n_good} normal units alarm, {m.false_alarm_low:.2%} to "
         f"{m.false_alarm_high:.2%} at {m.confidence:.0%} confidence"
     ]
     if m.n_bad:
         lines.append(
-            f"measured: {m.n_bad - m.misses} of {m.n_bad} defective units alarm, {m.recall_low:.1%} to "
+            f"measured: {m.n_bad - m.misses} of {m.n_bad} anomalous units alarm, {m.recall_low:.1%} to "
             f"{m.recall_high:.1%} at {m.confidence:.0%} confidence"
         )
     return lines

@@ -29,27 +29,27 @@ def in_order(items: Sequence[Item], batch: int) -> list[Plan]:
 def shuffled(items: Sequence[Item], batch: int, seed: int, epoch: int) -> list[Plan]:
     """Batches of one epoch in a random order.
 
-    Painted defects alternate with good images, which are repeated for it. Otherwise every item comes once, and
-    where only some defects have masks, no batch mixes known with unknown ones; the good images are shared out.
+    Painted defects alternate with normal images, which are repeated for it. Otherwise every item comes once, and
+    where only some defects have masks, no batch mixes known with unknown ones; the normal images are shared out.
     """
     rng = np.random.default_rng((seed, epoch))
-    good = _mixed([i for i, item in enumerate(items) if not item.defective], rng)
-    bad = _mixed([i for i, item in enumerate(items) if item.defective], rng)
+    normal = _mixed([i for i, item in enumerate(items) if not item.anomalous], rng)
+    anomalous = _mixed([i for i, item in enumerate(items) if item.anomalous], rng)
     if any(item.painted is not None for item in items):
-        pairs = [i for k, index in enumerate(bad) for i in (index, good[k % len(good)])]
+        pairs = [i for k, index in enumerate(anomalous) for i in (index, normal[k % len(normal)])]
         return _cut(pairs, batch, True)
     if not _any_defect_masked(items):
-        return _cut(_mixed(good + bad, rng), batch, False)
-    unknown = [i for i in bad if not items[i].masked]
-    share = round(len(good) * len(unknown) / len(bad))
-    first = _mixed(good[:share] + unknown, rng)
-    second = _mixed(good[share:] + [i for i in bad if items[i].masked], rng)
+        return _cut(_mixed(normal + anomalous, rng), batch, False)
+    unknown = [i for i in anomalous if not items[i].masked]
+    share = round(len(normal) * len(unknown) / len(anomalous))
+    first = _mixed(normal[:share] + unknown, rng)
+    second = _mixed(normal[share:] + [i for i in anomalous if items[i].masked], rng)
     plans = _cut(first, batch, False) + _cut(second, batch, True)
     return [plans[i] for i in rng.permutation(len(plans))]
 
 
 def _any_defect_masked(items: Sequence[Item]) -> bool:
-    return any(item.defective and item.masked for item in items)
+    return any(item.anomalous and item.masked for item in items)
 
 
 def _mixed(indices: list[int], rng: np.random.Generator) -> list[int]:

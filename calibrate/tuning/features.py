@@ -44,7 +44,7 @@ class Features:
             tokens, mask = self._one(index) if turn is None else self._turned(index, turn)
             rows.append(tokens)
             masks.append(mask)
-        labels = torch.tensor([float(self.items[i].defective) for i in plan.indices])
+        labels = torch.tensor([float(self.items[i].anomalous) for i in plan.indices])
         known = torch.stack([m.float() for m in masks if m is not None]) if plan.pixel else None
         return list(torch.stack(rows, dim=1)), labels, known
 

@@ -36,13 +36,13 @@ class Item:
     painted: Painted | None = None
 
     @property
-    def defective(self) -> bool:
+    def anomalous(self) -> bool:
         return self.painted is not None or self.sample.label is True
 
     @property
     def masked(self) -> bool:
-        """Is it known which pixels are defective? Of a good image it is: none."""
-        return not self.defective or self.painted is not None or self.sample.mask is not None
+        """Is it known which pixels are anomalous? Of a normal image it is: none."""
+        return not self.anomalous or self.painted is not None or self.sample.mask is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +81,11 @@ class Loader:
             framed = frame_image(image, self.framing, self.size, self.patch)
         elif item.sample.mask is not None:
             mask = read_mask(item.sample, image, framed.placement)
-        elif not item.defective:
+        elif not item.anomalous:
             mask = np.zeros(image.shape[:2], bool)
         square = (self.size, self.size)
         small = None if mask is None else torch.from_numpy(resize_mask(mask, framed.placement, square))
-        return Loaded(framed.tiles[0], float(item.defective), small)
+        return Loaded(framed.tiles[0], float(item.anomalous), small)
 
 
 def paint_item(image: RgbImage, painted: Painted, placement: Placement) -> tuple[RgbImage, BoolMap]:
@@ -103,7 +103,7 @@ def paint_item(image: RgbImage, painted: Painted, placement: Placement) -> tuple
 
 
 def read_mask(sample: Sample, image: RgbImage, placement: Placement) -> BoolMap:
-    """Mask of a defective sample, bool (H,W): whatever is not black. Raises DataError naming the mask's file."""
+    """Mask of an anomalous sample, bool (H,W): whatever is not black. Raises DataError naming the mask's file."""
     assert sample.mask is not None
     try:
         mask = np.asarray(read_image(sample.mask).image.max(axis=2) > 0, dtype=np.bool_)
@@ -114,20 +114,20 @@ def read_mask(sample: Sample, image: RgbImage, placement: Placement) -> BoolMap:
         raise DataError(f"{sample.mask}: {mask.shape[1]}x{mask.shape[0]}, but {sample.path.name} is {width}x{height}")
     p = placement
     if not mask[p.y : p.y + p.height, p.x : p.x + p.width].any():
-        raise DataError(f"{sample.mask}: black where the image is looked at, though the image is defective")
+        raise DataError(f"{sample.mask}: black where the image is looked at, though the image is anomalous")
     return mask
 
 
 def usable(samples: Sequence[Sample], loader: Loader, skip_bad: bool) -> tuple[list[Sample], list[str]]:
     """(samples that can be loaded, one line for each other one); without `skip_bad` DataError lists those."""
-    good, bad = [], []
+    usable_samples, unusable = [], []
     for sample in samples:
         try:
             loader.load(Item(sample))
-            good.append(sample)
+            usable_samples.append(sample)
         except DataError as error:
-            bad.append(str(error))
-    if bad and not skip_bad:
-        shown = "; ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
-        raise DataError(f"{len(bad)} images cannot be used, take them out or add --skip-bad: {shown}")
-    return good, bad
+            unusable.append(str(error))
+    if unusable and not skip_bad:
+        shown = "; ".join(unusable[:5]) + (f" and {len(unusable) - 5} more" if len(unusable) > 5 else "")
+        raise DataError(f"{len(unusable)} images cannot be used, take them out or add --skip-bad: {shown}")
+    return usable_samples, unusable

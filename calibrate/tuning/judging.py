@@ -49,7 +49,7 @@ def judge(
         advance(len(loaded))
     return Judged(
         units=np.array([item.sample.unit for item in items]),
-        labels=np.array([item.defective for item in items]),
+        labels=np.array([item.anomalous for item in items]),
         before=None if base is None else margins[0],
         after=margins[-1],
         pixel_before=None if base is None else pixels[0],

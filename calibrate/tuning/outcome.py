@@ -45,7 +45,7 @@ def numbers(parts: Parts, trained: Trained, verdict: Verdict, forced: bool) -> d
         "decision": verdict.decision,
         "forced": forced and not verdict.tuned_is_better,
         "synthetic_evidence": parts.mode == "good only",
-        "judge": {"good_units": verdict.good_units, "defective_units": verdict.bad_units},
+        "judge": {"good_units": verdict.normal_units, "defective_units": verdict.anomalous_units},
         "image_auroc": _change(verdict.image),
         "pixel_auroc": _change(verdict.pixel),
         "items": {"tune": len(parts.tune), "stop": len(parts.stop), "judge": len(parts.judge)},
@@ -84,7 +84,7 @@ def text(values: Mapping[str, Any], out: Path) -> str:
     lines = [
         f"mode: {MEANING[values['mode']]}",
         f"epochs: {len(values['epochs'])}, best {values['best_epoch']}",
-        f"judged on {judge['good_units']} good and {judge['defective_units']} defective units that tuning did not see",
+        f"judged on {judge['good_units']} normal and {judge['defective_units']} anomalous units unseen by tuning",
     ]
     for name, key in (("image AUROC", "image_auroc"), ("pixel AUROC", "pixel_auroc")):
         change = values[key]
@@ -98,7 +98,7 @@ def text(values: Mapping[str, Any], out: Path) -> str:
     why = {
         "kept": "kept: the tuned adapter is better",
         "not better, base kept": "not better: the base is kept",
-        "undecided, base kept": "undecided: fewer than 20 good and 20 defective units to judge on; the base is kept",
+        "undecided, base kept": "undecided: fewer than 20 normal and 20 anomalous units to judge on; the base is kept",
         "no base": "no base: there is nothing to compare with; the tuned adapter is written",
     }[values["decision"]]
     lines.append(f"{why}{'; but --keep keeps the tuned one' if values['forced'] else ''}")

@@ -21,9 +21,9 @@ MAX_IMAGES = 10_000
 _TUNE, _STOP, _JUDGE = range(3)
 
 MEANING: dict[Mode, str] = {
-    "masks": "defective images with masks: image and pixel losses",
-    "labels": "defective images without masks: image losses only",
-    "good only": "good images only: defects are synthesised, and the judging is synthetic evidence",
+    "masks": "anomalous images with masks: image and pixel losses",
+    "labels": "anomalous images without masks: image losses only",
+    "good only": "normal images only: defects are synthesised, and the judging is synthetic evidence",
 }
 
 
@@ -45,7 +45,7 @@ class Parts:
 def select(data: DataSet, wanted: WantedSplit) -> tuple[list[Sample], list[str]]:
     """(labelled samples to use, notes): of a set with splits only those of `wanted`.
 
-    Raises DataError when nothing is left or no image is good.
+    Raises DataError when nothing is left or no image is normal.
     """
     has_splits = any(s.split is not None for s in data.samples)
     mine = [s for s in data.samples if not has_splits or wanted in {"all", s.split}]
@@ -59,22 +59,22 @@ def select(data: DataSet, wanted: WantedSplit) -> tuple[list[Sample], list[str]]
         hint = "; --split test or all takes others" if has_splits and wanted == "train" else ""
         raise DataError(f"{data.root}: no labelled images in split {wanted}{hint}")
     if all(s.label for s in labelled):
-        raise DataError(f"{data.root}: no good images; tuning needs good ones, with or without defective ones")
+        raise DataError(f"{data.root}: no normal images; tuning needs normal ones, with or without anomalous ones")
     if len(labelled) > MAX_IMAGES:
         raise DataError(f"{data.root}: {len(labelled)} images, at most {MAX_IMAGES} can be used")
     return labelled, notes
 
 
 def mode_of(samples: Sequence[Sample]) -> Mode:
-    """What can be learned from: masks where any defective image has one."""
-    bad = [s for s in samples if s.label]
-    if not bad:
+    """What can be learned from: masks where any anomalous image has one."""
+    anomalous = [s for s in samples if s.label]
+    if not anomalous:
         return "good only"
-    return "masks" if any(s.mask is not None for s in bad) else "labels"
+    return "masks" if any(s.mask is not None for s in anomalous) else "labels"
 
 
 def make_parts(samples: Sequence[Sample], synthetic: int, seed: int) -> Parts:
-    """60 % of the units tune, 15 % stop, 25 % judge, apart for good and for defective units.
+    """60 % of the units tune, 15 % stop, 25 % judge, apart for normal and for anomalous units.
 
     Good only: `synthetic` painted versions of each image to tune on, at most MAX_SYNTHETIC in all; one painted
     version of each to stop on; and to judge, one with a kind of defect that is painted nowhere else.
@@ -111,5 +111,5 @@ def make_parts(samples: Sequence[Sample], synthetic: int, seed: int) -> Parts:
     return Parts(mode, items[_TUNE], items[_STOP], items[_JUDGE])
 
 
-def _painted(goods: Sequence[Sample], count: int, kinds: tuple[str, ...], seed: tuple[int, int]) -> tuple[Item, ...]:
-    return tuple(Item(goods[i % len(goods)], Painted(kinds, (*seed, i))) for i in range(count))
+def _painted(normals: Sequence[Sample], count: int, kinds: tuple[str, ...], seed: tuple[int, int]) -> tuple[Item, ...]:
+    return tuple(Item(normals[i % len(normals)], Painted(kinds, (*seed, i))) for i in range(count))

@@ -23,7 +23,7 @@ _OUTLINE = (255, 0, 255)
 
 
 def write_preview(samples: Sequence[Sample], roi: Roi | None, seed: int, folder: Path) -> list[Path]:
-    """One PNG a kind of defect, painted on good samples in turn, its mask outlined one pixel outside.
+    """One PNG a kind of defect, painted on normal samples in turn, its mask outlined one pixel outside.
 
     Raises DataError naming an image that cannot be used, OSError.
     """

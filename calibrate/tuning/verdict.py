@@ -24,7 +24,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """One row an image (n,): unit, label, image score before and after; pixel AUROC of each defective image.
+    """One row an image (n,): unit, label, image score before and after; pixel AUROC of each anomalous image.
 
     `before` is None without a base. NaN in the pixel columns where there is no mask; None where there is none at all.
     """
@@ -53,11 +53,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Verdict:
-    """image: AUROC of the images; pixel: mean over the defective images of their AUROC, None without masks."""
+    """image: AUROC of the images; pixel: mean over the anomalous images of their AUROC, None without masks."""
 
     decision: Decision
-    good_units: int
-    bad_units: int
+    normal_units: int
+    anomalous_units: int
     image: Change | None
     pixel: Change | None
 
@@ -74,13 +74,13 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
     """
     labels = np.asarray(judged.labels, bool)
     if not labels.any() or labels.all():
-        raise ValueError("judging needs good and defective images")
+        raise ValueError("judging needs normal and anomalous images")
     _, unit = np.unique(judged.units, return_inverse=True)
-    good, bad = len(np.unique(unit[~labels])), len(np.unique(unit[labels]))
+    normal, anomalous = len(np.unique(unit[~labels])), len(np.unique(unit[labels]))
     if not np.isfinite(judged.after).all():
         raise ValueError("the scores are not finite")
     if judged.before is None:
-        return Verdict("no base", good, bad, None, None)
+        return Verdict("no base", normal, anomalous, None, None)
     if not np.isfinite(judged.before).all():
         raise ValueError("the scores are not finite")
     parts = list(draw_weights(judged.units.tolist(), labels, resamples, np.random.default_rng(seed)))
@@ -100,13 +100,13 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
             weights = weights[weights.sum(axis=1) > 0]
             pixel = _change([(float(c.mean()), weights @ c / weights.sum(axis=1)) for c in columns])
     decision: Decision
-    if min(good, bad) < LEAST_UNITS:
+    if min(normal, anomalous) < LEAST_UNITS:
         decision = "undecided, base kept"
     elif image.low > 0 and (pixel is None or pixel.high >= 0):
         decision = "kept"
     else:
         decision = "not better, base kept"
-    return Verdict(decision, good, bad, image, pixel)
+    return Verdict(decision, normal, anomalous, image, pixel)
 
 
 def _change(columns: list[tuple[float, Array]]) -> Change:

@@ -34,14 +34,14 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Guarantee(Frozen):
-    """With probability `confidence` over the calibration units, at most this share of good units alarms."""
+    """With probability `confidence` over the calibration units, at most this share of normal units alarms."""
 
     false_alarm_rate: Rate
     confidence: Rate
 
 
 class RecallGuarantee(Frozen):
-    """With probability `confidence` over the calibration units, at least this share of defective units alarms."""
+    """With probability `confidence` over the calibration units, at least this share of anomalous units alarms."""
 
     recall: Rate
     confidence: Rate
@@ -73,13 +73,13 @@ class Calibration(Frozen):
 
     method: Literal["order-statistic", "recall", "f1", "manual"]
     unit: str
-    n_good: int = Field(ge=0, description="good units that the threshold was set or measured on")
-    n_constants: int = Field(ge=0, description="good units of the disjoint split that set the statistic")
-    n_bad: int = Field(0, ge=0, description="defective units that the threshold was set or measured on")
+    n_good: int = Field(ge=0, description="normal units that the threshold was set or measured on")
+    n_constants: int = Field(ge=0, description="normal units of the disjoint split that set the statistic")
+    n_bad: int = Field(0, ge=0, description="anomalous units that the threshold was set or measured on")
     exceedances: int = Field(0, ge=0, description="units of n_good that lie above the threshold")
     target: Rate
     confidence: Rate
-    uncertain_target: Rate | None = Field(None, description="share of good units that may exceed uncertain_above")
+    uncertain_target: Rate | None = Field(None, description="share of normal units that may exceed uncertain_above")
     guarantee: Guarantee | None
     quantiles: dict[str, float] = Field(description="z of the n_good units at these shares")
     data_sha256: str
@@ -94,10 +94,10 @@ class Calibration(Frozen):
 
 
 class FusionChoice(Frozen):
-    """Why a memory counts as it does: how well each use told painted defects from good images. Synthetic evidence."""
+    """Why a memory counts as it does: how well each use told painted defects from normal images. Synthetic evidence."""
 
     chosen: Literal["zero-shot", "memory", "fused"]
-    n_good: int = Field(ge=1, description="good images, of the split that set the statistic")
+    n_good: int = Field(ge=1, description="normal images, of the split that set the statistic")
     n_painted: int = Field(ge=1, description="the same with a painted defect")
     auroc: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(description="use -> AUROC of z in 0..1")
     error: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(

@@ -15,7 +15,7 @@ def heated(image: RgbImage, margins: FloatMap, limits: tuple[float, float]) -> R
     """RGB (h,w,3) uint8 with its map (S,S) float32 stretched over it; a NaN is cold.
 
     `limits` are the margins of no heat and of full heat; they belong to a profile or a run, never to the image, so
-    that a good part looks cold and two images can be compared.
+    that a normal part looks cold and two images can be compared.
     """
     low, high = limits
     heat = np.clip((margins.astype(np.float32) - low) / (high - low), 0, 1)

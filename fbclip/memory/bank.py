@@ -1,7 +1,7 @@
-"""A memory: backbone tokens of good images of one line, as a directory of two files.
+"""A memory: backbone tokens of normal images of one line, as a directory of two files.
 
 After PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022): patch tokens of
-the stem or of middle blocks, averaged with their neighbours; what lies far from all that good images showed is
+the stem or of middle blocks, averaged with their neighbours; what lies far from all that normal images showed is
 abnormal.
 
 `memory.safetensors` holds the tokens, `memory.json` what they were made with. The id is the sha256 of the tensors and
@@ -42,7 +42,7 @@ LENGTH_TOLERANCE = 2e-3
 class MemoryConfig(Frozen):
     """What a token of the memory is and how it is compared; `neighbourhood` and `reach` in patches.
 
-    `cosine` compares directions, each layer with the same say; `mahalanobis` compares tokens whitened by the good ones.
+    `cosine` compares directions, each layer with the same say; `mahalanobis` compares tokens whitened by normal ones.
 
     `reach` is for cameras that see every part at the same place: a token is compared only with tokens of the memory
     at most so many rows and columns away, of a tiled image within its tile. Without it the place does not matter.

@@ -1,6 +1,6 @@
-"""Two opinions on one image, put together: FB-CLIP's margins and the distances from good images.
+"""Two opinions on one image, put together: FB-CLIP's margins and the distances from normal images.
 
-Each number is first told in spreads from its centre on good images, so that logits and distances can be added.
+Each number is first told in spreads from its centre on normal images, so that logits and distances can be added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fbclip.images.geometry import FloatMap
 
 
 class TermScale(Frozen):
-    """Where a number lies on good images and how much it varies there, in its own unit."""
+    """Where a number lies on normal images and how much it varies there, in its own unit."""
 
     centre: float = Field(allow_inf_nan=False)
     spread: float = Field(gt=0, allow_inf_nan=False)

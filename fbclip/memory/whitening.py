@@ -1,6 +1,6 @@
-"""Whitening: afterwards good tokens vary alike in every direction, so that a distance tells what is unusual.
+"""Whitening: afterwards normal tokens vary alike in every direction, so that a distance tells what is unusual.
 
-The Euclidean distance of whitened tokens is their Mahalanobis distance under the covariance of the good ones, which
+The Euclidean distance of whitened tokens is their Mahalanobis distance under the covariance of the normal ones, which
 PaDiM measures with (Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection", 2020).
 """
 
@@ -22,7 +22,7 @@ _ROWS = 16_384
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """centre (F,), matrix (F,F) symmetric, both float32. Whitened good tokens have a mean squared length below 1."""
+    """centre (F,), matrix (F,F) symmetric, both float32. Whitened normal tokens have a mean squared length below 1."""
 
     centre: Tensor
     matrix: Tensor
@@ -36,7 +36,7 @@ class Whitening:
 
 
 def fit_whitening(tokens: Tensor) -> Whitening:
-    """Good tokens (M,F) of any float type -> their whitening, the same whatever order the eigenvectors come in.
+    """Normal tokens (M,F) of any float type -> their whitening, the same whatever order the eigenvectors come in.
 
     Counted in float64, block by block. Raises ValueError for no tokens.
     """

@@ -148,7 +148,7 @@ class Head(nn.Module):
     def contrasted(self, output: HeadOutput, layers: Mapping[int, Tensor]) -> HeadOutput:
         """`output`, its map with the contrast within the image where the method asks for it; it is not learned.
 
-        The image's own number stays: on families whose good images are busy, contrast spoilt it.
+        The image's own number stays: on families whose normal images are busy, contrast spoilt it.
         """
         if not self.config.contrast.weight:
             return output

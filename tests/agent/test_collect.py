@@ -34,7 +34,7 @@ def test_each_nth_frame_of_a_video_is_a_unit_and_black_ones_are_not(tmp_path):
     collect(line, collector, lambda: told.append(1))
     # Frames 0, 2, 4, 6, 8, 10; the fifth is black. A looping video is read once.
     assert (collector.written, collector.faults, len(told)) == (5, 1, 5)
-    assert len(read_data(tmp_path / "out").good()) == 5
+    assert len(read_data(tmp_path / "out").normal()) == 5
     with (tmp_path / "out" / "collect.csv").open() as stream:
         assert [row["frame_number"] for row in csv.DictReader(stream)] == ["0", "2", "6", "8", "10"]
 

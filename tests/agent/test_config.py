@@ -6,7 +6,7 @@ from agent.config.loader import load_config
 from agent.errors import ConfigError
 from agent.records import EventKind
 
-GOOD = """\
+NORMAL = """\
 agent: {name: a}
 lines:
   - name: belt
@@ -26,7 +26,7 @@ def load(tmp_path, text):
 
 
 def test_paths_are_relative_to_the_file_and_on_is_a_key(tmp_path):
-    config = load(tmp_path, GOOD)
+    config = load(tmp_path, NORMAL)
     line = config.lines[0]
     assert line.profile == tmp_path / "p.yaml"
     assert line.source.path == tmp_path / "v.mp4"
@@ -54,7 +54,7 @@ def test_paths_are_relative_to_the_file_and_on_is_a_key(tmp_path):
 )
 def test_problems_are_named(tmp_path, old, new, says):
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path, GOOD.replace(old, new))
+        load(tmp_path, NORMAL.replace(old, new))
     assert says in str(caught.value)
     assert str(tmp_path / "agent.yaml") in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -62,9 +62,9 @@ def test_problems_are_named(tmp_path, old, new, says):
 
 def test_secrets_are_not_repeated(tmp_path):
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path, GOOD.replace("agent: {name: a}", "mqtt: {url: 'mqtt://me:hunter2@host'}"))
+        load(tmp_path, NORMAL.replace("agent: {name: a}", "mqtt: {url: 'mqtt://me:hunter2@host'}"))
     assert "hunter2" not in str(caught.value)
-    camera = GOOD.replace("type: video, path: v.mp4", "type: camera, url: 'rtsp://me:hunter2@cam/1'")
+    camera = NORMAL.replace("type: video, path: v.mp4", "type: camera, url: 'rtsp://me:hunter2@cam/1'")
     with pytest.raises(ConfigError, match="url_env") as caught:
         load(tmp_path, camera)
     assert "hunter2" not in str(caught.value)
@@ -81,7 +81,7 @@ def test_secrets_are_not_repeated(tmp_path):
 )
 def test_lines_that_contradict_are_refused(tmp_path, second):
     with pytest.raises(ConfigError):
-        load(tmp_path, GOOD + f"  - {second}\n")
+        load(tmp_path, NORMAL + f"  - {second}\n")
 
 
 @pytest.mark.parametrize("content", ["", "- 1", "just text", "lines: []"])

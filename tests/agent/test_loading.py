@@ -63,9 +63,9 @@ def test_a_profile_of_another_lines_adapter_is_refused(tmp_path):
 
 def test_a_tiled_line_points_at_a_small_mark_and_ignores_what_it_is_told(tmp_path):
     texture = np.random.default_rng(1).normal(150, 6, (1024, 1024, 1)).clip(0, 255).astype(np.uint8)
-    good = np.repeat(cv2.GaussianBlur(texture, (0, 0), 1.5)[..., None], 3, axis=2)
-    bad = good.copy()
-    cv2.circle(bad, (300, 700), 8, (15, 15, 15), -1)
+    normal = np.repeat(cv2.GaussianBlur(texture, (0, 0), 1.5)[..., None], 3, axis=2)
+    anomalous = normal.copy()
+    cv2.circle(anomalous, (300, 700), 8, (15, 15, 15), -1)
     mask = np.zeros((1024, 1024), np.uint8)
     mask[620:780, 220:380] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
@@ -79,7 +79,7 @@ def test_a_tiled_line_points_at_a_small_mark_and_ignores_what_it_is_told(tmp_pat
         values = {"line": name, "size": 256, "smoothing": 2.0, "tiling": tiling, "statistic": statistic, **changes}
         save_profile(a_profile(detector, **values), tmp_path / f"{name}.yaml")
         judge = Judge(detector, load_lines(detector, [section]), "run")
-        frames = [Frame(name, n, datetime.now(UTC), 0.0, image) for n, image in enumerate((good, bad), start=1)]
+        frames = [Frame(name, n, datetime.now(UTC), 0.0, image) for n, image in enumerate((normal, anomalous), start=1)]
         return [j.inspection.decision for j in judge.judge(frames)]
 
     low, high = (d.z for d in judged("open"))

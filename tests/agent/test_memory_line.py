@@ -1,4 +1,4 @@
-"""A line with a memory of good images: judged on fused evidence, bound to the memory it was measured with."""
+"""A line with a memory of normal images: judged on fused evidence, bound to the memory it was measured with."""
 
 import json
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ def unit_of_the_line(seed: int) -> np.ndarray:
     return np.repeat((stripes + noise).clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def defective(seed: int) -> np.ndarray:
+def anomalous_unit(seed: int) -> np.ndarray:
     image = unit_of_the_line(seed)
     cv2.line(image, (60, 90), (150, 170), (15, 15, 15), 5)
     return image
@@ -85,19 +85,19 @@ def test_a_line_with_a_memory_judges_beside_one_without(tmp_path):
     assert detector.memories == (memory.id,)
     frames = [
         Frame(name, 1, datetime.now(UTC), 0.0, image)
-        for image in (unit_of_the_line(100), defective(101))
+        for image in (unit_of_the_line(100), anomalous_unit(101))
         for name in ("belt", "plain")
     ]
     judged = Judge(detector, load_lines(detector, sections), "run").judge(frames)
-    good, plain, bad, _ = (j.inspection.decision for j in judged)
+    normal, plain, anomalous, _ = (j.inspection.decision for j in judged)
     tiles = detector.frame(frames[0].image, Framing()).tiles
     job = Job(tiles, detector.adapters[0], 1.0, memory=memory.id)
     (terms,) = detector.infer_terms([job])
-    assert good.margin == pytest.approx(terms.distance_image, abs=1e-4)
+    assert normal.margin == pytest.approx(terms.distance_image, abs=1e-4)
     assert plain.margin == pytest.approx(terms.margin, abs=1e-4)
-    assert bad.margin > good.margin
+    assert anomalous.margin > normal.margin
 
-    write_profile(tmp_path, memory=memory.id, fusion=FUSION, threshold=(good.z + bad.z) / 2)
+    write_profile(tmp_path, memory=memory.id, fusion=FUSION, threshold=(normal.z + anomalous.z) / 2)
     again = Judge(detector, load_lines(detector, sections), "run").judge([frames[0], frames[2]])
     fine, marked = (j.inspection.decision for j in again)
     assert (fine.verdict, marked.verdict) == (Verdict.OK, Verdict.ANOMALY)
@@ -152,9 +152,9 @@ def test_check_names_what_is_wrong_with_a_memory(tmp_path):
         )  # fmt: skip
         return {check.part: check.problem for check in check_all(config)}
 
-    good = problems(tmp_path / "m")
-    assert good["model"] is None
-    assert good["line belt: profile"] is None
+    normal = problems(tmp_path / "m")
+    assert normal["model"] is None
+    assert normal["line belt: profile"] is None
     assert other.id[:12] in problems(tmp_path / "other")["model"]
     assert str(tmp_path / "none") in problems(tmp_path / "none")["model"]
 

@@ -92,7 +92,7 @@ def test_verdicts_move_files_and_write_messages(desk):
     assert len(desk.told) == 4
     stored = Reader(desk.database).recent_inspections("inbox")
     kept = {row.frame_seq: row.image_ref is not None for row in stored}
-    # The first of every two good images, and every image that is not good.
+    # The first of every two normal images, and every image that is not good.
     assert kept == {1: True, 2: True, 3: True, 4: False}
     assert all((desk.folder / row.image_ref).is_file() for row in stored if row.image_ref)
 

@@ -1,6 +1,6 @@
 """What the embedded model sees: `python -m tests.calibrate.embedded_sheet OUT.jpg [FOLDER] [--weights FILE]`.
 
-Images with their masks outlined, each beside its heat map, all on one scale that comes from the good ones. Without
+Images with their masks outlined, each beside its heat map, all on one scale that comes from the normal ones. Without
 FOLDER generated families that were held out from all training, else the test images of a labelled set.
 """
 
@@ -24,24 +24,24 @@ COLUMNS = 6
 
 
 def generated() -> list[Labelled]:
-    """Three good and three defective images of each family."""
+    """Three good and three anomalous images of each family."""
     found = []
     for k, family in enumerate(TEST_FAMILIES):
         for i in range(COLUMNS):
-            scene = generate(TEST_SEED + 1000 * k + 500 + i, SIDE, [family], defective=i >= COLUMNS // 2)
+            scene = generate(TEST_SEED + 1000 * k + 500 + i, SIDE, [family], anomalous=i >= COLUMNS // 2)
             found.append(Labelled(scene.image, scene.label, scene.mask))
     return found
 
 
 def spread(images: list[Labelled], rows: int) -> list[Labelled]:
     """Rows of a third good and the rest defective, evenly from the set."""
-    good, bad = ([p for p in images if p.label == label] for label in (0, 1))
+    normal, anomalous = ([p for p in images if p.label == label] for label in (0, 1))
     share = COLUMNS // 3
 
     def some(part: list[Labelled], count: int) -> list[Labelled]:
         return [part[int(i)] for i in np.linspace(0, len(part) - 1, count)]
 
-    few, many = some(good, rows * share), some(bad, rows * (COLUMNS - share))
+    few, many = some(normal, rows * share), some(anomalous, rows * (COLUMNS - share))
     return [
         image
         for row in range(rows)

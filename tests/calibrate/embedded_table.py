@@ -163,9 +163,9 @@ def row(images: Sequence[Labelled], scorer: Callable[[NDArray[np.uint8]], tuple[
     pixels = drawn_masks.any()
     cells.append(auroc(stacked.ravel(), drawn_masks.ravel()) if pixels else None)
     cells.append(aupro_exact(stacked, drawn_masks) if pixels else None)
-    # How many good images a line would have to bear for nine defects of ten.
-    good, bad = np.array(peaks)[~labels], np.array(peaks)[labels]
-    cells.append(float((good > np.quantile(bad, 0.1)).mean()))
+    # How many normal images a line would have to bear for nine defects of ten.
+    normal, anomalous = np.array(peaks)[~labels], np.array(peaks)[labels]
+    cells.append(float((normal > np.quantile(anomalous, 0.1)).mean()))
     return ["n/a" if c is None else f"{c:.3f}" for c in cells]
 
 

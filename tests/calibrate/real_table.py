@@ -51,7 +51,7 @@ def measure(data: Path, work: Path, rate: float, epochs: int) -> list[tuple[str,
     rows = [("zero-shot", calibrate("evaluate", data, "--out", work / "zero")["mean"], "")]
     found = calibrate("tune", data, "--out", work / "good", *tuning)
     run = calibrate("evaluate", data, "--out", work / "good-run", "--adapter", work / "good")
-    rows.append(("tuned, good images only", run["mean"], found["decision"]))
+    rows.append(("tuned, normal images only", run["mean"], found["decision"]))
     folds, decisions = [], []
     one, two = halves(data, work / "halves")
     for own, other in ((one, two), (two, one)):

@@ -106,7 +106,7 @@ def test_few_units_are_undecided_however_many_images(tmp_path):
     units = [f"{label}{k % 12}" for k, label in enumerate(labels)]
     found = compare(pair(tmp_path, weak, weak + 3 * labels, labels, units=units)).against[0].mean["image_auroc"]
     assert found.outcome == "undecided"
-    assert "12 good and 12 defective units" in found.sentence
+    assert "12 normal and 12 anomalous units" in found.sentence
     assert found.low is not None
 
 

@@ -61,7 +61,7 @@ def mvtec(root):
 # plain
 
 
-def test_a_folder_of_good_images_in_all_suffixes_without_the_nuisances(tmp_path):
+def test_a_folder_of_normal_images_in_all_suffixes_without_the_nuisances(tmp_path):
     names = ("a.png", "B.JPG", "c.jpeg", "d.BMP", "e.TIF", "f.tiff")
     images(tmp_path, *names, ".hidden.png", ".cache/x.png", "__MACOSX/y.png")
     (tmp_path / "Thumbs.db").write_bytes(b"x")
@@ -79,16 +79,16 @@ def test_a_folder_of_good_images_in_all_suffixes_without_the_nuisances(tmp_path)
 
 
 @pytest.mark.parametrize(("folder", "split"), [("good", None), ("OK", None), ("normal", None), ("train/good", "train")])
-def test_good_alone_is_a_data_set(tmp_path, folder, split):
+def test_normal_alone_is_a_data_set(tmp_path, folder, split):
     images(tmp_path, f"{folder}/1.png", f"{folder}/2.png")
     data = read_data(tmp_path)
     assert data.layout == "plain"
     assert rows(data) == {f"{folder}/{n}.png": ("all", split, False, None, None) for n in (1, 2)}
-    assert len(data.good()) == 2
-    assert not data.defective()
+    assert len(data.normal()) == 2
+    assert not data.anomalous()
 
 
-def test_every_other_folder_is_defective_and_pred_is_not_labelled(tmp_path):
+def test_every_other_folder_is_anomalous_and_pred_is_not_labelled(tmp_path):
     images(tmp_path, "Good/1.png", "NG/1.png", "scratch/1.png", "defect/dent/1.png", "pred/1.png")
     assert rows(read_data(tmp_path)) == {
         "Good/1.png": ("all", None, False, None, None),
@@ -116,7 +116,7 @@ def test_masks_are_paired_by_stem(tmp_path, mask):
     images(tmp_path, *(mask.format(n) for n in (2, 9, 10)))
     data = read_data(tmp_path)
     assert data.problems == ()
-    assert {s.path.name: s.mask for s in data.defective()} == {
+    assert {s.path.name: s.mask for s in data.anomalous()} == {
         f"{n}.jpg": tmp_path / mask.format(n) for n in (2, 9, 10)
     }
 
@@ -125,8 +125,8 @@ def test_a_missing_and_a_spare_mask_are_told_with_their_names(tmp_path):
     images(tmp_path, "good/1.png", "bad/2.png", "bad/3.png", "masks/2.png", "masks/7.png", "masks/1.png")
     data = read_data(tmp_path)
     assert data.problems == (
-        "masks/1.png: a mask that no defective image is called like; not used",
-        "masks/7.png: a mask that no defective image is called like; not used",
+        "masks/1.png: a mask that no anomalous image is called like; not used",
+        "masks/7.png: a mask that no anomalous image is called like; not used",
         "bad/3.png: defective without a mask, though others of all have one",
     )
 
@@ -134,7 +134,7 @@ def test_a_missing_and_a_spare_mask_are_told_with_their_names(tmp_path):
 def test_a_mask_that_two_images_claim_is_given_to_neither(tmp_path):
     images(tmp_path, "good/1.png", "dent/2.png", "crack/2.png", "masks/2.png")
     data = read_data(tmp_path)
-    assert [s.mask for s in data.defective()] == [None, None]
+    assert [s.mask for s in data.anomalous()] == [None, None]
     assert data.problems == ("masks/2.png: may be the mask of crack/2.png or of dent/2.png; not used",)
 
 
@@ -147,7 +147,7 @@ def test_a_image_whose_copy_comes_first_keeps_its_mask(tmp_path):
 
 
 @pytest.mark.parametrize("spare", ["1_label.bmp", "1_mask.png", "masks/1.png"])
-def test_masks_are_never_taken_for_good_images(tmp_path, spare):
+def test_masks_are_never_taken_for_normal_images(tmp_path, spare):
     images(tmp_path, "1.png", spare)
     with pytest.raises(DataError, match="mask"):
         read_data(tmp_path)
@@ -186,7 +186,7 @@ def test_mvtec_one_class(tmp_path):
     }
 
 
-def test_mvtec_classes_of_which_one_has_only_good_and_one_no_masks(tmp_path):
+def test_mvtec_classes_of_which_one_has_only_normal_and_one_no_masks(tmp_path):
     mvtec(tmp_path / "bottle")
     images(tmp_path, "cable/train/good/1.png", "brain/test/good/1.jpg", "brain/test/tumor/1.jpg")
     (tmp_path / "README.md").write_text("x")
@@ -516,9 +516,9 @@ def test_no_masks_and_no_images_make_no_pairs():
 )
 def test_real_sets_have_the_counts_they_state(folder, counts):
     data = read_data(SHARED / folder)
-    good = Counter(s.split for s in data.good())
+    normal = Counter(s.split for s in data.normal())
     masks = [s for s in data.samples if s.mask is not None]
-    assert (good["train"], good["test"], len(data.defective()), len(masks)) == counts
+    assert (normal["train"], normal["test"], len(data.anomalous()), len(masks)) == counts
     assert data.layout == "mvtec"
     assert all(s.mask.stem == f"{s.path.stem}_mask" for s in masks)
     extra = ("extra_unmasked/cracked: no place in the layout mvtec; images left out: 8",)

@@ -155,9 +155,9 @@ def test_what_is_undefined_is_none_and_no_zero(detector, root):
     assert found.curves["nut"].roc == []
     assert found.confusion is None
     text = " ".join(found.notes)
-    assert "nut: only good images" in text
-    assert "pin: only defective images" in text
-    assert "4 defective images without a mask" in text
+    assert "nut: only normal images" in text
+    assert "pin: only anomalous images" in text
+    assert "4 anomalous images without a mask" in text
     assert mean_numbers([]) == Numbers()
     assert mean_numbers([Numbers(image_ap=0.5), Numbers(image_ap=1.0, pixel_ap=0.2), Numbers()]) == Numbers(
         image_ap=0.75, pixel_ap=0.2
@@ -268,8 +268,8 @@ def test_images_that_were_used_before_are_refused(detector, root):
         judged(detector, root, seen={s.sha256 for s in samples[3:5]})
     every = [s for s in read_data(root).samples if s.class_name == "bolt"]
     train = [s for s in every if s.split == "train"]
-    with_bad = train + [s for s in every if s.label]
-    for used in (samples, [s for s in samples if s.label is False], with_bad):
+    with_anomalous = train + [s for s in every if s.label]
+    for used in (samples, [s for s in samples if s.label is False], with_anomalous):
         with pytest.raises(DataError, match="was set on these images"):
             judged(detector, root, profile=LoadedProfile(profile_for(detector, digest=data_sha256(used))))
     fair = LoadedProfile(profile_for(detector, digest=data_sha256(train)))
@@ -363,10 +363,10 @@ def test_the_worst_images_are_drawn(detector, root, tmp_path):
     alarms = [w for w in content["worst"] if w["kind"] == "false_alarm"]
     misses = [w for w in content["worst"] if w["kind"] == "miss"]
     assert [w["file"] for w in alarms] == ["worst/01_false_alarm.jpg", "worst/02_false_alarm.jpg"]
-    good = sorted((row.margin for row in found.rows if not row.label), reverse=True)
-    bad = sorted(row.margin for row in found.rows if row.label)
-    assert [w["score"] for w in alarms] == good[:2]
-    assert [w["score"] for w in misses] == bad[:2]
+    normal = sorted((row.margin for row in found.rows if not row.label), reverse=True)
+    anomalous = sorted(row.margin for row in found.rows if row.label)
+    assert [w["score"] for w in alarms] == normal[:2]
+    assert [w["score"] for w in misses] == anomalous[:2]
     for w in content["worst"]:
         drawn = cv2.imread(str(tmp_path / "run" / w["file"]))
         assert drawn.shape[1] <= 640

@@ -60,7 +60,7 @@ def detector():
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory):
+def normal(tmp_path_factory):
     folder = tmp_path_factory.mktemp("good")
     write_calibration(folder, "inbox", 12)
     return folder
@@ -109,9 +109,9 @@ def test_limit_keeps_its_rate_of_false_outliers():
         assert above <= 1.5 * RATE
 
 
-def test_memory_is_small_the_same_again_and_knows_its_images(detector, good, tmp_path):
+def test_memory_is_small_the_same_again_and_knows_its_images(detector, normal, tmp_path):
     out = tmp_path / "m"
-    answer = run(good, "--out", out, "--units", "50%", "--tokens", 300, "--json")
+    answer = run(normal, "--out", out, "--units", "50%", "--tokens", 300, "--json")
     assert answer.exit_code == 0, answer.output
     made, values = load_memory(out), json.loads(answer.stdout)
     assert values["id"] == made.id
@@ -119,9 +119,9 @@ def test_memory_is_small_the_same_again_and_knows_its_images(detector, good, tmp
     assert tuple(made.tokens.shape) == (300, 256)
     provenance = made.manifest.provenance
     assert provenance["units"] == len(provenance["pictures"]) + len(provenance["outliers"]) == 6
-    assert seen_by(made) <= {s.sha256 for s in read_data(good).samples}
+    assert seen_by(made) <= {s.sha256 for s in read_data(normal).samples}
     again = tmp_path / "again"
-    run(good, "--out", again, "--units", 6, "--tokens", 300)
+    run(normal, "--out", again, "--units", 6, "--tokens", 300)
     assert load_memory(again).id == made.id
 
 
@@ -129,8 +129,8 @@ BOTH = pytest.mark.parametrize("config", [CONFIG, default_config(EMBEDDED)])
 
 
 @BOTH
-def test_defective_image_is_far_from_its_memory(detector, good, config):
-    made = build(detector, read_data(good).samples, config=config).memory
+def test_anomalous_image_is_far_from_its_memory(detector, normal, config):
+    made = build(detector, read_data(normal).samples, config=config).memory
     adapter = load_adapter(EMBEDDED_DIR / "adapter")
     asked = Detector(detector.backbone, detector.backbone_sha256, [adapter], detector.device, memories=[made])
 
@@ -142,9 +142,9 @@ def test_defective_image_is_far_from_its_memory(detector, good, config):
 
 
 @BOTH
-def test_defective_images_among_the_good_are_found_and_left_out(detector, good, tmp_path, config):
+def test_anomalous_images_among_the_normal_are_found_and_left_out(detector, normal, tmp_path, config):
     folder = tmp_path / "mixed"
-    shutil.copytree(good / "good", folder)
+    shutil.copytree(normal / "good", folder)
     for k, defect in enumerate(("hole", "stain")):
         write_png(folder / f"bad{k}.png", inbox_part(900 + k, defect).image)
     samples = read_data(folder).samples
@@ -161,11 +161,11 @@ def test_defective_images_among_the_good_are_found_and_left_out(detector, good, 
     assert "takes 8 units" in few.notes[0]
 
 
-def test_units_of_several_images_do_not_vouch_for_themselves(detector, good, tmp_path):
-    """Two frames of one defective part: each would be near the other."""
+def test_units_of_several_images_do_not_vouch_for_themselves(detector, normal, tmp_path):
+    """Two frames of one anomalous part: each would be near the other."""
     folder = tmp_path / "parts"
     folder.mkdir()
-    for number, path in enumerate(sorted((good / "good").iterdir())):
+    for number, path in enumerate(sorted((normal / "good").iterdir())):
         shutil.copy(path, folder / f"p{number:02d}_1.png")
     for frame in (1, 2):
         image = inbox_part(901, "hole").image
@@ -176,15 +176,15 @@ def test_units_of_several_images_do_not_vouch_for_themselves(detector, good, tmp
 
 
 @BOTH
-def test_adding_keeps_what_was_known(detector, good, tmp_path, config):
-    samples = read_data(good).samples
+def test_adding_keeps_what_was_known(detector, normal, tmp_path, config):
+    samples = read_data(normal).samples
     first = build(detector, samples[:6], config=config).memory
     added = build(detector, samples, base=first, config=config)
     assert "6 images were seen by the memory already" in added.notes
     assert set(added.memory.manifest.provenance["pictures"]) == {s.sha256 for s in samples}
     assert len(added.memory.manifest.provenance["data_sha256"]) == 2
     assert len(added.memory.tokens) == 500
-    with pytest.raises(DataError, match="no new good images"):
+    with pytest.raises(DataError, match="no new normal images"):
         build(detector, samples[:6], base=first, config=config)
     with pytest.raises(ConfigError, match="--add"):
         build(detector, samples, base=first, config=MemoryConfig(layers=(2,)))
@@ -194,15 +194,15 @@ def test_adding_keeps_what_was_known(detector, good, tmp_path, config):
     with pytest.raises(MemoryBankError, match="512 px"):
         build(detector, samples, base=foreign, config=config)
     save_memory(first, tmp_path / "m")
-    answer = run(good, "--out", tmp_path / "n", "--add", tmp_path / "m")
+    answer = run(normal, "--out", tmp_path / "n", "--add", tmp_path / "m")
     assert answer.exit_code == 0, answer.output
     assert load_memory(tmp_path / "n").manifest.config == config
-    assert "12 good images" in answer.stdout
+    assert "12 normal images" in answer.stdout
 
 
-def test_bad_images_and_wrong_wishes_are_named(detector, good, tmp_path):
+def test_anomalous_images_and_wrong_wishes_are_named(detector, normal, tmp_path):
     folder = tmp_path / "d"
-    shutil.copytree(good / "good", folder)
+    shutil.copytree(normal / "good", folder)
     (folder / "broken.png").write_bytes(b"no image")
     out = tmp_path / "m"
     answer = run(folder, "--out", out)
@@ -214,7 +214,7 @@ def test_bad_images_and_wrong_wishes_are_named(detector, good, tmp_path):
     assert "left out: broken.png" in answer.stderr
     for wish, error, says in (
         (["--units", "0%"], ConfigError, "--units '0%'"),
-        (["--units", "40"], RefusedError, "there are 13 good units"),
+        (["--units", "40"], RefusedError, "there are 13 normal units"),
         (["--tokens", 200_000], ConfigError, "--tokens"),
         (["--layers", "2,x"], ConfigError, "--layers '2,x'"),
         (["--layers", "9"], ConfigError, "block 9"),
@@ -231,23 +231,25 @@ def test_bad_images_and_wrong_wishes_are_named(detector, good, tmp_path):
     assert isinstance(run(tmp_path / "none", "--out", out).exception, DataError)
 
 
-def test_reach_leaves_no_place_without_tokens(detector, good):
-    made = build(detector, read_data(good).samples[:4], 600, MemoryConfig(layers=(2,), reach=0)).memory
+def test_reach_leaves_no_place_without_tokens(detector, normal):
+    made = build(detector, read_data(normal).samples[:4], 600, MemoryConfig(layers=(2,), reach=0)).memory
     assert len(torch.unique(made.places, dim=0)) == 256
     assert len(made.tokens) == 512
 
 
-def test_many_images_share_the_room_and_tiles_count(detector, good, monkeypatch):
+def test_many_images_share_the_room_and_tiles_count(detector, normal, monkeypatch):
     monkeypatch.setattr(candidates, "MAX_CANDIDATES", 100)
-    found = candidates.gather(detector, read_data(good).samples, Framing(), CONFIG, 0, lambda _: None)
+    found = candidates.gather(detector, read_data(normal).samples, Framing(), CONFIG, 0, lambda _: None)
     assert torch.bincount(found.owner).tolist() == [8] * 12
     monkeypatch.setattr(candidates, "MAX_CANDIDATES", 200_000)
     tiled = Framing(tiling=Tiling(columns=2, rows=1))
-    assert len(candidates.gather(detector, read_data(good).samples[:1], tiled, CONFIG, 0, lambda _: None).tokens) == 512
+    assert (
+        len(candidates.gather(detector, read_data(normal).samples[:1], tiled, CONFIG, 0, lambda _: None).tokens) == 512
+    )
 
 
 def test_generated_lines_are_data_sets(tmp_path):
     data = read_data(write_line(Line("part", "biscuit", 5), tmp_path, 3, 2, 2))
     assert data.layout == "mvtec"
     assert [len([s for s in data.samples if s.split == part]) for part in ("train", "test")] == [3, 4]
-    assert all(s.mask is not None for s in data.defective())
+    assert all(s.mask is not None for s in data.anomalous())

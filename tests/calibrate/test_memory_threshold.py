@@ -53,16 +53,16 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=True)
 
 
-def shown(unit, defective, margin, distance):
+def shown(unit, anomalous, margin, distance):
     plain = np.zeros((4, 4), np.float32)
-    return Shown(unit, defective, Terms(margin, plain + np.float32(margin), distance, plain + np.float32(distance)))
+    return Shown(unit, anomalous, Terms(margin, plain + np.float32(margin), distance, plain + np.float32(distance)))
 
 
 def crowd(margin_gap, distance_gap, n=60):
-    """Good and painted images of n units whose two opinions differ by these many spreads."""
+    """Normal and painted images of n units whose two opinions differ by these many spreads."""
     rng = np.random.default_rng(1)
-    good = [shown(f"u{k}", False, rng.normal(), 1 + 0.1 * rng.normal()) for k in range(n)]
-    return good, good + [
+    normal = [shown(f"u{k}", False, rng.normal(), 1 + 0.1 * rng.normal()) for k in range(n)]
+    return normal, normal + [
         shown(f"u{k}", True, rng.normal() + margin_gap, 1 + 0.1 * (rng.normal() + distance_gap)) for k in range(n)
     ]
 
@@ -71,8 +71,8 @@ def crowd(margin_gap, distance_gap, n=60):
     ("gaps", "use"), [((-9, 2), "memory"), ((4, 0), "zero-shot"), ((1.5, 1.5), "fused"), ((9, 9), "fused")]
 )
 def test_the_better_opinion_wins_and_both_in_doubt(gaps, use):
-    good, everyone = crowd(*gaps)
-    scales = term_scales(good, 1)
+    normal, everyone = crowd(*gaps)
+    scales = term_scales(normal, 1)
     fusion = choose_fusion(scales, lambda: everyone, "auto", 1, False).fusion
     assert ("zero-shot" if fusion is None else fusion.use) == use
     assert choose_fusion(scales, lambda: everyone, "fused", 1, False).fusion == fused(scales)
@@ -80,17 +80,17 @@ def test_the_better_opinion_wins_and_both_in_doubt(gaps, use):
     assert choose_fusion(scales, lambda: everyone, "zero-shot", 1, False).fusion is None
 
 
-def test_scales_are_median_and_upper_spread_of_good_images():
-    good, _ = crowd(0, 0)
-    scales = term_scales(good, 1)
-    margins = np.array([one.terms.margin for one in good])
+def test_scales_are_median_and_upper_spread_of_normal_images():
+    normal, _ = crowd(0, 0)
+    scales = term_scales(normal, 1)
+    margins = np.array([one.terms.margin for one in normal])
     assert scales.zero_shot_image.centre == pytest.approx(np.median(margins))
     assert scales.zero_shot_image.spread == pytest.approx(np.quantile(margins, 0.9) - np.median(margins))
     assert (fused(scales).image_share, fused(scales).map_share) == (0.9, 0.9)
-    with pytest.raises(RefusedError, match="no good units"):
+    with pytest.raises(RefusedError, match="no normal units"):
         term_scales([], 1)
     with pytest.raises(RefusedError, match="paint"):
-        judge({"zero-shot": None}, good, 1, False)
+        judge({"zero-shot": None}, normal, 1, False)
 
 
 def test_in_doubt_both_opinions_are_used_then_the_memory():
@@ -110,7 +110,7 @@ def test_profile_fuses_what_it_was_measured_with(images, remembered, tmp_path):
     out = tmp_path / "p.yaml"
     answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered, "--use", "fused")
     assert answer.exit_code == 0, answer.output
-    assert "8 good units were seen by the memory" in answer.stderr
+    assert "8 normal units were seen by the memory" in answer.stderr
     assert "evidence: fused, as asked for" in answer.stderr
     profile, made = load_profile(out).profile, load_memory(remembered)
     assert profile.memory == made.id
@@ -119,7 +119,7 @@ def test_profile_fuses_what_it_was_measured_with(images, remembered, tmp_path):
 
     # The threshold is the largest z of the units that neither the memory nor the scale has seen.
     detector = open_detector("embedded", device="cpu", memories=(remembered,))
-    rest = [s for s in read_data(images).good() if s.sha256 not in seen_by(made)]
+    rest = [s for s in read_data(images).normal() if s.sha256 not in seen_by(made)]
     _, used = split_units(rest, 10)
     scored = score(
         detector, profile.adapter, used, load_profile(out).framing, lambda _: None, None, made.id, profile.fusion
@@ -131,7 +131,7 @@ def test_profile_fuses_what_it_was_measured_with(images, remembered, tmp_path):
 def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(images, remembered, tmp_path, monkeypatch):
     detector = open_detector("embedded", device="cpu", memories=(remembered,))
     viewer = Viewer(detector, detector.adapters[0], detector.memories[0], Framing())
-    scale = read_data(images).good()[-6:]
+    scale = read_data(images).normal()[-6:]
     monkeypatch.setattr(fusion_samples, "PAINTED_EACH", 2)
     first, second = (fit_fusion(viewer, scale, "auto", 64, False) for _ in range(2))
     assert first == second
@@ -187,8 +187,8 @@ def test_memory_that_cannot_be_used_is_refused(images, remembered, tmp_path):
 
 
 def test_a_unit_of_which_the_memory_saw_one_image_is_left_out_whole(images):
-    samples = read_data(images, unit_from=r"unit_000(\d)").good()
+    samples = read_data(images, unit_from=r"unit_000(\d)").normal()
     data = leave_out(LineData(tuple(samples), (), ()), {samples[0].sha256}, "m")
-    assert samples[0].unit not in {s.unit for s in data.good}
-    assert len(data.good) < len(samples) - 1
+    assert samples[0].unit not in {s.unit for s in data.normal}
+    assert len(data.normal) < len(samples) - 1
     assert leave_out(data, {samples[0].sha256}, "m") is data

@@ -1,4 +1,4 @@
-"""`calibrate evaluate --memory`: an existing memory, a folder of good images, and what goes with a profile."""
+"""`calibrate evaluate --memory`: an existing memory, a folder of normal images, and what goes with a profile."""
 
 import json
 
@@ -29,7 +29,7 @@ def evaluate(data, out, *more):
     return json.loads(answer.stdout) if answer.exit_code == 0 else answer
 
 
-def test_a_folder_of_good_images_becomes_the_memory_of_the_run(data, tmp_path):
+def test_a_folder_of_normal_images_becomes_the_memory_of_the_run(data, tmp_path):
     found = evaluate(data, tmp_path / "run", "--memory", "train/good")
     assert found["model"]["fusion"]["use"] == "fused"
     assert found["mean"]["image_auroc"] == 1.0

@@ -40,18 +40,18 @@ def float32(values) -> np.ndarray:
     return np.asarray(values).astype(np.float32).astype(np.float64)
 
 
-def scores(good=NOTHING, bad=NOTHING, check_good=NOTHING, check_bad=NOTHING) -> UnitScores:
-    return UnitScores(*(float32(v) for v in (good, bad, check_good, check_bad)))
+def scores(normal=NOTHING, anomalous=NOTHING, check_normal=NOTHING, check_anomalous=NOTHING) -> UnitScores:
+    return UnitScores(*(float32(v) for v in (normal, anomalous, check_normal, check_anomalous)))
 
 
-def recall_of(good, bad, wish=WISH):
-    return choose(scores(good, bad), Goal("recall", RECALL), wish, trusted=True)
+def recall_of(normal, anomalous, wish=WISH):
+    return choose(scores(normal, anomalous), Goal("recall", RECALL), wish, trusted=True)
 
 
 @pytest.mark.parametrize("pixel_only", [False, True])
 @pytest.mark.parametrize("m", [59, 93])
 def test_recall_bound_holds_for_the_statistic(m, pixel_only):
-    """Image and pixel term dependent but different; defects share neither units nor constants with good parts."""
+    """Image and pixel term dependent but different; defects share neither units nor constants with normal parts."""
     rng = np.random.default_rng(m)
     mix = np.array([[1.0, 0.5], [0.0, 2.0]])
     truth = 1.5 + rng.standard_normal((3_000, 2)) @ mix
@@ -150,12 +150,14 @@ def test_intervals_cover_on_the_half_that_did_not_choose_and_not_on_the_one_that
         )
 
     for _ in range(DRAWS):
-        good, bad = rng.standard_normal((2, 200)), shift + rng.standard_normal((2, 20))
-        given = scores(good[0], bad[0], good[1], bad[1])
+        normal, anomalous = rng.standard_normal((2, 200)), shift + rng.standard_normal((2, 20))
+        given = scores(normal[0], anomalous[0], normal[1], anomalous[1])
         choice = choose(given, Goal("f1"), wish, trusted=True)
         assert choice.threshold.guarantee is None
         honest += covers(choice.measured, choice.threshold.value)
-        naive += covers(measure(given.good, given.bad, choice.threshold.value, confidence), choice.threshold.value)
+        naive += covers(
+            measure(given.normal, given.anomalous, choice.threshold.value, confidence), choice.threshold.value
+        )
     slack = 3 * math.sqrt(confidence * (1 - confidence) / DRAWS)
     assert (honest / DRAWS >= confidence - slack).all(), honest / DRAWS
     assert (naive / DRAWS < confidence - slack).any(), naive / DRAWS
@@ -191,24 +193,24 @@ def test_the_threshold_just_below_lets_that_unit_alarm(z):
 
 def test_counts_agree_with_the_verdicts():
     rng = np.random.default_rng(7)
-    good, bad = float32(rng.standard_normal(93)), float32(6 + rng.standard_normal(93))
-    limit, _ = recall_limit(bad, RECALL, 0.95)
-    # 93 defective units may miss one.
-    assert sum(decided(z, limit) is Verdict.OK for z in bad) == 1
-    choice = recall_of(good, bad)
+    normal, anomalous = float32(rng.standard_normal(93)), float32(6 + rng.standard_normal(93))
+    limit, _ = recall_limit(anomalous, RECALL, 0.95)
+    # 93 anomalous units may miss one.
+    assert sum(decided(z, limit) is Verdict.OK for z in anomalous) == 1
+    choice = recall_of(normal, anomalous)
     t = choice.threshold.value
-    assert choice.threshold.exceedances == sum(decided(z, t) is Verdict.ANOMALY for z in good)
+    assert choice.threshold.exceedances == sum(decided(z, t) is Verdict.ANOMALY for z in normal)
     assert np.float32(t) == t
-    assert choice.interval == (set_threshold(good, WISH).value, limit)
+    assert choice.interval == (set_threshold(normal, WISH).value, limit)
     assert choice.interval[0] <= t <= limit
 
 
 def test_an_interval_of_one_point_is_feasible():
-    good = np.linspace(-1, 0, 59)
-    bad = np.linspace(float(np.nextafter(np.float32(0), np.float32(1))), 1, 59)
-    assert recall_of(good, bad).threshold.value == 0.0
+    normal = np.linspace(-1, 0, 59)
+    anomalous = np.linspace(float(np.nextafter(np.float32(0), np.float32(1))), 1, 59)
+    assert recall_of(normal, anomalous).threshold.value == 0.0
     with pytest.raises(InfeasibleError):
-        recall_of(good, np.linspace(0, 1, 59))
+        recall_of(normal, np.linspace(0, 1, 59))
 
 
 def test_the_middle_never_leaves_its_interval():
@@ -233,7 +235,7 @@ def test_crossing_bounds_are_refused_with_the_curve():
 
 
 def test_too_few_defects_are_refused_with_the_number_needed():
-    with pytest.raises(RefusedError, match=r"5 defective units .* 59 are needed; these carry 54\.9%"):
+    with pytest.raises(RefusedError, match=r"5 anomalous units .* 59 are needed; these carry 54\.9%"):
         check_enough_defects(5, 0.95, 0.95)
     with pytest.raises(RefusedError, match="59 are needed"):
         check_enough_defects(58, 0.95, 0.95)
@@ -265,14 +267,14 @@ def test_best_f1_lies_amid_the_gap():
 
 
 def test_a_given_threshold_is_measured_and_promises_nothing():
-    choice = choose(scores(check_good=np.arange(20.0), check_bad=[5.0, 30.0]), Goal("manual", 17.5), WISH, True)
+    choice = choose(scores(check_normal=np.arange(20.0), check_anomalous=[5.0, 30.0]), Goal("manual", 17.5), WISH, True)
     m = choice.measured
     assert (m.false_alarms, m.n_good, m.misses, m.n_bad) == (2, 20, 1, 2)
     assert m.false_alarm_low < 0.1 < m.false_alarm_high
     assert m.recall_low < 0.5 < m.recall_high
     assert choice.threshold.guarantee is choice.recall_guarantee is None
     assert choice.threshold.uncertain_above <= 17.5
-    alone = choose(scores(check_good=np.arange(20.0)), Goal("manual", -5.0), WISH, True)
+    alone = choose(scores(check_normal=np.arange(20.0)), Goal("manual", -5.0), WISH, True)
     assert (alone.measured.recall_low, alone.measured.recall_high) == (0.0, 1.0)
     assert alone.threshold.uncertain_above == -5.0
 

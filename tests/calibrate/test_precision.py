@@ -26,7 +26,7 @@ def test_effect_is_measured_and_small(tmp_path, precision):
     assert effect["mask_tokens"] == 4 * 3 * 16 * 16  # images, layers, patches
     assert 0 < effect["margin_max"] < 0.1
     assert 0 < effect["map_max"] < 0.5
-    # Good images only: there is nothing to tell apart.
+    # Normal images only: there is nothing to tell apart.
     assert effect["auroc"] is None
 
 

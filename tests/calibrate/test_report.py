@@ -41,16 +41,16 @@ KINDS = ("scratch", "stain", "dent")
 
 
 def samples(seed=3, classes=("tile",), n_good=120, n_bad=80):
-    """Rows of samples.csv: good z around 0, defective ones around 3, dents close to the good."""
+    """Rows of samples.csv: good z around 0, anomalous ones around 3, dents close to the good."""
     rng = np.random.default_rng(seed)
     rows = []
     for i in range(n_good + n_bad):
-        bad = i >= n_good
-        kind = KINDS[i % 3] if bad else ""
-        z = rng.normal({"scratch": 3.4, "stain": 2.6, "dent": 1.7}[kind], 0.8) if bad else rng.normal(0, 0.55)
+        anomalous = i >= n_good
+        kind = KINDS[i % 3] if anomalous else ""
+        z = rng.normal({"scratch": 3.4, "stain": 2.6, "dent": 1.7}[kind], 0.8) if anomalous else rng.normal(0, 0.55)
         verdict = "anomaly" if z > THRESHOLD else "uncertain" if z > UNCERTAIN else "ok"
         margin = 0.4 * z - 0.3 + rng.normal(0, 0.05)
-        label = "defective" if bad else "good"
+        label = "defective" if anomalous else "good"
         path = f"test/{kind or 'good'}/{i:03d}.png"
         score = 1 / (1 + np.exp(-margin))
         rows.append([path, classes[i % len(classes)], label, kind, f"u{i:03d}", margin, score, z, verdict, f"{i:064x}"])
@@ -60,10 +60,13 @@ def samples(seed=3, classes=("tile",), n_good=120, n_bad=80):
 def curve(rows, class_name):
     """ROC and PR of the rows' z, point by point."""
     mine = sorted((r for r in rows if r[1] == class_name), key=lambda r: -r[7])
-    bad = np.cumsum([r[2] == "defective" for r in mine])
-    good = np.arange(1, len(mine) + 1) - bad
-    roc = [[0.0, 0.0], *([float(f), float(t)] for f, t in zip(good / good[-1], bad / bad[-1], strict=True))]
-    pr = [[0.0, 1.0], *([float(t / bad[-1]), float(t / (t + f))] for t, f in zip(bad, good, strict=True))]
+    anomalous = np.cumsum([r[2] == "defective" for r in mine])
+    normal = np.arange(1, len(mine) + 1) - anomalous
+    roc = [
+        [0.0, 0.0],
+        *([float(f), float(t)] for f, t in zip(normal / normal[-1], anomalous / anomalous[-1], strict=True)),
+    ]
+    pr = [[0.0, 1.0], *([float(t / anomalous[-1]), float(t / (t + f))] for t, f in zip(anomalous, normal, strict=True))]
     pro = [[x / 50, 1 - (1 - x / 50) ** 4] for x in range(51)]
     return {"roc": roc, "pr": pr, "pro": pro}
 
@@ -85,7 +88,7 @@ def evaluation(rows, **changes):
         "pixel_f1_max": 0.6,
         "pixel_aupro": 0.9123,
     }
-    good = sum(r[2] == "good" for r in rows)
+    normal = sum(r[2] == "good" for r in rows)
     calibration = {
         "method": "order-statistic",
         "unit": "file",
@@ -107,8 +110,8 @@ def evaluation(rows, **changes):
             "name": "ceramic tiles, week 47",
             "layout": "mvtec",
             "data_sha256": "cd" * 32,
-            "n_good": good,
-            "n_defective": len(rows) - good,
+            "n_good": normal,
+            "n_defective": len(rows) - normal,
             "n_units": len(rows),
             "skipped": ["test/dent/777.png: truncated"],
         },
@@ -244,9 +247,9 @@ def test_the_command_writes_one_whole_page(run_folder, tmp_path):
 
     page = Page(text)
     assert page.headings == {"scores", "verdicts", "curves", "metrics", "worst", "data", "repeat"}
-    assert "With 95 % confidence at most 1 % of good units alarm" in page.text
-    assert "299 good units, 0 above the threshold" in page.text
-    assert "68 of 80 defective units; 95 % interval 75.3 % to 92 %" in page.text
+    assert "With 95 % confidence at most 1 % of normal units alarm" in page.text
+    assert "299 normal units, 0 above the threshold" in page.text
+    assert "68 of 80 anomalous units; 95 % interval 75.3 % to 92 %" in page.text
     assert (
         "ab" * 32 not in text
         and "cd" * 32 in text
@@ -278,9 +281,9 @@ def test_a_run_as_it_is_really_written(tmp_path):
     assert call(run, "--profile", PROFILE).exit_code == 0
     page = Page((run / "report.html").read_text(encoding="utf-8"))
     assert {"scores", "verdicts", "curves", "metrics", "data", "repeat"} <= page.headings
-    assert "at most 1 % of good units alarm" in page.text.replace("\u00a0", " ")
-    assert "6 good and 5 defective images of 11 units" in page.text
-    assert "of 5 defective units" in page.text and "stain" in page.text
+    assert "at most 1 % of normal units alarm" in page.text.replace("\u00a0", " ")
+    assert "6 normal and 5 anomalous images of 11 units" in page.text
+    assert "of 5 anomalous units" in page.text and "stain" in page.text
     assert str(tmp_path) not in page.text
 
 
@@ -344,7 +347,7 @@ def test_no_guarantee_says_why(tmp_path):
     data = evaluation(samples())
     c = data["profile"]["calibration"]
     c |= {"guarantee": None, "n_good": 50}
-    assert "No guarantee: 50 good units can at best show that at most 5.8 %" in page_of(tmp_path / "a", **data).text
+    assert "No guarantee: 50 normal units can at best show that at most 5.8 %" in page_of(tmp_path / "a", **data).text
     measured = {
         "confidence": 0.95,
         "n_good": 60,
@@ -355,7 +358,7 @@ def test_no_guarantee_says_why(tmp_path):
     c |= {"method": "f1", "measured": measured | {"n_bad": 20, "misses": 2, "recall_low": 0.68, "recall_high": 0.99}}
     text = page_of(tmp_path / "b", **data).text.replace("\u00a0", " ")
     assert "No guarantee: the threshold was set where F1 is best" in text
-    assert "1 of 60 good ones alarmed (0.04 % to 8.9 %), 18 of 20 defective ones were found (68 % to 99 %)" in text
+    assert "1 of 60 normal ones alarmed (0.04 % to 8.9 %), 18 of 20 anomalous ones were found (68 % to 99 %)" in text
 
 
 def test_a_promise_says_what_it_bounds(tmp_path):
@@ -363,8 +366,8 @@ def test_a_promise_says_what_it_bounds(tmp_path):
     recall = {"recall": 0.95, "confidence": 0.9}
     data["profile"]["calibration"] |= {"bounds": "uncertain", "recall_guarantee": recall, "n_bad": 59}
     text = page_of(tmp_path / "a", **data).text.replace("\u00a0", " ")
-    assert "at most 1 % of good units alarm or are uncertain" in text
-    assert "with 90 % confidence at least 95 % of defective units" in text
+    assert "at most 1 % of normal units alarm or are uncertain" in text
+    assert "with 90 % confidence at least 95 % of anomalous units" in text
     assert "alarm or are uncertain more often than promised: 3 of 120" not in text
 
 
@@ -493,22 +496,22 @@ def test_percentages_do_not_round_onto_the_ends():
 
 def test_bins_hold_everything_and_part_at_the_threshold():
     rng = np.random.default_rng(0)
-    good = np.append(rng.normal(0, 1, 500), [1.25, 900.0])
-    bad = np.append(rng.normal(3, 1, 40), -700.0)
-    bins = make_bins(good, bad, Marks(1.25, 1.0))
-    assert bins.good.sum() + bins.below[0] + bins.above[0] == len(good)
-    assert bins.bad.sum() + bins.below[1] + bins.above[1] == len(bad)
+    normal = np.append(rng.normal(0, 1, 500), [1.25, 900.0])
+    anomalous = np.append(rng.normal(3, 1, 40), -700.0)
+    bins = make_bins(normal, anomalous, Marks(1.25, 1.0))
+    assert bins.normal.sum() + bins.below[0] + bins.above[0] == len(normal)
+    assert bins.anomalous.sum() + bins.below[1] + bins.above[1] == len(anomalous)
     assert bins.above == (1, 0) and bins.below == (0, 1)
     [at] = np.flatnonzero(bins.edges == 1.25)
-    assert bins.good[at:].sum() + bins.above[0] == np.sum(good > 1.25)
-    assert 20 <= len(bins.good) <= 60
+    assert bins.normal[at:].sum() + bins.above[0] == np.sum(normal > 1.25)
+    assert 20 <= len(bins.normal) <= 60
 
 
 @pytest.mark.parametrize("values", [[0.0], [1e10, 1e10], [2.5, 2.5 + 1e-12], [-3e38, 3e38]])
 @pytest.mark.parametrize("threshold", [None, 2.5])
 def test_odd_scores_still_have_bins(values, threshold):
     bins = make_bins(np.array(values), np.array([]), Marks(threshold))
-    assert bins.good.sum() + bins.below[0] + bins.above[0] == len(values)
+    assert bins.normal.sum() + bins.below[0] + bins.above[0] == len(values)
     assert np.all(np.diff(bins.edges) > 0) and len(bins.edges) < 200
 
 

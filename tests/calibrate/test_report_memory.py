@@ -68,7 +68,7 @@ def test_curves_are_drawn_and_tabled_with_the_same_numbers(run_folder, tmp_path)
     assert call(run_folder, "--few-shot", path).exit_code == 0
     page = Page((run_folder / "report.html").read_text(encoding="utf-8"))
     assert "memory" in page.headings
-    assert "tile: 30 good and 22 defective test images" in page.text
+    assert "tile: 30 normal and 22 anomalous test images" in page.text
     assert "35 (all) 0.550 0.500 to 0.590 0.650" in page.text
     assert "auto took" in page.text and "fused 4, memory 1" in page.text
     assert "Not of the model of this run" not in page.text
@@ -76,7 +76,7 @@ def test_curves_are_drawn_and_tabled_with_the_same_numbers(run_folder, tmp_path)
     assert all("scope" in a for a in page.all("th"))
     drawn = [a["aria-label"] for a in page.all("svg") if "AUROC of" in a.get("aria-label", "")]
     assert drawn == [
-        f"tile: AUROC of {what} over good images; with 1 to 35 (all): "
+        f"tile: AUROC of {what} over normal images; with 1 to 35 (all): "
         "zero-shot from 0.450 to 0.550, memory from 0.550 to 0.650, fused from 0.650 to 0.750"
         for what in ("images", "pixels")
     ]
@@ -122,7 +122,7 @@ def broken(change):
         (broken(lambda d: d["curves"][0]["steps"][0]["image"]["fused"].update(mean=float("nan"))), "mean: Input"),
     ],
 )
-def test_a_bad_file_is_one_line(run_folder, tmp_path, text, said):
+def test_a_anomalous_file_is_one_line(run_folder, tmp_path, text, said):
     path = tmp_path / "curves.json"
     path.write_text(text)
     with pytest.raises(DataError, match=f"curves.json: .*{said}") as caught:
@@ -147,7 +147,7 @@ def test_the_page_says_what_the_fusion_was_chosen_by(tmp_path):
     data["model"]["fusion"] = {"use": "fused", "image_share": 1.0, "map_share": 0.5, "memory_map": {}}
     text = page_of(tmp_path / "a", **data).text.replace("\u00a0", " ")
     assert "the memory's weight is 100 % in the image's number and 50 % in its map" in text
-    assert "Why the profile uses both Chosen on 80 defects painted on 20 good images. That is synthetic" in text
+    assert "Why the profile uses both Chosen on 80 defects painted on 20 normal images. That is synthetic" in text
     assert "memory 0.912 0.022 0.013 fused (chosen) 0.934 0.000 0.000" in text
 
     data["profile"]["fusion_choice"] = CHOICE | {"chosen": "zero-shot"}
@@ -165,11 +165,11 @@ def rows_of(rng, name, shift, n=60):
 def test_intervals_of_images_hold_the_number_and_shrink_with_more_units():
     rng = np.random.default_rng(5)
     few, many = rows_of(rng, "few", 1.5), rows_of(rng, "many", 1.5, 1200)
-    good_only = [Row("good only", False, "u", 0.0, None, ""), Row("good only", None, "v", 1.0, None, "")]
-    sure = image_intervals([*few, *many, *good_only])
+    normal_only = [Row("good only", False, "u", 0.0, None, ""), Row("good only", None, "v", 1.0, None, "")]
+    sure = image_intervals([*few, *many, *normal_only])
     assert set(sure.classes) == {"few", "many"}
     for rows in (few, many):
-        margins, labels = np.array([r.margin for r in rows]), np.array([r.defective for r in rows])
+        margins, labels = np.array([r.margin for r in rows]), np.array([r.anomalous for r in rows])
         found = sure.classes[rows[0].class_name]
         for name, number in (("image_auroc", auroc), ("image_ap", average_precision)):
             low, high = found[name]
@@ -177,8 +177,8 @@ def test_intervals_of_images_hold_the_number_and_shrink_with_more_units():
     widths = {name: np.ptp(found["image_auroc"]) for name, found in sure.classes.items()}
     assert widths["many"] < 0.4 * widths["few"]
     assert widths["many"] < np.ptp(sure.mean["image_auroc"]) < widths["few"]
-    assert image_intervals([*few, *many, *good_only]) == sure
-    assert image_intervals(good_only).classes == {} == image_intervals([]).mean
+    assert image_intervals([*few, *many, *normal_only]) == sure
+    assert image_intervals(normal_only).classes == {} == image_intervals([]).mean
 
 
 def test_the_page_shows_intervals_of_exact_numbers_only(tmp_path):

@@ -60,8 +60,8 @@ def test_label_mask_and_caption_agree(seed: int) -> None:
 
 
 def test_the_label_can_be_asked_for() -> None:
-    assert all(generate(s, 96, defective=False).label == 0 for s in range(10))
-    assert all(generate(s, 96, defective=True).label == 1 for s in range(10))
+    assert all(generate(s, 96, anomalous=False).label == 0 for s in range(10))
+    assert all(generate(s, 96, anomalous=True).label == 1 for s in range(10))
 
 
 @pytest.mark.parametrize("kind", DEFECT_KINDS)
@@ -96,8 +96,8 @@ def test_unusable_requests_are_refused() -> None:
 
 @pytest.mark.parametrize("make", [belt_part, inbox_part])
 def test_demo_units_vary_mildly_and_their_defects_are_obvious(make: type) -> None:
-    good = np.stack([make(s).image for s in range(8)]).astype(float)
-    assert np.abs(good - good.mean(axis=0)).mean() < 8
+    normal = np.stack([make(s).image for s in range(8)]).astype(float)
+    assert np.abs(normal - normal.mean(axis=0)).mean() < 8
     for kind in SAMPLE_DEFECTS:
         scene = make(5, kind)
         assert scene.label == 1

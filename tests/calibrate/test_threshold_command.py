@@ -35,7 +35,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def labelled(images, tmp_path_factory):
-    """16 good images and 8 defective ones, each a unit."""
+    """16 normal images and 8 anomalous ones, each a unit."""
     folder = tmp_path_factory.mktemp("labelled")
     shutil.copytree(images / "good", folder / "good")
     (folder / "bad").mkdir()
@@ -66,7 +66,7 @@ def test_profile_is_written_and_judges_as_it_was_measured(images, tmp_path):
     # The same images through the agent's code: at most the allowed ones alarm, and z is the calibrated z.
     judged = run(agent, "inspect", images / "good", "--profile", out, "--json")
     rows = [json.loads(line) for line in judged.stdout.splitlines()]
-    samples = read_data(images).good()
+    samples = read_data(images).normal()
     _, used = split_units(samples, c.n_constants)
     names = {str(s.path) for s in used}
     z = [row["z"] for row in rows if row["path"] in names]
@@ -104,7 +104,7 @@ def test_units_come_from_names_and_copies_count_once(images, tmp_path):
     for number, path in enumerate(sorted((images / "good").iterdir())):
         shutil.copy(path, folder / f"part{number // 4}_{number % 4}.png")
         shutil.copy(path, folder / f"part{number // 4}_{number % 4}_copy.png")
-    samples = read_data(folder, unit_from=r"part(\d+)").good()
+    samples = read_data(folder, unit_from=r"part(\d+)").normal()
     assert len(samples) == 16
     assert {s.unit for s in samples} == {"all/0", "all/1", "all/2", "all/3"}
     first, rest = split_units(samples, 1)
@@ -112,7 +112,7 @@ def test_units_come_from_names_and_copies_count_once(images, tmp_path):
     assert not {s.unit for s in first} & {s.unit for s in rest}
     assert data_sha256(samples) == data_sha256(list(reversed(samples)))
     answer = run(calibrate, "threshold", folder, "--out", tmp_path / "p.yaml", *WISH, "--unit-from", r"part(\d+)")
-    assert "4 good units cannot carry" in str(answer.exception)
+    assert "4 normal units cannot carry" in str(answer.exception)
 
 
 @pytest.mark.parametrize(
@@ -172,13 +172,13 @@ def test_inspect_without_a_profile_scores_but_does_not_judge(images):
     assert row["margin"] is not None
 
 
-# 75 % recall at 80 % confidence takes 6 defective units.
+# 75 % recall at 80 % confidence takes 6 anomalous units.
 def test_recall_is_guaranteed_beside_the_false_alarm_rate(labelled, tmp_path):
     out = tmp_path / "p.yaml"
     answer = run(calibrate, "threshold", labelled, "--out", out, *WISH, "--recall", "0.75")
     assert answer.exit_code == 0, answer.output
-    assert "at most 30.00% of good units" in answer.stdout
-    assert "at least 75.0% of defective units" in answer.stdout
+    assert "at most 30.00% of normal units" in answer.stdout
+    assert "at least 75.0% of anomalous units" in answer.stdout
     c = load_profile(out).profile.calibration
     assert (c.method, c.n_good, c.n_bad, c.n_constants, c.recall_target) == ("recall", 6, 8, 10, 0.75)
     assert (c.recall_guarantee.recall, c.recall_guarantee.confidence) == (0.75, 0.8)
@@ -209,7 +209,7 @@ def test_too_few_defects_are_refused_and_best_effort_drops_that_promise_only(lab
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_bounds_that_cross_are_refused_with_the_curve(labelled, tmp_path, as_json):
-    """Good images named defective: no threshold tells them apart."""
+    """Normal images named defective: no threshold tells them apart."""
     folder = tmp_path / "alike"
     shutil.copytree(labelled / "good", folder / "good")
     (folder / "bad").mkdir()
@@ -256,16 +256,16 @@ def test_uncertain_verdicts_can_be_bounded_too(images, tmp_path):
     assert load_profile(out).profile.calibration.bounds == "uncertain"
 
 
-def test_the_good_images_of_train_are_used_and_those_of_test_are_not(images, tmp_path):
-    goods = sorted((images / "good").iterdir())
-    for split, part in (("train", goods[:15]), ("test", goods[15:])):
+def test_the_normal_images_of_train_are_used_and_those_of_test_are_not(images, tmp_path):
+    normals = sorted((images / "good").iterdir())
+    for split, part in (("train", normals[:15]), ("test", normals[15:])):
         folder = tmp_path / "part" / split / "good"
         folder.mkdir(parents=True)
         for path in part:
             shutil.copy(path, folder)
     answer = run(calibrate, "threshold", tmp_path / "part", "--out", tmp_path / "p.yaml", *WISH)
     assert answer.exit_code == 0, answer.output
-    assert "1 good images outside of train are left for evaluation" in answer.stderr
+    assert "1 normal images outside of train are left for evaluation" in answer.stderr
     assert load_profile(tmp_path / "p.yaml").profile.calibration.n_good == 5
 
 
@@ -283,7 +283,7 @@ def test_several_classes_have_to_be_told_apart(images, tmp_path):
     answer = run(calibrate, *arguments, "--class", "screw")
     assert "bolt, nut" in str(answer.exception)
     answer = run(calibrate, *arguments, "--class", "nut")
-    assert "1 good units cannot carry" in str(answer.exception)
+    assert "1 normal units cannot carry" in str(answer.exception)
 
 
 def test_images_that_something_else_was_fitted_to_are_refused(images, tmp_path):
@@ -304,7 +304,7 @@ def test_images_that_something_else_was_fitted_to_are_refused(images, tmp_path):
     assert not out.exists()
 
 
-def test_the_same_image_good_and_defective_is_refused(labelled, tmp_path):
+def test_the_same_image_normal_and_anomalous_is_refused(labelled, tmp_path):
     folder = tmp_path / "both"
     shutil.copytree(labelled, folder)
     shutil.copy(sorted((folder / "good").iterdir())[0], folder / "bad" / "x.png")
@@ -328,7 +328,7 @@ def test_unusable_images_are_left_out_only_while_enough_remain(images, tmp_path)
     out.unlink()
     answer = run(calibrate, "threshold", folder, "--out", out, *WISH, "--skip-bad")
     assert isinstance(answer.exception, RefusedError)
-    assert "good units of the guarantee" in str(answer.exception)
+    assert "normal units of the guarantee" in str(answer.exception)
     assert not out.exists()
 
 

@@ -115,6 +115,6 @@ def test_equal_scores_do_not_divide_by_zero():
 
 
 @pytest.mark.parametrize("bad", [(0.0, 0.95, 0.1), (0.01, 1.0, 0.1), (0.1, 0.9, 0.05)])
-def test_impossible_wishes_are_refused(bad):
+def test_impossible_wishes_are_refused(anomalous):
     with pytest.raises(RefusedError, match="must lie between"):
-        Wish(*bad)
+        Wish(*anomalous)

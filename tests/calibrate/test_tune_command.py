@@ -24,7 +24,7 @@ QUICK = ["--epochs", "1", "--synthetic", "1", "--learning-rate", "0.0005"]
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    """16 good images."""
+    """16 normal images."""
     root = tmp_path_factory.mktemp("good")
     (root / "good").mkdir()
     for k in range(16):
@@ -40,7 +40,7 @@ def digests(folder):
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
 
 
-def test_good_only_keeps_the_base_when_too_little_is_known(images, tmp_path):
+def test_normal_only_keeps_the_base_when_too_little_is_known(images, tmp_path):
     out = tmp_path / "adapter"
     answer = call(images, "--out", out, *QUICK)
     assert answer.exit_code == 0, answer.output
@@ -99,7 +99,7 @@ def test_preview_writes_every_kind_and_does_not_train(images, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
-def test_bad_input_is_one_clear_error(images, tmp_path):
+def test_anomalous_input_is_one_clear_error(images, tmp_path):
     out = tmp_path / "a"
     empty = tmp_path / "empty"
     empty.mkdir()

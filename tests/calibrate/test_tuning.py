@@ -42,7 +42,7 @@ SETTINGS = Settings(Recipe(epochs=3, learning_rate=2e-3, seed=4), synthetic=2)
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
-    """8 good images and 8 with a defect and its mask, 64 px."""
+    """8 normal images and 8 with a defect and its mask, 64 px."""
     root = tmp_path_factory.mktemp("labelled")
     for folder in ("good", "bad", "masks"):
         (root / folder).mkdir()
@@ -60,9 +60,9 @@ def samples_of(root, masks=8):
     for s in read_data(root).samples:
         if s.path.parent.name == "masks":
             continue
-        bad = s.path.parent.name == "bad"
-        mask = root / "masks" / s.path.name if bad and int(s.path.stem) < masks else None
-        found.append(replace(s, label=bad, mask=mask, unit=f"{s.path.parent.name}/{s.path.stem}"))
+        anomalous = s.path.parent.name == "bad"
+        mask = root / "masks" / s.path.name if anomalous and int(s.path.stem) < masks else None
+        found.append(replace(s, label=anomalous, mask=mask, unit=f"{s.path.parent.name}/{s.path.stem}"))
     return found
 
 
@@ -94,7 +94,7 @@ def test_parts_are_disjoint_and_stratified():
     assert len(parts.samples) == len(samples)
 
 
-def test_good_only_paints_held_out_kinds_to_judge():
+def test_normal_only_paints_held_out_kinds_to_judge():
     parts = make_parts([fake(f"g{k}", False) for k in range(20)], 4, 0)
     assert parts.mode == "good only"
     assert [len(p) for p in (parts.tune, parts.stop, parts.judge)] == [12 * 5, 6, 10]
@@ -104,15 +104,15 @@ def test_good_only_paints_held_out_kinds_to_judge():
 
 
 def test_too_little_data_is_refused(labelled):
-    with pytest.raises(DataError, match="2 good units are too few"):
+    with pytest.raises(DataError, match="2 normal units are too few"):
         make_parts([fake("a", False), fake("b", False)], 4, 0)
-    with pytest.raises(DataError, match="2 defective units are too few"):
+    with pytest.raises(DataError, match="2 anomalous units are too few"):
         make_parts([*(fake(f"g{k}", False) for k in range(9)), fake("x", True), fake("y", True)], 4, 0)
     twins = [replace(fake(f"g{k}", False), sha256="same") for k in range(9)]
     with pytest.raises(DataError, match="same image"):
         make_parts(twins, 4, 0)
     data = read_data(labelled / "bad")
-    with pytest.raises(DataError, match="no good images"):
+    with pytest.raises(DataError, match="no normal images"):
         select(replace(data, samples=tuple(replace(s, label=True) for s in data.samples)), "train")
 
 
@@ -154,8 +154,8 @@ def test_unusable_images_are_named(labelled, tmp_path):
     broken.write_bytes(b"nothing")
     small = tmp_path / "small.png"
     write_png(small, np.full((32, 32, 3), 255, np.uint8))
-    bad = next(s for s in samples if s.label)
-    cases = [replace(bad, path=broken), replace(bad, mask=small)]
+    anomalous = next(s for s in samples if s.label)
+    cases = [replace(anomalous, path=broken), replace(anomalous, mask=small)]
     kept, lines = usable([*samples, *cases], LOADER, skip_bad=True)
     assert kept == samples
     assert "broken.png" in lines[0] and "small.png: 32x32" in lines[1]
@@ -172,17 +172,17 @@ def test_batches_hold_known_masks_or_none(labelled):
     assert sorted(i for p in plans for i in p.indices) == list(range(16))
     for plan in plans:
         assert not plan.pixel or all(items[i].masked for i in plan.indices)
-        assert plan.pixel or not all(items[i].masked and items[i].defective for i in plan.indices)
+        assert plan.pixel or not all(items[i].masked and items[i].anomalous for i in plan.indices)
     assert plans == shuffled(items, 4, 1, 0) != shuffled(items, 4, 1, 1)
     assert sorted(i for p in in_order(items, 3) for i in p.indices) == list(range(16))
     none = [Item(s) for s in samples_of(labelled, masks=0)]
     assert not any(p.pixel for p in [*shuffled(none, 4, 1, 0), *in_order(none, 4)])
 
 
-def test_half_of_a_batch_is_good_where_defects_are_painted():
+def test_half_of_a_batch_is_normal_where_defects_are_painted():
     items = make_parts([fake(f"g{k}", False) for k in range(20)], 3, 0).tune
     for plan in shuffled(items, 4, 0, 0):
-        assert sum(items[i].defective for i in plan.indices) == 2
+        assert sum(items[i].anomalous for i in plan.indices) == 2
         assert plan.pixel
 
 
@@ -307,8 +307,8 @@ def test_a_base_is_started_from_and_kept_when_too_little_is_known(labelled, tmp_
     assert all(torch.equal(v, base.tensors[k]) for k, v in before.items())
     assert outcome.verdict.decision == "undecided, base kept"
     assert outcome.adapter.id == base.id != outcome.tuned.id
-    goods = [s for s in samples if not s.label]
-    further = tuned(goods, tmp_path / "d", base=base).tuned
+    normals = [s for s in samples if not s.label]
+    further = tuned(normals, tmp_path / "d", base=base).tuned
     assert further.manifest.provenance["pictures"] == sorted(s.sha256 for s in samples)
     forced = tuned(samples, tmp_path / "c", base=base, keep=True)
     assert forced.adapter.id == forced.tuned.id == outcome.tuned.id
@@ -359,7 +359,7 @@ def test_a_start_that_does_not_fit_is_refused(labelled, tmp_path):
 
 
 def scores(rng, n, gain, noise=0.3):
-    """n good and n defective units whose defects stand 1 σ above, `gain` more of it afterwards."""
+    """n good and n anomalous units whose defects stand 1 σ above, `gain` more of it afterwards."""
     labels = np.repeat([False, True], n)
     before = rng.normal(0, 1, 2 * n) + labels
     after = before + gain * labels + rng.normal(0, noise, 2 * n)
@@ -368,7 +368,7 @@ def scores(rng, n, gain, noise=0.3):
 
 def test_few_units_decide_nothing():
     verdict = decide(scores(np.random.default_rng(0), 5, 5.0))
-    assert (verdict.decision, verdict.good_units, verdict.bad_units) == ("undecided, base kept", 5, 5)
+    assert (verdict.decision, verdict.normal_units, verdict.anomalous_units) == ("undecided, base kept", 5, 5)
     frames = scores(np.random.default_rng(0), 60, 5.0)
     as_parts = replace(frames, units=np.array([str(int(u) // 10) for u in frames.units]))
     assert decide(as_parts).decision == "undecided, base kept"
@@ -406,7 +406,7 @@ def test_the_verdict_is_seeded_and_refuses_nonsense():
     assert decide(replace(judged, before=None)).decision == "no base"
     with pytest.raises(ValueError, match="finite"):
         decide(replace(judged, after=judged.after * np.nan))
-    with pytest.raises(ValueError, match="good and defective"):
+    with pytest.raises(ValueError, match="normal and anomalous"):
         decide(replace(judged, labels=np.ones(60, bool)))
 
 

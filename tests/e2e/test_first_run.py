@@ -17,8 +17,8 @@ EVENT_FIELDS = {
     "ts_capture", "ts_publish", "historical", "verdict", "reason", "margin", "score", "threshold", "z", "regions",
     "image", "model", "profile", "latency_ms", "context",
 }  # fmt: skip
-GOOD = sorted((SAMPLES / "inbox").glob("tile_good_*.png"))
-BAD = sorted(p for p in (SAMPLES / "inbox").glob("tile_*.png") if "good" not in p.name)
+NORMAL = sorted((SAMPLES / "inbox").glob("tile_good_*.png"))
+ANOMALOUS = sorted(p for p in (SAMPLES / "inbox").glob("tile_*.png") if "good" not in p.name)
 
 
 @pytest.fixture
@@ -63,16 +63,16 @@ def sha256(path) -> str:
 
 def test_first_run_end_to_end(make, listen, tmp_path):
     bench = make()
-    for image in (*GOOD, *BAD):
+    for image in (*NORMAL, *ANOMALOUS):
         shutil.copy(image, bench.inbox / image.name)
     bench.start()
     subscriber = listen(bench.mqtt_port)
 
     # The seeded images may have been answered before we listened; the store knows them all.
     done = bench.folder / "var" / "inbox.done"
-    bench.until(lambda: done.is_dir() and len(list(done.iterdir())) == len(GOOD) + len(BAD), "the seeded files")
+    bench.until(lambda: done.is_dir() and len(list(done.iterdir())) == len(NORMAL) + len(ANOMALOUS), "the seeded files")
     inbox_events = [e for e in bench.events() if e["line"] == "inbox"]
-    assert len(inbox_events) == len(BAD)
+    assert len(inbox_events) == len(ANOMALOUS)
     assert {(e["kind"], e["end_reason"]) for e in inbox_events} == {("anomaly", "unit")}
 
     belt = subscriber.wait(lambda t, b: t == "fbclip/demo/belt/event" and b["type"] == "new", "an event of the belt")
@@ -88,14 +88,16 @@ def test_first_run_end_to_end(make, listen, tmp_path):
     assert end["message_id"] != belt["message_id"]
     assert end["message_seq"] > belt["message_seq"]
 
-    bench.drop(BAD[0], "again.png")
-    alarm = result_of(subscriber, sha256(BAD[0]))
+    bench.drop(ANOMALOUS[0], "again.png")
+    alarm = result_of(subscriber, sha256(ANOMALOUS[0]))
     assert alarm["verdict"] == "anomaly"
     assert (bench.folder / "var" / alarm["image"]["ref"]).is_file()
-    subscriber.wait(lambda t, b: t.endswith("/inbox/event") and b["image"]["sha256"] == sha256(BAD[0]), "its event")
-    bench.drop(GOOD[0], "fine.png")
-    assert result_of(subscriber, sha256(GOOD[0]))["verdict"] in {"ok", "uncertain"}
-    assert not [b for b in subscriber.messages("inbox/event") if b["image"]["sha256"] == sha256(GOOD[0])]
+    subscriber.wait(
+        lambda t, b: t.endswith("/inbox/event") and b["image"]["sha256"] == sha256(ANOMALOUS[0]), "its event"
+    )
+    bench.drop(NORMAL[0], "fine.png")
+    assert result_of(subscriber, sha256(NORMAL[0]))["verdict"] in {"ok", "uncertain"}
+    assert not [b for b in subscriber.messages("inbox/event") if b["image"]["sha256"] == sha256(NORMAL[0])]
 
     text = tmp_path / "text.txt"
     text.write_text("no image at all")
@@ -146,14 +148,14 @@ def test_sequence_is_gap_free_and_nothing_is_lost_while_the_broker_is_away(make,
     bench.start()
     subscriber = listen(broker.port, MQTTProtocolVersion.MQTTv5)
     subscriber.wait(lambda t, b: t == "fbclip/demo/status" and b["state"] == "online", "online")
-    bench.drop(BAD[0], "a.png")
-    result_of(subscriber, sha256(BAD[0]))
+    bench.drop(ANOMALOUS[0], "a.png")
+    result_of(subscriber, sha256(ANOMALOUS[0]))
     broker.kill()
-    bench.drop(BAD[1], "b.png")
+    bench.drop(ANOMALOUS[1], "b.png")
     done = bench.folder / "var" / "inbox.done"
     bench.until((done / "b.png").is_file, "judging to go on without a broker")
     broker.start()
-    result_of(subscriber, sha256(BAD[1]))
+    result_of(subscriber, sha256(ANOMALOUS[1]))
     seqs = {b["message_seq"]: b["message_id"] for t in ("event", "result") for b in subscriber.messages(f"inbox/{t}")}
     assert sorted(seqs) == [1, 2, 3, 4, 5, 6]
     assert len(set(seqs.values())) == 6
@@ -165,7 +167,7 @@ def test_after_a_kill_every_file_is_judged_exactly_once(make):
         config["lines"] = [line for line in config["lines"] if line["name"] == "inbox"]
 
     bench = make(change)
-    images = [*GOOD, *BAD] * 4
+    images = [*NORMAL, *ANOMALOUS] * 4
     for number, image in enumerate(images):
         shutil.copy(image, bench.inbox / f"{number:03d}.png")
     bench.start()

@@ -1,4 +1,4 @@
-"""The shipped samples with the shipped model and profiles: every obvious defect is found, good parts stay quiet."""
+"""The shipped samples with the shipped model and profiles: every obvious defect is found, normal parts stay quiet."""
 
 import json
 import time
@@ -42,11 +42,11 @@ def test_belt(detector):
     about = json.loads((SAMPLES / "belt.json").read_text(encoding="utf-8"))
     found = verdicts(detector, "belt", read_video(SAMPLES / "belt.mp4"))
     assert len(found) == about["parts"] * about["frames_a_part"]
-    defective = {d["part"] for d in about["defective"]}
+    anomalous = {d["part"] for d in about["defective"]}
     alarmed = {n // about["frames_a_part"] for n, verdict in enumerate(found) if verdict is Verdict.ANOMALY}
-    assert alarmed >= defective
-    # Of 34 good parts, each bounded by 1 %, one may alarm by chance.
-    assert len(alarmed - defective) <= 1
+    assert alarmed >= anomalous
+    # Of 34 normal parts, each bounded by 1 %, one may alarm by chance.
+    assert len(alarmed - anomalous) <= 1
 
 
 def test_inbox(detector):

@@ -72,12 +72,12 @@ def test_an_adapter_for_other_weights_is_refused():
 
 
 def test_an_adapter_with_a_nan_is_refused(tmp_path):
-    good = tiny_adapter(5)
-    name = next(iter(good.tensors))
-    broken = {**good.tensors, name: torch.full_like(good.tensors[name], float("nan"))}
-    bad = Adapter(good.manifest, broken, good.prototypes)
+    normal = tiny_adapter(5)
+    name = next(iter(normal.tensors))
+    broken = {**normal.tensors, name: torch.full_like(normal.tensors[name], float("nan"))}
+    anomalous = Adapter(normal.manifest, broken, normal.prototypes)
     with pytest.raises(AdapterError, match="non-finite"):
-        bad.head()
+        anomalous.head()
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"not json", b'{"schema": "fbclip.adapter/1"}'])

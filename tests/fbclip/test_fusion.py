@@ -148,7 +148,7 @@ def test_jobs_and_fusions_that_make_no_sense_are_refused(detector):
     with pytest.raises(ValueError, match="needs a memory"):
         Job(torch.zeros(1, 3, 32, 32), detector.adapters[0], 1.0, fusion=a_fusion())
     values = a_fusion().model_dump()
-    for bad in (
+    for anomalous in (
         {"use": "memory"},
         {"image_share": 1.5},
         {"map_share": -0.1},
@@ -156,7 +156,7 @@ def test_jobs_and_fusions_that_make_no_sense_are_refused(detector):
         {"use": "zero-shot"},
     ):
         with pytest.raises(ValidationError):
-            Fusion(**(values | bad))
+            Fusion(**(values | anomalous))
 
 
 def test_warm_up_asks_every_memory_and_a_folder_opens_as_one(detector, tmp_path):

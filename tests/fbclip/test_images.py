@@ -16,8 +16,8 @@ RGB = np.random.default_rng(7).integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 def encoded(suffix: str, image: np.ndarray = RGB) -> bytes:
     swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 and image.shape[2] == 3 else image
-    good, data = cv2.imencode(suffix, swapped)
-    assert good
+    normal, data = cv2.imencode(suffix, swapped)
+    assert normal
     return data.tobytes()
 
 
@@ -125,8 +125,8 @@ def test_other_words(tmp_path):
     assert reason((tmp_path / "two.tiff").read_bytes()) == "multi_page"
     pages[0].save(tmp_path / "moving.png", save_all=True, append_images=[Image.fromarray(255 - RGB)])
     assert reason((tmp_path / "moving.png").read_bytes()) == "multi_page"
-    good, data = cv2.imencode(".tiff", np.ones((16, 16), np.float32))
-    assert good and reason(data.tobytes()) == "corrupt"
+    normal, data = cv2.imencode(".tiff", np.ones((16, 16), np.float32))
+    assert normal and reason(data.tobytes()) == "corrupt"
 
 
 @pytest.mark.parametrize("name", ["miller^anna.dcm", "brain.nii", "brain.nii.gz"])

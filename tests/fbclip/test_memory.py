@@ -216,12 +216,12 @@ def nan_in(tokens):
     ],
 )
 def test_tensors_that_are_no_memory_are_neither_written_nor_read(tmp_path, change, problem):
-    good = tiny_memory()
-    changed = {"tokens": good.tokens, "places": good.places} | change(good)
+    normal = tiny_memory()
+    changed = {"tokens": normal.tokens, "places": normal.places} | change(normal)
     with pytest.raises(MemoryBankError, match=problem):
-        save_memory(Memory(good.manifest, **changed), tmp_path / "new")
+        save_memory(Memory(normal.manifest, **changed), tmp_path / "new")
     assert not (tmp_path / "new").exists()
-    save_memory(good, tmp_path / "m")
+    save_memory(normal, tmp_path / "m")
     save_file(changed, tmp_path / "m" / "memory.safetensors")
     with pytest.raises(MemoryBankError, match=problem):
         load_memory(tmp_path / "m")
@@ -276,10 +276,10 @@ def test_a_memory_for_another_model_is_refused_with_both_values(memory, problem)
 
 
 def test_tokens_of_another_width_are_refused():
-    good = tiny_memory()
+    normal = tiny_memory()
     torch.manual_seed(0)
     backbone, digest = tiny_backbone()
-    wrong = Memory(good.manifest, unit(40, 16).half(), good.places)
+    wrong = Memory(normal.manifest, unit(40, 16).half(), normal.places)
     with pytest.raises(MemoryBankError, match="16 numbers, its layers give 32"):
         Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[wrong])
 
@@ -299,9 +299,9 @@ def test_tokens_of_another_width_are_refused():
         {"layers": (1,), "reach": -1},
     ],
 )
-def test_configs_that_make_no_sense_are_refused(bad):
+def test_configs_that_make_no_sense_are_refused(anomalous):
     with pytest.raises(ValidationError):
-        MemoryConfig(**bad)
+        MemoryConfig(**anomalous)
 
 
 def test_bench_times_a_memory_inside_the_forward():

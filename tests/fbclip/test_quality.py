@@ -7,7 +7,7 @@ from fbclip.images.quality import QualitySettings, image_fault, quality
 
 SETTINGS = QualitySettings(frozen_after=3)
 CHANCE = np.random.default_rng(3)
-GOOD = CHANCE.integers(60, 200, (120, 160, 3), dtype=np.uint8)
+NORMAL = CHANCE.integers(60, 200, (120, 160, 3), dtype=np.uint8)
 
 
 def full(*rgb):
@@ -22,7 +22,7 @@ def full(*rgb):
         (full(255, 255, 255), "overexposed"),
         (full(90, 90, 90), "flat"),
         (full(200, 0, 0), "flat"),
-        (GOOD, None),
+        (NORMAL, None),
     ],
 )
 def test_reasons(image, reason):
@@ -30,7 +30,7 @@ def test_reasons(image, reason):
     assert quality(image, None, SETTINGS).reason == reason
 
 
-def test_good_dark_and_bright_images_pass():
+def test_normal_dark_and_bright_images_pass():
     dark = CHANCE.integers(0, 6, (480, 640, 3), dtype=np.uint8)
     dark[100:130, 100:130] = 80
     bright = np.full((480, 640, 3), 255, np.uint8)
@@ -41,7 +41,7 @@ def test_good_dark_and_bright_images_pass():
 
 def test_frozen_after_so_many_identical_frames_and_well_after_one_other():
     previous, reasons = None, []
-    for image in [GOOD, GOOD, GOOD, GOOD, GOOD + 1, GOOD]:
+    for image in [NORMAL, NORMAL, NORMAL, NORMAL, NORMAL + 1, NORMAL]:
         result = quality(image, previous, SETTINGS)
         previous = result.fingerprint
         reasons.append(result.reason)
@@ -51,6 +51,6 @@ def test_frozen_after_so_many_identical_frames_and_well_after_one_other():
 def test_files_are_never_frozen():
     previous = None
     for _ in range(5):
-        result = quality(GOOD, previous, QualitySettings(frozen_after=None))
+        result = quality(NORMAL, previous, QualitySettings(frozen_after=None))
         previous = result.fingerprint
         assert result.reason is None

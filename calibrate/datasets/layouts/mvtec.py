@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from calibrate.datasets.entries import Entry, Reading
-from calibrate.datasets.label_names import GOOD, MASKS, label_of
+from calibrate.datasets.label_names import MASKS, NORMAL, label_of
 from calibrate.datasets.pairs import pair_masks
 from calibrate.datasets.sample import Split
 from calibrate.datasets.tree import Tree, folders
@@ -17,7 +17,7 @@ _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 def fits(tree: Tree) -> bool:
     """True with test/<kind> in the folder, or with test/<kind> or train/good in a folder of it.
 
-    train/good alone, without a class around it, is a plain folder of good images.
+    train/good alone, without a class around it, is a plain folder of normal images.
     """
     return any(_has_test(path) or _is_class(path[1:]) for path in map(folders, tree.images))
 
@@ -46,4 +46,4 @@ def _has_test(path: tuple[str, ...]) -> bool:
 
 
 def _is_class(path: tuple[str, ...]) -> bool:
-    return _has_test(path) or (len(path) > 1 and path[0].casefold() == "train" and path[1].casefold() in GOOD)
+    return _has_test(path) or (len(path) > 1 and path[0].casefold() == "train" and path[1].casefold() in NORMAL)

@@ -1,8 +1,8 @@
-"""A folder of good images, or of folders whose names say good or defective.
+"""A folder of normal images, or of folders whose names say normal or anomalous.
 
-    DATA/*.png                                      all good
-    DATA/train/good/*                               all good
-    DATA/good/*, DATA/<any other name>/*            good, ok, normal, no; every other folder is defective
+    DATA/*.png                                      all normal
+    DATA/train/good/*                               all normal
+    DATA/good/*, DATA/<any other name>/*            good, ok, normal, no; every other folder is anomalous
     DATA/masks/[<folder>/]NAME[_mask].png           or ground_truth/
 
 Folders may lie deeper; the deepest name that means something decides.
@@ -11,7 +11,7 @@ Folders may lie deeper; the deepest name that means something decides.
 from __future__ import annotations
 
 from calibrate.datasets.entries import Entry, Reading
-from calibrate.datasets.label_names import GOOD, MASKS, meaning
+from calibrate.datasets.label_names import MASKS, NORMAL, meaning
 from calibrate.datasets.pairs import pair_masks
 from calibrate.datasets.tree import Tree, folders, stem
 from calibrate.errors import DataError
@@ -21,26 +21,26 @@ _MASK_ENDINGS = ("_mask", "_label", "_segmentation")
 
 def fits(tree: Tree) -> bool:
     """True with images directly in the folder, in a folder named good, or in train/good."""
-    return any(_is_good_top(f) or _is_train_good(f) or "/" not in f for f in tree.images)
+    return any(_is_normal_top(f) or _is_train_normal(f) or "/" not in f for f in tree.images)
 
 
 def read(tree: Tree) -> Reading:
-    """Raises DataError where images lie so that good ones cannot be told from defective ones or masks."""
-    if any(_is_good_top(f) for f in tree.images):
+    """Raises DataError where images lie so that normal ones cannot be told from anomalous ones or masks."""
+    if any(_is_normal_top(f) for f in tree.images):
         return _labelled(tree)
-    train = [f for f in tree.images if _is_train_good(f)]
+    train = [f for f in tree.images if _is_train_normal(f)]
     if train:
         return Reading(tuple(Entry(f, False, split="train") for f in train))
     return _flat(tree)
 
 
-def _is_good_top(file: str) -> bool:
-    return "/" in file and folders(file)[0].casefold() in GOOD
+def _is_normal_top(file: str) -> bool:
+    return "/" in file and folders(file)[0].casefold() in NORMAL
 
 
-def _is_train_good(file: str) -> bool:
+def _is_train_normal(file: str) -> bool:
     path = [part.casefold() for part in folders(file)[:2]]
-    return len(path) == 2 and path[0] == "train" and path[1] in GOOD
+    return len(path) == 2 and path[0] == "train" and path[1] in NORMAL
 
 
 def _flat(tree: Tree) -> Reading:
@@ -52,7 +52,7 @@ def _flat(tree: Tree) -> Reading:
     for file in tree.images:
         if any(part.casefold() in MASKS for part in folders(file)):
             raise DataError(
-                f"{tree.root / file}: a mask, but no folder says which images are good; "
+                f"{tree.root / file}: a mask, but no folder says which images are normal; "
                 "move them into good/ and the others into bad/"
             )
     return Reading(tuple(Entry(f, False) for f in files))
