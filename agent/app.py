@@ -37,7 +37,7 @@ from agent.store.results import Writer
 from agent.store.retention import prune
 from agent.web.app import create_app
 from agent.web.server import WebServer
-from agent.web.state import EventRow, LiveState
+from agent.web.state import LiveState, RecentEvent
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
@@ -245,7 +245,7 @@ class Daemon:
         except (StoreError, OSError) as error:
             log.warning("house-keeping failed, next try in a minute: %s", error)
 
-    def _recent_events(self) -> Sequence[EventRow]:
+    def _recent_events(self) -> Sequence[RecentEvent]:
         if self._reader is None:
             return ()
         try:
@@ -254,7 +254,7 @@ class Daemon:
                 first = None if event.inspection_id is None else self._reader.inspection(event.inspection_id)
                 z, threshold = (None, None) if first is None else (first.z, first.threshold)
                 reason = event.end_reason if first is None or first.reason is None else first.reason
-                rows.append(EventRow(event.opened, event.ended, event.line, event.kind.value, reason, z, threshold))
+                rows.append(RecentEvent(event.opened, event.ended, event.line, event.kind.value, reason, z, threshold))
             return rows
         except AgentError:
             log.exception("the recent events cannot be read")

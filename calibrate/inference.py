@@ -1,4 +1,4 @@
-"""Images -> evidence by the detector that the agent runs, in batches, keeping only what is asked for."""
+"""Images -> predictions by the detector that the agent runs, in batches, keeping only what is asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
-from fbclip.decision import Evidence
+from fbclip.decision import Prediction
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.decode import read_image
@@ -28,7 +28,7 @@ class Scored:
     """What the detector says of a sample, and where its map lies; `ignore` has the map's shape."""
 
     sample: Sample
-    evidence: Evidence
+    prediction: Prediction
     placement: Placement
     ignore: BoolMap | None
 
@@ -43,7 +43,7 @@ def score(
     memory: str | None = None,
     fusion: Fusion | None = None,
 ) -> Iterator[Scored]:
-    """Evidence of every sample in order; with `fusion`, of the margins and the memory of that id together.
+    """The prediction of every sample in order; with `fusion`, of the margins and the memory of that id together.
 
     Images that the agent would reject are appended to `skipped`; without such a list DataError names them all.
     """
@@ -59,11 +59,11 @@ def score(
                 chunk.append((sample, framed))
             except (ImageError, OSError) as error:
                 faults.append(f"{sample.path.name} ({error})")
-        for (sample, framed), evidence in zip(chunk, detector.infer(jobs), strict=True):
-            if not (np.isfinite(evidence.margin) and np.isfinite(evidence.map).all()):
+        for (sample, framed), prediction in zip(chunk, detector.infer(jobs), strict=True):
+            if not (np.isfinite(prediction.margin) and np.isfinite(prediction.map).all()):
                 faults.append(f"{sample.path.name} (the model gave a non-finite value)")
                 continue
-            yield Scored(sample, evidence, framed.placement, framed.ignore)
+            yield Scored(sample, prediction, framed.placement, framed.ignore)
         advance(len(samples[start : start + BATCH]))
     if skipped is None:
         refuse_faults(faults)

@@ -1,4 +1,4 @@
-"""From one image's evidence to a verdict: pure functions, used alike by `calibrate` and the agent.
+"""From one image's prediction to a verdict: pure functions, used alike by `calibrate` and the agent.
 
 z = max((margin − a)/b, (M − a2)/b2) is one float32 number; M is the highest level at which an 8-connected
 region of the map of at least `min_area_px` pixels survives. Alarm strictly above the threshold.
@@ -36,7 +36,7 @@ class Statistic(Frozen):
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class Prediction:
     """What the detector says of one image.
 
     margin: logit of abnormal − normal of the CLS token; score: its probability in 0..1;
@@ -128,15 +128,15 @@ def pixel_terms(margins: FloatMap, statistic: Statistic, ignore: BoolMap | None 
 
 
 def combined_statistic(
-    evidence: Evidence, statistic: Statistic, min_area_px: int, ignore: BoolMap | None = None
+    prediction: Prediction, statistic: Statistic, min_area_px: int, ignore: BoolMap | None = None
 ) -> float:
     """z of one image. An ignore mask leaves the image term out, because CLS sees the masked parts."""
-    pixel = region_level(pixel_terms(evidence.map, statistic, ignore), min_area_px)
-    return pixel if ignore is not None else max(image_term(evidence.margin, statistic), pixel)
+    pixel = region_level(pixel_terms(prediction.map, statistic, ignore), min_area_px)
+    return pixel if ignore is not None else max(image_term(prediction.margin, statistic), pixel)
 
 
 def regions_above(
-    evidence: Evidence,
+    prediction: Prediction,
     statistic: Statistic,
     level: float,
     min_area_px: int,
@@ -144,23 +144,23 @@ def regions_above(
     ignore: BoolMap | None = None,
 ) -> tuple[Region, ...]:
     """Regions of the map strictly above `level` (in units of z), largest margin first."""
-    above = pixel_terms(evidence.map, statistic, ignore) > np.float32(level)
+    above = pixel_terms(prediction.map, statistic, ignore) > np.float32(level)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
-    shape = (evidence.map.shape[0], evidence.map.shape[1])
-    scale = placement.width * placement.height / evidence.map.size
+    shape = (prediction.map.shape[0], prediction.map.shape[1])
+    scale = placement.width * placement.height / prediction.map.size
     regions = []
     for index in range(1, count):
         x, y, w, h, area = (int(v) for v in stats[index])
         if area < min_area_px:
             continue
         box = placement.to_original((x, y, x + w, y + h), shape)
-        peak = float(evidence.map[y : y + h, x : x + w][labels[y : y + h, x : x + w] == index].max())
+        peak = float(prediction.map[y : y + h, x : x + w][labels[y : y + h, x : x + w] == index].max())
         regions.append(Region(box, max(1, round(area * scale)), peak))
     return tuple(sorted(regions, key=lambda r: -r.margin_max))
 
 
 def decide(
-    evidence: Evidence,
+    prediction: Prediction,
     statistic: Statistic,
     threshold: float,
     uncertain_above: float | None,
@@ -169,9 +169,9 @@ def decide(
     ignore: BoolMap | None = None,
 ) -> Decision:
     """The verdict of one image; any non-finite output is `rejected: non_finite`."""
-    if not (np.isfinite(evidence.margin) and np.isfinite(evidence.map).all()):
+    if not (np.isfinite(prediction.margin) and np.isfinite(prediction.map).all()):
         return reject("non_finite", threshold)
-    z = combined_statistic(evidence, statistic, min_area_px, ignore)
+    z = combined_statistic(prediction, statistic, min_area_px, ignore)
     if not np.isfinite(z):
         # Every pixel is masked out, or the smallest region does not fit: nothing was looked at.
         return reject("nothing_to_judge", threshold)
@@ -184,5 +184,5 @@ def decide(
     level = threshold if verdict is not Verdict.UNCERTAIN or uncertain_above is None else uncertain_above
     regions: tuple[Region, ...] = ()
     if verdict is not Verdict.OK:
-        regions = regions_above(evidence, statistic, level, min_area_px, placement, ignore)
-    return Decision(verdict, None, z, evidence.margin, evidence.score, threshold, regions)
+        regions = regions_above(prediction, statistic, level, min_area_px, placement, ignore)
+    return Decision(verdict, None, z, prediction.margin, prediction.score, threshold, regions)

@@ -1,4 +1,4 @@
-"""Images of several lines -> evidence: one shared backbone, adapters and memories apply per row."""
+"""Images of several lines -> predictions: one shared backbone, adapters and memories apply per row."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from torch import Tensor
 
 from fbclip.artefacts.adapter import Adapter, load_adapter
 from fbclip.artefacts.compatibility import check_adapter, check_memory
-from fbclip.artefacts.profile import Running
+from fbclip.artefacts.profile import RunningModel
 from fbclip.backbone.config import Precision
 from fbclip.backbone.tower import Backbone
 from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
-from fbclip.decision import Evidence
+from fbclip.decision import Prediction
 from fbclip.errors import AdapterError, ConfigError
 from fbclip.images.framing import Framed, Framing, frame_image
 from fbclip.images.geometry import FloatMap, RgbImage
 from fbclip.images.tiling import Tiling, stitch
 from fbclip.memory.bank import Memory, load_memory
-from fbclip.memory.fusion import Fusion, Terms, evidence
-from fbclip.memory.index import Lookup, image_distance
+from fbclip.memory.fusion import Fusion, Terms, fused_prediction
+from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
 from fbclip.precision import set_precision
@@ -38,7 +38,7 @@ ROWS_AT_ONCE = 8
 class Job:
     """One image of a batch: tiles (T,3,S,S) float32, T = 1 without `tiling`; its adapter; smoothing in map pixels.
 
-    `memory` is the id of the memory that is asked; with `fusion` its distances count in the evidence.
+    `memory` is the id of the memory that is asked; with `fusion` its distances count in the prediction.
     """
 
     tiles: Tensor
@@ -94,10 +94,10 @@ class Detector:
             check_adapter(adapter, backbone.config, backbone_sha256, self.size)
             self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
         set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
-        self._lookups: dict[str, Lookup] = {}
+        self._lookups: dict[str, MemoryIndex] = {}
         for memory in memories:
             check_memory(memory, backbone.config, backbone_sha256, self.size)
-            self._lookups[memory.id] = Lookup(memory, device)
+            self._lookups[memory.id] = MemoryIndex(memory, device)
         wanted = [head.config.layers for head, _ in self._heads.values()]
         wanted += [lookup.config.layers for lookup in self._lookups.values()]
         self._layers = sorted({layer for layers in wanted for layer in layers})
@@ -105,9 +105,9 @@ class Detector:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
 
-    def running(self, adapter: str, memory: str | None = None) -> Running:
+    def running(self, adapter: str, memory: str | None = None) -> RunningModel:
         """What a profile has to match."""
-        return Running(
+        return RunningModel(
             adapter,
             self.backbone.config.name,
             self.backbone_sha256,
@@ -144,12 +144,12 @@ class Detector:
         for memory in self._lookups:
             self.infer([Job(blank, self.adapters[0], self.smoothing[self.adapters[0]], memory=memory)])
 
-    def infer(self, jobs: Sequence[Job]) -> list[Evidence]:
-        """Evidence in the order of `jobs`, fused where a job says so.
+    def infer(self, jobs: Sequence[Job]) -> list[Prediction]:
+        """Predictions in the order of `jobs`, fused where a job says so.
 
         A row does not depend on its neighbours beyond float rounding.
         """
-        return [evidence(terms, job.fusion) for terms, job in zip(self.infer_terms(jobs), jobs, strict=True)]
+        return [fused_prediction(terms, job.fusion) for terms, job in zip(self.infer_terms(jobs), jobs, strict=True)]
 
     def infer_terms(self, jobs: Sequence[Job]) -> list[Terms]:
         """What `infer` fuses, in the order of `jobs`: `calibrate` measures the scales of a fusion on it."""

@@ -104,11 +104,11 @@ def _answer(path: Path, judged: Judged) -> Answer:
 
 
 def _save(folder: Path, path: Path, seq: int, judged: Judged, loaded: LoadedProfile | None) -> None:
-    if judged.evidence is None or judged.frame.image is None:
+    if judged.prediction is None or judged.frame.image is None:
         return
     height, width = judged.frame.image.shape[:2]
     placement = judged.placement or Placement(0, 0, width, height)
     # Without a profile there are no limits that were measured; a fixed range keeps images comparable.
     limits = (-10.0, 10.0) if loaded is None else loaded.profile.map_limits
-    drawn = overlay(judged.frame.image, judged.evidence.map, placement, limits, judged.inspection.decision.regions)
+    drawn = overlay(judged.frame.image, judged.prediction.map, placement, limits, judged.inspection.decision.regions)
     write_atomically(folder / f"{seq:05d}_{path.stem}.png", encode_png(drawn))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from agent.config.sections import CameraSource, LineSection
 from agent.records import Frame, Inspection, Latency
 from fbclip.artefacts.profile import LoadedProfile
-from fbclip.decision import Decision, Evidence, Verdict, reject
+from fbclip.decision import Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
@@ -42,11 +42,11 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """An inspection with what its images are drawn from; evidence is None for a rejected frame."""
+    """An inspection with what its images are drawn from; prediction is None for a rejected frame."""
 
     inspection: Inspection
     frame: Frame
-    evidence: Evidence | None
+    prediction: Prediction | None
     placement: Placement | None
 
 
@@ -89,12 +89,12 @@ class Judge:
         judged = []
         for index, frame in enumerate(frames):
             prepared_here = next((r for r in ready if r.index == index), None)
-            evidence = found.get(index)
+            prediction = found.get(index)
             decision = decisions[index]
             if decision is None:
                 assert prepared_here is not None
-                decision = self._decide(frame.line, evidence, prepared_here)
-            judged.append(self._judged(frame, decision, evidence, prepared_here, started))
+                decision = self._decide(frame.line, prediction, prepared_here)
+            judged.append(self._judged(frame, decision, prediction, prepared_here, started))
         return judged
 
     def _prepare(self, index: int, frame: Frame) -> Decision | _Ready:
@@ -121,8 +121,8 @@ class Judge:
             job = Job(framed.tiles, line.adapter, profile.smoothing, profile.tiling, memory, fusion)
         return _Ready(index, job, framed.placement, framed.ignore)
 
-    def _infer(self, ready: Sequence[_Ready]) -> dict[int, Evidence]:
-        """Evidence by frame index. A batch that fails is tried again one by one, so that one image, or a
+    def _infer(self, ready: Sequence[_Ready]) -> dict[int, Prediction]:
+        """Predictions by frame index. A batch that fails is tried again one by one, so that one image, or a
         GPU that ran out of memory, does not take its neighbours along."""
         if not ready:
             return {}
@@ -138,16 +138,16 @@ class Judge:
                 log.exception("a frame failed in the detector")
         return found
 
-    def _decide(self, line: str, evidence: Evidence | None, ready: _Ready) -> Decision:
+    def _decide(self, line: str, prediction: Prediction | None, ready: _Ready) -> Decision:
         loaded = self._lines[line].loaded
-        if evidence is None:
+        if prediction is None:
             return reject("detector_error", None if loaded is None else loaded.profile.threshold)
         if loaded is None:
-            return Decision(Verdict.UNCERTAIN, "no_profile", None, evidence.margin, evidence.score, None)
-        return loaded.profile.decide(evidence, ready.placement, ready.ignore)
+            return Decision(Verdict.UNCERTAIN, "no_profile", None, prediction.margin, prediction.score, None)
+        return loaded.profile.decide(prediction, ready.placement, ready.ignore)
 
     def _judged(
-        self, frame: Frame, decision: Decision, evidence: Evidence | None, ready: _Ready | None, started: float
+        self, frame: Frame, decision: Decision, prediction: Prediction | None, ready: _Ready | None, started: float
     ) -> Judged:
         line = self._lines[frame.line]
         now = self._monotonic()
@@ -174,5 +174,5 @@ class Judge:
             discrete=frame.discrete,
             context=frame.context,
         )
-        shown = evidence if decision.verdict is not Verdict.REJECTED else None
+        shown = prediction if decision.verdict is not Verdict.REJECTED else None
         return Judged(inspection, frame, shown, None if ready is None else ready.placement)

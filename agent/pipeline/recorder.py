@@ -118,13 +118,13 @@ class Recorder:
             self._oks[line.name] += 1
             if not self._ok_every or (self._oks[line.name] - 1) % self._ok_every:
                 return inspection
-        margins = None if judged.evidence is None else judged.evidence.map
+        margins = None if judged.prediction is None else judged.prediction.map
         limits = None if line.loaded is None else line.loaded.profile.map_limits
         refs = self._evidence.save(judged.frame, margins, judged.placement, limits, inspection.decision)
         return replace(inspection, image_ref=refs.image_ref, overlay_ref=refs.overlay_ref)
 
     def _show(self, line: Line, judged: Judged, inspection: Inspection) -> None:
-        margins = None if judged.evidence is None else judged.evidence.map
+        margins = None if judged.prediction is None else judged.prediction.map
         limits = None if line.loaded is None else line.loaded.profile.map_limits
         self._live.show(inspection, judged.frame.image, margins, judged.placement, limits)
 

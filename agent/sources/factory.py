@@ -7,7 +7,7 @@ from collections.abc import Callable
 from agent.config.sections import CameraSource, FolderSource, LineSection, VideoSource
 from agent.sources.base import BlockingQueue, NewestSlot, Sink, Source, Tally
 from agent.sources.camera import Camera
-from agent.sources.folder import Folder, Ledger
+from agent.sources.folder import FileLedger, Folder
 from agent.sources.video import Video
 
 
@@ -22,7 +22,7 @@ def build_sink(section: LineSection, tally: Tally, notify: Callable[[], None]) -
     return NewestSlot(tally, notify) if is_live(section) else BlockingQueue(tally, notify=notify)
 
 
-def build_source(section: LineSection, sink: Sink, ledger: Ledger) -> Source:
+def build_source(section: LineSection, sink: Sink, ledger: FileLedger) -> Source:
     """The source that a line names; nothing is opened yet."""
     source = section.source
     if isinstance(source, CameraSource):

@@ -51,7 +51,7 @@ class Known(Protocol):
     def disposition(self) -> Disposition | None: ...
 
 
-class Ledger(Protocol):
+class FileLedger(Protocol):
     """The memory of which files were judged."""
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> Known | None:
@@ -91,7 +91,7 @@ class Folder:
     """Files of one folder as discrete frames; the sink should be a BlockingQueue."""
 
     def __init__(
-        self, line: str, section: FolderSource, sink: Sink, ledger: Ledger, clock: Clock | None = None
+        self, line: str, section: FolderSource, sink: Sink, ledger: FileLedger, clock: Clock | None = None
     ) -> None:
         self._line = line
         self._section = section

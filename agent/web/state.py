@@ -23,7 +23,7 @@ JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
-class EventRow:
+class RecentEvent:
     """One row of the table of recent events. `ended` is None while the event is open."""
 
     started: datetime
@@ -73,7 +73,7 @@ class LiveState:
     def __init__(
         self,
         agent: str,
-        events: Callable[[], Sequence[EventRow]] = tuple,
+        events: Callable[[], Sequence[RecentEvent]] = tuple,
         problems: Callable[[], Sequence[str]] = tuple,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

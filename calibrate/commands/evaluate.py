@@ -32,7 +32,7 @@ from calibrate.commands.options import (
 from fbclip.errors import ConfigError
 
 if TYPE_CHECKING:
-    from calibrate.memory.temporary import Trial
+    from calibrate.memory.temporary import TemporaryMemory
     from fbclip.artefacts.profile import LoadedProfile
     from fbclip.detector import Detector
     from fbclip.images.framing import Framing
@@ -70,7 +70,7 @@ def evaluate(
     from calibrate.evaluation.evaluate import evaluate as judge
     from calibrate.evaluation.folder import check_free
     from calibrate.evaluation.guard import tuned_on
-    from calibrate.evaluation.request import Plan, select
+    from calibrate.evaluation.request import EvaluationRequest, select
     from calibrate.evaluation.run import Context, document, public_words, write_run
     from calibrate.evaluation.worst import draw_worst, heat_limits
     from fbclip.artefacts.profile import load_profile
@@ -96,7 +96,7 @@ def evaluate(
         memory = data / memory if not memory.exists() and (data / memory).is_dir() else memory
         detector, trial = _with_memory(detector, opened, memory, framing, loaded, skipped)
         seen, fusion = seen | trial.seen, trial.fusion
-    plan = Plan(split, framing, loaded, paper, skip_bad, seen, next(iter(detector.memories), None), fusion)
+    plan = EvaluationRequest(split, framing, loaded, paper, skip_bad, seen, next(iter(detector.memories), None), fusion)
     running = detector.adapters[0]
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("judging images", total=sum(s.label is not None for s in select(dataset, split)[0]))
@@ -120,11 +120,11 @@ def _with_memory(
     framing: Framing,
     profile: LoadedProfile | None,
     skipped: list[str] | None,
-) -> tuple[Detector, Trial]:
+) -> tuple[Detector, TemporaryMemory]:
     """A detector that has the memory in `folder`, or one made of the normal images in it."""
     from calibrate.datasets import read_data
     from calibrate.memory.provenance import check_framing, seen_by
-    from calibrate.memory.temporary import Trial, distances_alone, of_images
+    from calibrate.memory.temporary import TemporaryMemory, distances_alone, of_images
     from fbclip.memory.bank import Memory, load_memory, save_memory
 
     if (folder / "memory.json").is_file():
@@ -132,7 +132,7 @@ def _with_memory(
         check_framing(loaded, framing if profile is None else profile.framing)
         # Only a profile knows how distances and margins are put together; without one the distances rank by themselves.
         fusion = None if profile is None else profile.profile.fusion
-        return opened(folder), Trial(loaded, fusion or distances_alone(), seen_by(loaded))
+        return opened(folder), TemporaryMemory(loaded, fusion or distances_alone(), seen_by(loaded))
     if profile is not None:
         raise ConfigError(f"--memory {folder}: is no memory; a profile names one that `calibrate memory` made")
     with tempfile.TemporaryDirectory() as made:

@@ -75,7 +75,7 @@ def memory(
 ) -> None:
     """Remember what normal images look like; `calibrate threshold --memory` finds out how much that helps."""
     from calibrate.datasets import read_data
-    from calibrate.memory.build import Plan, build_memory, default_tokens
+    from calibrate.memory.build import MemoryRequest, build_memory, default_tokens
     from calibrate.memory.unit_allocation import take_units
     from calibrate.threshold.line_data import select
     from fbclip.detector import open_detector
@@ -88,7 +88,7 @@ def memory(
     detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision)
     model = detector.backbone.config
     start = None if base is None else base.manifest.config
-    plan = Plan(
+    plan = MemoryRequest(
         _config(start or default_config(model), layers, metric, neighbourhood, reach),
         default_tokens(model) if tokens is None else tokens,
         seed,

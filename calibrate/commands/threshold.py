@@ -37,7 +37,7 @@ from fbclip.files import file_sha256, write_atomically
 if TYPE_CHECKING:
     from calibrate.threshold.choice import Goal
     from calibrate.threshold.line_data import LineData
-    from calibrate.threshold.order_statistic import Wish
+    from calibrate.threshold.order_statistic import ThresholdTarget
     from fbclip.images.framing import Framing
 
 
@@ -94,7 +94,7 @@ def threshold(
     from calibrate.datasets import read_data
     from calibrate.threshold.line_data import check_unseen, select
     from calibrate.threshold.operating_point import InfeasibleError
-    from calibrate.threshold.profile import Request, check_counts, make_profile
+    from calibrate.threshold.profile import ThresholdRequest, check_counts, make_profile
     from calibrate.threshold.text import curve_json, curve_text, profile_text
     from fbclip.artefacts.profile import save_profile
     from fbclip.detector import open_detector
@@ -112,7 +112,9 @@ def threshold(
     _tell(chosen.notes)
     seen = {str(root): frozenset(s.sha256 for s in read_data(root).samples) for root in other or ()}
     check_unseen(chosen.samples, seen | _tuned_on(adapter))
-    request = Request(line, chosen, wish, goal, unit_from, framing, kept, min_area, pixel_only, best_effort, use=use)
+    request = ThresholdRequest(
+        line, chosen, wish, goal, unit_from, framing, kept, min_area, pixel_only, best_effort, use=use
+    )
     check_counts(request)
     memories = () if memory is None else (memory,)
     detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision, memories)
@@ -156,16 +158,18 @@ def _goal(recall: float | None, f1: bool, given: float | None) -> Goal:
     return Goal("f1") if f1 else Goal()
 
 
-def _wish(alpha: float, confidence: float, uncertain: float | None, alert_on_uncertain: bool, goal: Goal) -> Wish:
-    from calibrate.threshold.order_statistic import BAND, Wish
+def _wish(
+    alpha: float, confidence: float, uncertain: float | None, alert_on_uncertain: bool, goal: Goal
+) -> ThresholdTarget:
+    from calibrate.threshold.order_statistic import BAND, ThresholdTarget
 
     if not alert_on_uncertain:
-        return Wish(alpha, confidence, min(0.5, BAND * alpha) if uncertain is None else uncertain)
+        return ThresholdTarget(alpha, confidence, min(0.5, BAND * alpha) if uncertain is None else uncertain)
     if uncertain is not None:
         raise ConfigError("--uncertain: with --alert-on-uncertain the share is that of --false-alarm; leave it out")
     if goal.method in {"f1", "manual"}:
         raise ConfigError("--alert-on-uncertain moves a guarantee, which --f1 and --threshold do not give")
-    return Wish(alpha, confidence, alpha, bounds="uncertain")
+    return ThresholdTarget(alpha, confidence, alpha, bounds="uncertain")
 
 
 def _tuned_on(adapter: Path | None) -> dict[str, frozenset[str]]:

@@ -24,7 +24,7 @@ from calibrate.commands.options import (
 from fbclip.errors import ConfigError
 
 if TYPE_CHECKING:
-    from calibrate.tuning.pipeline import Model
+    from calibrate.tuning.pipeline import TuningModel
 
 
 def tune(
@@ -138,9 +138,9 @@ def _open(
     from_scratch: bool,
     method: Path | None,
     without: list[str],
-) -> Model:
+) -> TuningModel:
     from calibrate.tuning.method import changed_method, check_runs
-    from calibrate.tuning.pipeline import Model
+    from calibrate.tuning.pipeline import TuningModel
     from fbclip.artefacts.adapter import load_adapter
     from fbclip.backbone.weights import find_weights, open_backbone
     from fbclip.detector import pick_device
@@ -162,4 +162,4 @@ def _open(
             f"{wanted.image_size} px; leave it out with --from-scratch, or keep image_size"
         )
     tower = load_text_tower(file.all(), file.config).to(where)
-    return Model(model.to(where), digest, tower, wanted, start, from_scratch)
+    return TuningModel(model.to(where), digest, tower, wanted, start, from_scratch)

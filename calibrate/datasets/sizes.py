@@ -15,7 +15,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSizes:
     """sizes: (width, height) in pixels of every readable image; the others one line a file."""
 
     sizes: tuple[Size, ...]
@@ -23,7 +23,7 @@ class Measured:
     mask_sizes: tuple[str, ...]
 
 
-def measure(samples: Sequence[Sample], root: Path) -> Measured:
+def measure(samples: Sequence[Sample], root: Path) -> MeasuredSizes:
     """Sizes of all images; files the detector would refuse by their header; masks of another size."""
     sizes: list[Size] = []
     unreadable: list[str] = []
@@ -36,7 +36,7 @@ def measure(samples: Sequence[Sample], root: Path) -> Measured:
         if size is not None and mask is not None and size != mask and sample.mask is not None:
             name, of = (p.relative_to(root).as_posix() for p in (sample.mask, sample.path))
             other.append(f"{name}: {mask[0]}x{mask[1]}, but {of} is {size[0]}x{size[1]}")
-    return Measured(tuple(sizes), tuple(unreadable), tuple(other))
+    return MeasuredSizes(tuple(sizes), tuple(unreadable), tuple(other))
 
 
 def _try(path: Path, root: Path, unreadable: list[str]) -> Size | None:

@@ -18,7 +18,7 @@ from calibrate.embedded.image_bank import make_bank
 from calibrate.embedded.initialization import beginning
 from calibrate.embedded.scene import GENERATOR_VERSION
 from calibrate.surfaces.families import ADAPTER_FAMILIES
-from calibrate.tuning.training import Batch, Recipe, tune
+from calibrate.tuning.training import Recipe, TuningBatch, tune
 from fbclip.artefacts.adapter import Adapter
 from fbclip.backbone.weights import WeightsFile, open_backbone
 from fbclip.method.config import EMBEDDED_METHOD
@@ -37,7 +37,7 @@ class GeneratedBatches:
     batch: int
     seed: int
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
+    def __call__(self, epoch: int) -> Iterator[TuningBatch]:
         rng = np.random.default_rng((self.seed, epoch))
         order = rng.permutation(len(self.images))
         for start in range(0, len(order) - self.batch + 1, self.batch):
@@ -48,7 +48,7 @@ class GeneratedBatches:
             if mirrored:
                 images, masks = images[:, :, ::-1], masks[:, :, ::-1]
             solid = torch.from_numpy(np.ascontiguousarray(masks).astype(np.float32))
-            yield Batch(normalised(to_float(images)), (solid.flatten(1).amax(1) > 0).float(), solid)
+            yield TuningBatch(normalised(to_float(images)), (solid.flatten(1).amax(1) > 0).float(), solid)
 
 
 def train_adapter(

@@ -21,7 +21,7 @@ PATCH_FLOOR = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class PretrainingBatch:
     """`images` float32 normalised (B,3,s,s); `cells` float32 (B,2g,2g), the covered share of each quarter of a patch;
     captions as shown.
     """
@@ -43,7 +43,7 @@ def window_corner(mask: Array, side: int, rng: np.random.Generator) -> tuple[int
     return tuple(int(np.clip(at - rng.integers(0, side), 0, room)) for at in (y, x))  # type: ignore[return-value]
 
 
-def draw_batch(bank: Bank, batch: int, side: int, patch: int, seed: int, step: int, rank: int = 0) -> Batch:
+def draw_batch(bank: Bank, batch: int, side: int, patch: int, seed: int, step: int, rank: int = 0) -> PretrainingBatch:
     """The training batch of one step and process, shown at `side` px.
 
     Of four images in ten a window is shown alone, which enlarges what is in it.
@@ -69,7 +69,7 @@ def draw_batch(bank: Bank, batch: int, side: int, patch: int, seed: int, step: i
         cells[k] = cv2.resize(np.ascontiguousarray(part), (grid, grid), interpolation=cv2.INTER_AREA)
         cover = cells[k].reshape(grid // 2, 2, grid // 2, 2).mean(axis=(1, 3))
         captions.append(bank.captions[index][int(cover.max() > PATCH_FLOOR)])
-    return Batch(recolour(to_float(images), rng), torch.from_numpy(cells), tuple(captions))
+    return PretrainingBatch(recolour(to_float(images), rng), torch.from_numpy(cells), tuple(captions))
 
 
 def to_float(images: Array) -> Tensor:

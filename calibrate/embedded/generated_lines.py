@@ -28,7 +28,7 @@ _FAMILIES = tuple(family for family in TEST_FAMILIES if family not in WHOLE_FRAM
 
 
 @dataclass(frozen=True)
-class Line:
+class GeneratedLine:
     """kind: `sheet` fills the frame, `part` is an object on a ground; belt and inbox are the demo's products."""
 
     kind: Literal["sheet", "part", "belt", "inbox"]
@@ -40,18 +40,18 @@ class Line:
         return f"{self.kind}_{self.family}" if self.family else self.kind
 
 
-LINES: tuple[Line, ...] = (
-    *(Line("sheet", family, 50 + k) for k, family in enumerate(_FAMILIES)),
-    *(Line("part", family, 70 + k) for k, family in enumerate(_FAMILIES)),
-    Line("belt"),
-    Line("inbox"),
+LINES: tuple[GeneratedLine, ...] = (
+    *(GeneratedLine("sheet", family, 50 + k) for k, family in enumerate(_FAMILIES)),
+    *(GeneratedLine("part", family, 70 + k) for k, family in enumerate(_FAMILIES)),
+    GeneratedLine("belt"),
+    GeneratedLine("inbox"),
 )
 
 
 class Units:
     """Units of one line; the recipe is drawn once."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: GeneratedLine) -> None:
         self.line = line
         if line.family:
             rng = np.random.default_rng((line.seed, 3))
@@ -106,7 +106,7 @@ def _taken(image: Array, rng: np.random.Generator) -> Array:
     return to_uint8(np.asarray(image.astype(np.float32) / 255 * gain + grain, np.float32))
 
 
-def write_line(line: Line, out: Path, train: int, normal: int, anomalous: int, seed0: int = 0) -> Path:
+def write_line(line: GeneratedLine, out: Path, train: int, normal: int, anomalous: int, seed0: int = 0) -> Path:
     """`train`, `normal` and `anomalous` units below `out`/NAME in MVTec's layout, with masks; returns that folder."""
     units, root = Units(line), out / line.name
     number = seed0

@@ -26,7 +26,7 @@ class LossWeights:
 
 
 def margins(tokens: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
-    """Tokens (B,N,D), unit prototypes (2,D) [normal, abnormal] -> abnormal minus normal evidence (B,N).
+    """Tokens (B,N,D), unit prototypes (2,D) [normal, abnormal] -> abnormal minus normal logits (B,N).
 
     Along the unit direction between the prototypes: they begin almost equal, and with their plain difference hardly
     any gradient came through (patch AUROC 0.51 after 900 steps).

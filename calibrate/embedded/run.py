@@ -19,7 +19,7 @@ import torch.distributed as dist
 from calibrate.embedded.image_bank import Bank, make_bank
 from calibrate.embedded.model import begin_at, save_backbone
 from calibrate.embedded.scene import GENERATOR_VERSION
-from calibrate.embedded.trainer import PretrainConfig, Processes, Trainer
+from calibrate.embedded.trainer import PretrainConfig, PretrainingTrainer, Processes
 from calibrate.surfaces.families import ADAPTER_FAMILIES, TRAIN_FAMILIES
 from fbclip.backbone.config import EMBEDDED, BackboneConfig
 from fbclip.backbone.weights import read_tensors
@@ -78,7 +78,7 @@ def pretrain_backbone(
         bank = make_bank(cache, "train", images, size, first, TRAIN_FAMILIES)
         if base is not None:
             config = replace(config, start_sha256=file_sha256(base))
-        trainer = Trainer(backbone, config, bank, device, these)
+        trainer = PretrainingTrainer(backbone, config, bank, device, these)
         state = cache / f"state-{config.seed}-{config.steps}"
         if (state / "state.json").is_file():
             trainer.resume(state)
@@ -92,7 +92,7 @@ def pretrain_backbone(
                 trainer.train_step()
 
 
-def _lead(trainer: Trainer, held: Bank, state: Path, out: Path, machine: str, report_minutes: float) -> None:
+def _lead(trainer: PretrainingTrainer, held: Bank, state: Path, out: Path, machine: str, report_minutes: float) -> None:
     """The training loop of the process that also logs, measures, saves and exports."""
     before, steps = trainer.hours, trainer.config.steps
     started = last_report = last_log = time.monotonic()
@@ -131,7 +131,7 @@ def read_curve(state: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (state / "curve.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def export(trainer: Trainer, out: Path, machine: str, curve: list[dict[str, float]]) -> None:
+def export(trainer: PretrainingTrainer, out: Path, machine: str, curve: list[dict[str, float]]) -> None:
     """`backbone.safetensors` and `provenance.json` of the weights as they are now."""
     path = out / "backbone.safetensors"
     save_backbone(path, trainer.clip, {"generator_version": GENERATOR_VERSION})

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from calibrate.embedded.batches import PATCH_FLOOR, Batch, draw_batch, normalised, to_float
+from calibrate.embedded.batches import PATCH_FLOOR, PretrainingBatch, draw_batch, normalised, to_float
 from calibrate.embedded.image_bank import Bank
 from calibrate.embedded.losses import LossWeights, margins
 from calibrate.embedded.model import build_clip, distinct, stem_stages, vision_tokens, vocabulary
@@ -61,7 +61,7 @@ class Processes:
     count: int = 1
 
 
-class Trainer:
+class PretrainingTrainer:
     """One process's part of a run."""
 
     def __init__(
@@ -107,7 +107,7 @@ class Trainer:
             return size
         return max(1, int(self.config.small_scale * size) // patch) * patch
 
-    def next_batch(self) -> Batch:
+    def next_batch(self) -> PretrainingBatch:
         """This process's share of the batch of this step."""
         c, these, patch = self.config, self.processes, self.backbone.patch_size
         return draw_batch(self.bank, c.batch // these.count, self.side(), patch, c.seed, self.step, these.rank)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.errors import DataError
-from calibrate.evaluation.evaluator import ClassCurves, Judge
+from calibrate.evaluation.evaluator import ClassCurves, ClassEvaluator
 from calibrate.evaluation.guard import check_unseen
 from calibrate.evaluation.masks import find_faults
 from calibrate.evaluation.numbers import Numbers, mean_numbers
-from calibrate.evaluation.request import Plan, framing_of, select
-from calibrate.evaluation.rows import Row
+from calibrate.evaluation.request import EvaluationRequest, framing_of, select
+from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.evaluation.verdicts import Confusion, Counts, confusion, kinds
-from fbclip.artefacts.profile import Running
+from fbclip.artefacts.profile import RunningModel
 from fbclip.detector import Detector
 from fbclip.images.framing import Framing
 from fbclip.memory.fusion import Fusion
@@ -30,7 +30,7 @@ class Evaluation:
     without_mask: anomalous images left out of the pixel numbers.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[EvaluatedImage, ...]
     samples: dict[str, Sample]
     classes: dict[str, Numbers]
     mean: Numbers
@@ -44,13 +44,15 @@ class Evaluation:
     empty_masks: int
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
-    running: Running
+    running: RunningModel
     fusion: Fusion | None
     framing: Framing
     paper: bool
 
 
-def evaluate(detector: Detector, adapter: str, data: DataSet, plan: Plan, advance: Callable[[int], None]) -> Evaluation:
+def evaluate(
+    detector: Detector, adapter: str, data: DataSet, plan: EvaluationRequest, advance: Callable[[int], None]
+) -> Evaluation:
     """Judge every labelled image of the plan's part; `advance` hears how many are done.
 
     Classes come one after the other and maps are dropped as soon as their pixels are in the class's PixelStore, so
@@ -67,7 +69,7 @@ def evaluate(detector: Detector, adapter: str, data: DataSet, plan: Plan, advanc
     if not plan.skip_bad:
         _refuse([*faults.images, *faults.masks.values()])
     usable = [s for s in labelled if s.path not in faults.masks]
-    judge = Judge(detector, adapter, data.root, plan, framing, advance)
+    judge = ClassEvaluator(detector, adapter, data.root, plan, framing, advance)
     classes: dict[str, Numbers] = {}
     curves: dict[str, ClassCurves] = {}
     for name in dict.fromkeys(s.class_name for s in usable):
@@ -106,7 +108,7 @@ def _refuse(faults: Sequence[str]) -> None:
         )
 
 
-def _notes(data: DataSet, judge: Judge, classes: dict[str, Numbers], unlabelled: int) -> list[str]:
+def _notes(data: DataSet, judge: ClassEvaluator, classes: dict[str, Numbers], unlabelled: int) -> list[str]:
     notes = [f"{len(data.problems)} notes on the data; `calibrate data` lists them"] if data.problems else []
     if unlabelled:
         notes.append(f"{unlabelled} images without a label are left out")

@@ -14,8 +14,8 @@ from calibrate.evaluation.masks import map_mask
 from calibrate.evaluation.numbers import Numbers, Points, image_numbers
 from calibrate.evaluation.paper import PaperMaps
 from calibrate.evaluation.pixels import ClassPixels, PixelNumbers
-from calibrate.evaluation.request import Plan
-from calibrate.evaluation.rows import Row
+from calibrate.evaluation.request import EvaluationRequest
+from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.inference import Scored, score
 from fbclip.decision import Verdict
 from fbclip.detector import Detector
@@ -33,7 +33,7 @@ class ClassCurves:
     pixel_pr: Points
 
 
-class Judge:
+class ClassEvaluator:
     """What grows while the classes are judged."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Judge:
         detector: Detector,
         adapter: str,
         root: Path,
-        plan: Plan,
+        plan: EvaluationRequest,
         framing: Framing,
         advance: Callable[[int], None],
     ) -> None:
@@ -53,7 +53,7 @@ class Judge:
         if plan.paper:
             sigma = detector.smoothing[adapter]
             self._paper = PaperMaps(detector.size, detector.backbone.config.patch_size, sigma)
-        self.rows: list[Row] = []
+        self.rows: list[EvaluatedImage] = []
         self.samples: dict[str, Sample] = {}
         self.rejected: list[str] = []
         self.without_mask = self.empty_masks = 0
@@ -62,7 +62,7 @@ class Judge:
     def one_class(self, samples: Sequence[Sample]) -> tuple[Numbers, ClassCurves]:
         """Rows, numbers and curves of the samples of one class; the store is gone afterwards."""
         faults: list[str] = []
-        rows: dict[str, Row] = {}
+        rows: dict[str, EvaluatedImage] = {}
         has_masks = any(s.mask is not None for s in samples)
         pixel = PixelNumbers()
         with ExitStack() as stack:
@@ -91,27 +91,27 @@ class Judge:
         )
         return numbers, ClassCurves(image.roc, image.pr, pixel.pro, pixel.roc, pixel.pr)
 
-    def _row(self, scored: Scored) -> Row:
-        evidence, sample = scored.evidence, scored.sample
+    def _row(self, scored: Scored) -> EvaluatedImage:
+        prediction, sample = scored.prediction, scored.sample
         decision = None
         if self.profile is not None:
-            decision = self.profile.decide(evidence, scored.placement, scored.ignore)
-        return Row(
+            decision = self.profile.decide(prediction, scored.placement, scored.ignore)
+        return EvaluatedImage(
             path=self._name(sample),
             class_name=sample.class_name,
             label=bool(sample.label),
             kind=sample.kind,
             unit=sample.unit,
             sha256=sample.sha256,
-            margin=evidence.margin,
-            score=evidence.score,
+            margin=prediction.margin,
+            score=prediction.score,
             z=None if decision is None else decision.z,
             verdict=None if decision is None else decision.verdict.value,
-            peak=float(evidence.map.max()),
+            peak=float(prediction.map.max()),
         )
 
     def _pixels(self, store: ClassPixels | None, scored: Scored) -> None:
-        sample, values = scored.sample, scored.evidence.map
+        sample, values = scored.sample, scored.prediction.map
         if sample.label and sample.mask is None:
             self.without_mask += 1
         if store is None or (sample.label and sample.mask is None):
@@ -122,7 +122,7 @@ class Judge:
             self.empty_masks += not mask.any()
         store.add(values if self._paper is None else self._paper.probabilities(values), mask, scored.ignore)
 
-    def _add_rejected(self, samples: Sequence[Sample], rows: dict[str, Row], faults: list[str]) -> None:
+    def _add_rejected(self, samples: Sequence[Sample], rows: dict[str, EvaluatedImage], faults: list[str]) -> None:
         """Name what was not yielded by its path in the set; a profile's verdict on it is `rejected`, as on the line."""
         left = list(faults)
         for sample in samples:
@@ -134,7 +134,7 @@ class Judge:
                 left.remove(said)
             self.rejected.append(name + said.removeprefix(sample.path.name))
             verdict = None if self.profile is None else Verdict.REJECTED.value
-            rows[name] = Row(
+            rows[name] = EvaluatedImage(
                 name, sample.class_name, bool(sample.label), sample.kind, sample.unit, sample.sha256, verdict=verdict
             )
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.evaluation.rows import Row
+from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.metrics.ranking import auroc, average_precision, f1_max, pr_curve_points, roc_curve_points
 
 Points = list[list[float]]
@@ -44,7 +44,7 @@ class ImageNumbers:
     pr: Points
 
 
-def image_numbers(rows: Sequence[Row], paper: bool) -> ImageNumbers:
+def image_numbers(rows: Sequence[EvaluatedImage], paper: bool) -> ImageNumbers:
     """Of the images that have a margin.
 
     Ranked by the margin, which never saturates; by the paper's definition by its probability in float64, in which

@@ -18,7 +18,7 @@ Part = Literal["test", "train", "all"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationRequest:
     """What is asked for. With a profile the framing is the profile's, and `framing` must stay empty.
 
     part: None takes test where the set has splits, else everything; seen: sha256 of images that adapter or memory
@@ -46,7 +46,7 @@ def select(data: DataSet, part: Part | None) -> tuple[list[Sample], str]:
     return samples, chosen
 
 
-def framing_of(detector: Detector, adapter: str, plan: Plan) -> Framing:
+def framing_of(detector: Detector, adapter: str, plan: EvaluationRequest) -> Framing:
     """The profile's framing where there is one; raises ConfigError unless the profile belongs to what runs."""
     if plan.profile is None:
         framing = plan.framing

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class EvaluatedImage:
     """path: relative to the data root, with slashes; label: True anomalous.
 
     margin: logit difference in float32, None for an image that could not be judged; score: its probability in 0..1;

@@ -17,7 +17,7 @@ from calibrate.datasets.sample import DataSet
 from calibrate.evaluation.evaluate import Evaluation
 from calibrate.evaluation.folder import MAIN, SCHEMA, replace_folder
 from calibrate.evaluation.numbers import NAMES, Numbers
-from calibrate.evaluation.rows import Row
+from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.evaluation.summary import summary
 from calibrate.evaluation.worst import WorstImage
 from fbclip.artefacts.profile import Profile
@@ -118,7 +118,7 @@ def _profile(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: EvaluatedImage) -> list[str]:
     label = "defective" if row.label else "good"
     numbers = ["" if value is None else repr(value) for value in (row.margin, row.score, row.z)]
     return [row.path, row.class_name, label, row.kind or "", row.unit, *numbers, row.verdict or "", row.sha256]

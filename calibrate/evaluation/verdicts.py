@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from calibrate.evaluation.rows import Row
+from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.statistics.binomial import rate_between
 
 CONFIDENCE = 0.95
@@ -57,7 +57,7 @@ class _Unit:
     verdict: str
 
 
-def confusion(rows: Sequence[Row]) -> Confusion | None:
+def confusion(rows: Sequence[EvaluatedImage]) -> Confusion | None:
     """None where no profile gave verdicts."""
     units = _units(rows)
     if not units:
@@ -71,7 +71,7 @@ def confusion(rows: Sequence[Row]) -> Confusion | None:
     )
 
 
-def kinds(rows: Sequence[Row]) -> dict[str, dict[str, Counts]]:
+def kinds(rows: Sequence[EvaluatedImage]) -> dict[str, dict[str, Counts]]:
     """class -> defect kind -> units and how many of them got which verdict; empty without a profile."""
     out: dict[str, dict[str, Counts]] = {}
     for unit in _units(rows):
@@ -90,8 +90,8 @@ def rate(count: int, total: int) -> Rate:
     return Rate(count, total, count / total, low, high)
 
 
-def _units(rows: Iterable[Row]) -> list[_Unit]:
-    groups: dict[tuple[str, str], list[tuple[Row, str]]] = {}
+def _units(rows: Iterable[EvaluatedImage]) -> list[_Unit]:
+    groups: dict[tuple[str, str], list[tuple[EvaluatedImage, str]]] = {}
     for row in rows:
         if row.verdict is not None:
             groups.setdefault((row.class_name, row.unit), []).append((row, row.verdict))

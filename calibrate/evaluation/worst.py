@@ -8,7 +8,7 @@ from typing import Literal
 
 from calibrate.evaluation.evaluate import Evaluation
 from calibrate.evaluation.heat_image import fixed_limits, side_by_side
-from calibrate.evaluation.rows import Row
+from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.inference import score
 from fbclip.detector import Detector
 from fbclip.images.decode import read_image
@@ -27,7 +27,7 @@ class WorstImage:
     jpeg: bytes
 
 
-def pick_worst(evaluation: Evaluation, count: int) -> list[tuple[Kind, Row, float]]:
+def pick_worst(evaluation: Evaluation, count: int) -> list[tuple[Kind, EvaluatedImage, float]]:
     """(kind, row, z or margin) of at most `count` of each kind, the worst first.
 
     With a profile only real false alarms and misses; without one there is no threshold, so the ends of the ranking.
@@ -64,5 +64,5 @@ def draw_worst(
     looks = score(detector, adapter, samples, evaluation.framing, lambda _: None, None, memory, evaluation.fusion)
     for number, ((kind, row, rank), look) in enumerate(zip(chosen, looks, strict=True), 1):
         image = read_image(look.sample.path).image
-        jpeg = side_by_side(image, look.evidence.map, look.placement, limits)
+        jpeg = side_by_side(image, look.prediction.map, look.placement, limits)
         yield WorstImage(f"worst/{number:02d}_{kind}.jpg", row.path, kind, rank, jpeg)

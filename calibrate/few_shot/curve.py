@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibrate.few_shot.document import MEASURES, METHODS, Curve, Estimate, Measure, Method, Step
-from calibrate.few_shot.experiment import Counted, Point
+from calibrate.few_shot.experiment import Counted, FewShotPoint
 from calibrate.statistics.bootstrap import Floats
 
 CONFIDENCE = 0.95
@@ -25,14 +25,16 @@ Drawn = Mapping[tuple[Method, Measure], Floats]
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class MeasuredCurve:
     """A curve and the draws behind it: count -> (1+RESAMPLES,) for each method and measure, as it is and drawn."""
 
     curve: Curve
     draws: Mapping[int, Drawn]
 
 
-def measured(name: str, points: Sequence[Point], images: int, tested: Counted, rng: np.random.Generator) -> Measured:
+def measured(
+    name: str, points: Sequence[FewShotPoint], images: int, tested: Counted, rng: np.random.Generator
+) -> MeasuredCurve:
     """`images`: the pool's. One `rng` for all classes of a call makes their draws of seeds independent."""
     steps: list[Step] = []
     draws: dict[int, Drawn] = {}
@@ -47,10 +49,10 @@ def measured(name: str, points: Sequence[Point], images: int, tested: Counted, r
         steps.append(_step(count, Counter(p.chosen for p in own), values, draws[count]))
     normal, anomalous = tested
     curve = Curve(name=name, pictures=images, test_good=normal, test_defective=anomalous, steps=tuple(steps))
-    return Measured(curve, draws)
+    return MeasuredCurve(curve, draws)
 
 
-def average(sets: Sequence[Measured]) -> Curve | None:
+def average(sets: Sequence[MeasuredCurve]) -> Curve | None:
     """The mean over several sets; None for one, or where they have no number of images in common."""
     counts = sorted(set.intersection(*(set(one.draws) for one in sets)))
     if len(sets) < 2 or not counts:

@@ -25,7 +25,7 @@ from calibrate.inference import read_usable
 from calibrate.memory.coreset import coreset
 from calibrate.memory.fusion_choice import choose_fusion, fused, term_scales
 from calibrate.memory.fusion_samples import PAINTED_EACH, painted_with
-from calibrate.memory.fusion_selection import Shown
+from calibrate.memory.fusion_selection import FusionSample
 from calibrate.memory.temporary import SCALE_UNITS
 from calibrate.memory.whitened import whitened
 from calibrate.metrics.pairs import count_pairs
@@ -36,8 +36,8 @@ from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
 from fbclip.images.geometry import BoolMap
 from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, memory_features
-from fbclip.memory.fusion import Fusion, Terms, evidence
-from fbclip.memory.index import Lookup, image_distance
+from fbclip.memory.fusion import Fusion, Terms, fused_prediction
+from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.method.config import ScoreConfig
 from fbclip.method.maps import smooth_map
 
@@ -51,7 +51,7 @@ Drawn = dict[tuple[Method, Measure], Floats]
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class FewShotPoint:
     """A memory of `count` images drawn by `seed`; chosen: the use that auto took.
 
     drawn: AUROC in 0..1 of each method and measure, (1+RESAMPLES,): of the test images as they are, then of every
@@ -130,15 +130,15 @@ class Bench:
         """Test images that could be judged."""
         return Counted(int((~self._labels).sum()), int(self._labels.sum()))
 
-    def points(self, counts: Iterable[int], seeds: int) -> Iterator[Point]:
+    def points(self, counts: Iterable[int], seeds: int) -> Iterator[FewShotPoint]:
         """A memory for each count and seed; of all images one, since there is nothing to draw."""
         for count in counts:
             for seed in range(seeds if count < self.images else 1):
                 yield self._point(count, seed)
 
-    def _point(self, count: int, seed: int) -> Point:
+    def _point(self, count: int, seed: int) -> FewShotPoint:
         chosen = np.random.default_rng((seed, count)).permutation(self.images)[:count]
-        lookup = Lookup(self._memory([self._pool[i] for i in chosen], seed), self._detector.device)
+        lookup = MemoryIndex(self._memory([self._pool[i] for i in chosen], seed), self._detector.device)
         normal, painted, test = (
             [self._shown(one, lookup) for one in part] for part in (self._normal, self._painted, self._test)
         )
@@ -152,11 +152,11 @@ class Bench:
         }
         of_method["chosen"] = of_method[best]
         drawn = {(method, measure): found for method, own in of_method.items() for measure, found in own.items()}
-        return Point(count, seed, best, drawn)
+        return FewShotPoint(count, seed, best, drawn)
 
     def _measured(self, test: Sequence[Terms], fusion: Fusion | None) -> dict[Measure, Floats]:
         """`image`: of the image's one number; `pixel`: of the map, left out where no mask is known."""
-        found = [evidence(terms, fusion) for terms in test]
+        found = [fused_prediction(terms, fusion) for terms in test]
         margins = np.array([one.margin for one in found])
         measured: dict[Measure, Floats] = {"image": weighted_ranking(margins, self._labels, self._weights).auroc}
         known = [n for n, seen in enumerate(self._test) if seen.mask is not None]
@@ -182,11 +182,11 @@ class Bench:
         rows = coreset(tokens, self._tokens, seed)
         return Memory(manifest, tokens[rows], places[rows], whitening)
 
-    def _shown(self, one: _Seen, lookup: Lookup) -> Shown:
+    def _shown(self, one: _Seen, lookup: MemoryIndex) -> FusionSample:
         grid = lookup.distances({n: layer[None].to(self._detector.device) for n, layer in one.layers.items()})
         far = smooth_map(grid, self._detector.size, self._detector.smoothing[self._adapter], _TRUNCATE)[0].cpu().numpy()
         distance = float(image_distance(grid.flatten(1))[0])
-        return Shown(one.unit, one.anomalous, Terms(one.terms.margin, one.terms.map, distance, far))
+        return FusionSample(one.unit, one.anomalous, Terms(one.terms.margin, one.terms.map, distance, far))
 
     def _see(self, items: Iterable[tuple[Sample, Painted | None]]) -> Iterator[_Seen]:
         """One pass each; images that cannot be judged are passed over."""

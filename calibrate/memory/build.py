@@ -30,7 +30,7 @@ MAX_IMAGES = 12_000
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryRequest:
     """tokens: at most so many are kept; keep_outliers: they stay in the memory, but are listed all the same."""
 
     config: MemoryConfig
@@ -58,7 +58,7 @@ def build_memory(
     detector: Detector,
     samples: Sequence[Sample],
     framing: Framing,
-    plan: Plan,
+    plan: MemoryRequest,
     advance: Callable[[int], None] = lambda _: None,
     skipped: list[str] | None = None,
     base: Memory | None = None,
@@ -121,7 +121,7 @@ def check_base(base: Memory, detector: Detector, framing: Framing, config: Memor
     check_framing(base, framing)
 
 
-def _check_plan(plan: Plan, backbone: BackboneConfig) -> None:
+def _check_plan(plan: MemoryRequest, backbone: BackboneConfig) -> None:
     if not 1 <= plan.tokens <= MAX_TOKENS:
         raise ConfigError(f"--tokens must lie between 1 and {MAX_TOKENS}, got {plan.tokens}")
     if plan.config.layers[-1] > backbone.layers:
@@ -140,7 +140,7 @@ def _with_base(kept: Candidates, base: Memory | None) -> tuple[Tensor, Tensor]:
     return torch.cat((base.tokens, kept.tokens)), torch.cat((base.places.to(kept.places.dtype), kept.places))
 
 
-def _chosen(tokens: Tensor, places: Tensor, plan: Plan) -> Tensor:
+def _chosen(tokens: Tensor, places: Tensor, plan: MemoryRequest) -> Tensor:
     """Rows of the coreset. With a reach every place gets its own share, or a place could be left without tokens."""
     if plan.config.reach is None:
         return coreset(tokens, plan.tokens, plan.seed)

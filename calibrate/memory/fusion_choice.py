@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from calibrate.errors import RefusedError
-from calibrate.memory.fusion_selection import Judged, Shown, judge
+from calibrate.memory.fusion_selection import FusionSample, FusionScores, judge
 from calibrate.threshold.order_statistic import fit_statistic
 from fbclip.artefacts.profile import FusionChoice
 from fbclip.decision import highest_region
@@ -34,7 +34,7 @@ class Chosen:
     """fusion: None for zero-shot alone; judged: the numbers it was chosen by, None where there was no choice."""
 
     fusion: Fusion | None
-    judged: Judged | None = None
+    judged: FusionScores | None = None
 
     @property
     def use(self) -> Literal["zero-shot", "memory", "fused"]:
@@ -42,7 +42,7 @@ class Chosen:
 
 
 def choose_fusion(
-    scales: Fusion, shown: Callable[[], Iterable[Shown]], use: Use, min_area: int, pixel_only: bool
+    scales: Fusion, shown: Callable[[], Iterable[FusionSample]], use: Use, min_area: int, pixel_only: bool
 ) -> Chosen:
     """`use`, and where that leaves several, the best on the images by AUROC; a simpler one in doubt.
 
@@ -59,7 +59,7 @@ def choose_fusion(
     return Chosen(fusions[judged.best], judged)
 
 
-def term_scales(normal: Iterable[Shown], min_area: int) -> Fusion:
+def term_scales(normal: Iterable[FusionSample], min_area: int) -> Fusion:
     """Scales of both opinions on normal images, as a fusion by the memory alone.
 
     The scale of a map is that of the highest level at which a region of `min_area` map pixels survives, since that is

@@ -11,7 +11,7 @@ from calibrate.datasets.sample import Sample
 from calibrate.defects.on_images import JUDGE_KINDS
 from calibrate.inference import BATCH, read_usable
 from calibrate.memory.fusion_choice import Chosen, Use, choose_fusion, term_scales
-from calibrate.memory.fusion_selection import Shown
+from calibrate.memory.fusion_selection import FusionSample
 from calibrate.tuning.images import Painted, paint_item
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
@@ -32,17 +32,17 @@ class Viewer:
     memory: str
     framing: Framing
 
-    def normal(self, samples: Sequence[Sample]) -> Iterator[Shown]:
+    def normal(self, samples: Sequence[Sample]) -> Iterator[FusionSample]:
         """Every sample as it is."""
         yield from self._shown((sample, None) for sample in samples)
 
-    def painted(self, samples: Sequence[Sample]) -> Iterator[Shown]:
+    def painted(self, samples: Sequence[Sample]) -> Iterator[FusionSample]:
         """PAINTED_EACH versions of each sample, fewer where that is more than MAX_PAINTED; the same ones every time."""
         each = min(PAINTED_EACH, max(1, MAX_PAINTED // max(1, len(samples))))
         chosen = samples[:: -(-len(samples) // MAX_PAINTED)] if samples else samples
         yield from self._shown((s, painted_with(s, k)) for s in chosen for k in range(each))
 
-    def _shown(self, items: Iterator[tuple[Sample, Painted | None]]) -> Iterator[Shown]:
+    def _shown(self, items: Iterator[tuple[Sample, Painted | None]]) -> Iterator[FusionSample]:
         chunk: list[tuple[Sample, Painted | None, Framed]] = []
         for sample, painted in items:
             framed = self._framed(sample, painted)
@@ -66,12 +66,12 @@ class Viewer:
         except (ImageError, OSError):
             return None
 
-    def _judged(self, chunk: Sequence[tuple[Sample, Painted | None, Framed]]) -> Iterator[Shown]:
+    def _judged(self, chunk: Sequence[tuple[Sample, Painted | None, Framed]]) -> Iterator[FusionSample]:
         sigma = self.detector.smoothing[self.adapter]
         jobs = [Job(f.tiles, self.adapter, sigma, self.framing.tiling, self.memory) for _, _, f in chunk]
         for (sample, painted, framed), terms in zip(chunk, self.detector.infer_terms(jobs), strict=True):
             if _finite(terms):
-                yield Shown(sample.unit, painted is not None, terms, framed.ignore)
+                yield FusionSample(sample.unit, painted is not None, terms, framed.ignore)
 
 
 def _finite(terms: Terms) -> bool:
@@ -91,7 +91,7 @@ def fit_fusion(viewer: Viewer, scale: Sequence[Sample], use: Use, min_area: int,
         return Chosen(None)
     scales = term_scales(viewer.normal(scale), min_area)
 
-    def shown() -> Iterator[Shown]:
+    def shown() -> Iterator[FusionSample]:
         # Looked at twice and not kept: the maps of a hundred images are large.
         yield from viewer.normal(scale)
         yield from viewer.painted(scale)

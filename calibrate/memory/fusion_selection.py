@@ -12,7 +12,7 @@ from calibrate.errors import RefusedError
 from calibrate.threshold.order_statistic import fit_statistic
 from fbclip.decision import highest_region
 from fbclip.images.geometry import BoolMap
-from fbclip.memory.fusion import Fusion, Terms, evidence
+from fbclip.memory.fusion import Fusion, Terms, fused_prediction
 
 Values = NDArray[np.float64]
 _RESAMPLES, _SEED = 400, 0
@@ -21,7 +21,7 @@ _PREFERRED = ("fused", "memory")
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class FusionSample:
     """One image of the scale split, as it is or with a painted defect; `ignore` has the map's shape."""
 
     unit: str
@@ -31,7 +31,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Judged:
+class FusionScores:
     """auroc: use -> AUROC in 0..1 of z; error: standard error of how much less than the best it is."""
 
     auroc: dict[str, float]
@@ -52,7 +52,9 @@ class Judged:
         return top
 
 
-def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area: int, pixel_only: bool) -> Judged:
+def judge(
+    fusions: Mapping[str, Fusion | None], shown: Iterable[FusionSample], min_area: int, pixel_only: bool
+) -> FusionScores:
     """Compare fusions by their names; images are looked at once and not kept.
 
     Raises RefusedError when there is no normal or no painted image.
@@ -63,7 +65,7 @@ def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area
     for one in shown:
         row = []
         for fusion in fusions.values():
-            found = evidence(one.terms, fusion)
+            found = fused_prediction(one.terms, fusion)
             row.append((found.margin, highest_region(found.map, min_area, one.ignore)))
         parts.append(row)
         units.append(one.unit)
@@ -77,7 +79,7 @@ def judge(fusions: Mapping[str, Fusion | None], shown: Iterable[Shown], min_area
     names = np.array(units)
     area = wins.mean(axis=(1, 2))
     errors = _errors(wins, names[anomalous], names[~anomalous], area)
-    return Judged(
+    return FusionScores(
         {use: float(area[k]) for k, use in enumerate(fusions)},
         {use: float(errors[k]) for k, use in enumerate(fusions)},
         int((~anomalous).sum()),

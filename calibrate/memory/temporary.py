@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from calibrate.datasets.sample import Sample
 from calibrate.datasets.splits import split_units
 from calibrate.errors import DataError
-from calibrate.memory.build import Plan, build_memory, default_tokens
+from calibrate.memory.build import MemoryRequest, build_memory, default_tokens
 from calibrate.memory.fusion_samples import Viewer, fit_fusion
 from calibrate.memory.provenance import seen_by
 from fbclip.detector import Detector
@@ -22,7 +22,7 @@ MIN_UNITS = 2 * SCALE_UNITS[0]
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class TemporaryMemory:
     """What evaluates with a memory: the memory, how it counts, and sha256 of the images that it was made with."""
 
     memory: Memory
@@ -50,7 +50,7 @@ def of_images(
     framing: Framing,
     with_memory: Callable[[Memory], Detector],
     skipped: list[str] | None,
-) -> Trial:
+) -> TemporaryMemory:
     """A memory of normal images; with MIN_UNITS units some of them choose how it counts, as for a line's threshold.
 
     `with_memory` gives a detector that has the memory. Raises DataError without normal images.
@@ -61,13 +61,13 @@ def of_images(
     least, most = SCALE_UNITS
     scale, pool = split_units(normal, min(most, max(least, units // 5)) if units >= MIN_UNITS else 0)
     model = detector.backbone.config
-    plan = Plan(default_config(model), default_tokens(model))
+    plan = MemoryRequest(default_config(model), default_tokens(model))
     memory = build_memory(detector, pool, framing, plan, skipped=skipped).memory
     seen = seen_by(memory) | {sample.sha256 for sample in scale}
     if not scale:
-        return Trial(memory, distances_alone(), seen)
+        return TemporaryMemory(memory, distances_alone(), seen)
     viewer = Viewer(with_memory(memory), detector.adapters[0], memory.id, framing)
     min_area = max(1, model.patch_size**2 // 4)
     fusion = fit_fusion(viewer, scale, "fused", min_area, framing.mask is not None).fusion
     assert fusion is not None
-    return Trial(memory, fusion, seen)
+    return TemporaryMemory(memory, fusion, seen)

@@ -87,7 +87,7 @@ def limited_area(groups: Groups, totals: Totals, limit: float) -> float:
 
 
 @dataclass
-class Tally:
+class RankingTally:
     """AUROC, average precision and the best F1 of groups that come in descending order, in one or many slices."""
 
     totals: Totals

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from calibrate.errors import DataError
-from calibrate.metrics.groups import Array, Groups, Tally, Totals, group_positives
+from calibrate.metrics.groups import Array, Groups, RankingTally, Totals, group_positives
 from calibrate.metrics.points import CurvePoints
 
 
@@ -46,11 +46,11 @@ def pr_curve_points(scores: Array, labels: Array) -> Array | None:
     return None if points is None else points.precision_recall()
 
 
-def _tally(scores: Array, labels: Array) -> Tally | None:
+def _tally(scores: Array, labels: Array) -> RankingTally | None:
     ranked = _ranked(scores, labels)
     if ranked is None:
         return None
-    tally = Tally(ranked[0])
+    tally = RankingTally(ranked[0])
     tally.add(ranked[1])
     return tally
 

@@ -41,7 +41,7 @@ class FileColumn:
 Column = Array | FileColumn
 
 
-class Run(NamedTuple):
+class SortedRun(NamedTuple):
     """Records that were in memory together, each kind sorted by value, ascending."""
 
     negatives: Column
@@ -58,7 +58,7 @@ class Spill:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._file: IO[bytes] | None = None
-        self.runs: list[Run] = []
+        self.runs: list[SortedRun] = []
 
     def write(self, negatives: Array, positives: Array, sizes: Array) -> None:
         """Append the columns of a run; raises DataError where the folder cannot hold it."""
@@ -75,7 +75,7 @@ class Spill:
         except OSError as error:
             where = self._folder or tempfile.gettempdir()
             raise DataError(f"{where}: cannot hold the pixels of this data set: {error.strerror}") from None
-        self.runs.append(Run(*columns))
+        self.runs.append(SortedRun(*columns))
 
     def close(self) -> None:
         """Remove the file; harmless when repeated."""
@@ -97,7 +97,7 @@ class Ends(NamedTuple):
         return sum(self.negatives) + POSITIVE_COST * sum(self.positives)
 
 
-def descending_ranges(runs: Sequence[Run], low: float, high: float, limit: int) -> Iterator[tuple[Ends, Ends]]:
+def descending_ranges(runs: Sequence[SortedRun], low: float, high: float, limit: int) -> Iterator[tuple[Ends, Ends]]:
     """(bottom, top) of value ranges from `high` down to `low`, the extremes of all records.
 
     A range weighs `limit` at most, or holds one single value. Equal values are never parted.
@@ -123,7 +123,7 @@ def descending_ranges(runs: Sequence[Run], low: float, high: float, limit: int) 
         key_top, top = first, bottom
 
 
-def _ends_below(runs: Sequence[Run], value: np.float32, below: Ends, above: Ends) -> Ends:
+def _ends_below(runs: Sequence[SortedRun], value: np.float32, below: Ends, above: Ends) -> Ends:
     return Ends(
         [bisect_left(r.negatives, value, a, b) for r, a, b in zip(runs, below.negatives, above.negatives, strict=True)],
         [bisect_left(r.positives, value, a, b) for r, a, b in zip(runs, below.positives, above.positives, strict=True)],

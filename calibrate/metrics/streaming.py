@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from calibrate.errors import DataError
-from calibrate.metrics.groups import Array, Groups, Tally, Totals, group_positives, limited_area
+from calibrate.metrics.groups import Array, Groups, RankingTally, Totals, group_positives, limited_area
 from calibrate.metrics.points import CurvePoints
 from calibrate.metrics.regions import FPR_LIMIT, PaperTally, split_map
-from calibrate.metrics.runs import POSITIVE_COST, Ends, Run, Spill, descending_ranges
+from calibrate.metrics.runs import POSITIVE_COST, Ends, SortedRun, Spill, descending_ranges
 
 BUFFER = 1 << 24
 
@@ -104,7 +104,7 @@ class PixelStore:
         counts = totals.negatives + totals.positives, totals.regions
         if not totals.both:
             return PixelMetrics(None, None, None, None, None, *counts)
-        tally, area = Tally(totals), 0.0
+        tally, area = RankingTally(totals), 0.0
         for groups in self._groups():
             tally.add(groups)
             area += limited_area(groups, totals, FPR_LIMIT)
@@ -138,12 +138,12 @@ class PixelStore:
             self._spill.write(*_sorted_columns(*self._pending))
             self._clear()
 
-    def _runs(self) -> list[Run]:
+    def _runs(self) -> list[SortedRun]:
         # All in memory or all in the file, so that memory holds one range or the buffer, never both.
         if self._spill.runs:
             self._flush()
             return self._spill.runs
-        return [Run(*_sorted_columns(*self._pending))] if self._pending[0] else []
+        return [SortedRun(*_sorted_columns(*self._pending))] if self._pending[0] else []
 
     def _groups(self) -> Iterator[Groups]:
         """All positives' groups in descending slices."""
@@ -166,7 +166,7 @@ def _sorted_columns(negatives: list[Array], positives: list[Array], sizes: list[
     return below, values[order], np.concatenate(sizes)[order]
 
 
-def _slice_groups(runs: list[Run], bottom: Ends, top: Ends, above: Totals) -> Groups:
+def _slice_groups(runs: list[SortedRun], bottom: Ends, top: Ends, above: Totals) -> Groups:
     """Groups of a range that fits into memory; `above` counts what came before it."""
     negatives = [r.negatives[a:b] for r, a, b in zip(runs, bottom.negatives, top.negatives, strict=True)]
     spans = [slice(a, b) for a, b in zip(bottom.positives, top.positives, strict=True)]
@@ -177,7 +177,7 @@ def _slice_groups(runs: list[Run], bottom: Ends, top: Ends, above: Totals) -> Gr
     return group_positives(merged, values, weights, above.positives, above.negatives)
 
 
-def _one_value(runs: list[Run], bottom: Ends, top: Ends, here: Totals, above: Totals, piece: int) -> Groups:
+def _one_value(runs: list[SortedRun], bottom: Ends, top: Ends, here: Totals, above: Totals, piece: int) -> Groups:
     """The group of one value that more pixels share than fit into memory: nothing but counts and a sum is needed."""
     weight, value = 0.0, np.float32(0)
     for run, first, end in zip(runs, bottom.positives, top.positives, strict=True):

@@ -28,7 +28,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Tally:
+class VerdictCounts:
     """Units of one group by verdict."""
 
     name: str
@@ -43,7 +43,9 @@ class Tally:
         return Share(sum(self.verdicts.get(verdict, 0) for verdict in verdicts), self.total)
 
 
-def by_kind(kinds: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[Tally]:
+def by_kind(kinds: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[VerdictCounts]:
     """Class -> kind of defect -> verdicts, as one list: the least often found first."""
-    tallies = [Tally(kind, verdicts, name) for name, of_class in kinds.items() for kind, verdicts in of_class.items()]
+    tallies = [
+        VerdictCounts(kind, verdicts, name) for name, of_class in kinds.items() for kind, verdicts in of_class.items()
+    ]
     return sorted(tallies, key=lambda t: (t.share("anomaly").rate or 0.0, t.class_name, t.name))

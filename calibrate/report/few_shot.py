@@ -23,7 +23,7 @@ _APART = 6.0
 
 
 @dataclass(frozen=True)
-class Line:
+class FewShotRow:
     """A row: a number of images, what each way reached, and what auto took."""
 
     images: str
@@ -32,41 +32,41 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Shown:
+class FewShotPanel:
     """One measure of a curve, drawn and tabled."""
 
     panel: Panel
-    lines: tuple[Line, ...]
+    lines: tuple[FewShotRow, ...]
 
 
 @dataclass(frozen=True)
-class Block:
+class FewShotBlock:
     """One class, or the mean over several; `shown` are images and, where there are masks, pixels."""
 
     curve: Curve
-    shown: tuple[Shown, ...]
+    shown: tuple[FewShotPanel, ...]
 
 
-def blocks(found: FewShot) -> list[Block]:
+def blocks(found: FewShot) -> list[FewShotBlock]:
     """The mean first, then every class."""
     curves = ([] if found.mean is None else [found.mean]) + list(found.curves)
-    return [Block(curve, tuple(_shown(curve))) for curve in curves]
+    return [FewShotBlock(curve, tuple(_shown(curve))) for curve in curves]
 
 
-def _shown(curve: Curve) -> list[Shown]:
+def _shown(curve: Curve) -> list[FewShotPanel]:
     shown = []
     for measure, title in _TITLES.items():
         lines = tuple(
-            Line(curve.label(step), cells, took_words(step.took))
+            FewShotRow(curve.label(step), cells, took_words(step.took))
             for step in curve.steps
             if (cells := step.image if measure == "image" else step.pixel) is not None
         )
         if lines:
-            shown.append(Shown(Panel(title, _draw(curve.name, title, lines)), lines))
+            shown.append(FewShotPanel(Panel(title, _draw(curve.name, title, lines)), lines))
     return shown
 
 
-def _draw(name: str, title: str, lines: Sequence[Line]) -> Markup:
+def _draw(name: str, title: str, lines: Sequence[FewShotRow]) -> Markup:
     drawing = Drawing(360, 310, f"{name}: AUROC of {title.lower()} over normal images; {_ends(lines)}", "curve")
     # From the tenth below all intervals, but never so near that the noise fills the panel.
     lowest = min(line.cells[method].low for line in lines for method in DRAWN)
@@ -95,7 +95,7 @@ def _draw(name: str, title: str, lines: Sequence[Line]) -> Markup:
     return drawing.markup()
 
 
-def _ends(lines: Sequence[Line]) -> str:
+def _ends(lines: Sequence[FewShotRow]) -> str:
     """For those who cannot see the curves: where each begins and ends."""
     first, last = lines[0], lines[-1]
     ends = (

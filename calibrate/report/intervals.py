@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calibrate.report.rows import Row
+from calibrate.report.rows import ReportRow
 from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking
 
 RESAMPLES, CONFIDENCE, SEED = 1000, 0.95, 0
@@ -27,9 +27,9 @@ class ImageIntervals:
     mean: Intervals = field(default_factory=dict)
 
 
-def image_intervals(rows: Iterable[Row]) -> ImageIntervals:
+def image_intervals(rows: Iterable[ReportRow]) -> ImageIntervals:
     """By the exact definitions; the same rows give the same intervals."""
-    of_class: dict[str, list[Row]] = {}
+    of_class: dict[str, list[ReportRow]] = {}
     for row in rows:
         if row.anomalous is not None and row.margin is not None:
             of_class.setdefault(row.class_name, []).append(row)
@@ -41,7 +41,7 @@ def image_intervals(rows: Iterable[Row]) -> ImageIntervals:
     return ImageIntervals({name: _interval(draws) for name, draws in drawn.items()}, _interval(mean))
 
 
-def _draw(rows: list[Row], rng: np.random.Generator) -> Floats:
+def _draw(rows: list[ReportRow], rng: np.random.Generator) -> Floats:
     """AUROC and average precision, (2, RESAMPLES)."""
     margins = np.array([row.margin for row in rows], np.float64)
     labels = np.array([row.anomalous for row in rows], np.bool_)

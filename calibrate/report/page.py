@@ -16,11 +16,11 @@ from markupsafe import Markup
 from calibrate.few_shot.document import FewShot
 from calibrate.report import few_shot as few_shot_panels
 from calibrate.report import histogram, wording
-from calibrate.report.counts import Tally, by_kind
+from calibrate.report.counts import VerdictCounts, by_kind
 from calibrate.report.curves import TOGETHER, Kind, groups
 from calibrate.report.intervals import ImageIntervals, Intervals, image_intervals
-from calibrate.report.reading import Evaluation, JudgedBy, Metrics, ReportImage, Run
-from calibrate.report.rows import Row
+from calibrate.report.reading import JudgedBy, Metrics, ReportImage, ReportRun, StoredEvaluation
+from calibrate.report.rows import ReportRow
 from calibrate.report.whisker import whisker
 
 _HERE = Path(__file__).resolve().parent / "template"
@@ -77,14 +77,14 @@ class Scores:
     gathered: bool
 
 
-def render(run: Run, few_shot: FewShot | None = None) -> str:
+def render(run: ReportRun, few_shot: FewShot | None = None) -> str:
     """The page's text; with `few_shot` also what a number of normal images is worth."""
     e = run.evaluation
     # The paper's numbers rank by another score than the margins that a run stores.
     sure = ImageIntervals() if e.definition == "paper" else image_intervals(run.rows)
     metric_rows = _metric_rows(e, sure)
     units = {} if e.confusion is None else e.confusion.units
-    normal, anomalous = (Tally(name, units.get(name, {})) for name in ("good", "defective"))
+    normal, anomalous = (VerdictCounts(name, units.get(name, {})) for name in ("good", "defective"))
     return _TEMPLATES.get_template("page.html").render(
         # The style sheet is a file of this package, not something that was read from a run.
         css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
@@ -116,7 +116,7 @@ def render(run: Run, few_shot: FewShot | None = None) -> str:
     )
 
 
-def _statement(e: Evaluation, normal: Tally) -> wording.Statement:
+def _statement(e: StoredEvaluation, normal: VerdictCounts) -> wording.Statement:
     if e.profile is not None:
         said = wording.guarantee(e.profile.calibration)
         if wording.contradiction(e.profile.calibration, normal) is not None:
@@ -129,7 +129,7 @@ def _statement(e: Evaluation, normal: Tally) -> wording.Statement:
     )
 
 
-def _warnings(e: Evaluation, normal: Tally) -> list[str]:
+def _warnings(e: StoredEvaluation, normal: VerdictCounts) -> list[str]:
     found = []
     if e.data.synthetic:
         found.append(
@@ -144,7 +144,7 @@ def _warnings(e: Evaluation, normal: Tally) -> list[str]:
     return found
 
 
-def _keys(e: Evaluation, normal: Tally, anomalous: Tally, sure: ImageIntervals) -> list[Key]:
+def _keys(e: StoredEvaluation, normal: VerdictCounts, anomalous: VerdictCounts, sure: ImageIntervals) -> list[Key]:
     keys = []
     for label, group, verdict in (
         ("Defects found", anomalous, "anomaly"),
@@ -172,7 +172,7 @@ def _keys(e: Evaluation, normal: Tally, anomalous: Tally, sure: ImageIntervals) 
     return keys
 
 
-def _scores(rows: Iterable[Row], profile: JudgedBy | None) -> Scores | None:
+def _scores(rows: Iterable[ReportRow], profile: JudgedBy | None) -> Scores | None:
     """Drawn twice, for wide and for narrow screens, so that its lettering has one size on both."""
     values: dict[bool, list[float]] = {False: [], True: []}
     for row in rows:
@@ -192,7 +192,7 @@ def _scores(rows: Iterable[Row], profile: JudgedBy | None) -> Scores | None:
     return Scores(charts, sum(bins.below) + sum(bins.above) > 0)
 
 
-def _operating(rows: Iterable[Row], e: Evaluation) -> dict[tuple[str, Kind], tuple[float, float]]:
+def _operating(rows: Iterable[ReportRow], e: StoredEvaluation) -> dict[tuple[str, Kind], tuple[float, float]]:
     """Where the threshold lies on the curves of images; a class with no alarm has no precision."""
     if e.profile is None:
         return {}
@@ -212,12 +212,12 @@ def _operating(rows: Iterable[Row], e: Evaluation) -> dict[tuple[str, Kind], tup
     return points
 
 
-def _metric_rows(e: Evaluation, sure: ImageIntervals) -> list[MetricRow]:
+def _metric_rows(e: StoredEvaluation, sure: ImageIntervals) -> list[MetricRow]:
     rows = [MetricRow(name, metrics, sure.classes.get(name, {})) for name, metrics in e.classes.items()]
     return [*rows, MetricRow("mean", e.mean, sure.mean)] if len(rows) > 1 else rows
 
 
-def _few_shot_note(e: Evaluation, found: FewShot) -> str | None:
+def _few_shot_note(e: StoredEvaluation, found: FewShot) -> str | None:
     """Said where the curves are of another model than the run."""
     differ = [
         f"{name} {curves[:12]}, the run with {ran[:12]}"
@@ -236,7 +236,7 @@ def _data_uri(image: ReportImage) -> str | None:
     return f"data:image/jpeg;base64,{base64.b64encode(image.jpeg).decode()}"
 
 
-def _repeat(e: Evaluation) -> list[tuple[str, Any]]:
+def _repeat(e: StoredEvaluation) -> list[tuple[str, Any]]:
     """What has to be the same for the same numbers."""
     m = e.model
     rows: list[tuple[str, Any]] = [

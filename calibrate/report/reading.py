@@ -13,7 +13,7 @@ from calibrate.errors import RefusedError
 from calibrate.few_shot import document
 from calibrate.few_shot.document import FewShot
 from calibrate.report.documents import read_document
-from calibrate.report.rows import LARGEST, Row, read_rows
+from calibrate.report.rows import LARGEST, ReportRow, read_rows
 from fbclip.artefacts.profile import Calibration, FusionChoice, load_profile
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
@@ -49,7 +49,7 @@ class Shares(Loose):
     map_share: float = Field(ge=0, le=1)
 
 
-class Model(Loose):
+class StoredModel(Loose):
     backbone: str | None = None
     backbone_sha256: str | None = None
     adapter: str | None = None
@@ -100,7 +100,7 @@ class Curves(Loose):
     pro: Points = []
 
 
-class Confusion(Loose):
+class StoredConfusion(Loose):
     """normal or anomalous -> verdict -> units. A unit alarms when one of its images does."""
 
     units: dict[str, dict[str, NonNegativeInt]] = {}
@@ -113,16 +113,16 @@ class Worst(Loose):
     score: float | None = None
 
 
-class Evaluation(Loose):
+class StoredEvaluation(Loose):
     schema_: Literal["calibrate.evaluation/1"] = Field(alias="schema")
     created: str | None = None
     data: Data = Data()
-    model: Model = Model()
+    model: StoredModel = StoredModel()
     framing: dict[str, Any] = {}
     profile: JudgedBy | None = None
     classes: dict[str, Metrics] = {}
     mean: Metrics = Metrics()
-    confusion: Confusion | None = None
+    confusion: StoredConfusion | None = None
     kinds: dict[str, dict[str, dict[str, NonNegativeInt]]] = Field({}, description="class, kind, verdict -> units")
     curves: dict[str, Curves] = {}
     heat_limits: tuple[float, float] | None = Field(None, description="margins at which the images are cold and hot")
@@ -142,19 +142,21 @@ class ReportImage:
 
 
 @dataclass(frozen=True)
-class Run:
-    evaluation: Evaluation
-    rows: tuple[Row, ...]
+class ReportRun:
+    evaluation: StoredEvaluation
+    rows: tuple[ReportRow, ...]
     images: tuple[ReportImage, ...]
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> ReportRun:
     """Raises DataError, one line that names the file."""
-    evaluation = read_document(folder / "evaluation.json", Evaluation, SCHEMA, MAX_EVALUATION, "calibrate evaluate")
+    evaluation = read_document(
+        folder / "evaluation.json", StoredEvaluation, SCHEMA, MAX_EVALUATION, "calibrate evaluate"
+    )
     samples = folder / "samples.csv"
     rows = tuple(read_rows(samples)) if samples.is_file() else ()
     images = tuple(ReportImage(w, _read_jpeg(folder, w.file)) for w in _shown(evaluation.worst))
-    return Run(evaluation, rows, images)
+    return ReportRun(evaluation, rows, images)
 
 
 def read_few_shot(path: Path) -> FewShot:
@@ -175,7 +177,7 @@ def _shown(worst: list[Worst]) -> list[Worst]:
     return shown
 
 
-def with_profile(run: Run, path: Path) -> Run:
+def with_profile(run: ReportRun, path: Path) -> ReportRun:
     """The run with what the profile at `path` says of its verdicts; raises RefusedError unless it gave them."""
     profile = load_profile(path).profile
     judged = run.evaluation.profile

@@ -20,7 +20,7 @@ _LABELS = {"good": False, "0": False, "false": False, "defective": True, "1": Tr
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReportRow:
     """One judged image; `anomalous` is None where the set does not say."""
 
     class_name: str
@@ -31,7 +31,7 @@ class Row:
     verdict: str
 
 
-def read_rows(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[ReportRow]:
     """In the file's order; raises DataError, one line that names the file and the line of it."""
     if path.stat().st_size > MAX_SAMPLES:
         raise DataError(f"{path}: larger than {MAX_SAMPLES} bytes")
@@ -47,12 +47,12 @@ def read_rows(path: Path) -> Iterator[Row]:
             raise DataError(f"{path}: line {reader.line_num}: {first_line(error)}") from None
 
 
-def _row(record: dict[str, str | None]) -> Row:
+def _row(record: dict[str, str | None]) -> ReportRow:
     text = {name: value or "" for name, value in record.items()}
     label = text["label"].strip().lower()
     if label and label not in _LABELS:
         raise ValueError(f"label {label[:40]!r} is neither good nor defective")
-    return Row(
+    return ReportRow(
         class_name=sys.intern(text["class"]),
         anomalous=_LABELS.get(label),
         unit=sys.intern(text["unit"]),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from calibrate.report.counts import Share, Tally
+from calibrate.report.counts import Share, VerdictCounts
 from calibrate.statistics.binomial import supported_alpha
-from fbclip.artefacts.profile import Calibration, Measured
+from fbclip.artefacts.profile import Calibration, MeasuredRates
 
 UNDEFINED = "n/a"
 # A number and its unit stay on one line.
@@ -94,7 +94,7 @@ def _why_none(c: Calibration) -> str:
     return f"{plural(c.n_good, 'normal unit')} can at best show that at most {best} of normal units {_alarm(c)}"
 
 
-def _measured(m: Measured) -> str:
+def _measured(m: MeasuredRates) -> str:
     """What units that had no part in choosing the threshold showed at it."""
     low, high = percent(m.false_alarm_low), percent(m.false_alarm_high)
     said = f"Units that did not choose it: {m.false_alarms:,} of {m.n_good:,} normal ones alarmed ({low} to {high})"
@@ -104,7 +104,7 @@ def _measured(m: Measured) -> str:
     return f"{said}; intervals at {percent(m.confidence)} confidence."
 
 
-def contradiction(c: Calibration, normal: Tally) -> str | None:
+def contradiction(c: Calibration, normal: VerdictCounts) -> str | None:
     """Said when the normal units measured here rule the promise out."""
     alarms = normal.share("anomaly", "uncertain") if c.bounds == "uncertain" else normal.share("anomaly")
     if c.guarantee is None or alarms.interval is None or alarms.interval[0] <= c.guarantee.false_alarm_rate:

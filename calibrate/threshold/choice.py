@@ -9,8 +9,8 @@ import numpy as np
 from calibrate.errors import RefusedError
 from calibrate.threshold.line_data import Method
 from calibrate.threshold.operating_point import Values, best_f1, measure, meet_both
-from calibrate.threshold.order_statistic import Threshold, Wish, set_threshold
-from fbclip.artefacts.profile import Measured, RecallGuarantee
+from calibrate.threshold.order_statistic import Threshold, ThresholdTarget, set_threshold
+from fbclip.artefacts.profile import MeasuredRates, RecallGuarantee
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Choice:
     threshold: Threshold
     recall_guarantee: RecallGuarantee | None = None
     interval: tuple[float, float] | None = None
-    measured: Measured | None = None
+    measured: MeasuredRates | None = None
 
 
-def choose(scores: UnitScores, goal: Goal, wish: Wish, trusted: bool) -> Choice:
+def choose(scores: UnitScores, goal: Goal, wish: ThresholdTarget, trusted: bool) -> Choice:
     """The threshold by the goal's method. `trusted`: enough units set the scale for the false alarms to be promised.
 
     Raises RefusedError where units are missing, InfeasibleError where both bounds cannot hold.
@@ -67,7 +67,7 @@ def choose(scores: UnitScores, goal: Goal, wish: Wish, trusted: bool) -> Choice:
     return Choice(met.threshold, promise, met.interval if both else None)
 
 
-def _measured(scores: UnitScores, value: float, wish: Wish) -> Choice:
+def _measured(scores: UnitScores, value: float, wish: ThresholdTarget) -> Choice:
     """Nothing is promised of such a threshold; what it does is measured on units that had no say in it."""
     band = set_threshold(scores.normal if len(scores.normal) else scores.check_normal, wish).uncertain_above
     above = int((scores.all_normal > value).sum())

@@ -36,7 +36,7 @@ class LineData:
 
 
 @dataclass(frozen=True)
-class Parts:
+class ThresholdSplit:
     """Images by what they do: set the scale of z, set the threshold, or measure what it does."""
 
     scale: list[Sample]
@@ -77,7 +77,7 @@ def select(data: DataSet, class_name: str | None, with_anomalous: bool) -> LineD
     return LineData(tuple(train or normal), tuple(anomalous) if with_anomalous else (), tuple(notes))
 
 
-def split(data: LineData, method: Method, scale_units: int) -> Parts:
+def split(data: LineData, method: Method, scale_units: int) -> ThresholdSplit:
     """Parts that share no unit and no image's bytes. Raises DataError naming the first that two of them share.
 
     The scale comes first; of the rest `f1` chooses with one half and measures with the other, `manual` only measures,
@@ -102,7 +102,7 @@ def split(data: LineData, method: Method, scale_units: int) -> Parts:
             "the measured anomalous images": check_anomalous,
         }
     )
-    return Parts(scale, normal, anomalous, check_normal, check_anomalous)
+    return ThresholdSplit(scale, normal, anomalous, check_normal, check_anomalous)
 
 
 def _halves(samples: Sequence[Sample], kind: str) -> tuple[list[Sample], list[Sample]]:

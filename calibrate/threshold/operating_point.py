@@ -20,15 +20,15 @@ from calibrate.statistics.binomial import (
     required_units,
     supported_alpha,
 )
-from calibrate.threshold.order_statistic import Threshold, Wish
-from fbclip.artefacts.profile import Measured
+from calibrate.threshold.order_statistic import Threshold, ThresholdTarget
+from fbclip.artefacts.profile import MeasuredRates
 
 Values = NDArray[np.float64]
 CURVE_POINTS = 10
 
 
 @dataclass(frozen=True)
-class Point:
+class OperatingPoint:
     """What a threshold promises: false alarms of at most the one share, recall of at least the other.
 
     Each bound holds with the confidence asked for, as long as the point is not picked for what it shows.
@@ -51,7 +51,7 @@ class Met:
 class InfeasibleError(RefusedError):
     """No threshold keeps both bounds; `curve` shows what is attainable, by falling threshold."""
 
-    def __init__(self, message: str, curve: Sequence[Point]) -> None:
+    def __init__(self, message: str, curve: Sequence[OperatingPoint]) -> None:
         super().__init__(message)
         self.curve = tuple(curve)
 
@@ -89,7 +89,7 @@ def check_enough_defects(m: int, recall: float, confidence: float) -> None:
     )
 
 
-def meet_both(normal: Values, anomalous: Values, base: Threshold, wish: Wish, recall: float) -> Met:
+def meet_both(normal: Values, anomalous: Values, base: Threshold, wish: ThresholdTarget, recall: float) -> Met:
     """The threshold that `set_threshold` found in `normal`, raised to the middle of what both bounds allow.
 
     The false-alarm bound holds from its order statistic upwards and the recall bound from its own downwards, each
@@ -105,7 +105,7 @@ def meet_both(normal: Values, anomalous: Values, base: Threshold, wish: Wish, re
     return Met(replace(base, value=value, exceedances=above), (lowest, highest), carried)
 
 
-def trade_off(normal: Values, anomalous: Values, confidence: float) -> list[Point]:
+def trade_off(normal: Values, anomalous: Values, confidence: float) -> list[OperatingPoint]:
     """What thresholds at the normal units' order statistics promise, by falling threshold, at most CURVE_POINTS.
 
     The ranks do not depend on the scores, so each false-alarm bound is that of an order statistic; and no anomalous
@@ -114,7 +114,7 @@ def trade_off(normal: Values, anomalous: Values, confidence: float) -> list[Poin
     ordered = np.sort(normal)[::-1]
     ranks = np.unique(np.geomspace(1, len(ordered), CURVE_POINTS).round().astype(int)) - 1
     return [
-        Point(
+        OperatingPoint(
             float(ordered[k]),
             rate_at_most(int(k), len(normal), confidence),
             1 - rate_at_most(int((anomalous <= ordered[k]).sum()), len(anomalous), confidence),
@@ -124,7 +124,7 @@ def trade_off(normal: Values, anomalous: Values, confidence: float) -> list[Poin
 
 
 def _infeasible(
-    normal: Values, anomalous: Values, lowest: float, highest: float, wish: Wish, recall: float
+    normal: Values, anomalous: Values, lowest: float, highest: float, wish: ThresholdTarget, recall: float
 ) -> InfeasibleError:
     with_false_alarm = 1 - rate_at_most(int((anomalous <= lowest).sum()), len(anomalous), wish.confidence)
     # The recall limit comes from anomalous units only, so the normal units' alarms at it are a plain count.
@@ -153,12 +153,12 @@ def best_f1(normal: Values, anomalous: Values) -> float:
     return min(middle(float(below.max()), lowest), just_below(lowest)) if len(below) else just_below(lowest)
 
 
-def measure(normal: Values, anomalous: Values, threshold: float, confidence: float) -> Measured:
+def measure(normal: Values, anomalous: Values, threshold: float, confidence: float) -> MeasuredRates:
     """False-alarm rate and recall with their intervals; valid where these units had no say in the threshold."""
     alarms, misses = int((normal > threshold).sum()), int((anomalous <= threshold).sum())
     low, high = rate_between(alarms, len(normal), confidence)
     found_low, found_high = rate_between(len(anomalous) - misses, len(anomalous), confidence)
-    return Measured(
+    return MeasuredRates(
         confidence=confidence,
         n_good=len(normal),
         false_alarms=alarms,

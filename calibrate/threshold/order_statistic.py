@@ -25,7 +25,7 @@ MAX_REFERENCE = 1000
 
 
 @dataclass(frozen=True)
-class Wish:
+class ThresholdTarget:
     """False-alarm rate per unit at most `alpha`, with `confidence`; the uncertain band starts at `uncertain`.
 
     bounds: the mildest verdict that counts as an alarm. With "uncertain", `alpha` bounds P(z > uncertain_above) and
@@ -54,17 +54,17 @@ class Threshold:
     exceedances: int
     guarantee: Guarantee | None
 
-    def alarm_from(self, wish: Wish) -> float:
+    def alarm_from(self, wish: ThresholdTarget) -> float:
         """The z that the false-alarm rate is bounded at."""
         return self.value if wish.bounds == "anomaly" else self.uncertain_above
 
 
-def needed_units(wish: Wish) -> int:
+def needed_units(wish: ThresholdTarget) -> int:
     """Normal units that the wish takes: those of the order statistic and the fewest that can set the scale."""
     return required_units(wish.alpha, wish.confidence) + MIN_CONSTANT_UNITS
 
 
-def constant_units(n: int, wish: Wish) -> int:
+def constant_units(n: int, wish: ThresholdTarget) -> int:
     """How many of n units to spend on the constants: a fifth, but not those that the guarantee needs.
 
     Where n is too small for the wish, at most half.
@@ -75,7 +75,7 @@ def constant_units(n: int, wish: Wish) -> int:
     return min(wanted, n // 2)
 
 
-def check_enough(n: int, wish: Wish) -> None:
+def check_enough(n: int, wish: ThresholdTarget) -> None:
     """Raises RefusedError when n units cannot carry the wish, saying how many can and what n carries."""
     if n >= needed_units(wish):
         return
@@ -103,7 +103,7 @@ def fit_statistic(image: NDArray[np.float64], pixel: NDArray[np.float64], pixel_
     return Statistic(a=a, b=b, a2=a2, b2=b2, use="pixel" if pixel_only else "both")
 
 
-def set_threshold(z: NDArray[np.float64], wish: Wish) -> Threshold:
+def set_threshold(z: NDArray[np.float64], wish: ThresholdTarget) -> Threshold:
     """z of n independent normal units -> the lowest threshold that the wish allows.
 
     With too few units it is their maximum, and no guarantee is stated.

@@ -19,7 +19,7 @@ from calibrate.threshold.line_data import LineData, Method, split
 from calibrate.threshold.operating_point import check_enough_defects
 from calibrate.threshold.order_statistic import (
     MIN_CONSTANT_UNITS,
-    Wish,
+    ThresholdTarget,
     check_enough,
     constant_units,
     fit_statistic,
@@ -34,7 +34,7 @@ from fbclip.memory.fusion import Fusion
 
 
 @dataclass(frozen=True)
-class Request:
+class ThresholdRequest:
     """What the user asked for. `min_area_px` is in map pixels; None means a quarter of a patch.
 
     memory: id of one that the detector has, so that its distances count as `use` says; its images are not in `data`.
@@ -42,7 +42,7 @@ class Request:
 
     line: str
     data: LineData
-    wish: Wish
+    wish: ThresholdTarget
     goal: Goal = field(default_factory=Goal)
     unit_from: str | None = None
     framing: Framing = field(default_factory=Framing)
@@ -85,7 +85,7 @@ class _Judge:
         terms, units = [], set()
         for s in self.scored(samples):
             units.add(s.sample.unit)
-            terms.append((s.evidence.margin, highest_region(s.evidence.map, self.min_area, s.ignore)))
+            terms.append((s.prediction.margin, highest_region(s.prediction.map, self.min_area, s.ignore)))
         if not terms:
             raise RefusedError("one normal unit sets no threshold; at least 2 are needed, and far more for a guarantee")
         found = np.array(terms)
@@ -98,14 +98,14 @@ class _Judge:
         units, z = [], []
         for s in self.scored(samples):
             units.append(s.sample.unit)
-            z.append(combined_statistic(s.evidence, statistic, self.min_area, s.ignore))
+            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore))
         return unit_maxima(units, z)
 
 
 def make_profile(
     detector: Detector,
     adapter: str,
-    request: Request,
+    request: ThresholdRequest,
     advance: Callable[[int], None],
     skipped: list[str] | None = None,
     tell: Callable[[str], None] = lambda _: None,
@@ -167,7 +167,7 @@ def make_profile(
     )
 
 
-def check_counts(request: Request) -> None:
+def check_counts(request: ThresholdRequest) -> None:
     """Raises RefusedError when there are too few units for a guarantee that was asked for and is not waived."""
     if request.best_effort:
         return
@@ -199,7 +199,7 @@ def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
     return float(np.float32(cold)), float(np.float32(hot))
 
 
-def _calibration(request: Request, scale_units: int, scores: UnitScores, choice: Choice) -> Calibration:
+def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores, choice: Choice) -> Calibration:
     wish, goal = request.wish, request.goal
     return Calibration(
         method=goal.method,
@@ -223,7 +223,7 @@ def _calibration(request: Request, scale_units: int, scores: UnitScores, choice:
     )
 
 
-def _unit_words(request: Request) -> str:
+def _unit_words(request: ThresholdRequest) -> str:
     """How units were told apart: `file`, `layout` (the data set itself says), `folder`, `collect` or `name:REGEX`."""
     if request.unit_from is None:
         samples = request.data.samples

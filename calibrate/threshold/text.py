@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.statistics.binomial import supported_alpha
-from calibrate.threshold.operating_point import InfeasibleError, Point
-from fbclip.artefacts.profile import Calibration, Measured, Profile
+from calibrate.threshold.operating_point import InfeasibleError, OperatingPoint
+from fbclip.artefacts.profile import Calibration, MeasuredRates, Profile
 
 
 def profile_text(out: Path, profile: Profile) -> str:
@@ -51,7 +51,7 @@ def _false_alarm_line(c: Calibration) -> str:
     )
 
 
-def _measured_lines(m: Measured) -> list[str]:
+def _measured_lines(m: MeasuredRates) -> list[str]:
     lines = [
         f"measured: {m.false_alarms} of {m.n_good} normal units alarm, {m.false_alarm_low:.2%} to "
         f"{m.false_alarm_high:.2%} at {m.confidence:.0%} confidence"
@@ -64,7 +64,7 @@ def _measured_lines(m: Measured) -> list[str]:
     return lines
 
 
-def curve_text(curve: Sequence[Point], confidence: float) -> str:
+def curve_text(curve: Sequence[OperatingPoint], confidence: float) -> str:
     """A table of what is attainable; each row holds by itself."""
     head = f"attainable, each bound by itself at {confidence:.0%} confidence:"
     rows = [f"{p.threshold:>10.4f}  {p.false_alarm_rate:>15.2%}  {p.recall:>9.1%}" for p in curve]

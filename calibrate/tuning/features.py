@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from calibrate.tuning.batches import Plan
+from calibrate.tuning.batches import BatchPlan
 from calibrate.tuning.cache import TokenCache
 from calibrate.tuning.images import Item, Loaded, Loader
 from fbclip.backbone.tower import Backbone
@@ -34,7 +34,9 @@ class Features:
         # A bit a pixel: the masks of 2,000 images are 70 MB at 518 px.
         self._masks: dict[int, NDArray[np.uint8]] = {}
 
-    def fetch(self, plan: Plan, turn: np.random.Generator | None = None) -> tuple[list[Tensor], Tensor, Tensor | None]:
+    def fetch(
+        self, plan: BatchPlan, turn: np.random.Generator | None = None
+    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
         """K tokens (B,N,C), labels (B,), masks (B,S,S) or None; `turn` turns and mirrors the images at random.
 
         Raises DataError when a file is gone or has changed into none.

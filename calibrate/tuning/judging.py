@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from calibrate.errors import TrainingError
 from calibrate.metrics.ranking import auroc
 from calibrate.tuning.images import Item, Loader
-from calibrate.tuning.verdict import Judged
+from calibrate.tuning.verdict import JudgedScores
 from fbclip.artefacts.adapter import Adapter
 from fbclip.backbone.tower import Backbone
 from fbclip.detector import Detector, Job
@@ -26,7 +26,7 @@ def judge(
     items: Sequence[Item],
     loader: Loader,
     advance: Callable[[int], None],
-) -> Judged:
+) -> JudgedScores:
     """Image margins and per-image pixel AUROC of both adapters.
 
     Raises TrainingError when a score is not finite, AdapterError when an adapter does not fit the backbone.
@@ -40,14 +40,14 @@ def judge(
         for row, adapter in enumerate(adapters):
             sigma = detector.smoothing[adapter.id]
             found = detector.infer([Job(one.image[None], adapter.id, sigma) for one in loaded])
-            for place, (one, evidence) in enumerate(zip(loaded, found, strict=True), start):
-                if not (np.isfinite(evidence.margin) and np.isfinite(evidence.map).all()):
+            for place, (one, prediction) in enumerate(zip(loaded, found, strict=True), start):
+                if not (np.isfinite(prediction.margin) and np.isfinite(prediction.map).all()):
                     raise TrainingError(f"{items[place].sample.path}: the model gives a score that is not finite")
-                margins[row, place] = evidence.margin
+                margins[row, place] = prediction.margin
                 if one.label and one.mask is not None:
-                    pixels[row, place] = _pixel_auroc(evidence.map, one.mask.numpy())
+                    pixels[row, place] = _pixel_auroc(prediction.map, one.mask.numpy())
         advance(len(loaded))
-    return Judged(
+    return JudgedScores(
         units=np.array([item.sample.unit for item in items]),
         labels=np.array([item.anomalous for item in items]),
         before=None if base is None else margins[0],

@@ -12,7 +12,7 @@ import torch
 from calibrate.tuning.batches import in_order, shuffled
 from calibrate.tuning.features import Features
 from calibrate.tuning.state import Epoch, State, load_state, parameters_of, put_parameters, save_state
-from calibrate.tuning.training import Recipe, Trainer, Tuned
+from calibrate.tuning.training import Recipe, Tuned, TuningTrainer
 
 Report = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -40,7 +40,7 @@ class Trained:
 
 
 def run(
-    trainer: Trainer, tune: Features, stop: Features, settings: Settings, work: Path, key: str, report: Report
+    trainer: TuningTrainer, tune: Features, stop: Features, settings: Settings, work: Path, key: str, report: Report
 ) -> Trained:
     """Train to the last epoch or until patience ends, writing the state into `work` after each epoch.
 
@@ -67,7 +67,7 @@ def _out_of_patience(state: State, patience: int) -> bool:
     return bool(state.epochs) and len(state.epochs) - 1 - state.best >= patience
 
 
-def _train(trainer: Trainer, features: Features, settings: Settings, epoch: int, report: Report) -> float:
+def _train(trainer: TuningTrainer, features: Features, settings: Settings, epoch: int, report: Report) -> float:
     seed = settings.recipe.seed
     plans = shuffled(features.items, settings.batch, seed, epoch)
     turn = np.random.default_rng((seed, epoch, 1)) if settings.augment else None
@@ -82,7 +82,7 @@ def _train(trainer: Trainer, features: Features, settings: Settings, epoch: int,
 
 
 @torch.no_grad()
-def _measure(trainer: Trainer, features: Features, batch: int) -> float:
+def _measure(trainer: TuningTrainer, features: Features, batch: int) -> float:
     """Mean total loss an image."""
     total = 0.0
     for plan in in_order(features.items, batch):

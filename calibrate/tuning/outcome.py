@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.tuning.loop import Trained
-from calibrate.tuning.parts import MEANING, Parts
-from calibrate.tuning.verdict import Change, Verdict
+from calibrate.tuning.parts import MEANING, TuningSplit
+from calibrate.tuning.verdict import Change, KeepDecision
 from fbclip.artefacts.adapter import Adapter, save_adapter
 from fbclip.files import write_atomically
 
@@ -21,11 +21,11 @@ REPORT_FILE = "tuning.json"
 class Outcome:
     """Both adapters, the verdict between them, and whether the tuned one is kept against it."""
 
-    parts: Parts
+    parts: TuningSplit
     trained: Trained
     tuned: Adapter
     base: Adapter | None
-    verdict: Verdict
+    verdict: KeepDecision
     forced: bool
 
     @property
@@ -38,7 +38,7 @@ class Outcome:
         return self.tuned if self.keeps_tuned or self.base is None else self.base
 
 
-def numbers(parts: Parts, trained: Trained, verdict: Verdict, forced: bool) -> dict[str, Any]:
+def numbers(parts: TuningSplit, trained: Trained, verdict: KeepDecision, forced: bool) -> dict[str, Any]:
     """The run as plain values."""
     return {
         "mode": parts.mode,

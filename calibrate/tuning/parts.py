@@ -28,7 +28,7 @@ MEANING: dict[Mode, str] = {
 
 
 @dataclass(frozen=True)
-class Parts:
+class TuningSplit:
     """Items by what they do; `samples` are the files behind all of them."""
 
     mode: Mode
@@ -73,7 +73,7 @@ def mode_of(samples: Sequence[Sample]) -> Mode:
     return "masks" if any(s.mask is not None for s in anomalous) else "labels"
 
 
-def make_parts(samples: Sequence[Sample], synthetic: int, seed: int) -> Parts:
+def make_parts(samples: Sequence[Sample], synthetic: int, seed: int) -> TuningSplit:
     """60 % of the units tune, 15 % stop, 25 % judge, apart for normal and for anomalous units.
 
     Good only: `synthetic` painted versions of each image to tune on, at most MAX_SYNTHETIC in all; one painted
@@ -108,7 +108,7 @@ def make_parts(samples: Sequence[Sample], synthetic: int, seed: int) -> Parts:
         items[_TUNE] += _painted(tune, count, TUNE_KINDS, (seed, _TUNE))
         items[_STOP] += _painted(stop, len(stop), TUNE_KINDS, (seed, _STOP))
         items[_JUDGE] += _painted(judge, len(judge), JUDGE_KINDS, (seed, _JUDGE))
-    return Parts(mode, items[_TUNE], items[_STOP], items[_JUDGE])
+    return TuningSplit(mode, items[_TUNE], items[_STOP], items[_JUDGE])
 
 
 def _painted(normals: Sequence[Sample], count: int, kinds: tuple[str, ...], seed: tuple[int, int]) -> tuple[Item, ...]:

@@ -19,8 +19,8 @@ from calibrate.tuning.judging import judge
 from calibrate.tuning.loop import Report, Settings, run
 from calibrate.tuning.method import start_from
 from calibrate.tuning.outcome import Outcome, numbers
-from calibrate.tuning.parts import MAX_IMAGES, Parts, make_parts
-from calibrate.tuning.training import Trainer
+from calibrate.tuning.parts import MAX_IMAGES, TuningSplit, make_parts
+from calibrate.tuning.training import TuningTrainer
 from calibrate.tuning.verdict import decide
 from fbclip.artefacts.adapter import Adapter
 from fbclip.backbone.tower import Backbone
@@ -33,7 +33,7 @@ MB = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class TuningModel:
     """The frozen parts on one device, the method to tune, and the adapter to start from and to compare with."""
 
     backbone: Backbone
@@ -45,7 +45,13 @@ class Model:
 
 
 def tune_adapter(
-    model: Model, samples: Sequence[Sample], loader: Loader, settings: Settings, keep: bool, work: Path, report: Report
+    model: TuningModel,
+    samples: Sequence[Sample],
+    loader: Loader,
+    settings: Settings,
+    keep: bool,
+    work: Path,
+    report: Report,
 ) -> Outcome:
     """Tune, and judge against the base; the state of the run is in `work` until the caller drops it.
 
@@ -56,7 +62,7 @@ def tune_adapter(
     about = description(model, parts, loader.framing.roi, settings)
     key = hashlib.sha256(canonical_json(about)).hexdigest()
     start = None if model.from_scratch or model.base is None else start_from(model.base, model.method)
-    trainer = Trainer(model.backbone, model.tower, model.method, settings.recipe, start)
+    trainer = TuningTrainer(model.backbone, model.tower, model.method, settings.recipe, start)
     layers = model.method.feature_layers
     shape = (len(layers), model.backbone.grid**2 + 1, model.backbone.config.width)
     tune_count = 0 if settings.augment else len(parts.tune)
@@ -99,7 +105,7 @@ def tune_adapter(
     )
 
 
-def seen_images(parts: Parts, base: Adapter | None) -> list[str]:
+def seen_images(parts: TuningSplit, base: Adapter | None) -> list[str]:
     """sha256 of every image behind the result, those of the base that it starts from included.
 
     Raises DataError for more than an adapter can list.
@@ -112,7 +118,7 @@ def seen_images(parts: Parts, base: Adapter | None) -> list[str]:
     return sorted(seen)
 
 
-def description(model: Model, parts: Parts, roi: Roi | None, settings: Settings) -> dict[str, Any]:
+def description(model: TuningModel, parts: TuningSplit, roi: Roi | None, settings: Settings) -> dict[str, Any]:
     """Everything that the tuned parameters depend on, as plain values; where the run keeps its cache is not in it."""
     out: dict[str, Any] = {
         "recipe": asdict(settings.recipe),
@@ -137,7 +143,7 @@ def description(model: Model, parts: Parts, roi: Roi | None, settings: Settings)
     return out
 
 
-def _named(parts: Parts) -> Mapping[str, tuple[Item, ...]]:
+def _named(parts: TuningSplit) -> Mapping[str, tuple[Item, ...]]:
     return {"tune": parts.tune, "stop": parts.stop, "judge": parts.judge}
 
 

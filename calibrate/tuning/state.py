@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from calibrate.errors import TrainingError
-from calibrate.tuning.training import Trainer
+from calibrate.tuning.training import TuningTrainer
 from fbclip.errors import ConfigError
 from fbclip.files import write_atomically
 
@@ -39,13 +39,13 @@ class State:
     best_tensors: Mapping[str, Tensor] | None = None
 
 
-def parameters_of(trainer: Trainer) -> dict[str, Tensor]:
+def parameters_of(trainer: TuningTrainer) -> dict[str, Tensor]:
     """Copies of head and prompts on the CPU."""
     named: dict[str, nn.Module] = {"head": trainer.head, "prompts": trainer.fusion}
     return {f"{p}.{k}": v.detach().cpu().clone() for p, m in named.items() for k, v in m.state_dict().items()}
 
 
-def put_parameters(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+def put_parameters(trainer: TuningTrainer, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `parameters_of`."""
     named: dict[str, nn.Module] = {"head": trainer.head, "prompts": trainer.fusion}
     for prefix, module in named.items():
@@ -53,7 +53,7 @@ def put_parameters(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
         module.load_state_dict(own, strict=True)
 
 
-def save_state(folder: Path, key: str, trainer: Trainer, state: State) -> None:
+def save_state(folder: Path, key: str, trainer: TuningTrainer, state: State) -> None:
     """`key`: digest of everything that the result depends on. Raises OSError."""
     tensors = {f"now.{k}": v for k, v in parameters_of(trainer).items()}
     tensors |= {f"best.{k}": v for k, v in (state.best_tensors or {}).items()}
@@ -63,7 +63,7 @@ def save_state(folder: Path, key: str, trainer: Trainer, state: State) -> None:
     write_atomically(folder / STATE_FILE, save(tensors, metadata={"state": json.dumps(about)}))
 
 
-def load_state(folder: Path, key: str, trainer: Trainer) -> State:
+def load_state(folder: Path, key: str, trainer: TuningTrainer) -> State:
     """Where an earlier run with the same key stopped, put into `trainer`; an empty state when there is none.
 
     Raises ConfigError for a run with another key, TrainingError for a file that cannot be read.

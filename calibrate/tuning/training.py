@@ -33,7 +33,7 @@ def make_optimiser(
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class TuningBatch:
     """images (B,3,S,S) normalised, labels (B,) and masks (B,S,S) float 0 or 1; masks may be unknown."""
 
     images: Tensor
@@ -44,7 +44,7 @@ class Batch:
 class Batches(Protocol):
     """Anything that yields the batches of one epoch, seeded by the epoch's number."""
 
-    def __call__(self, epoch: int) -> Iterator[Batch]: ...
+    def __call__(self, epoch: int) -> Iterator[TuningBatch]: ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Tuned:
         return Adapter(manifest, tensors, self.prototypes.detach().clone())
 
 
-class Trainer:
+class TuningTrainer:
     """Head, prompts and optimiser of one run; each step takes backbone tokens, fresh or from a cache."""
 
     def __init__(
@@ -143,7 +143,7 @@ def tune(
 
     Raises TrainingError when a margin or a loss is not finite.
     """
-    trainer = Trainer(backbone, tower, method, recipe, start)
+    trainer = TuningTrainer(backbone, tower, method, recipe, start)
     for epoch in range(recipe.epochs):
         for step, batch in enumerate(batches(epoch)):
             with torch.no_grad():

@@ -23,7 +23,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class JudgedScores:
     """One row an image (n,): unit, label, image score before and after; pixel AUROC of each anomalous image.
 
     `before` is None without a base. NaN in the pixel columns where there is no mask; None where there is none at all.
@@ -52,7 +52,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class KeepDecision:
     """image: AUROC of the images; pixel: mean over the anomalous images of their AUROC, None without masks."""
 
     decision: Decision
@@ -66,7 +66,7 @@ class Verdict:
         return self.decision in {"kept", "no base"}
 
 
-def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict:
+def decide(judged: JudgedScores, seed: int = 0, resamples: int = RESAMPLES) -> KeepDecision:
     """Kept only if the 95 % interval of the difference in image AUROC lies above 0; seeded.
 
     A loss of pixel AUROC whose interval lies below 0 speaks against it. Raises ValueError for scores that are not
@@ -80,7 +80,7 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
     if not np.isfinite(judged.after).all():
         raise ValueError("the scores are not finite")
     if judged.before is None:
-        return Verdict("no base", normal, anomalous, None, None)
+        return KeepDecision("no base", normal, anomalous, None, None)
     if not np.isfinite(judged.before).all():
         raise ValueError("the scores are not finite")
     parts = list(draw_weights(judged.units.tolist(), labels, resamples, np.random.default_rng(seed)))
@@ -106,7 +106,7 @@ def decide(judged: Judged, seed: int = 0, resamples: int = RESAMPLES) -> Verdict
         decision = "kept"
     else:
         decision = "not better, base kept"
-    return Verdict(decision, normal, anomalous, image, pixel)
+    return KeepDecision(decision, normal, anomalous, image, pixel)
 
 
 def _change(columns: list[tuple[float, Array]]) -> Change:

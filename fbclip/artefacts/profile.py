@@ -18,7 +18,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from fbclip.backbone.config import Precision
-from fbclip.decision import Decision, Evidence, Statistic, decide
+from fbclip.decision import Decision, Prediction, Statistic, decide
 from fbclip.errors import ImageError, ProfileError
 from fbclip.files import canonical_json, write_atomically
 from fbclip.frozen import Frozen
@@ -47,7 +47,7 @@ class RecallGuarantee(Frozen):
     confidence: Rate
 
 
-class Measured(Frozen):
+class MeasuredRates(Frozen):
     """What units that did not choose the threshold showed at it: counts, and each rate's exact interval in 0..1.
 
     Each interval on its own covers the true rate with `confidence` (Clopper and Pearson).
@@ -87,7 +87,7 @@ class Calibration(Frozen):
     recall_target: Rate | None = None
     recall_guarantee: RecallGuarantee | None = None
     interval: tuple[float, float] | None = Field(None, description="z from and to which both guarantees hold")
-    measured: Measured | None = None
+    measured: MeasuredRates | None = None
     reference: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
         (), description="z of the n_good units, rising, evenly thinned to 1000: what drift is judged against"
     )
@@ -164,10 +164,10 @@ class Profile(Frozen):
         """
         return hashlib.sha256(canonical_json(self.model_dump(mode="json", exclude_defaults=True))).hexdigest()
 
-    def decide(self, evidence: Evidence, placement: Placement, ignore: BoolMap | None = None) -> Decision:
-        """The verdict of this profile on one image's evidence; `ignore` has the map's shape."""
+    def decide(self, prediction: Prediction, placement: Placement, ignore: BoolMap | None = None) -> Decision:
+        """The verdict of this profile on one image's prediction; `ignore` has the map's shape."""
         return decide(
-            evidence,
+            prediction,
             self.statistic,
             self.threshold,
             self.uncertain_above,
@@ -178,7 +178,7 @@ class Profile(Frozen):
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningModel:
     """What would run: compared field by field with what a profile was measured with."""
 
     adapter: str
@@ -204,7 +204,7 @@ class LoadedProfile:
         return Framing(self.profile.roi, self.profile.tiling, self.mask)
 
 
-def mismatches(profile: Profile, running: Running) -> list[str]:
+def mismatches(profile: Profile, running: RunningModel) -> list[str]:
     """`field: profile has …, running …` for every field that must be equal; the device type is not one."""
     names: Sequence[str] = ("adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision")
     pairs = [(name, getattr(profile, name), getattr(running, name)) for name in names]

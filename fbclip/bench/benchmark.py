@@ -25,7 +25,7 @@ from fbclip.backbone.tower import Backbone
 from fbclip.images.decode import decode
 from fbclip.images.preprocess import preprocess
 from fbclip.memory.bank import Memory, MemoryManifest, default_config, feature_width
-from fbclip.memory.index import Lookup, image_distance
+from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.memory.whitening import Whitening
 from fbclip.method.config import FBCLIPConfig
 from fbclip.method.maps import smooth_map
@@ -159,7 +159,7 @@ def bench(
     )
 
 
-def _random_lookup(backbone: Backbone, count: int, device: torch.device) -> Lookup:
+def _random_lookup(backbone: Backbone, count: int, device: torch.device) -> MemoryIndex:
     """A memory of `count` random tokens, of the kind that `calibrate memory` makes."""
     config = default_config(backbone.config)
     manifest = MemoryManifest(
@@ -169,13 +169,13 @@ def _random_lookup(backbone: Backbone, count: int, device: torch.device) -> Look
     tokens = torch.nn.functional.normalize(torch.randn(count, width), dim=-1)
     places = torch.randint(backbone.grid, (count, 2), dtype=torch.int16)
     whitening = Whitening(torch.zeros(width), torch.eye(width)) if config.metric == "mahalanobis" else None
-    return Lookup(Memory(manifest, tokens.half(), places, whitening), device)
+    return MemoryIndex(Memory(manifest, tokens.half(), places, whitening), device)
 
 
 def _bench_batch(
     backbone: Backbone,
     head: Head,
-    lookup: Lookup | None,
+    lookup: MemoryIndex | None,
     batch: int,
     device: torch.device,
     repeats: int,
@@ -212,7 +212,7 @@ def _bench_batch(
     return BatchResult(batch, bare, whole, round(whole / bare, 3), round(1e3 * batch / whole, 2), stages)
 
 
-def _recall(lookup: Lookup, tokens: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
+def _recall(lookup: MemoryIndex, tokens: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
     """What a memory adds to an image: distances, the image's one, the map (B,S,S)."""
     grid = lookup.distances(tokens)
     image_distance(grid.flatten(1))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from fbclip.decision import Evidence
+from fbclip.decision import Prediction
 from fbclip.frozen import Frozen
 from fbclip.images.geometry import FloatMap
 
@@ -75,11 +75,11 @@ def fuse(
     return (1 - image) * zero_shot + image * memory, np.asarray(fused, np.float32)
 
 
-def evidence(terms: Terms, fusion: Fusion | None) -> Evidence:
-    """Zero-shot evidence, or with `fusion` the fused one; raises ValueError for terms without distances."""
+def fused_prediction(terms: Terms, fusion: Fusion | None) -> Prediction:
+    """The zero-shot prediction, or with `fusion` the fused one; raises ValueError for terms without distances."""
     margin, drawn = terms.margin, terms.map
     if fusion is not None:
         if terms.distance_image is None or terms.distance_map is None:
             raise ValueError("a fusion needs the distances of a memory")
         margin, drawn = fuse(margin, drawn, terms.distance_image, terms.distance_map, fusion)
-    return Evidence(margin, torch.sigmoid(torch.tensor(margin)).item(), np.ascontiguousarray(drawn))
+    return Prediction(margin, torch.sigmoid(torch.tensor(margin)).item(), np.ascontiguousarray(drawn))

@@ -81,7 +81,7 @@ def image_distance(distances: Tensor) -> Tensor:
     return distances.topk(count, dim=1).values.mean(dim=1)
 
 
-class Lookup:
+class MemoryIndex:
     """A memory on a device, ready to be asked: (M,F) float32, twice the bytes of the file, no conversion an image."""
 
     def __init__(self, memory: Memory, device: torch.device) -> None:

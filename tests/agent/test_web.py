@@ -15,7 +15,7 @@ from agent.errors import AgentError
 from agent.records import Inspection, Latency, LineCounters, LineMode
 from agent.web.app import create_app
 from agent.web.server import WebServer
-from agent.web.state import EventRow, LiveState
+from agent.web.state import LiveState, RecentEvent
 from fbclip.decision import Decision, Region, Verdict, reject
 from fbclip.images.geometry import Placement
 
@@ -47,8 +47,8 @@ def image():
 def example(time=None, problems=()):
     """Two lines: one has found something, the other is a folder that could not read a file."""
     events = [
-        EventRow(NOW, None, "belt", "anomaly", None, 3.2, 1.5),
-        EventRow(NOW, NOW, "inbox", "no_verdict", "<b>truncated</b>", None, 1.1),
+        RecentEvent(NOW, None, "belt", "anomaly", None, 3.2, 1.5),
+        RecentEvent(NOW, NOW, "inbox", "no_verdict", "<b>truncated</b>", None, 1.1),
     ]
     state = LiveState("demo", lambda: events, lambda: problems, time or Time())
     state.add_line("belt", "live", live=True)

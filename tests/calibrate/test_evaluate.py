@@ -24,8 +24,8 @@ from calibrate.evaluation.masks import map_mask
 from calibrate.evaluation.numbers import Numbers, mean_numbers
 from calibrate.evaluation.paper import PaperMaps
 from calibrate.evaluation.pixels import ClassPixels
-from calibrate.evaluation.request import Plan
-from calibrate.evaluation.rows import Row
+from calibrate.evaluation.request import EvaluationRequest
+from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.evaluation.run import Context, document, public_words, write_run
 from calibrate.evaluation.verdicts import confusion, kinds
 from calibrate.evaluation.worst import draw_worst, heat_limits, pick_worst
@@ -94,7 +94,7 @@ def ignore_progress(_):
 
 
 def judged(detector, root, **plan):
-    return evaluate(detector, detector.adapters[0], read_data(root), Plan(**plan), ignore_progress)
+    return evaluate(detector, detector.adapters[0], read_data(root), EvaluationRequest(**plan), ignore_progress)
 
 
 def profile_for(detector, threshold=0.0, digest="0" * 64, **changes):
@@ -126,10 +126,10 @@ def test_numbers_are_those_of_all_maps_at_once(detector, root):
     assert set(found.classes) == {"bolt", "nut", "pin"}
     samples = [s for s in read_data(root).samples if s.class_name == "bolt" and s.split == "test"]
     looks = list(score(detector, detector.adapters[0], samples, Framing(), ignore_progress))
-    margins = np.array([s.evidence.margin for s in looks])
+    margins = np.array([s.prediction.margin for s in looks])
     labels = np.array([s.sample.label for s in looks])
     with_truth = [s for s in looks if not s.sample.label or s.sample.mask is not None]
-    maps = np.stack([s.evidence.map for s in with_truth])
+    maps = np.stack([s.prediction.map for s in with_truth])
     masks = np.zeros(maps.shape, bool)
     for place, s in zip(masks, with_truth, strict=True):
         if s.sample.mask is not None:
@@ -279,7 +279,7 @@ def test_images_that_were_used_before_are_refused(detector, root):
 
 
 def row(name, label, verdict, unit=None, kind=None, **more):
-    return Row(name, more.pop("class_name", "all"), label, kind, unit or name, name, verdict=verdict, **more)
+    return EvaluatedImage(name, more.pop("class_name", "all"), label, kind, unit or name, name, verdict=verdict, **more)
 
 
 def test_verdicts_are_counted_in_units_with_exact_intervals():
@@ -316,7 +316,7 @@ def test_a_profile_judges_with_its_own_framing(detector, root):
     samples = [s for s in read_data(root).samples if s.split == "test"]
     by_path = {row.path: row for row in found.rows}
     for look in score(detector, detector.adapters[0], samples, Framing(roi=roi), ignore_progress):
-        decision = profile.decide(look.evidence, look.placement)
+        decision = profile.decide(look.prediction, look.placement)
         assert by_path[look.sample.path.relative_to(root).as_posix()].verdict == decision.verdict
     assert sum(sum(v.values()) for v in found.confusion.units.values()) == len(found.rows)
     assert "set on these" not in " ".join(found.notes)
@@ -348,7 +348,7 @@ def test_images_that_cannot_be_judged_are_listed(detector, root):
 
 def written(detector, root, out, profile=None, count=2):
     data = read_data(root)
-    plan = Plan(profile=None if profile is None else LoadedProfile(profile))
+    plan = EvaluationRequest(profile=None if profile is None else LoadedProfile(profile))
     found = evaluate(detector, detector.adapters[0], data, plan, ignore_progress)
     limits = heat_limits(found, None if profile is None else profile.map_limits)
     worst = list(draw_worst(detector, detector.adapters[0], found, count, limits))
@@ -372,7 +372,7 @@ def test_the_worst_images_are_drawn(detector, root, tmp_path):
         assert drawn.shape[1] <= 640
         assert (root / w["path"]).is_file()
     # With a profile only what is a false alarm or a miss by it.
-    highest = Plan(profile=LoadedProfile(profile_for(detector, threshold=1e6)))
+    highest = EvaluationRequest(profile=LoadedProfile(profile_for(detector, threshold=1e6)))
     calm = evaluate(detector, detector.adapters[0], read_data(root), highest, ignore_progress)
     assert {kind for kind, _, _ in pick_worst(calm, 3)} == {"miss"}
 

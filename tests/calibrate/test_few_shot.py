@@ -8,12 +8,12 @@ import typer
 from typer.testing import CliRunner
 
 from calibrate.commands.few_shot import few_shot
-from calibrate.embedded.generated_lines import Line, write_line
+from calibrate.embedded.generated_lines import GeneratedLine, write_line
 from calibrate.errors import DataError
 from calibrate.few_shot import experiment
 from calibrate.few_shot.curve import average, measured
 from calibrate.few_shot.document import METHODS, FewShot
-from calibrate.few_shot.experiment import Counted, Point
+from calibrate.few_shot.experiment import Counted, FewShotPoint
 from calibrate.few_shot.text import table
 from calibrate.metrics.pairs import count_pairs
 from calibrate.metrics.ranking import auroc
@@ -30,7 +30,7 @@ def run(*arguments):
 
 def point(count, seed, drawn, chosen="memory", measures=("image",)):
     """A memory whose methods all have the same draws, the first as the images are."""
-    return Point(count, seed, chosen, {(m, k): np.array(drawn) for m in METHODS for k in measures})
+    return FewShotPoint(count, seed, chosen, {(m, k): np.array(drawn) for m in METHODS for k in measures})
 
 
 def curve_of(points, name="a", images=3, seed=0):
@@ -109,7 +109,7 @@ def test_tables_tell_mean_and_interval():
 def test_curves_of_a_line_as_tables_and_as_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "PAINTED_EACH", 1)
     monkeypatch.setattr(experiment, "RESAMPLES", 50)
-    root = write_line(Line("sheet", "leather", 50), tmp_path, 10, 4, 4)
+    root = write_line(GeneratedLine("sheet", "leather", 50), tmp_path, 10, 4, 4)
     out = tmp_path / "new" / "curves.json"
     answer = run(root, "--seeds", 2, "--device", "cpu", "--out", out)
     assert answer.exit_code == 0, answer.output
@@ -132,7 +132,7 @@ def test_curves_of_a_line_as_tables_and_as_a_file(tmp_path, monkeypatch):
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path):
-    root = write_line(Line("inbox"), tmp_path, 1, 1, 1)
+    root = write_line(GeneratedLine("inbox"), tmp_path, 1, 1, 1)
     (tmp_path / "flat").mkdir()
     image = next((root / "train" / "good").iterdir())
     (tmp_path / "flat" / "a.png").write_bytes(image.read_bytes())

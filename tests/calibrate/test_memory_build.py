@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from calibrate.commands.memory import memory
 from calibrate.datasets import read_data
-from calibrate.embedded.generated_lines import Line, write_line
+from calibrate.embedded.generated_lines import GeneratedLine, write_line
 from calibrate.embedded.sample_files import write_calibration, write_png
 from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError, RefusedError
 from calibrate.memory import candidates
-from calibrate.memory.build import Plan, build_memory
+from calibrate.memory.build import MemoryRequest, build_memory
 from calibrate.memory.coreset import coreset
 from calibrate.memory.outliers import RATE, robust_limit
 from calibrate.memory.provenance import seen_by
@@ -74,7 +74,9 @@ def run(*arguments):
 
 def build(detector, samples, tokens=500, config=CONFIG, framing=None, **more):
     keep = more.pop("keep_outliers", False)
-    return build_memory(detector, samples, framing or Framing(), Plan(config, tokens, keep_outliers=keep), **more)
+    return build_memory(
+        detector, samples, framing or Framing(), MemoryRequest(config, tokens, keep_outliers=keep), **more
+    )
 
 
 @given(st.integers(0, 10_000), st.integers(3, 9), st.integers(1, 3))
@@ -249,7 +251,7 @@ def test_many_images_share_the_room_and_tiles_count(detector, normal, monkeypatc
 
 
 def test_generated_lines_are_data_sets(tmp_path):
-    data = read_data(write_line(Line("part", "biscuit", 5), tmp_path, 3, 2, 2))
+    data = read_data(write_line(GeneratedLine("part", "biscuit", 5), tmp_path, 3, 2, 2))
     assert data.layout == "mvtec"
     assert [len([s for s in data.samples if s.split == part]) for part in ("train", "test")] == [3, 4]
     assert all(s.mask is not None for s in data.anomalous())

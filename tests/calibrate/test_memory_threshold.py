@@ -15,7 +15,7 @@ from calibrate.inference import score
 from calibrate.memory import fusion_samples
 from calibrate.memory.fusion_choice import choice_record, choose_fusion, fused, term_scales
 from calibrate.memory.fusion_samples import Viewer, fit_fusion
-from calibrate.memory.fusion_selection import Judged, Shown, judge
+from calibrate.memory.fusion_selection import FusionSample, FusionScores, judge
 from calibrate.memory.provenance import seen_by
 from calibrate.memory.unit_allocation import leave_out
 from calibrate.threshold.line_data import LineData
@@ -55,7 +55,9 @@ def run(*arguments):
 
 def shown(unit, anomalous, margin, distance):
     plain = np.zeros((4, 4), np.float32)
-    return Shown(unit, anomalous, Terms(margin, plain + np.float32(margin), distance, plain + np.float32(distance)))
+    return FusionSample(
+        unit, anomalous, Terms(margin, plain + np.float32(margin), distance, plain + np.float32(distance))
+    )
 
 
 def crowd(margin_gap, distance_gap, n=60):
@@ -96,7 +98,7 @@ def test_scales_are_median_and_upper_spread_of_normal_images():
 def test_in_doubt_both_opinions_are_used_then_the_memory():
     def best(zero_shot, memory, both, *errors):
         uses = ("zero-shot", "memory", "fused")
-        return Judged(
+        return FusionScores(
             dict(zip(uses, (zero_shot, memory, both), strict=True)), dict(zip(uses, errors, strict=True)), 9, 9
         ).best
 
@@ -124,7 +126,7 @@ def test_profile_fuses_what_it_was_measured_with(images, remembered, tmp_path):
     scored = score(
         detector, profile.adapter, used, load_profile(out).framing, lambda _: None, None, made.id, profile.fusion
     )
-    z = [combined_statistic(s.evidence, profile.statistic, profile.min_area_px) for s in scored]
+    z = [combined_statistic(s.prediction, profile.statistic, profile.min_area_px) for s in scored]
     assert max(z) == pytest.approx(profile.threshold, abs=1e-3)
 
 

@@ -20,12 +20,12 @@ from calibrate.threshold.operating_point import (
     recall_limit,
     trade_off,
 )
-from calibrate.threshold.order_statistic import Wish, fit_statistic, reference, set_threshold
+from calibrate.threshold.order_statistic import ThresholdTarget, fit_statistic, reference, set_threshold
 from calibrate.threshold.text import curve_text
-from fbclip.decision import Evidence, Statistic, Verdict, decide
+from fbclip.decision import Prediction, Statistic, Verdict, decide
 from fbclip.images.geometry import Placement
 
-WISH = Wish(alpha=0.05, confidence=0.95, uncertain=0.25)
+WISH = ThresholdTarget(alpha=0.05, confidence=0.95, uncertain=0.25)
 RECALL = 0.95
 DRAWS = 2000
 NOTHING = np.array([])
@@ -140,7 +140,7 @@ def test_intervals_cover_on_the_half_that_did_not_choose_and_not_on_the_one_that
     rng = np.random.default_rng(5)
     # A weak detector with few defects is where the best F1 flatters itself most.
     shift, confidence = 0.5, 0.9
-    wish = Wish(0.05, confidence, 0.25)
+    wish = ThresholdTarget(0.05, confidence, 0.25)
     honest, naive = np.zeros(2), np.zeros(2)
 
     def covers(m, t):
@@ -165,7 +165,7 @@ def test_intervals_cover_on_the_half_that_did_not_choose_and_not_on_the_one_that
 
 def test_uncertain_alerts_are_bounded_when_they_alert():
     rng = np.random.default_rng(6)
-    wish = Wish(0.05, 0.95, 0.05, bounds="uncertain")
+    wish = ThresholdTarget(0.05, 0.95, 0.05, bounds="uncertain")
     failures = 0
     for _ in range(DRAWS):
         threshold = set_threshold(rng.standard_normal(59), wish)
@@ -179,9 +179,9 @@ def test_uncertain_alerts_are_bounded_when_they_alert():
 
 def decided(z: float, threshold: float) -> Verdict:
     """By the detector's own comparison: an image term that is z itself."""
-    evidence = Evidence(z, 0.5, np.full((2, 2), -100, np.float32))
+    prediction = Prediction(z, 0.5, np.full((2, 2), -100, np.float32))
     one = Statistic(a=0, b=1, a2=0, b2=1)
-    return decide(evidence, one, threshold, None, 1, Placement(0, 0, 2, 2)).verdict
+    return decide(prediction, one, threshold, None, 1, Placement(0, 0, 2, 2)).verdict
 
 
 @pytest.mark.parametrize("z", [0.0, 1.0, -3.7, 1e-20, 123.456, 7.0000005])

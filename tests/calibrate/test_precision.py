@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from calibrate.cli import app
 from calibrate.embedded.sample_files import write_calibration
-from fbclip.artefacts.profile import Running
+from fbclip.artefacts.profile import RunningModel
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.errors import ConfigError
 from tests.conftest import tiny_adapter, tiny_backbone
@@ -45,7 +45,7 @@ def test_another_backbone_needs_its_adapter(tmp_path):
 def test_a_profile_of_another_precision_does_not_fit():
     detector = open_detector("embedded", precision="bfloat16")
     running = detector.running(detector.adapters[0])
-    assert isinstance(running, Running)
+    assert isinstance(running, RunningModel)
     assert running.precision == "bfloat16"
 
 
@@ -61,7 +61,7 @@ def test_rows_stay_independent_and_embedding_residual_and_gate_stay_float32(prec
     jobs = [Job(torch.randn(1, 3, 32, 32), detector.adapters[i % 2], 1.0) for i in range(5)]
     together = detector.infer(jobs)
     limit = 0.05 if precision == "bfloat16" else 0.01
-    for job, evidence in zip(jobs, together, strict=True):
+    for job, prediction in zip(jobs, together, strict=True):
         (alone,) = detector.infer([job])
-        assert evidence.map.dtype == np.float32
-        assert abs(alone.margin - evidence.margin) <= limit * max(1, abs(alone.margin))
+        assert prediction.map.dtype == np.float32
+        assert abs(alone.margin - prediction.margin) <= limit * max(1, abs(alone.margin))

@@ -22,7 +22,7 @@ from calibrate.embedded.batches import PATCH_FLOOR, draw_batch
 from calibrate.embedded.image_bank import Bank, both_captions, make_bank
 from calibrate.embedded.model import begin_at
 from calibrate.embedded.run import TRAIN_SEED, export, pretrain_backbone
-from calibrate.embedded.trainer import PretrainConfig, Trainer, fast_in_bfloat16
+from calibrate.embedded.trainer import PretrainConfig, PretrainingTrainer, fast_in_bfloat16
 from calibrate.errors import TrainingError
 from calibrate.surfaces.families import TRAIN_FAMILIES
 from fbclip.backbone.config import BackboneConfig
@@ -62,7 +62,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
     return make_bank(tmp_path_factory.mktemp("bank"), "tiny", 12, 64, 5, TRAIN_FAMILIES)
 
 
-def state(trainer: Trainer) -> dict[str, torch.Tensor]:
+def state(trainer: PretrainingTrainer) -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in trainer.clip.state_dict().items()}
 
 
@@ -104,7 +104,7 @@ def test_batches_depend_on_seed_and_step_alone(bank: Bank) -> None:
 
 
 def test_the_first_steps_see_smaller_images_and_measuring_sees_them_whole(bank: Bank) -> None:
-    trainer = Trainer(TINY, replace(RUN, steps=10), bank)
+    trainer = PretrainingTrainer(TINY, replace(RUN, steps=10), bank)
     sides = []
     for trainer.step in range(10):
         sides.append(trainer.side())
@@ -126,14 +126,14 @@ def test_bfloat16_is_taken_where_the_machine_multiplies_in_it(monkeypatch: pytes
 
 
 def test_resumed_run_equals_uninterrupted_run(bank: Bank, tmp_path: Path) -> None:
-    whole = Trainer(TINY, RUN, bank)
+    whole = PretrainingTrainer(TINY, RUN, bank)
     losses = [whole.train_step()[0] for _ in range(RUN.steps)]
     assert np.isfinite(losses).all()
 
-    part = Trainer(TINY, RUN, bank)
+    part = PretrainingTrainer(TINY, RUN, bank)
     part.train_step()
     part.save(tmp_path)
-    resumed = Trainer(TINY, RUN, bank)
+    resumed = PretrainingTrainer(TINY, RUN, bank)
     resumed.resume(tmp_path)
     assert resumed.step == 1
     while resumed.step < RUN.steps:
@@ -144,19 +144,19 @@ def test_resumed_run_equals_uninterrupted_run(bank: Bank, tmp_path: Path) -> Non
 
 
 def test_state_of_another_run_is_refused(bank: Bank, tmp_path: Path) -> None:
-    Trainer(TINY, RUN, bank).save(tmp_path)
+    PretrainingTrainer(TINY, RUN, bank).save(tmp_path)
     with pytest.raises(TrainingError, match="another backbone, config"):
-        Trainer(TINY.model_copy(update={"stem": "patch"}), replace(RUN, batch=2), bank).resume(tmp_path)
+        PretrainingTrainer(TINY.model_copy(update={"stem": "patch"}), replace(RUN, batch=2), bank).resume(tmp_path)
 
 
 def test_training_lowers_the_loss_on_what_it_sees(bank: Bank) -> None:
-    trainer = Trainer(TINY, replace(RUN, steps=60, batch=8, learning_rate=3e-3, warmup=5), bank)
+    trainer = PretrainingTrainer(TINY, replace(RUN, steps=60, batch=8, learning_rate=3e-3, warmup=5), bank)
     losses = [trainer.train_step()[0] for _ in range(60)]
     assert np.mean(losses[-15:]) < np.mean(losses[:15])
 
 
 def test_exported_file_is_what_the_run_time_reads(bank: Bank, tmp_path: Path) -> None:
-    trainer = Trainer(TINY, RUN, bank)
+    trainer = PretrainingTrainer(TINY, RUN, bank)
     trainer.train_step()
     export(trainer, tmp_path, "test", [])
     saved = load_file(tmp_path / "backbone.safetensors")
@@ -236,11 +236,11 @@ def test_torchrun_hands_every_option_on() -> None:
 
 
 def test_a_run_goes_on_from_shipped_weights(bank: Bank, tmp_path: Path) -> None:
-    first = Trainer(TINY, RUN, bank)
+    first = PretrainingTrainer(TINY, RUN, bank)
     first.train_step()
     export(first, tmp_path / "first", "test", [])
     shipped = tmp_path / "first" / "backbone.safetensors"
-    second = Trainer(TINY, replace(RUN, seed=1), bank)
+    second = PretrainingTrainer(TINY, replace(RUN, seed=1), bank)
     begin_at(second.clip, load_file(shipped))
     expected = first.clip.state_dict()
     for name, tensor in second.clip.state_dict().items():
@@ -256,6 +256,6 @@ def test_a_run_goes_on_from_shipped_weights(bank: Bank, tmp_path: Path) -> None:
     about = json.loads((tmp_path / "second" / "provenance.json").read_text(encoding="utf-8"))
     assert about["pretrain"]["start_sha256"] == file_sha256(shipped)
 
-    other = Trainer(TINY.model_copy(update={"width": 32}), RUN, bank)
+    other = PretrainingTrainer(TINY.model_copy(update={"width": 32}), RUN, bank)
     with pytest.raises(TrainingError, match="another architecture"):
         begin_at(other.clip, load_file(shipped))

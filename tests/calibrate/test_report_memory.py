@@ -16,7 +16,7 @@ from calibrate.report.few_shot import blocks
 from calibrate.report.intervals import image_intervals
 from calibrate.report.page import render
 from calibrate.report.reading import read_few_shot, read_run
-from calibrate.report.rows import Row
+from calibrate.report.rows import ReportRow
 from tests.calibrate.test_report import (
     MEASURE,
     Page,
@@ -158,14 +158,15 @@ def test_the_page_says_what_the_fusion_was_chosen_by(tmp_path):
 
 def rows_of(rng, name, shift, n=60):
     return [
-        Row(name, k < n // 3, f"u{k // 2}", float(rng.normal(shift if k < n // 3 else 0)), None, "") for k in range(n)
+        ReportRow(name, k < n // 3, f"u{k // 2}", float(rng.normal(shift if k < n // 3 else 0)), None, "")
+        for k in range(n)
     ]
 
 
 def test_intervals_of_images_hold_the_number_and_shrink_with_more_units():
     rng = np.random.default_rng(5)
     few, many = rows_of(rng, "few", 1.5), rows_of(rng, "many", 1.5, 1200)
-    normal_only = [Row("good only", False, "u", 0.0, None, ""), Row("good only", None, "v", 1.0, None, "")]
+    normal_only = [ReportRow("good only", False, "u", 0.0, None, ""), ReportRow("good only", None, "v", 1.0, None, "")]
     sure = image_intervals([*few, *many, *normal_only])
     assert set(sure.classes) == {"few", "many"}
     for rows in (few, many):

@@ -7,10 +7,16 @@ import pytest
 
 from calibrate.errors import RefusedError
 from calibrate.inference import unit_maxima
-from calibrate.threshold.order_statistic import Wish, check_enough, constant_units, fit_statistic, set_threshold
-from fbclip.decision import Evidence, combined_statistic, image_term
+from calibrate.threshold.order_statistic import (
+    ThresholdTarget,
+    check_enough,
+    constant_units,
+    fit_statistic,
+    set_threshold,
+)
+from fbclip.decision import Prediction, combined_statistic, image_term
 
-WISH = Wish(alpha=0.05, confidence=0.95, uncertain=0.25)
+WISH = ThresholdTarget(alpha=0.05, confidence=0.95, uncertain=0.25)
 DRAWS = 2000
 POPULATION = 3000
 """Units are drawn from so many with replacement, so the true rate is known exactly."""
@@ -22,8 +28,8 @@ def within_bound(failures: int) -> bool:
     return failures / DRAWS <= delta + 3 * math.sqrt(delta * (1 - delta) / DRAWS)
 
 
-def flat(margin: float, level: float) -> Evidence:
-    return Evidence(margin, 0.5, np.full((2, 2), level, np.float32))
+def flat(margin: float, level: float) -> Prediction:
+    return Prediction(margin, 0.5, np.full((2, 2), level, np.float32))
 
 
 @pytest.mark.parametrize("terms", ["both", "image", "pixel"])
@@ -81,16 +87,16 @@ def test_promise_holds_for_units_of_correlated_frames_and_fails_for_frames():
 
 def test_too_few_units_are_refused_with_the_number_needed():
     with pytest.raises(RefusedError, match="309 are needed") as caught:
-        check_enough(60, Wish(0.01, 0.95, 0.05))
+        check_enough(60, ThresholdTarget(0.01, 0.95, 0.05))
     assert "these carry" in str(caught.value)
-    check_enough(309, Wish(0.01, 0.95, 0.05))
+    check_enough(309, ThresholdTarget(0.01, 0.95, 0.05))
     assert set_threshold(np.arange(58.0), WISH).guarantee is None
     assert set_threshold(np.arange(59.0), WISH).guarantee is not None
 
 
 @pytest.mark.parametrize("n", [20, 69, 100, 309, 1000, 5000])
 def test_the_constants_never_eat_what_the_guarantee_needs(n):
-    wish = Wish(0.05, 0.95, 0.25)
+    wish = ThresholdTarget(0.05, 0.95, 0.25)
     spent = constant_units(n, wish)
     assert spent == 10 or n // 5 >= spent
     assert spent <= 100
@@ -100,10 +106,10 @@ def test_the_constants_never_eat_what_the_guarantee_needs(n):
 
 def test_ties_and_uncertain_band():
     z = np.array([1.0] * 300)
-    threshold = set_threshold(z, Wish(0.01, 0.95, 0.05))
+    threshold = set_threshold(z, ThresholdTarget(0.01, 0.95, 0.05))
     assert threshold.value == threshold.uncertain_above == 1.0
     ordered = np.arange(300.0)
-    threshold = set_threshold(ordered, Wish(0.01, 0.95, 0.05))
+    threshold = set_threshold(ordered, ThresholdTarget(0.01, 0.95, 0.05))
     assert threshold.value == 299.0
     assert threshold.uncertain_above < threshold.value
 
@@ -117,4 +123,4 @@ def test_equal_scores_do_not_divide_by_zero():
 @pytest.mark.parametrize("bad", [(0.0, 0.95, 0.1), (0.01, 1.0, 0.1), (0.1, 0.9, 0.05)])
 def test_impossible_wishes_are_refused(anomalous):
     with pytest.raises(RefusedError, match="must lie between"):
-        Wish(*anomalous)
+        ThresholdTarget(*anomalous)

@@ -8,7 +8,7 @@ import torch
 from calibrate.errors import TrainingError
 from calibrate.tuning.checkpoint_import import import_adapter
 from calibrate.tuning.losses import dice, focal
-from calibrate.tuning.training import Batch, Recipe, tune
+from calibrate.tuning.training import Recipe, TuningBatch, tune
 from calibrate.verification.training import verify_training
 from fbclip.artefacts.adapter import load_adapter, save_adapter
 from fbclip.backbone.weights import WeightsFile, open_backbone
@@ -49,7 +49,7 @@ def batches(epoch):
     masks = torch.zeros(4, 56, 56)
     masks[:2, 10:30, 10:30] = 1
     images[:2, :, 10:30, 10:30] += 4
-    yield Batch(images, masks.flatten(1).amax(1), masks)
+    yield TuningBatch(images, masks.flatten(1).amax(1), masks)
 
 
 def test_tuning_learns_is_repeatable_and_survives_the_disk(tmp_path):
@@ -74,7 +74,7 @@ def test_a_model_that_is_not_finite_ends_the_run():
 
     def poisoned(epoch):
         for batch in batches(epoch):
-            yield Batch(batch.images * float("nan"), batch.labels, None)
+            yield TuningBatch(batch.images * float("nan"), batch.labels, None)
 
     with pytest.raises(TrainingError, match="not finite"):
         tune(backbone, tower, METHOD, poisoned, Recipe(epochs=1), lambda *_: None)

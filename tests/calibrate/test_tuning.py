@@ -22,10 +22,10 @@ from calibrate.tuning.images import Item, Loader, Painted, usable
 from calibrate.tuning.loop import Settings, run
 from calibrate.tuning.method import changed_method, start_from
 from calibrate.tuning.parts import make_parts, mode_of, select
-from calibrate.tuning.pipeline import Model, tune_adapter
+from calibrate.tuning.pipeline import TuningModel, tune_adapter
 from calibrate.tuning.state import Epoch
-from calibrate.tuning.training import Recipe, Trainer
-from calibrate.tuning.verdict import Judged, decide
+from calibrate.tuning.training import Recipe, TuningTrainer
+from calibrate.tuning.verdict import JudgedScores, decide
 from fbclip.backbone.weights import WeightsFile, open_backbone
 from fbclip.errors import AdapterError, ConfigError
 from fbclip.images.framing import Framing
@@ -69,7 +69,7 @@ def samples_of(root, masks=8):
 def model(base=None):
     weights = WeightsFile(backbone_config(), HERE / "backbone.safetensors")
     backbone, digest = open_backbone(weights, 56)
-    return Model(backbone, digest, load_text_tower(weights.all(), weights.config), METHOD, base)
+    return TuningModel(backbone, digest, load_text_tower(weights.all(), weights.config), METHOD, base)
 
 
 def tuned(samples, work, settings=SETTINGS, base=None, report=lambda *_: None, keep=False):
@@ -241,7 +241,7 @@ def test_no_cache_at_all_gives_the_same(labelled, tmp_path):
             )
             for items in (parts.tune, parts.stop)
         ]
-        trainer = Trainer(m.backbone, m.tower, METHOD, SETTINGS.recipe)
+        trainer = TuningTrainer(m.backbone, m.tower, METHOD, SETTINGS.recipe)
         found = run(trainer, *features, SETTINGS, tmp_path / name, "key", lambda *_: None)
         ids.append(found.tuned.adapter(m.backbone_sha256, m.backbone.config, {}).id)
     assert ids[0] == ids[1]
@@ -363,7 +363,7 @@ def scores(rng, n, gain, noise=0.3):
     labels = np.repeat([False, True], n)
     before = rng.normal(0, 1, 2 * n) + labels
     after = before + gain * labels + rng.normal(0, noise, 2 * n)
-    return Judged(np.arange(2 * n).astype(str), labels, before, after)
+    return JudgedScores(np.arange(2 * n).astype(str), labels, before, after)
 
 
 def test_few_units_decide_nothing():

@@ -6,18 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from fbclip.decision import Evidence, Statistic, Verdict, combined_statistic, decide, region_level, regions_above
+from fbclip.decision import Prediction, Statistic, Verdict, combined_statistic, decide, region_level, regions_above
 from fbclip.images.geometry import Placement
 
 PLAIN = Statistic(a=0, b=1, a2=0, b2=1)
 WHOLE = Placement(0, 0, 64, 32)
 
 
-def evidence(margin: float, blob: float | None = None, side: int = 16) -> Evidence:
+def prediction(margin: float, blob: float | None = None, side: int = 16) -> Prediction:
     values = np.zeros((side, side), np.float32)
     if blob is not None:
         values[4:7, 8:11] = blob
-    return Evidence(margin, 0.5, values)
+    return Prediction(margin, 0.5, values)
 
 
 @given(seed=st.integers(0, 2**31), area=st.integers(1, 30), levels=st.integers(1, 60))
@@ -42,7 +42,7 @@ def test_region_level_needs_room():
 
 
 def test_alarm_is_strictly_above_the_threshold():
-    at = evidence(2.0)
+    at = prediction(2.0)
     assert decide(at, PLAIN, 2.0, None, 4, WHOLE).verdict is Verdict.OK
     assert decide(at, PLAIN, np.nextafter(np.float32(2), np.float32(0)), None, 4, WHOLE).verdict is Verdict.ANOMALY
     assert decide(at, PLAIN, 3.0, 1.0, 4, WHOLE).verdict is Verdict.UNCERTAIN
@@ -50,25 +50,25 @@ def test_alarm_is_strictly_above_the_threshold():
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_non_finite_is_rejected_never_ok(anomalous):
-    for broken in (evidence(anomalous), evidence(0.0, anomalous)):
+    for broken in (prediction(anomalous), prediction(0.0, anomalous)):
         decision = decide(broken, PLAIN, 1.0, None, 4, WHOLE)
         assert (decision.verdict, decision.reason) == (Verdict.REJECTED, "non_finite")
 
 
 def test_pixel_alarm_has_a_region_and_the_region_has_original_pixels():
-    decision = decide(evidence(-5.0, 3.0), PLAIN, 1.0, None, 9, WHOLE)
+    decision = decide(prediction(-5.0, 3.0), PLAIN, 1.0, None, 9, WHOLE)
     assert decision.verdict is Verdict.ANOMALY
     (region,) = decision.regions
     assert region.box == (32, 8, 44, 14)  # 16 map pixels over 64x32: 4 and 2 pixels each
     assert region.area_px == 72
     assert region.margin_max == 3.0
-    assert decide(evidence(-5.0, 3.0), PLAIN, 1.0, None, 10, WHOLE).verdict is Verdict.OK
+    assert decide(prediction(-5.0, 3.0), PLAIN, 1.0, None, 10, WHOLE).verdict is Verdict.OK
 
 
 def test_ignored_pixels_and_the_image_term_take_no_part():
     ignore = np.zeros((16, 16), bool)
     ignore[:8] = True
-    seen = evidence(9.0, 3.0)
+    seen = prediction(9.0, 3.0)
     assert combined_statistic(seen, PLAIN, 4, ignore) == 0.0
     assert regions_above(seen, PLAIN, 1.0, 4, WHOLE, ignore) == ()
     everything = np.ones((16, 16), bool)
@@ -77,6 +77,6 @@ def test_ignored_pixels_and_the_image_term_take_no_part():
 
 def test_the_larger_of_the_two_terms_decides():
     scaled = Statistic(a=1, b=2, a2=1, b2=4)
-    assert combined_statistic(evidence(5.0), scaled, 4) == 2.0
-    assert combined_statistic(evidence(-9.0, 13.0), scaled, 4) == 3.0
-    assert combined_statistic(evidence(99.0, 13.0), scaled.model_copy(update={"use": "pixel"}), 4) == 3.0
+    assert combined_statistic(prediction(5.0), scaled, 4) == 2.0
+    assert combined_statistic(prediction(-9.0, 13.0), scaled, 4) == 3.0
+    assert combined_statistic(prediction(99.0, 13.0), scaled.model_copy(update={"use": "pixel"}), 4) == 3.0

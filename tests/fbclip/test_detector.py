@@ -22,13 +22,13 @@ def test_mixed_batch_equals_one_by_one(detector):
     rows = jobs(detector, 7)
     together = detector.infer(rows)
     assert len(together) == 7
-    for job, evidence in zip(rows, together, strict=True):
+    for job, prediction in zip(rows, together, strict=True):
         (alone,) = detector.infer([job])
-        assert abs(alone.margin - evidence.margin) <= 1e-5 * max(1, abs(alone.margin))
-        assert np.abs(alone.map - evidence.map).max() <= 1e-5 * np.abs(alone.map).max()
-        assert evidence.map.dtype == np.float32
-        assert evidence.map.shape == (32, 32)
-        assert evidence.score == pytest.approx(1 / (1 + np.exp(-evidence.margin)), abs=1e-6)
+        assert abs(alone.margin - prediction.margin) <= 1e-5 * max(1, abs(alone.margin))
+        assert np.abs(alone.map - prediction.map).max() <= 1e-5 * np.abs(alone.map).max()
+        assert prediction.map.dtype == np.float32
+        assert prediction.map.shape == (32, 32)
+        assert prediction.score == pytest.approx(1 / (1 + np.exp(-prediction.margin)), abs=1e-6)
 
 
 def test_adapters_differ_and_nothing_in_gives_nothing_out(detector):

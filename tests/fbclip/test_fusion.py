@@ -16,7 +16,7 @@ from fbclip.files import canonical_json
 from fbclip.images.geometry import Placement
 from fbclip.images.tiling import Tiling, stitch
 from fbclip.memory.bank import Memory, memory_features, save_memory
-from fbclip.memory.fusion import Fusion, Terms, TermScale, evidence, fuse
+from fbclip.memory.fusion import Fusion, Terms, TermScale, fuse, fused_prediction
 from fbclip.memory.index import nearest_distance
 from fbclip.method.maps import smooth_map
 from tests.conftest import tiny_adapter, tiny_backbone
@@ -141,7 +141,7 @@ def test_what_is_not_finite_stays_so():
     holed[1, 2] = np.nan
     assert np.isnan(fuse(0.0, zero, 1.0, holed, a_fusion(share=0))[1]).sum() == 1
     with pytest.raises(ValueError, match="distances"):
-        evidence(Terms(0.0, zero), a_fusion())
+        fused_prediction(Terms(0.0, zero), a_fusion())
 
 
 def test_jobs_and_fusions_that_make_no_sense_are_refused(detector):

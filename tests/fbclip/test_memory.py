@@ -24,7 +24,7 @@ from fbclip.memory.bank import (
     save_memory,
     stored_memory_id,
 )
-from fbclip.memory.index import Lookup, image_distance, nearest_distance, uncovered
+from fbclip.memory.index import MemoryIndex, image_distance, nearest_distance, uncovered
 from fbclip.memory.whitening import fit_whitening
 from tests.conftest import TINY, tiny_adapter, tiny_backbone
 
@@ -125,7 +125,7 @@ def test_distances_equal_brute_force(seed, batch, side, width, count, reach, blo
 
 def test_a_token_of_the_memory_is_near_and_a_nan_is_not_lost():
     memory = tiny_memory()
-    lookup = Lookup(memory, CPU)
+    lookup = MemoryIndex(memory, CPU)
     features = torch.nn.functional.normalize(memory.tokens[:16].float(), dim=1)[None]
     assert nearest_distance(features, lookup._tokens).max() < 1e-3
     for reach in (None, 1):

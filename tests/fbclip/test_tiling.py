@@ -81,18 +81,20 @@ def test_many_tiles_and_plain_images_share_a_batch(detector):
     first, second = detector.adapters
     rows = [Job(torch.randn(12, 3, 32, 32), first, 1.0, tiling), Job(torch.randn(1, 3, 32, 32), second, 2.0)]
     together = detector.infer(rows)
-    for job, evidence in zip(rows, together, strict=True):
+    for job, prediction in zip(rows, together, strict=True):
         (alone,) = detector.infer([job])
-        assert alone.margin == pytest.approx(evidence.margin, rel=1e-5)
-        assert np.abs(alone.map - evidence.map).max() <= 1e-5 * np.abs(alone.map).max()
+        assert alone.margin == pytest.approx(prediction.margin, rel=1e-5)
+        assert np.abs(alone.map - prediction.map).max() <= 1e-5 * np.abs(alone.map).max()
 
 
 def test_regions_of_a_wide_map_are_reported_in_original_pixels():
     values = np.zeros((20, 60), np.float32)
     values[5:10, 30:36] = 4
-    from fbclip.decision import Evidence
+    from fbclip.decision import Prediction
 
-    found = regions_above(Evidence(0, 0.5, values), Statistic(a=0, b=1, a2=0, b2=1), 1, 4, Placement(10, 20, 600, 400))
+    found = regions_above(
+        Prediction(0, 0.5, values), Statistic(a=0, b=1, a2=0, b2=1), 1, 4, Placement(10, 20, 600, 400)
+    )
     assert [r.box for r in found] == [(310, 120, 370, 220)]
     assert found[0].area_px == 6000
     assert found[0].margin_max == 4
