@@ -12,7 +12,7 @@ from importlib.metadata import version
 from uuid import uuid4
 
 from agent.config.sections import Config
-from agent.errors import AgentError, ConfigError, StoreError
+from agent.errors import AgentError, StoreError
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode, state_body
@@ -38,6 +38,7 @@ from agent.store.retention import prune
 from agent.web.app import create_app
 from agent.web.server import WebServer
 from agent.web.state import LiveState, RecentEvent
+from fbclip.errors import ConfigError
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0

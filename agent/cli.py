@@ -18,10 +18,8 @@ from rich.table import Table
 
 from agent.config.loader import load_config
 from agent.config.sections import Config
-from agent.errors import AgentError, ConfigError
 from fbclip.command import guarded
-from fbclip.errors import ConfigError as ModelConfigError
-from fbclip.errors import FbclipError
+from fbclip.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 ConfigOption = Annotated[Path, typer.Option("-c", "--config", help="configuration file")]
@@ -210,4 +208,4 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {k: v.isoformat() if hasattr(v, "isoformat") else v for k, v in row.items()}
 
 
-main = guarded(app, failures=(AgentError, FbclipError), usage=(ConfigError, ModelConfigError))
+main = guarded(app)

@@ -1,19 +1,18 @@
-"""Everything that the daemon raises on purpose.
+"""What the daemon raises on purpose: a branch of the tree in fbclip/errors.py.
 
 AgentError
-├── ConfigError   agent.yaml names something that cannot be; text is file:line: field: problem
 ├── SourceError   a camera, video or folder that cannot be used
 ├── StoreError    the database cannot be used
 └── MqttError     the broker cannot be used
+
+What agent.yaml names wrongly is a ConfigError; its text is file:line: field: problem.
 """
 
-
-class AgentError(Exception):
-    """Base of all errors of this package; its text is one line for the user and holds no secret."""
+from fbclip.errors import InspectError
 
 
-class ConfigError(AgentError):
-    """The configuration is wrong."""
+class AgentError(InspectError):
+    """Base of the daemon's errors."""
 
 
 class SourceError(AgentError):

@@ -17,9 +17,7 @@ from calibrate.commands.samples import samples
 from calibrate.commands.threshold import threshold
 from calibrate.commands.tune import tune
 from calibrate.commands.verify import verify
-from calibrate.errors import CalibrateError
 from fbclip.command import guarded
-from fbclip.errors import ConfigError, FbclipError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,4 +41,4 @@ app.command("precision")(precision)
 app.command("pretrain")(pretrain)
 app.command("samples")(samples)
 
-main = guarded(app, failures=(CalibrateError, FbclipError), usage=(ConfigError,))
+main = guarded(app)

@@ -1,14 +1,17 @@
-"""Everything that `calibrate` raises on purpose.
+"""What `calibrate` raises on purpose: a branch of the tree in fbclip/errors.py.
 
 CalibrateError
 ├── DataError         a data set that cannot be used; names the file
 ├── RefusedError      the data cannot carry what was asked for; says what it can carry
+│   └── InfeasibleError (threshold/operating_point.py)  no threshold keeps both bounds
 └── TrainingError     training that went wrong: a loss that is not finite, a damaged checkpoint
 """
 
+from fbclip.errors import InspectError
 
-class CalibrateError(Exception):
-    """Base of all errors of this package; its text is one line for the user."""
+
+class CalibrateError(InspectError):
+    """Base of the offline tool's errors."""
 
 
 class DataError(CalibrateError):
@@ -16,7 +19,7 @@ class DataError(CalibrateError):
 
 
 class RefusedError(CalibrateError):
-    """A wish that the data at hand cannot support."""
+    """A request that the data at hand cannot support."""
 
 
 class TrainingError(CalibrateError):

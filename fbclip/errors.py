@@ -1,21 +1,28 @@
-"""Everything that fbclip raises on purpose.
+"""Everything that this product raises on purpose: one tree, one branch a package.
 
-FbclipError
-├── ConfigError     a number of the method or a model description that cannot be
-├── ImageError      bytes that are no usable image (`reason` is a stable short word)
-├── WeightsError    missing, damaged or foreign weights
-├── AdapterError    a checkpoint or adapter of the wrong kind or shape
-├── MemoryBankError a memory of normal images that is damaged, or made for another model
-└── ProfileError    an unreadable profile, or one made for another model
+InspectError           its text is one line for the user; what caused it is kept for the log
+├── ConfigError        wrong usage or configuration, of any command: exit code 2
+├── FbclipError        the detector
+│   ├── ImageError       bytes that are no usable image (`reason` is a stable short word)
+│   ├── WeightsError     missing, damaged or foreign weights
+│   ├── AdapterError     a checkpoint or adapter of the wrong kind or shape
+│   ├── MemoryBankError  a memory of normal images that is damaged, or made for another model
+│   └── ProfileError     an unreadable profile, or one made for another model
+├── CalibrateError     the offline tool, see calibrate/errors.py
+└── AgentError         the daemon, see agent/errors.py
 """
 
 
-class FbclipError(Exception):
-    """Base of all errors of this package; its text is one line for the user."""
+class InspectError(Exception):
+    """Base of all errors of the product; its text is one line for the user and holds no secret."""
 
 
-class ConfigError(FbclipError):
-    """A value that the method or the model cannot work with."""
+class ConfigError(InspectError):
+    """A value that a user gave, in a file or on the command line, and that cannot be."""
+
+
+class FbclipError(InspectError):
+    """Base of the detector's errors."""
 
 
 class ImageError(FbclipError):

@@ -36,13 +36,13 @@ def read_manifest(
         if not isinstance(raw, dict) or raw.get("schema") != schema:
             raise error(f"{path}: not {what} of schema {schema}")
         return model.model_validate({k: v for k, v in raw.items() if k not in {"schema", "id"}}), raw
-    except FileNotFoundError:
-        raise error(f"{path.parent}: no {path.stem} here, {path.name} is missing{hint}") from None
+    except FileNotFoundError as fault:
+        raise error(f"{path.parent}: no {path.stem} here, {path.name} is missing{hint}") from fault
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as fault:
-        raise error(f"{path.parent}: cannot be read: {str(fault).splitlines()[0]}") from None
+        raise error(f"{path.parent}: cannot be read: {str(fault).splitlines()[0]}") from fault
     except ValidationError as fault:
         first = fault.errors()[0]
-        raise error(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise error(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from fault
 
 
 def write_manifest(path: Path, manifest: BaseModel, identity: str) -> None:

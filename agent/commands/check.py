@@ -13,7 +13,7 @@ from uuid import uuid4
 from agent.app import web_token
 from agent.commands.collect import OnceLedger
 from agent.config.sections import Config, LineSection
-from agent.errors import AgentError, ConfigError, MqttError, StoreError
+from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
 from agent.pipeline.loading import load_detector, load_line
@@ -22,7 +22,7 @@ from agent.sources.factory import build_source
 from agent.store.engine import open_reader
 from agent.store.lock import is_locked
 from fbclip.detector import Detector
-from fbclip.errors import FbclipError
+from fbclip.errors import ConfigError, InspectError
 
 T = TypeVar("T")
 BROKER_WAIT_S = 8.0
@@ -54,7 +54,7 @@ def check_all(config: Config) -> Iterator[Check]:
 def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
     try:
         return action(), Check(part, None)
-    except (AgentError, FbclipError, OSError) as error:
+    except (InspectError, OSError) as error:
         return None, Check(part, " ".join(str(error).split()))
 
 
@@ -109,4 +109,4 @@ def _free(host: str, port: int, field: str) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(found[4])
     except OSError as error:
-        raise ConfigError(f"{field}: {host}:{port} cannot be listened on: {error.strerror or error}") from None
+        raise ConfigError(f"{field}: {host}:{port} cannot be listened on: {error.strerror or error}") from error

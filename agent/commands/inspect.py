@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.config.sections import FolderSource, LineSection
-from agent.errors import ConfigError
 from agent.pipeline.evidence import encode_png, overlay
 from agent.pipeline.judge import Judge, Judged, Line
 from agent.pipeline.loading import check_profile
 from agent.records import Frame, LineMode
 from fbclip.artefacts.profile import LoadedProfile, load_profile
 from fbclip.detector import Detector
-from fbclip.errors import ImageError
+from fbclip.errors import ConfigError, ImageError
 from fbclip.files import write_atomically
 from fbclip.images.decode import read_image
 from fbclip.images.geometry import Placement

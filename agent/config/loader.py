@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from agent.config.sections import Config
-from agent.errors import ConfigError
+from fbclip.errors import ConfigError
 
 MAX_CONFIG_BYTES = 1 << 20
 
@@ -35,13 +35,14 @@ def load_config(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=_Loader)
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
+        # The cause quotes the file, which may hold a secret: it is not kept.
         raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}") from None
     if isinstance(data, dict):
         # Its default is relative to the file too, which only validation knows.
@@ -51,7 +52,8 @@ def load_config(path: Path) -> Config:
     try:
         return Config.model_validate(data, context={"base": path.absolute().parent})
     except ValidationError as error:
-        # A list whose items are wrong is also reported as too short: only the items tell the user something.
+        # The cause repeats every value, a secret among them: it is not kept. A list whose items are wrong is also
+        # reported as too short: only the items tell the user something.
         problems = [e for e in error.errors() if e["type"] != "too_short"] or error.errors()
         raise ConfigError("; ".join(_explain(path, root, data, e) for e in problems[:5])) from None
 

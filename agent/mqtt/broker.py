@@ -65,7 +65,7 @@ class EmbeddedBroker:
         except Exception as error:
             self._end_loop()
             cause = error.__cause__ or error.__context__ or error
-            raise MqttError(f"{self._where}: the embedded broker cannot listen: {cause}") from None
+            raise MqttError(f"{self._where}: the embedded broker cannot listen: {cause}") from error
 
     def stop(self) -> None:
         """Close every connection and the port; safe to call twice."""

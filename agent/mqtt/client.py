@@ -237,5 +237,5 @@ def _tls(config: MqttSection) -> ssl.SSLContext:
         if files and files.cert:
             context.load_cert_chain(str(files.cert), str(files.key) if files.key else None)
     except OSError as error:
-        raise MqttError(f"mqtt.tls: ca, cert or key cannot be used: {error.strerror or error}") from None
+        raise MqttError(f"mqtt.tls: ca, cert or key cannot be used: {error.strerror or error}") from error
     return context

@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from agent.config.sections import LineSection, ModelSection
-from agent.errors import ConfigError
 from agent.pipeline.judge import Line
 from agent.records import EventKind
 from fbclip.artefacts.adapter import stored_id
@@ -17,6 +16,7 @@ from fbclip.artefacts.profile import LoadedProfile, load_profile, mismatches
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.detector import Detector, open_detector
+from fbclip.errors import ConfigError
 from fbclip.memory.bank import stored_memory_id
 
 log = logging.getLogger(__name__)

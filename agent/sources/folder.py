@@ -117,7 +117,7 @@ class Folder:
             with os.scandir(self._section.path):
                 pass
         except OSError as error:
-            raise SourceError(f"line {self._line}: {self._section.path}: {error.strerror}") from None
+            raise SourceError(f"line {self._line}: {self._section.path}: {error.strerror}") from error
 
     def run(self, stop: threading.Event) -> None:
         """Look, hand over, wait; a folder that is missing is reported and looked for again."""

@@ -56,7 +56,7 @@ class Database:
                 with self._engine.begin() as connection:
                     yield connection
         except SQLAlchemyError as error:
-            raise StoreError(_explain(self._engine.url, error)) from None
+            raise StoreError(_explain(self._engine.url, error)) from error
 
     def reclaim(self) -> None:
         """Give free pages back to the file system and empty the WAL. Raises StoreError."""
@@ -70,7 +70,7 @@ class Database:
                 driver.execute("PRAGMA incremental_vacuum").fetchall()
                 driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise StoreError(_explain(self._engine.url, error)) from None
+            raise StoreError(_explain(self._engine.url, error)) from error
 
     def close(self) -> None:
         """Close every connection; safe to call twice."""
@@ -91,18 +91,18 @@ def open_writer(url: str) -> Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{path.parent}: cannot be made: {error.strerror}") from None
+            raise StoreError(f"{path.parent}: cannot be made: {error.strerror}") from error
         unclean = _wal(path).exists() and _wal(path).stat().st_size > 0
         try:
             return _prepare(parsed, unclean)
         except SQLAlchemyError as error:
             if not _is_corrupt(error):
-                raise StoreError(_explain(parsed, error)) from None
+                raise StoreError(_explain(parsed, error)) from error
             _move_aside(path)
     try:
         return _prepare(parsed, unclean=False)
     except SQLAlchemyError as error:
-        raise StoreError(_explain(parsed, error)) from None
+        raise StoreError(_explain(parsed, error)) from error
 
 
 def open_reader(url: str) -> Database:
@@ -120,7 +120,7 @@ def open_reader(url: str) -> Database:
             _check_version(parsed, found)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise StoreError(_explain(parsed, error)) from None
+        raise StoreError(_explain(parsed, error)) from error
     except StoreError:
         engine.dispose()
         raise
@@ -131,7 +131,7 @@ def _parse(url: str) -> URL:
     try:
         return make_url(url)
     except ArgumentError:
-        # The text itself is not repeated: it may hold a password.
+        # Neither the text itself nor the cause is repeated: it may hold a password.
         raise StoreError("store.url: not a database URL such as sqlite:///PATH or postgresql://HOST/NAME") from None
 
 
@@ -153,7 +153,7 @@ def _engine(url: URL, *, writer: bool) -> Engine:
             return create_engine(url, pool_pre_ping=True, pool_size=1 if writer else 4, hide_parameters=True)
         engine = create_engine(url, pool_size=1 if writer else 4, max_overflow=0, hide_parameters=True)
     except (ImportError, SQLAlchemyError) as error:
-        raise StoreError(_explain(url, error)) from None
+        raise StoreError(_explain(url, error)) from error
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: object) -> None:

@@ -22,14 +22,14 @@ class DataLock:
             data_dir.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+", encoding="ascii")
         except OSError as error:
-            raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
+            raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._file.seek(0)
             holder = self._file.read().strip() or "unknown"
             self._file.close()
-            raise StoreError(f"{path}: another agent (process {holder}) uses this data directory") from None
+            raise StoreError(f"{path}: another agent (process {holder}) uses this data directory") from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()

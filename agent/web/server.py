@@ -85,12 +85,12 @@ class WebServer:
             family, kind, _, _, address = socket.getaddrinfo(self._host, self._wanted, type=socket.SOCK_STREAM)[0]
             listening = socket.socket(family, kind)
         except OSError as error:
-            raise AgentError(f"web.listen: {self._host}:{self._wanted}: {error.strerror}") from None
+            raise AgentError(f"web.listen: {self._host}:{self._wanted}: {error.strerror}") from error
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(128)
         except OSError as error:
             listening.close()
-            raise AgentError(f"web.listen: {self._host}:{self._wanted}: {error.strerror}") from None
+            raise AgentError(f"web.listen: {self._host}:{self._wanted}: {error.strerror}") from error
         return listening

@@ -126,14 +126,14 @@ def _config(
         return MemoryConfig.model_validate(start.model_dump() | {k: v for k, v in asked.items() if v is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"--{first['loc'][0] if first['loc'] else 'layers'}: {first['msg']}") from None
+        raise ConfigError(f"--{first['loc'][0] if first['loc'] else 'layers'}: {first['msg']}") from error
 
 
 def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:
     try:
         return None if text is None else tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"{option} {text!r} must be numbers, such as 1,5") from None
+    except ValueError as error:
+        raise ConfigError(f"{option} {text!r} must be numbers, such as 1,5") from error
 
 
 def _values(built: Built, out: Path, left: int) -> dict[str, object]:

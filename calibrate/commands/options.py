@@ -47,7 +47,7 @@ def parse_framing(roi: str | None, tiles: str | None, overlap: float, ignore_mas
         try:
             mask = mask_from(read_image(ignore_mask).image)
         except ImageError as error:
-            raise ConfigError(f"--ignore-mask {ignore_mask}: {error}") from None
+            raise ConfigError(f"--ignore-mask {ignore_mask}: {error}") from error
     return Framing(_parse_roi(roi), _parse_tiles(tiles, overlap), mask)
 
 
@@ -57,8 +57,8 @@ def _parse_roi(text: str | None) -> Roi | None:
     try:
         x1, y1, x2, y2 = (float(v) for v in text.split(","))
         return Roi(x1=x1, y1=y1, x2=x2, y2=y2)
-    except (ValueError, ValidationError):
-        raise ConfigError(f"--roi {text!r} must be x1,y1,x2,y2 with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1") from None
+    except (ValueError, ValidationError) as error:
+        raise ConfigError(f"--roi {text!r} must be x1,y1,x2,y2 with 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1") from error
 
 
 def _parse_tiles(text: str | None, overlap: float) -> Tiling | None:
@@ -73,4 +73,4 @@ def _parse_tiles(text: str | None, overlap: float) -> Tiling | None:
         first = error.errors()[0]
         field = f" {first['loc'][0]}" if first["loc"] else ""
         why = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"--tiles {text} --overlap {overlap}:{field} {why}") from None
+        raise ConfigError(f"--tiles {text} --overlap {overlap}:{field} {why}") from error

@@ -24,8 +24,8 @@ def read_text(root: Path, name: str) -> str:
         raise DataError(f"{path}: more than {MAX_BYTES >> 20} MiB")
     try:
         return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8; save it as UTF-8") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8; save it as UTF-8") from error
 
 
 def read_table(root: Path, name: str, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -37,7 +37,7 @@ def read_table(root: Path, name: str, columns: Sequence[str]) -> list[dict[str, 
     try:
         rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
     except csv.Error as error:
-        raise DataError(f"{root / name}: no CSV: {error}") from None
+        raise DataError(f"{root / name}: no CSV: {error}") from error
     header = rows[0] if rows else []
     missing = [column for column in columns if column not in header]
     if missing:

@@ -35,7 +35,7 @@ def _by_name(root: Path, unit_from: str) -> Callable[[Entry], str]:
     try:
         pattern = re.compile(unit_from)
     except re.error as error:
-        raise DataError(f"--unit-from {unit_from!r} is not a regular expression: {error}") from None
+        raise DataError(f"--unit-from {unit_from!r} is not a regular expression: {error}") from error
 
     def name(entry: Entry) -> str:
         match = pattern.search(PurePosixPath(entry.file).name)

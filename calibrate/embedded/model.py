@@ -147,4 +147,4 @@ def begin_at(clip: CLIP, state: Mapping[str, Tensor]) -> None:
     except (KeyError, IndexError, RuntimeError) as error:
         raise TrainingError(
             f"the weights to start from are of another architecture: {str(error).splitlines()[0]}"
-        ) from None
+        ) from error

@@ -44,5 +44,5 @@ def map_mask(mask: Path, placement: Placement, shape: tuple[int, int]) -> BoolMa
     try:
         inside = read_image(mask).image.max(axis=2) > 0
     except (ImageError, OSError) as error:
-        raise DataError(f"{mask}: cannot be read as a mask: {error}") from None
+        raise DataError(f"{mask}: cannot be read as a mask: {error}") from error
     return resize_mask(inside, placement, shape)

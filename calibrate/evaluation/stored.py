@@ -49,10 +49,10 @@ def read_stored(folder: Path) -> StoredRun:
     path = folder / MAIN
     try:
         data = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `calibrate evaluate` makes it") from None
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; `calibrate evaluate` makes it") from error
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise DataError(f"{path}: schema: not {SCHEMA}; `calibrate evaluate` makes it")
     try:
@@ -65,7 +65,7 @@ def read_stored(folder: Path) -> StoredRun:
             images=_images(folder / "samples.csv"),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DataError(f"{path}: damaged near {error}; evaluate again") from None
+        raise DataError(f"{path}: damaged near {error}; evaluate again") from error
 
 
 def _numbers(values: Any) -> dict[str, float | None]:
@@ -77,7 +77,7 @@ def _images(path: Path) -> tuple[StoredImage, ...]:
         with path.open(encoding="utf-8", newline="") as stream:
             found = [_image(record) for record in csv.DictReader(stream)]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}; evaluate again") from None
+        raise DataError(f"{path}: cannot be read: {error}; evaluate again") from error
     return tuple(sorted(found, key=lambda p: (p.key, p.unit)))
 
 

@@ -74,7 +74,7 @@ class Spill:
             self._file.flush()
         except OSError as error:
             where = self._folder or tempfile.gettempdir()
-            raise DataError(f"{where}: cannot hold the pixels of this data set: {error.strerror}") from None
+            raise DataError(f"{where}: cannot hold the pixels of this data set: {error.strerror}") from error
         self.runs.append(SortedRun(*columns))
 
     def close(self) -> None:

@@ -23,10 +23,10 @@ def read_document(path: Path, kind: type[Document], schema: str, limit: int, mak
             raise DataError(f"{path}: larger than {limit} bytes")
         # NaN is not JSON, yet Python writes it; here it means the same as null.
         data = json.loads(path.read_bytes(), parse_constant=lambda _: None)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `{maker}` makes it") from None
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; `{maker}` makes it") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read: {first_line(error)}") from None
+        raise DataError(f"{path}: cannot be read: {first_line(error)}") from error
     if not isinstance(data, dict) or data.get("schema") != schema:
         raise DataError(f"{path}: schema: not {schema}; `{maker}` makes it")
     try:
@@ -34,7 +34,7 @@ def read_document(path: Path, kind: type[Document], schema: str, limit: int, mak
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise DataError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def first_line(error: Exception) -> str:

@@ -44,7 +44,7 @@ def read_rows(path: Path) -> Iterator[ReportRow]:
             for record in reader:
                 yield _row(record)
         except (csv.Error, ValueError) as error:
-            raise DataError(f"{path}: line {reader.line_num}: {first_line(error)}") from None
+            raise DataError(f"{path}: line {reader.line_num}: {first_line(error)}") from error
 
 
 def _row(record: dict[str, str | None]) -> ReportRow:

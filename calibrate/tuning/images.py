@@ -67,7 +67,7 @@ class Loader:
         try:
             return self._load(item)
         except (ImageError, OSError) as error:
-            raise DataError(f"{item.sample.path}: {error}") from None
+            raise DataError(f"{item.sample.path}: {error}") from error
 
     def _load(self, item: Item) -> Loaded:
         image: RgbImage = read_image(item.sample.path).image
@@ -96,7 +96,7 @@ def paint_item(image: RgbImage, painted: Painted, placement: Placement) -> tuple
     try:
         inner, inside, _ = defect_on(np.ascontiguousarray(image[window]), rng, painted.kinds)
     except ValueError as error:
-        raise ImageError("too_small", str(error)) from None
+        raise ImageError("too_small", str(error)) from error
     out, mask = image.copy(), np.zeros(image.shape[:2], bool)
     out[window], mask[window] = inner, inside
     return out, mask
@@ -108,7 +108,7 @@ def read_mask(sample: Sample, image: RgbImage, placement: Placement) -> BoolMap:
     try:
         mask = np.asarray(read_image(sample.mask).image.max(axis=2) > 0, dtype=np.bool_)
     except (ImageError, OSError) as error:
-        raise DataError(f"{sample.mask}: {error}") from None
+        raise DataError(f"{sample.mask}: {error}") from error
     if mask.shape != image.shape[:2]:
         height, width = image.shape[:2]
         raise DataError(f"{sample.mask}: {mask.shape[1]}x{mask.shape[0]}, but {sample.path.name} is {width}x{height}")

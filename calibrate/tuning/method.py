@@ -45,7 +45,7 @@ def changed_method(base: FBCLIPConfig, file: Path | None, without: Sequence[str]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the method"
-        raise ConfigError(f"{file or '--without'}: {field}: {first['msg']}") from None
+        raise ConfigError(f"{file or '--without'}: {field}: {first['msg']}") from error
 
 
 def start_from(base: Adapter, method: FBCLIPConfig) -> tuple[Head, PromptFusion]:
@@ -63,7 +63,7 @@ def start_from(base: Adapter, method: FBCLIPConfig) -> tuple[Head, PromptFusion]
         try:
             load_strictly(module, own, f"adapter {base.id[:12]}")
         except WeightsError as error:
-            raise ConfigError(f"{error}: its parameters do not fit this method; add --from-scratch") from None
+            raise ConfigError(f"{error}: its parameters do not fit this method; add --from-scratch") from error
         module.requires_grad_(True)
     return head, fusion
 
@@ -80,7 +80,7 @@ def check_runs(method: FBCLIPConfig, patch: int, layers: int) -> None:
         with torch.no_grad():
             Head(8, method)(tokens, torch.randn(2, 8), torch.randn(8, 8))
     except RuntimeError as error:
-        raise ConfigError(f"the method cannot run: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"the method cannot run: {str(error).splitlines()[0]}") from error
 
 
 def _read(file: Path) -> Mapping[str, Any]:
@@ -88,10 +88,10 @@ def _read(file: Path) -> Mapping[str, Any]:
         if file.stat().st_size > MAX_METHOD_BYTES:
             raise ConfigError(f"{file}: larger than {MAX_METHOD_BYTES} bytes")
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{file}: no such file") from None
+    except FileNotFoundError as error:
+        raise ConfigError(f"{file}: no such file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{file}: must hold fields of the method, such as `consistency: {{weight: 0.1}}`")
     return {str(key): value for key, value in raw.items()}

@@ -35,7 +35,7 @@ def write_preview(samples: Sequence[Sample], roi: Roi | None, seed: int, folder:
             placement = place(image.shape[0], image.shape[1], roi)
             painted, mask = paint_item(image, Painted((kind,), (seed, number)), placement)
         except (ImageError, OSError) as error:
-            raise DataError(f"{sample.path}: {error}") from None
+            raise DataError(f"{sample.path}: {error}") from error
         use = "judge" if kind in JUDGE_KINDS else "tune"
         path = folder / f"{number + 1:02d}_{use}_{kind}.png"
         ok, data = cv2.imencode(".png", outlined(painted, mask)[..., ::-1])

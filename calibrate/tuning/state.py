@@ -90,7 +90,7 @@ def load_state(folder: Path, key: str, trainer: TuningTrainer) -> State:
         return State(epochs, int(about["best"]), _below(tensors, "best."))
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrainingError(f"{path}: cannot be read ({why}); add --restart to begin anew") from None
+        raise TrainingError(f"{path}: cannot be read ({why}); add --restart to begin anew") from error
 
 
 def drop_state(folder: Path) -> None:

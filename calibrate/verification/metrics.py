@@ -47,7 +47,7 @@ def _read_expected(path: Path) -> dict[str, float]:
     try:
         read = json.loads(path.read_text(encoding="utf-8"), parse_int=float)
     except (OSError, ValueError) as error:
-        raise FbclipError(f"{path}: cannot be read: {error}") from None
+        raise FbclipError(f"{path}: cannot be read: {error}") from error
     if not isinstance(read, dict) or set(read) != set(NAMES):
         raise FbclipError(f"{path}: must hold exactly {', '.join(NAMES)}")
     for name, value in read.items():

@@ -66,7 +66,7 @@ class Adapter:
         try:
             load_strictly(head, own, "adapter")
         except WeightsError as error:
-            raise AdapterError(str(error)) from None
+            raise AdapterError(str(error)) from error
         return head.requires_grad_(False).eval()
 
 
@@ -92,10 +92,10 @@ def load_adapter(folder: Path) -> Adapter:
     tensors_path = folder / "adapter.safetensors"
     try:
         tensors = {k: v.float() for k, v in load_file(tensors_path).items()}
-    except FileNotFoundError:
-        raise AdapterError(f"{folder}: no adapter here, {tensors_path.name} is missing") from None
+    except FileNotFoundError as error:
+        raise AdapterError(f"{folder}: no adapter here, {tensors_path.name} is missing") from error
     except (OSError, SafetensorError) as error:
-        raise AdapterError(f"{folder}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise AdapterError(f"{folder}: cannot be read: {str(error).splitlines()[0]}") from error
     prototypes = tensors.pop("prototypes", None)
     if prototypes is None or tuple(prototypes.shape) != (2, manifest.backbone.embed_dim):
         raise AdapterError(f"{tensors_path}: prototypes of shape (2,{manifest.backbone.embed_dim}) are missing")

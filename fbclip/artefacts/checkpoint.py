@@ -23,11 +23,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(prompt learner, other parameters) of a .pth file, read without running any code in it."""
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise AdapterError(f"{path}: no such file") from None
+    except FileNotFoundError as error:
+        raise AdapterError(f"{path}: no such file") from error
     except Exception as error:  # garbage makes the reader of tensors raise whatever its bytes lead to
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AdapterError(f"{path}: not a readable checkpoint of tensors only: {first}") from None
+        raise AdapterError(f"{path}: not a readable checkpoint of tensors only: {first}") from error
     parts = []
     for key in ("prompt_learner", "model_trainable_params"):
         part = stored.get(key) if isinstance(stored, dict) else None
@@ -76,7 +76,7 @@ def import_checkpoint(path: Path, backbone: BackboneConfig, config: FBCLIPConfig
         try:
             load_strictly(module, own, "checkpoint")
         except WeightsError as error:
-            raise AdapterError(f"{path}: {error}") from None
+            raise AdapterError(f"{path}: {error}") from error
         module.requires_grad_(True)
     foreign = [k for k in stored if not any(word in k for word in _UNUSED)]
     if any(k.startswith(("fb_Attention.", "token_selector.", "text_projection_mlp.")) for k in foreign):

@@ -234,10 +234,10 @@ def load_profile(path: Path) -> LoadedProfile:
         if path.stat().st_size > MAX_BYTES:
             raise ProfileError(f"{path}: larger than {MAX_BYTES} bytes")
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ProfileError(f"{path}: no such profile; make one with `calibrate threshold`") from None
+    except FileNotFoundError as error:
+        raise ProfileError(f"{path}: no such profile; make one with `calibrate threshold`") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ProfileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise ProfileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ProfileError(f"{path}: schema: not a profile of schema {SCHEMA}")
     data["schema_"] = data.pop("schema")
@@ -246,7 +246,7 @@ def load_profile(path: Path) -> LoadedProfile:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "profile"
-        raise ProfileError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise ProfileError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from error
     return LoadedProfile(profile, _load_mask(path, profile.ignore_mask))
 
 
@@ -257,7 +257,7 @@ def _load_mask(profile_path: Path, mask: IgnoreMask | None) -> BoolMap | None:
     try:
         image = read_image(path)
     except (OSError, ImageError) as error:
-        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} cannot be read: {error}") from None
+        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} cannot be read: {error}") from error
     if image.sha256 != mask.sha256:
         raise ProfileError(f"{profile_path}: ignore_mask: {path.name} is not the image that was calibrated with")
     return mask_from(image.image)

@@ -74,7 +74,7 @@ def find_weights(backbone: str, local: Path | None = None) -> WeightsFile:
         raise WeightsError(
             f"backbone {backbone}: the download of OpenAI's weights failed ({type(error).__name__}); "
             f"fetch {url.rsplit('/', 1)[1]} elsewhere and name it as model.weights or --weights"
-        ) from None
+        ) from error
     _check_sum(path, digest)
     return WeightsFile(config, path)
 
@@ -117,11 +117,11 @@ def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
             return {k: v.detach().float() for k, v in script.state_dict().items() if k.startswith(prefix)}
         with safe_open(path, framework="pt") as file:
             return {k: file.get_tensor(k) for k in file.keys() if k.startswith(prefix)}  # noqa: SIM118
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: no such file") from error
     except (SafetensorError, RuntimeError, OSError, zipfile.BadZipFile) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: not readable as weights: {first}") from None
+        raise WeightsError(f"{path}: not readable as weights: {first}") from error
 
 
 def open_backbone(weights: WeightsFile, image_size: int) -> tuple[Backbone, str]:

@@ -82,7 +82,7 @@ def _by_pillow(data: bytes, header: Header) -> NDArray[np.uint8]:
     except Exception as error:
         # Pillow raises many types for broken data; its text tells a stream that ends early.
         reason = "truncated" if "truncated" in str(error) else "corrupt"
-        raise ImageError(reason, "the image data cannot be decoded") from None
+        raise ImageError(reason, "the image data cannot be decoded") from error
 
 
 def _by_opencv(data: bytes) -> NDArray[np.uint8]:

@@ -142,8 +142,8 @@ def _tiff(data: bytes, order: str) -> Header:
                     (at,) = struct.unpack_from(order + "I", data, at)
                 tags[tag] = struct.unpack_from(f"{order}{number}{_TIFF_CODES[kind]}", data, at)
         (following,) = struct.unpack_from(order + "I", data, first + 2 + 12 * count)
-    except struct.error:
-        raise ImageError("truncated", "the TIFF ends inside its directory") from None
+    except struct.error as error:
+        raise ImageError("truncated", "the TIFF ends inside its directory") from error
     if following:
         raise ImageError("multi_page", "a TIFF of more than one page")
     width, height = tags.get(256, (0,)), tags.get(257, (0,))

@@ -164,10 +164,10 @@ def load_memory(folder: Path) -> Memory:
     path = folder / "memory.safetensors"
     try:
         tensors = load_file(path)
-    except FileNotFoundError:
-        raise MemoryBankError(f"{folder}: no memory here, {path.name} is missing") from None
+    except FileNotFoundError as error:
+        raise MemoryBankError(f"{folder}: no memory here, {path.name} is missing") from error
     except (OSError, SafetensorError) as error:
-        raise MemoryBankError(f"{folder}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise MemoryBankError(f"{folder}: cannot be read: {str(error).splitlines()[0]}") from error
     _check_tensors(tensors, manifest.config, path)
     whitening = Whitening(tensors["centre"], tensors["whitening"]) if "whitening" in tensors else None
     bound = {name: raw[name] for name in BOUND_FIELDS}

@@ -107,19 +107,19 @@ def read_case(folder: Path) -> CaseConfig:
         return CaseConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
-        raise FbclipError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise FbclipError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     except (OSError, json.JSONDecodeError) as error:
-        raise FbclipError(f"{path}: cannot be read: {error}") from None
+        raise FbclipError(f"{path}: cannot be read: {error}") from error
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """All tensors of a file; raises WeightsError when it is no safetensors file."""
     try:
         return load_file(path)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: no such file") from error
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not readable: {str(error).splitlines()[0]}") from None
+        raise WeightsError(f"{path}: not readable: {str(error).splitlines()[0]}") from error
 
 
 def relative_deviation(actual: Tensor, expected: Tensor) -> float:

@@ -3,8 +3,8 @@
 import pytest
 
 from agent.config.loader import load_config
-from agent.errors import ConfigError
 from agent.records import EventKind
+from fbclip.errors import ConfigError
 
 NORMAL = """\
 agent: {name: a}

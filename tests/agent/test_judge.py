@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from agent.config.sections import LineSection
-from agent.errors import ConfigError
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge, Line
 from agent.pipeline.loading import check_profile
@@ -14,6 +13,7 @@ from agent.records import Frame, LineMode
 from agent.sources.base import BlockingQueue, NewestSlot, Tally
 from fbclip.artefacts.profile import Calibration, LoadedProfile, Profile
 from fbclip.decision import Statistic, Verdict
+from fbclip.errors import ConfigError
 
 RNG = np.random.default_rng(3)
 

@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from agent.cli import app
 from agent.config.sections import LineSection, ModelSection
-from agent.errors import ConfigError
 from agent.pipeline.judge import Judge
 from agent.pipeline.loading import load_detector, load_lines
 from agent.records import Frame
@@ -17,7 +16,7 @@ from fbclip.artefacts.adapter import Adapter, load_adapter, save_adapter
 from fbclip.artefacts.profile import IgnoreMask, save_profile
 from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.decision import Statistic, Verdict
-from fbclip.errors import AdapterError
+from fbclip.errors import AdapterError, ConfigError
 from fbclip.files import file_sha256
 from fbclip.images.tiling import Tiling
 from tests.agent.test_judge import a_profile

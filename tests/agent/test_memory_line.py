@@ -12,14 +12,13 @@ from typer.testing import CliRunner
 from agent.cli import app
 from agent.commands.check import check_all
 from agent.config.sections import Config, LineSection, ModelSection
-from agent.errors import ConfigError
 from agent.pipeline.judge import Judge
 from agent.pipeline.loading import load_detector, load_lines
 from agent.records import Frame
 from fbclip.artefacts.profile import save_profile
 from fbclip.decision import Verdict
 from fbclip.detector import Job, open_detector
-from fbclip.errors import MemoryBankError
+from fbclip.errors import ConfigError, MemoryBankError
 from fbclip.images.framing import Framing
 from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, memory_features, save_memory
 from fbclip.memory.fusion import Fusion, TermScale

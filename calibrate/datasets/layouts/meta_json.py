@@ -50,7 +50,7 @@ def _load(tree: Tree) -> dict[str, dict[str, list[Any]]]:
     try:
         lists = json.loads(read_text(tree.root, META_FILE))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no valid JSON: {error}") from None
+        raise DataError(f"{path}: no valid JSON: {error}") from error
     well_formed = isinstance(lists, dict) and all(
         isinstance(classes, dict) and all(isinstance(items, list) for items in classes.values())
         for classes in (lists.get(split, {}) for split in _SPLITS)
