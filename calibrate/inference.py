@@ -1,16 +1,23 @@
-"""Images -> predictions by the detector that the agent runs, in batches, keeping only what is asked for."""
+"""Samples -> what the detector says of them: read, check, frame, score, by the very code that the agent runs.
+
+One result a sample, in order: `Scored`, or `Skipped` with the reason the agent would reject it for. What a skipped
+sample means is the caller's: `Skips` either lists them or refuses the data at the end.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibrate.datasets.sample import Sample
+from calibrate.defects.painting import Item, paint
 from calibrate.errors import DataError
+from calibrate.wording import listed
 from fbclip.decision import Prediction
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
@@ -18,9 +25,41 @@ from fbclip.images.decode import read_image
 from fbclip.images.framing import Framed, Framing
 from fbclip.images.geometry import BoolMap, Placement, RgbImage
 from fbclip.images.quality import QualitySettings, image_fault
-from fbclip.memory.fusion import Fusion
+from fbclip.memory.fusion import Fusion, Terms, fused_prediction
 
 BATCH = 8
+NOT_FINITE = "the model gave a non-finite value"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A sample that cannot be judged, and why, in a few words."""
+
+    sample: Sample
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.sample.path.name} ({self.reason})"
+
+
+@dataclass(frozen=True, eq=False)
+class FramedItem:
+    """An item as the network sees it, and as it was read, (H,W,3); mask (H,W) of a painted defect, else None."""
+
+    item: Item
+    image: RgbImage
+    framed: Framed
+    mask: BoolMap | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ItemTerms:
+    """What is known of an item before it is fused."""
+
+    framed: FramedItem
+    terms: Terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,40 +72,24 @@ class Scored:
     ignore: BoolMap | None
 
 
-def score(
-    detector: Detector,
-    adapter: str,
-    samples: Sequence[Sample],
-    framing: Framing,
-    advance: Callable[[int], None],
-    skipped: list[str] | None = None,
-    memory: str | None = None,
-    fusion: Fusion | None = None,
-) -> Iterator[Scored]:
-    """The prediction of every sample in order; with `fusion`, of the margins and the memory of that id together.
+@dataclass
+class Skips:
+    """What becomes of samples that cannot be judged: with `allowed` they are listed, else they refuse the data."""
 
-    Images that the agent would reject are appended to `skipped`; without such a list DataError names them all.
-    """
-    faults = [] if skipped is None else skipped
-    sigma = detector.smoothing[adapter]
-    for start in range(0, len(samples), BATCH):
-        chunk: list[tuple[Sample, Framed]] = []
-        jobs = []
-        for sample in samples[start : start + BATCH]:
-            try:
-                framed = detector.frame(read_usable(sample.path), framing)
-                jobs.append(Job(framed.tiles, adapter, sigma, framing.tiling, memory, fusion))
-                chunk.append((sample, framed))
-            except (ImageError, OSError) as error:
-                faults.append(f"{sample.path.name} ({error})")
-        for (sample, framed), prediction in zip(chunk, detector.infer(jobs), strict=True):
-            if not (np.isfinite(prediction.margin) and np.isfinite(prediction.map).all()):
-                faults.append(f"{sample.path.name} (the model gave a non-finite value)")
-                continue
-            yield Scored(sample, prediction, framed.placement, framed.ignore)
-        advance(len(samples[start : start + BATCH]))
-    if skipped is None:
-        refuse_faults(faults)
+    allowed: bool = False
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def rest(self, results: Iterable[T | Skipped]) -> Iterator[T]:
+        """Hand on all but the skipped ones; at the end DataError names those, unless they are allowed."""
+        for result in results:
+            if isinstance(result, Skipped):
+                self.skipped.append(result)
+            else:
+                yield result
+        if self.skipped and not self.allowed:
+            raise DataError(
+                f"{len(self.skipped)} images cannot be judged, take them out of the data: {listed(self.skipped)}"
+            )
 
 
 def read_usable(path: Path) -> RgbImage:
@@ -78,16 +101,75 @@ def read_usable(path: Path) -> RgbImage:
     return image
 
 
-def refuse_faults(faults: Sequence[str]) -> None:
-    """Raises DataError naming the images, one line each, where there are any."""
-    if faults:
-        shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
-        raise DataError(f"{len(faults)} images cannot be judged, take them out of the data: {shown}")
+def frame_item(item: Item, frame: Callable[[RgbImage], Framed]) -> FramedItem | Skipped:
+    """Read, check and frame; a defect is painted inside the region of interest before."""
+    try:
+        image = read_usable(item.sample.path)
+        framed = frame(image)
+        if item.painted is None:
+            return FramedItem(item, image, framed)
+        image, mask = paint(image, item.painted, framed.placement)
+        return FramedItem(item, image, frame(image), mask)
+    except (ImageError, OSError) as error:
+        return Skipped(item.sample, str(error))
 
 
-def unit_maxima(units: Sequence[str], z: Sequence[float]) -> NDArray[np.float64]:
-    """The largest z of each unit, (n_units,): a unit alarms when any of its frames does."""
-    best: dict[str, float] = {}
-    for unit, value in zip(units, z, strict=True):
-        best[unit] = max(value, best.get(unit, float("-inf")))
-    return np.array(list(best.values()))
+@dataclass(frozen=True, eq=False)
+class View:
+    """A line's way of looking at images: model, preprocessing, and how a memory counts.
+
+    memory: id of one that the detector has; with `fusion` its distances count in the prediction.
+    """
+
+    detector: Detector
+    adapter: str
+    framing: Framing = field(default_factory=Framing)
+    memory: str | None = None
+    fusion: Fusion | None = None
+
+    def frame(self, image: RgbImage) -> Framed:
+        """RGB uint8 (H,W,3) -> the network's input; raises ImageError."""
+        return self.detector.frame(image, self.framing)
+
+    def terms(
+        self, items: Iterable[Item], advance: Callable[[int], None] = lambda _: None
+    ) -> Iterator[ItemTerms | Skipped]:
+        """The terms of every item, in order; `advance` hears how many more are done."""
+        rest = iter(items)
+        while chunk := list(islice(rest, BATCH)):
+            found = [frame_item(item, self.frame) for item in chunk]
+            yield from self.terms_of(found)
+            advance(len(chunk))
+
+    def terms_of(self, found: Sequence[FramedItem | Skipped]) -> Iterator[ItemTerms | Skipped]:
+        """The same of items that are framed already, in one batch."""
+        sigma = self.detector.smoothing[self.adapter]
+        jobs = [
+            Job(one.framed.tiles, self.adapter, sigma, self.framing.tiling, self.memory)
+            for one in found
+            if isinstance(one, FramedItem)
+        ]
+        said = iter(self.detector.infer_terms(jobs))
+        for one in found:
+            if isinstance(one, Skipped):
+                yield one
+                continue
+            terms = next(said)
+            yield ItemTerms(one, terms) if _finite(terms) else Skipped(one.item.sample, NOT_FINITE)
+
+    def score(
+        self, samples: Sequence[Sample], advance: Callable[[int], None] = lambda _: None
+    ) -> Iterator[Scored | Skipped]:
+        """The prediction of every sample, in order."""
+        for one in self.terms(map(Item, samples), advance):
+            if isinstance(one, Skipped):
+                yield one
+                continue
+            framed = one.framed.framed
+            prediction = fused_prediction(one.terms, self.fusion)
+            yield Scored(one.framed.item.sample, prediction, framed.placement, framed.ignore)
+
+
+def _finite(terms: Terms) -> bool:
+    numbers = (terms.margin, terms.distance_image, terms.map, terms.distance_map)
+    return all(bool(np.isfinite(value).all()) for value in numbers if value is not None)

@@ -177,27 +177,27 @@ class Detector:
 
     def _margins(self, rows: Sequence[_Tile], tokens: Mapping[int, Tensor]) -> dict[int, _Drawn]:
         found: dict[int, _Drawn] = {}
-        for (adapter, sigma), places in _groups(rows, lambda job: (job.adapter, job.sigma)):
+        for (adapter, sigma), positions in _groups(rows, lambda job: (job.adapter, job.sigma)):
             head, prototypes = self._heads[adapter]
-            result = head.judge(_of_rows(tokens, head.config.layers, places), prototypes, self.backbone.projection)
-            found |= self._drawn(places, result.image_margin, result.grid_margin, adapter, sigma)
+            result = head.predict(_of_rows(tokens, head.config.layers, positions), prototypes, self.backbone.projection)
+            found |= self._drawn(positions, result.image_margin, result.grid_margin, adapter, sigma)
         return found
 
     def _distances(self, rows: Sequence[_Tile], tokens: Mapping[int, Tensor]) -> dict[int, _Drawn]:
         found: dict[int, _Drawn] = {}
-        for (memory, adapter, sigma), places in _groups(rows, lambda job: (job.memory, job.adapter, job.sigma)):
+        for (memory, adapter, sigma), positions in _groups(rows, lambda job: (job.memory, job.adapter, job.sigma)):
             if memory is not None:
                 lookup = self._lookups[memory]
-                grid = lookup.distances(_of_rows(tokens, lookup.config.layers, places))
-                found |= self._drawn(places, image_distance(grid.flatten(1)), grid, adapter, sigma)
+                grid = lookup.distances(_of_rows(tokens, lookup.config.layers, positions))
+                found |= self._drawn(positions, image_distance(grid.flatten(1)), grid, adapter, sigma)
         return found
 
     def _drawn(
-        self, places: Sequence[int], numbers: Tensor, grid: Tensor, adapter: str, sigma: float
+        self, positions: Sequence[int], numbers: Tensor, grid: Tensor, adapter: str, sigma: float
     ) -> dict[int, _Drawn]:
         """numbers (B,) and patch grids (B,h,h), one a place."""
         maps = smooth_map(grid, self.size, sigma, self._heads[adapter][0].config.score.smoothing_truncate).cpu()
-        return dict(zip(places, zip(numbers.float().cpu(), maps, strict=True), strict=True))
+        return dict(zip(positions, zip(numbers.float().cpu(), maps, strict=True), strict=True))
 
 
 def _groups(rows: Sequence[_Tile], key: Callable[[Job], K]) -> list[tuple[K, list[int]]]:
@@ -208,10 +208,10 @@ def _groups(rows: Sequence[_Tile], key: Callable[[Job], K]) -> list[tuple[K, lis
     return list(groups.items())
 
 
-def _of_rows(tokens: Mapping[int, Tensor], layers: Sequence[int], places: Sequence[int]) -> dict[int, Tensor]:
-    """Layers (B,N,C) of the rows at `places`, not copied where that is all of them."""
+def _of_rows(tokens: Mapping[int, Tensor], layers: Sequence[int], positions: Sequence[int]) -> dict[int, Tensor]:
+    """Layers (B,N,C) of the rows at `positions`, not copied where that is all of them."""
     whole = {layer: tokens[layer] for layer in layers}
-    return {k: v if len(places) == len(v) else v[list(places)] for k, v in whole.items()}
+    return {k: v if len(positions) == len(v) else v[list(positions)] for k, v in whole.items()}
 
 
 def _whole(tiles: Sequence[_Drawn], tiling: Tiling | None) -> tuple[float, FloatMap]:

@@ -13,7 +13,7 @@ from agent.records import Frame
 from fbclip.decision import Decision, Region
 from fbclip.files import write_atomically
 from fbclip.images.geometry import FloatMap, Placement, RgbImage
-from fbclip.images.heat_map import heated
+from fbclip.images.heat_map import blend_heat_map
 
 log = logging.getLogger(__name__)
 JPEG_QUALITY = 90
@@ -91,11 +91,11 @@ def overlay(
 ) -> RgbImage:
     """The frame (H,W,3) uint8 RGB with its map (S,S) float32 drawn over it, and boxes around the regions.
 
-    `limits`: as in `heated`, from the profile.
+    `limits`: as in `blend_heat_map`, from the profile.
     """
     out = image.copy()
     roi = out[placement.y : placement.y + placement.height, placement.x : placement.x + placement.width]
-    roi[:] = heated(roi, margins, limits)
+    roi[:] = blend_heat_map(roi, margins, limits)
     thickness = max(1, round(max(image.shape[:2]) / 400))
     for region in regions:
         x1, y1, x2, y2 = region.box

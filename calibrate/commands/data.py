@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
-from calibrate.commands.options import JsonOption, LayoutOption, UnitFromOption
+from calibrate.commands.options import DataOptions, JsonOption
+from fbclip.command import grouped
 
 
+@grouped
 def data(
     data: Annotated[Path, typer.Argument(help="folder of images")],
-    layout: LayoutOption = "auto",
-    unit_from: UnitFromOption = None,
+    reading: DataOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Images, units, masks and faults of a data set; exit 1 when it cannot be used as it is."""
-    from calibrate.datasets import read_data
     from calibrate.datasets.summary import summarise
     from calibrate.datasets.summary_text import show
 
-    summary = summarise(read_data(data, layout, unit_from))
+    summary = summarise(reading.read(data))
     typer.echo(json.dumps(summary.as_dict()) if as_json else show(summary))
     raise typer.Exit(0 if summary.usable else 1)

@@ -32,6 +32,7 @@ from calibrate.commands.options import (
 from fbclip.errors import ConfigError
 
 if TYPE_CHECKING:
+    from calibrate.inference import Skips
     from calibrate.memory.temporary import TemporaryMemory
     from fbclip.artefacts.profile import LoadedProfile
     from fbclip.detector import Detector
@@ -73,6 +74,7 @@ def evaluate(
     from calibrate.evaluation.request import EvaluationRequest, select
     from calibrate.evaluation.run import Context, document, public_words, write_run
     from calibrate.evaluation.worst import draw_worst, heat_limits
+    from calibrate.inference import Skips
     from fbclip.artefacts.profile import load_profile
     from fbclip.detector import open_detector
 
@@ -91,10 +93,9 @@ def evaluate(
 
     detector, fusion = opened(), None
     if memory is not None:
-        skipped: list[str] | None = [] if skip_bad else None
         # `train/good` is how one thinks of the set's own normal images.
         memory = data / memory if not memory.exists() and (data / memory).is_dir() else memory
-        detector, trial = _with_memory(detector, opened, memory, framing, loaded, skipped)
+        detector, trial = _with_memory(detector, opened, memory, framing, loaded, Skips(skip_bad))
         seen, fusion = seen | trial.seen, trial.fusion
     plan = EvaluationRequest(split, framing, loaded, paper, skip_bad, seen, next(iter(detector.memories), None), fusion)
     running = detector.adapters[0]
@@ -119,7 +120,7 @@ def _with_memory(
     folder: Path,
     framing: Framing,
     profile: LoadedProfile | None,
-    skipped: list[str] | None,
+    skips: Skips,
 ) -> tuple[Detector, TemporaryMemory]:
     """A detector that has the memory in `folder`, or one made of the normal images in it."""
     from calibrate.datasets import read_data
@@ -141,5 +142,5 @@ def _with_memory(
             save_memory(memory, Path(made))
             return opened(Path(made))
 
-        trial = of_images(detector, read_data(folder).normal(), framing, remembering, skipped)
+        trial = of_images(detector, read_data(folder).normal(), framing, remembering, skips)
         return remembering(trial.memory), trial

@@ -75,6 +75,7 @@ def memory(
 ) -> None:
     """Remember what normal images look like; `calibrate threshold --memory` finds out how much that helps."""
     from calibrate.datasets import read_data
+    from calibrate.inference import Skips
     from calibrate.memory.build import MemoryRequest, build_memory, default_tokens
     from calibrate.memory.unit_allocation import take_units
     from calibrate.threshold.line_data import select
@@ -94,16 +95,16 @@ def memory(
         seed,
         keep_outliers,
     )
-    skipped: list[str] | None = [] if skip_bad else None
+    skips = Skips(skip_bad)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("looking at normal images", total=len(samples))
-        built = build_memory(detector, samples, framing, plan, lambda n: progress.advance(task, n), skipped, base)
+        built = build_memory(detector, samples, framing, plan, skips, lambda n: progress.advance(task, n), base)
     save_memory(built.memory, out)
     verdict = "kept" if keep_outliers else "left out"
     for note in (
         *chosen.notes,
         *built.notes,
-        *(f"left out: {name}" for name in skipped or ()),
+        *(f"left out: {name}" for name in skips.skipped),
         *(f"unlike the other normal images, {verdict}: {line}" for line in built.outliers),
     ):
         typer.echo(note, err=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
@@ -15,6 +17,10 @@ from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing, mask_from
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
+
+if TYPE_CHECKING:
+    from calibrate.datasets.sample import DataSet
+    from fbclip.detector import Detector
 
 AdapterOption = Annotated[Path | None, typer.Option(help="adapter directory; default: the embedded one")]
 BackboneOption = Annotated[str, typer.Option(help="embedded, ViT-L-14-336 or another ViT of open_clip")]
@@ -32,6 +38,52 @@ TilesOption = Annotated[str | None, typer.Option(help="COLUMNSxROWS: judge large
 OverlapOption = Annotated[float, typer.Option(help="share of a tile's side that neighbours have in common")]
 IgnoreMaskOption = Annotated[Path | None, typer.Option(help="image of a frame's size, white where nothing is judged")]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="leave unusable images out, listing them")]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How a data set is read."""
+
+    layout: LayoutOption = "auto"
+    unit_from: UnitFromOption = None
+
+    def read(self, data: Path) -> DataSet:
+        """Raises DataError or ConfigError naming the file or option that is wrong."""
+        from calibrate.datasets.reader import read_data
+
+        return read_data(data, self.layout, self.unit_from)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What judges: without an adapter the embedded one."""
+
+    adapter: AdapterOption = None
+    backbone: BackboneOption = "embedded"
+    weights: WeightsOption = None
+    device: DeviceOption = "auto"
+    precision: PrecisionOption = "float32"
+
+    def open(self, memories: Sequence[Path] = ()) -> Detector:
+        """Raises WeightsError, AdapterError, MemoryBankError or ConfigError, each naming the file and the way out."""
+        from fbclip.detector import open_detector
+
+        adapters = () if self.adapter is None else (self.adapter,)
+        return open_detector(self.backbone, self.weights, adapters, self.device, self.precision, memories)
+
+
+@dataclass(frozen=True)
+class FramingOptions:
+    """Which part of a frame is looked at, and how."""
+
+    roi: RoiOption = None
+    tiles: TilesOption = None
+    overlap: OverlapOption = 0.2
+    ignore_mask: IgnoreMaskOption = None
+
+    def framing(self) -> Framing:
+        """The same as one value; raises ConfigError naming the option that is wrong."""
+        return parse_framing(self.roi, self.tiles, self.overlap, self.ignore_mask)
 
 
 def check_line_name(line: str) -> None:

@@ -92,6 +92,7 @@ def threshold(
     both rates are measured.
     """
     from calibrate.datasets import read_data
+    from calibrate.inference import Skips
     from calibrate.threshold.line_data import check_unseen, select
     from calibrate.threshold.operating_point import InfeasibleError
     from calibrate.threshold.profile import ThresholdRequest, check_counts, make_profile
@@ -119,19 +120,19 @@ def threshold(
     memories = () if memory is None else (memory,)
     detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device, precision, memories)
     request = replace(request, memory=next(iter(detector.memories), None))
-    skipped: list[str] | None = [] if skip_bad else None
+    skips = Skips(skip_bad)
     console = Console(stderr=True)
     said: list[str] = []
     try:
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("judging images", total=len(chosen.samples))
             profile = make_profile(
-                detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skipped, said.append
+                detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skips, said.append
             )
     except InfeasibleError as error:
         typer.echo(json.dumps(curve_json(error)) if as_json else curve_text(error.curve, confidence))
         raise
-    _tell([*said, *(f"left out: {name}" for name in skipped or ())])
+    _tell([*said, *(f"left out: {name}" for name in skips.skipped)])
     if ignore_mask is not None and kept is not None:
         write_atomically(out.parent / kept.file, ignore_mask.read_bytes())
     save_profile(profile, out)

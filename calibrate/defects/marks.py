@@ -28,12 +28,12 @@ def line_fault(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
     edge = (cv2.morphologyEx(binary, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0) & site.region
     dx, dy = site.grid()
     edge &= np.hypot(dx, dy) < 1.6 * site.radius + 4
-    places = np.argwhere(edge)
-    if not len(places):
-        places = np.array([[site.y, site.x]])
+    positions = np.argwhere(edge)
+    if not len(positions):
+        positions = np.array([[site.y, site.x]])
     alpha, shown = np.zeros(site.size, np.float32), site.image.copy()
     for _ in range(int(rng.choice([1, 1, 1, 2, 3, 4]))):
-        y, x = places[int(rng.integers(0, len(places)))]
+        y, x = positions[int(rng.integers(0, len(positions)))]
         canvas = np.zeros(site.size, np.uint8)
         to_light = bool(rng.random() < 0.5)
         reach = max(2.0, site.radius * rng.uniform(0.5, 1.3))

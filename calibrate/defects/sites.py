@@ -70,10 +70,10 @@ def choose(image: Array, region: Array, extent: Extent, rng: np.random.Generator
     radius = max(LEAST_RADIUS, float(_LOST * np.sqrt(share * region.sum() / np.pi)))
     where = _rim(region) if extent.at == "rim" else region
     flat = np.flatnonzero(where)
-    places = [divmod(int(i), width) for i in flat[rng.integers(0, len(flat), 6 if extent.at == "busy" else 1)]]
+    positions = [divmod(int(i), width) for i in flat[rng.integers(0, len(flat), 6 if extent.at == "busy" else 1)]]
     near = int(radius) + 3
     y, x = max(
-        places,
+        positions,
         key=lambda p: float(
             image[max(0, p[0] - near) : p[0] + near : 2, max(0, p[1] - near) : p[1] + near : 2, 1].std()
         ),

@@ -40,10 +40,10 @@ class _FastNorm(torch.autograd.Function):
         (grad,) = grads
         centred, inverse, weight = ctx.saved_tensors
         mean, along = _place_mean(grad), _place_mean(grad * centred)
-        gain, places = inverse * weight, centred.shape[1]
+        gain, positions = inverse * weight, centred.shape[1]
         out = torch.addcmul((-gain * mean).to(grad.dtype), grad, gain.to(grad.dtype))
         out.addcmul_(centred, (-gain * inverse.square() * along).to(grad.dtype))
-        return out, (along * inverse).sum(dim=(0, 1)) * places, mean.sum(dim=(0, 1)) * places, None
+        return out, (along * inverse).sum(dim=(0, 1)) * positions, mean.sum(dim=(0, 1)) * positions, None
 
 
 def _place_mean(x: Tensor) -> Tensor:
@@ -58,8 +58,8 @@ class TrainedNorm(ImageNorm):
     def forward(self, x: Tensor) -> Tensor:
         """(B,C,h,w) -> the same."""
         batch, channels, height, width = x.shape
-        places = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        out = _FastNorm.apply(places, self.weight, self.bias, self.eps)
+        positions = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        out = _FastNorm.apply(positions, self.weight, self.bias, self.eps)
         return torch.as_tensor(out).view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -67,16 +67,16 @@ class KnownWords(nn.Module):
     """The vocabulary rows (R,) that captions use, as an embedding: the whole table cost a tenth of each step."""
 
     rows: Tensor
-    places: Tensor
+    positions: Tensor
 
     def __init__(self, rows: Tensor, vocab_size: int, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(0.02 * torch.randn(len(rows), width))
-        places = torch.full((vocab_size,), len(rows))  # beyond the table: an unknown word is an error
-        places[rows.long()] = torch.arange(len(rows))
+        positions = torch.full((vocab_size,), len(rows))  # beyond the table: an unknown word is an error
+        positions[rows.long()] = torch.arange(len(rows))
         self.register_buffer("rows", rows.to(torch.int32), persistent=False)
-        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("positions", positions, persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Token ids (P,T) -> (P,T,W)."""
-        return F.embedding(self.places[ids], self.weight)
+        return F.embedding(self.positions[ids], self.weight)

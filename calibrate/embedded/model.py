@@ -138,10 +138,10 @@ def begin_at(clip: CLIP, state: Mapping[str, Tensor]) -> None:
     table = clip.token_embedding
     assert isinstance(table, KnownWords)
     try:
-        places, values = table.places[state["token_embedding.rows"].long()], state["token_embedding.values"]
-        known = places < len(table.weight)
+        positions, values = table.positions[state["token_embedding.rows"].long()], state["token_embedding.values"]
+        known = positions < len(table.weight)
         weight = table.weight.detach().clone()
-        weight[places[known]] = values[known].float()
+        weight[positions[known]] = values[known].float()
         rest = {k: v.float() for k, v in state.items() if k not in {"token_embedding.rows", "token_embedding.values"}}
         clip.load_state_dict({**rest, "token_embedding.weight": weight})
     except (KeyError, IndexError, RuntimeError) as error:

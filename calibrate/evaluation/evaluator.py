@@ -16,7 +16,7 @@ from calibrate.evaluation.paper import PaperMaps
 from calibrate.evaluation.pixels import ClassPixels, PixelNumbers
 from calibrate.evaluation.request import EvaluationRequest
 from calibrate.evaluation.rows import EvaluatedImage
-from calibrate.inference import Scored, score
+from calibrate.inference import Scored, Skipped, View
 from fbclip.decision import Verdict
 from fbclip.detector import Detector
 from fbclip.images.framing import Framing
@@ -45,9 +45,8 @@ class ClassEvaluator:
         framing: Framing,
         advance: Callable[[int], None],
     ) -> None:
-        self._detector, self._adapter, self._root = detector, adapter, root
-        self._framing, self._advance = framing, advance
-        self._with_memory = plan.memory, plan.fusion
+        self._view = View(detector, adapter, framing, plan.memory, plan.fusion)
+        self._root, self._advance = root, advance
         self.profile = None if plan.profile is None else plan.profile.profile
         self._paper: PaperMaps | None = None
         if plan.paper:
@@ -61,25 +60,22 @@ class ClassEvaluator:
 
     def one_class(self, samples: Sequence[Sample]) -> tuple[Numbers, ClassCurves]:
         """Rows, numbers and curves of the samples of one class; the store is gone afterwards."""
-        faults: list[str] = []
-        rows: dict[str, EvaluatedImage] = {}
+        rows: list[EvaluatedImage] = []
         has_masks = any(s.mask is not None for s in samples)
         pixel = PixelNumbers()
         with ExitStack() as stack:
             store = stack.enter_context(ClassPixels()) if has_masks else None
-            for scored in score(
-                self._detector, self._adapter, samples, self._framing, self._advance, faults, *self._with_memory
-            ):
-                row = self._row(scored)
-                rows[row.path] = row
-                self._pixels(store, scored)
+            for result in self._view.score(samples, self._advance):
+                if isinstance(result, Skipped):
+                    rows.append(self._rejected(result))
+                else:
+                    rows.append(self._row(result))
+                    self._pixels(store, result)
             if store is not None:
                 pixel = store.numbers(self._paper is not None)
-        self._add_rejected(samples, rows, faults)
-        ordered = [rows[name] for name in (self._name(s) for s in samples) if name in rows]
-        self.rows += ordered
+        self.rows += rows
         self.samples |= {self._name(s): s for s in samples}
-        image = image_numbers(ordered, self._paper is not None)
+        image = image_numbers(rows, self._paper is not None)
         numbers = Numbers(
             image.auroc,
             image.average_precision,
@@ -122,21 +118,15 @@ class ClassEvaluator:
             self.empty_masks += not mask.any()
         store.add(values if self._paper is None else self._paper.probabilities(values), mask, scored.ignore)
 
-    def _add_rejected(self, samples: Sequence[Sample], rows: dict[str, EvaluatedImage], faults: list[str]) -> None:
-        """Name what was not yielded by its path in the set; a profile's verdict on it is `rejected`, as on the line."""
-        left = list(faults)
-        for sample in samples:
-            name = self._name(sample)
-            if name in rows:
-                continue
-            said = next((text for text in left if text.startswith(f"{sample.path.name} (")), sample.path.name)
-            if said in left:
-                left.remove(said)
-            self.rejected.append(name + said.removeprefix(sample.path.name))
-            verdict = None if self.profile is None else Verdict.REJECTED.value
-            rows[name] = EvaluatedImage(
-                name, sample.class_name, bool(sample.label), sample.kind, sample.unit, sample.sha256, verdict=verdict
-            )
+    def _rejected(self, skipped: Skipped) -> EvaluatedImage:
+        """A profile's verdict on what cannot be judged is `rejected`, as on the line."""
+        sample = skipped.sample
+        name = self._name(sample)
+        self.rejected.append(f"{name} ({skipped.reason})")
+        verdict = None if self.profile is None else Verdict.REJECTED.value
+        return EvaluatedImage(
+            name, sample.class_name, bool(sample.label), sample.kind, sample.unit, sample.sha256, verdict=verdict
+        )
 
     def _name(self, sample: Sample) -> str:
         return sample.path.relative_to(self._root).as_posix()

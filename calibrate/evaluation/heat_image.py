@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from fbclip.images.geometry import FloatMap, Placement, RgbImage
-from fbclip.images.heat_map import heated
+from fbclip.images.heat_map import blend_heat_map
 
 MAX_WIDTH = 640
 MAX_HEIGHT = 640
@@ -40,6 +40,6 @@ def side_by_side(image: RgbImage, margins: FloatMap, placement: Placement, limit
     drawn = small.copy()
     inside = drawn[top:bottom, left:right]
     if inside.size:
-        inside[:] = heated(inside, margins, limits)
+        inside[:] = blend_heat_map(inside, margins, limits)
     both = cv2.cvtColor(np.hstack((small, drawn)), cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".jpg", both, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes())

@@ -67,7 +67,7 @@ class _Model:
         config = self.head.config
         found = self.backbone(image[None].to(device), config.layers)
         tokens = dict(zip(config.layers, found, strict=True))
-        out = self.head.judge(tokens, self.prototypes, self.backbone.projection, keep)
+        out = self.head.predict(tokens, self.prototypes, self.backbone.projection, keep)
         score = config.score
         drawn = smooth_map(out.grid_margin, self.backbone.image_size, score.smoothing_sigma, score.smoothing_truncate)
         return out.image_margin.item(), drawn[0].cpu(), torch.cat(masks).cpu() if masks else torch.empty(0)

@@ -9,7 +9,7 @@ from typing import Literal
 from calibrate.evaluation.evaluate import Evaluation
 from calibrate.evaluation.heat_image import fixed_limits, side_by_side
 from calibrate.evaluation.rows import EvaluatedImage
-from calibrate.inference import score
+from calibrate.inference import Skips, View
 from fbclip.detector import Detector
 from fbclip.images.decode import read_image
 
@@ -61,7 +61,8 @@ def draw_worst(
         return
     samples = [evaluation.samples[row.path] for _, row, _ in chosen]
     memory = evaluation.running.memory
-    looks = score(detector, adapter, samples, evaluation.framing, lambda _: None, None, memory, evaluation.fusion)
+    view = View(detector, adapter, evaluation.framing, memory, evaluation.fusion)
+    looks = Skips().rest(view.score(samples))
     for number, ((kind, row, rank), look) in enumerate(zip(chosen, looks, strict=True), 1):
         image = read_image(look.sample.path).image
         jpeg = side_by_side(image, look.prediction.map, look.placement, limits)

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from calibrate.datasets.sample import Sample
 from calibrate.datasets.splits import split_units
+from calibrate.defects.painting import Item
 from calibrate.errors import DataError
 from calibrate.evaluation.masks import map_mask
 from calibrate.few_shot.document import Measure, Method
-from calibrate.inference import read_usable
+from calibrate.inference import ItemTerms, View
 from calibrate.memory.coreset import coreset
 from calibrate.memory.fusion_choice import choose_fusion, fused, term_scales
 from calibrate.memory.fusion_samples import PAINTED_EACH, painted_with
@@ -30,10 +31,7 @@ from calibrate.memory.temporary import SCALE_UNITS
 from calibrate.memory.whitened import whitened
 from calibrate.metrics.pairs import count_pairs
 from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking
-from calibrate.tuning.images import Painted, paint_item
-from fbclip.detector import Detector, Job
-from fbclip.errors import ImageError
-from fbclip.images.framing import Framing
+from fbclip.detector import Detector
 from fbclip.images.geometry import BoolMap
 from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, memory_features
 from fbclip.memory.fusion import Fusion, Terms, fused_prediction
@@ -105,11 +103,11 @@ class Bench:
                 f"few-shot curves take a train split of more than {least} normal units and a test split with normal "
                 "and anomalous images"
             )
-        self._pool = list(self._see((s, None) for s in pool))
-        self._normal = list(self._see((s, None) for s in scale))
-        painted = [(s, painted_with(s, k)) for s in scale for k in range(PAINTED_EACH)]
+        self._pool = list(self._see(map(Item, pool)))
+        self._normal = list(self._see(map(Item, scale)))
+        painted = [Item(s, painted_with(s, k)) for s in scale for k in range(PAINTED_EACH)]
         self._painted = list(self._see(painted))
-        self._test = list(self._see((s, None) for s in test))
+        self._test = list(self._see(map(Item, test)))
         self._labels = np.array([one.anomalous for one in self._test])
         if not self._pool or self._labels.all() or not self._labels.any():
             raise DataError("few-shot curves: no normal training, normal test or anomalous test image can be judged")
@@ -178,9 +176,9 @@ class Bench:
             config=self._config,
         )
         side = self._detector.backbone.grid
-        places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).to(torch.uint8).repeat(len(images), 1)
+        positions = torch.cartesian_prod(torch.arange(side), torch.arange(side)).to(torch.uint8).repeat(len(images), 1)
         rows = coreset(tokens, self._tokens, seed)
-        return Memory(manifest, tokens[rows], places[rows], whitening)
+        return Memory(manifest, tokens[rows], positions[rows], whitening)
 
     def _shown(self, one: _Seen, lookup: MemoryIndex) -> FusionSample:
         grid = lookup.distances({n: layer[None].to(self._detector.device) for n, layer in one.layers.items()})
@@ -188,26 +186,21 @@ class Bench:
         distance = float(image_distance(grid.flatten(1))[0])
         return FusionSample(one.unit, one.anomalous, Terms(one.terms.margin, one.terms.map, distance, far))
 
-    def _see(self, items: Iterable[tuple[Sample, Painted | None]]) -> Iterator[_Seen]:
+    def _see(self, items: Iterable[Item]) -> Iterator[_Seen]:
         """One pass each; images that cannot be judged are passed over."""
-        sigma = self._detector.smoothing[self._adapter]
-        for sample, painted in items:
-            self._advance(1)
-            try:
-                image = read_usable(sample.path)
-                framed = self._detector.frame(image, Framing())
-                if painted is not None:
-                    image, _ = paint_item(image, painted, framed.placement)
-                    framed = self._detector.frame(image, Framing())
-            except (ImageError, OSError):
-                continue
-            terms = self._detector.infer_terms([Job(framed.tiles, self._adapter, sigma)])[0]
-            with torch.no_grad():
-                blocks = self._detector.backbone(framed.tiles.to(self._detector.device), self._config.layers)
-            layers = {n: block[0].cpu() for n, block in zip(self._config.layers, blocks, strict=True)}
-            mask: BoolMap | None = None
-            if sample.mask is not None:
-                mask = map_mask(sample.mask, framed.placement, terms.map.shape)
-            elif not sample.label:
-                mask = np.zeros(terms.map.shape, bool)
-            yield _Seen(sample.unit, painted is not None or sample.label is True, layers, terms, mask)
+        view = View(self._detector, self._adapter)
+        for one in view.terms(items, self._advance):
+            if isinstance(one, ItemTerms):
+                yield self._seen(one)
+
+    def _seen(self, one: ItemTerms) -> _Seen:
+        item, framed, terms = one.framed.item, one.framed.framed, one.terms
+        with torch.no_grad():
+            blocks = self._detector.backbone(framed.tiles.to(self._detector.device), self._config.layers)
+        layers = {n: block[0].cpu() for n, block in zip(self._config.layers, blocks, strict=True)}
+        mask: BoolMap | None = None
+        if item.sample.mask is not None:
+            mask = map_mask(item.sample.mask, framed.placement, terms.map.shape)
+        elif not item.sample.label:
+            mask = np.zeros(terms.map.shape, bool)
+        return _Seen(item.sample.unit, item.anomalous, layers, terms, mask)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError, RefusedError
+from calibrate.inference import Skips
 from calibrate.memory.candidates import Candidates, gather
 from calibrate.memory.coreset import coreset
 from calibrate.memory.outliers import MIN_UNITS, find_outliers, outlier_words
@@ -59,8 +60,8 @@ def build_memory(
     samples: Sequence[Sample],
     framing: Framing,
     plan: MemoryRequest,
+    skips: Skips,
     advance: Callable[[int], None] = lambda _: None,
-    skipped: list[str] | None = None,
     base: Memory | None = None,
 ) -> Built:
     """A memory of the samples, and of what `base` holds already; its images are not taken twice.
@@ -80,7 +81,7 @@ def build_memory(
     total = len(new) + (0 if base is None else len(seen_by(base)))
     if total > MAX_IMAGES:
         raise RefusedError(f"{total} images, a memory takes at most {MAX_IMAGES}; use fewer with --units")
-    found = gather(detector, new, framing, plan.config, plan.seed, advance, skipped)
+    found = gather(detector, new, framing, plan.config, plan.seed, skips, advance)
     tokens, whitening = whitened(found.tokens, plan.config, None if base is None else base.whitening)
     found = replace(found, tokens=tokens)
     outliers = find_outliers(found, plan.seed, None if base is None else base.tokens)
@@ -88,8 +89,8 @@ def build_memory(
         notes.append(f"not searched for anomalous images: that takes {MIN_UNITS} units")
     out = set() if plan.keep_outliers else set(outliers.rows)
     kept = found.of([row for row in range(len(found.samples)) if row not in out])
-    tokens, places = _with_base(kept, base)
-    rows = _chosen(tokens, places, plan)
+    tokens, positions = _with_base(kept, base)
+    rows = _chosen(tokens, positions, plan)
     provenance = {
         **framing_record(framing),
         "precision": detector.precision,
@@ -107,7 +108,7 @@ def build_memory(
         config=plan.config,
         provenance=provenance,
     )
-    memory = Memory(manifest, tokens[rows].contiguous(), places[rows].contiguous(), whitening)
+    memory = Memory(manifest, tokens[rows].contiguous(), positions[rows].contiguous(), whitening)
     check_memory(memory, detector.backbone.config, detector.backbone_sha256, detector.size)
     names = [str(sample.path) for sample in found.samples]
     return Built(memory, kept.samples, tuple(outlier_words(outliers, names)), tuple(notes))
@@ -136,15 +137,15 @@ def _check_plan(plan: MemoryRequest, backbone: BackboneConfig) -> None:
 
 def _with_base(kept: Candidates, base: Memory | None) -> tuple[Tensor, Tensor]:
     if base is None:
-        return kept.tokens, kept.places
-    return torch.cat((base.tokens, kept.tokens)), torch.cat((base.places.to(kept.places.dtype), kept.places))
+        return kept.tokens, kept.positions
+    return torch.cat((base.tokens, kept.tokens)), torch.cat((base.positions.to(kept.positions.dtype), kept.positions))
 
 
-def _chosen(tokens: Tensor, places: Tensor, plan: MemoryRequest) -> Tensor:
+def _chosen(tokens: Tensor, positions: Tensor, plan: MemoryRequest) -> Tensor:
     """Rows of the coreset. With a reach every place gets its own share, or a place could be left without tokens."""
     if plan.config.reach is None:
         return coreset(tokens, plan.tokens, plan.seed)
-    found, place = torch.unique(places, dim=0, return_inverse=True)
+    found, place = torch.unique(positions, dim=0, return_inverse=True)
     each = plan.tokens // len(found)
     if not each:
         raise ConfigError(f"--reach: {plan.tokens} tokens are too few for {len(found)} places; raise --tokens")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from calibrate.datasets.sample import Sample
+from calibrate.defects.painting import Item
 from calibrate.errors import DataError
-from calibrate.inference import read_usable, refuse_faults
+from calibrate.inference import NOT_FINITE, FramedItem, Skipped, Skips, frame_item
 from fbclip.detector import ROWS_AT_ONCE, Detector
-from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
 from fbclip.memory.bank import MemoryConfig, feature_width, memory_features
 
@@ -27,7 +28,7 @@ class Candidates:
     """tokens (M,F) float16, not whitened; places (M,2) uint8, row and column; owner (M,) row of `samples`."""
 
     tokens: Tensor
-    places: Tensor
+    positions: Tensor
     owner: Tensor
     samples: tuple[Sample, ...]
 
@@ -38,7 +39,7 @@ class Candidates:
         rows = wanted[self.owner]
         new = torch.cumsum(wanted, 0) - 1
         samples = tuple(self.samples[i] for i in kept)
-        return Candidates(self.tokens[rows], self.places[rows], new[self.owner[rows]], samples)
+        return Candidates(self.tokens[rows], self.positions[rows], new[self.owner[rows]], samples)
 
 
 def gather(
@@ -47,13 +48,12 @@ def gather(
     framing: Framing,
     config: MemoryConfig,
     seed: int,
+    skips: Skips,
     advance: Callable[[int], None],
-    skipped: list[str] | None = None,
 ) -> Candidates:
     """Tokens of every sample; where all would be too many, the same number of each, drawn from `seed`.
 
-    Images that the agent would reject are appended to `skipped`; without such a list DataError names them all.
-    Raises DataError when none is left, OSError.
+    `skips` says what becomes of images that the agent would reject. Raises DataError when none is left.
     """
     side = detector.backbone.grid
     tiles = 1 if framing.tiling is None else framing.tiling.columns * framing.tiling.rows
@@ -61,34 +61,38 @@ def gather(
     share = _share(len(samples), tiles * side * side, width)
     grid = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), dim=-1).reshape(-1, 2)
     grid = grid.to(torch.uint8).repeat(tiles, 1)
-    faults = [] if skipped is None else skipped
     tokens: list[Tensor] = []
-    places: list[Tensor] = []
+    positions: list[Tensor] = []
     used: list[Sample] = []
-    for sample in samples:
-        try:
-            framed = detector.frame(read_usable(sample.path), framing)
-        except (ImageError, OSError) as error:
-            faults.append(f"{sample.path.name} ({error})")
-        else:
-            found = image_tokens(detector, framed.tiles, config)
-            if not torch.isfinite(found).all():
-                faults.append(f"{sample.path.name} (the model gave a non-finite value)")
-                continue
-            # Drawn from the image's bytes, so that other images do not change which of its tokens are taken.
-            rng = np.random.default_rng((seed, int(sample.sha256[:16], 16)))
-            rows = torch.from_numpy(np.sort(rng.permutation(len(found))[:share]))
-            tokens.append(found[rows])
-            places.append(grid[rows])
-            used.append(sample)
-        finally:
-            advance(1)
-    if skipped is None:
-        refuse_faults(faults)
+    for sample, found in skips.rest(_each(detector, samples, framing, config, advance)):
+        # Drawn from the image's bytes, so that other images do not change which of its tokens are taken.
+        rng = np.random.default_rng((seed, int(sample.sha256[:16], 16)))
+        rows = torch.from_numpy(np.sort(rng.permutation(len(found))[:share]))
+        tokens.append(found[rows])
+        positions.append(grid[rows])
+        used.append(sample)
     if not used:
         raise DataError("no usable normal image is left; a memory needs at least one")
     owner = torch.repeat_interleave(torch.arange(len(used)), torch.tensor([len(t) for t in tokens]))
-    return Candidates(torch.cat(tokens), torch.cat(places), owner, tuple(used))
+    return Candidates(torch.cat(tokens), torch.cat(positions), owner, tuple(used))
+
+
+def _each(
+    detector: Detector,
+    samples: Sequence[Sample],
+    framing: Framing,
+    config: MemoryConfig,
+    advance: Callable[[int], None],
+) -> Iterator[tuple[Sample, Tensor] | Skipped]:
+    """Every sample with its tokens (T·L,F), one at a time."""
+    for sample in samples:
+        one = frame_item(Item(sample), partial(detector.frame, framing=framing))
+        if isinstance(one, FramedItem):
+            found = image_tokens(detector, one.framed.tiles, config)
+            yield (sample, found) if torch.isfinite(found).all() else Skipped(sample, NOT_FINITE)
+        else:
+            yield one
+        advance(1)
 
 
 def image_tokens(detector: Detector, tiles: Tensor, config: MemoryConfig) -> Tensor:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from calibrate.datasets.sample import Sample
 from calibrate.datasets.splits import split_units
 from calibrate.errors import DataError
+from calibrate.inference import Skips, View
 from calibrate.memory.build import MemoryRequest, build_memory, default_tokens
-from calibrate.memory.fusion_samples import Viewer, fit_fusion
+from calibrate.memory.fusion_samples import fit_fusion
 from calibrate.memory.provenance import seen_by
 from fbclip.detector import Detector
 from fbclip.images.framing import Framing
@@ -49,7 +50,7 @@ def of_images(
     normal: Sequence[Sample],
     framing: Framing,
     with_memory: Callable[[Memory], Detector],
-    skipped: list[str] | None,
+    skips: Skips,
 ) -> TemporaryMemory:
     """A memory of normal images; with MIN_UNITS units some of them choose how it counts, as for a line's threshold.
 
@@ -62,12 +63,12 @@ def of_images(
     scale, pool = split_units(normal, min(most, max(least, units // 5)) if units >= MIN_UNITS else 0)
     model = detector.backbone.config
     plan = MemoryRequest(default_config(model), default_tokens(model))
-    memory = build_memory(detector, pool, framing, plan, skipped=skipped).memory
+    memory = build_memory(detector, pool, framing, plan, skips).memory
     seen = seen_by(memory) | {sample.sha256 for sample in scale}
     if not scale:
         return TemporaryMemory(memory, distances_alone(), seen)
-    viewer = Viewer(with_memory(memory), detector.adapters[0], memory.id, framing)
+    view = View(with_memory(memory), detector.adapters[0], framing, memory.id)
     min_area = max(1, model.patch_size**2 // 4)
-    fusion = fit_fusion(viewer, scale, "fused", min_area, framing.mask is not None).fusion
+    fusion = fit_fusion(view, scale, "fused", min_area, framing.mask is not None).fusion
     assert fusion is not None
     return TemporaryMemory(memory, fusion, seen)

@@ -36,8 +36,8 @@ def percent(value: float | None) -> str:
     if value is None:
         return UNDEFINED
     hundred = 100 * value
-    places = 2 if hundred < 1 or 99 < hundred < 100 else 1
-    text = f"{hundred:.{places}f}"
+    decimals = 2 if hundred < 1 or 99 < hundred < 100 else 1
+    text = f"{hundred:.{decimals}f}"
     if value < 1 and float(text) == 100:
         return f">{_JOIN}99.99{_JOIN}%"
     if value > 0 and float(text) == 0:

@@ -155,10 +155,10 @@ def terrazzo(size: Size, rng: np.random.Generator) -> Array:
     palette = [muted(rng) for _ in range(4)]
     large = coarse(rng, 3, 22) * s + 1
     count = min(700, int(size[0] * size[1] / large**2 * rng.uniform(0.1, 0.3)))
-    places, radii = rng.uniform(0, 1, (count, 2)) * (size[1], size[0]), large * rng.uniform(0.3, 1.2, count)
+    positions, radii = rng.uniform(0, 1, (count, 2)) * (size[1], size[0]), large * rng.uniform(0.3, 1.2, count)
     turns = np.sort(rng.uniform(0, 6.28, (count, 6)), axis=1)
     for k in range(count):
-        points = places[k] + radii[k] * np.stack((np.cos(turns[k]), np.sin(turns[k])), 1)
+        points = positions[k] + radii[k] * np.stack((np.cos(turns[k]), np.sin(turns[k])), 1)
         shade = ink(palette[k % 4] * (0.9 + 0.2 * turns[k, 0] / 6.28))
         cv2.fillConvexPoly(image, np.round(points * 8).astype(np.int32), shade, cv2.LINE_AA, 3)
     return finish(image, rng)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from calibrate.datasets.sample import Sample, data_sha256
 from calibrate.errors import RefusedError
-from calibrate.inference import Scored, score, unit_maxima
+from calibrate.inference import Scored, Skips, View
 from calibrate.memory.fusion_choice import Use, choice_record, chosen_words
-from calibrate.memory.fusion_samples import Viewer, fit_fusion
+from calibrate.memory.fusion_samples import fit_fusion
+from calibrate.statistics.units import unit_maxima
 from calibrate.threshold.choice import Choice, Goal, UnitScores, choose
 from calibrate.threshold.line_data import LineData, Method, split
 from calibrate.threshold.operating_point import check_enough_defects
@@ -30,7 +31,6 @@ from fbclip.artefacts.profile import Calibration, IgnoreMask, Profile
 from fbclip.decision import Statistic, combined_statistic, highest_region
 from fbclip.detector import Detector
 from fbclip.images.framing import Framing
-from fbclip.memory.fusion import Fusion
 
 
 @dataclass(frozen=True)
@@ -54,31 +54,18 @@ class ThresholdRequest:
     use: Use = "auto"
 
 
-@dataclass(frozen=True)
-class _Judge:
+@dataclass(frozen=True, eq=False)
+class _Measure:
     """A line's images -> numbers, by the code that the agent runs."""
 
-    detector: Detector
-    adapter: str
-    framing: Framing
+    view: View
     min_area: int
+    skips: Skips
     advance: Callable[[int], None]
-    skipped: list[str] | None
-    memory: str | None = None
-    fusion: Fusion | None = None
 
     def scored(self, samples: Sequence[Sample]) -> Iterator[Scored]:
         """What the agent would see of the samples, in order."""
-        return score(
-            self.detector,
-            self.adapter,
-            samples,
-            self.framing,
-            self.advance,
-            self.skipped,
-            memory=self.memory,
-            fusion=self.fusion,
-        )
+        return self.skips.rest(self.view.score(samples, self.advance))
 
     def fit(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
         """The constants of z and the number of units behind them."""
@@ -107,12 +94,12 @@ def make_profile(
     adapter: str,
     request: ThresholdRequest,
     advance: Callable[[int], None],
-    skipped: list[str] | None = None,
+    skips: Skips,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Profile:
     """Score every unit and set the threshold; raises DataError or RefusedError, writes nothing.
 
-    Images that cannot be judged are appended to `skipped`; without such a list DataError names them.
+    `skips` says what becomes of images that cannot be judged, and lists them.
     `tell` hears what the evidence is and why, where there is a memory.
     """
     check_counts(request)
@@ -124,23 +111,22 @@ def make_profile(
     pixel_only = request.pixel_only or framing.mask is not None
     fusion, fusion_choice, memory = None, None, request.memory
     if memory is not None:
-        viewer = Viewer(detector, adapter, memory, framing)
-        chosen = fit_fusion(viewer, parts.scale, request.use, min_area, pixel_only)
+        chosen = fit_fusion(View(detector, adapter, framing, memory), parts.scale, request.use, min_area, pixel_only)
         tell(chosen_words(chosen))
         fusion, fusion_choice = chosen.fusion, choice_record(chosen)
         memory = None if fusion is None else memory
-    judge = _Judge(detector, adapter, framing, min_area, advance, skipped, memory, fusion)
-    statistic, scale_units = judge.fit(parts.scale, pixel_only)
+    measure = _Measure(View(detector, adapter, framing, memory, fusion), min_area, skips, advance)
+    statistic, scale_units = measure.fit(parts.scale, pixel_only)
     scores = UnitScores(
-        normal=judge.unit_z(parts.normal, statistic),
-        anomalous=judge.unit_z(parts.anomalous, statistic),
-        check_normal=judge.unit_z(parts.check_normal, statistic),
-        check_anomalous=judge.unit_z(parts.check_anomalous, statistic),
+        normal=measure.unit_z(parts.normal, statistic),
+        anomalous=measure.unit_z(parts.anomalous, statistic),
+        check_normal=measure.unit_z(parts.check_normal, statistic),
+        check_anomalous=measure.unit_z(parts.check_anomalous, statistic),
     )
     # A scale set by a handful of units may be poor, so then nothing is promised, whatever the others would carry.
     choice = choose(scores, request.goal, wish, trusted=scale_units >= MIN_CONSTANT_UNITS)
-    if skipped and not request.best_effort:
-        _check_still_enough(choice, request.goal.method, len(skipped))
+    if skips.skipped and not request.best_effort:
+        _check_still_enough(choice, request.goal.method, len(skips.skipped))
     running = detector.running(adapter, memory)
     return Profile(
         line=request.line,

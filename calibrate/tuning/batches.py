@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.tuning.images import Item
+from calibrate.defects.painting import Item
 
 
 @dataclass(frozen=True)

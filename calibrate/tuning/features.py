@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from calibrate.defects.painting import Item
 from calibrate.tuning.batches import BatchPlan
 from calibrate.tuning.cache import TokenCache
-from calibrate.tuning.images import Item, Loaded, Loader
+from calibrate.tuning.images import Loaded, Loader
 from fbclip.backbone.tower import Backbone
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from calibrate.defects.painting import Item
 from calibrate.errors import TrainingError
 from calibrate.metrics.ranking import auroc
-from calibrate.tuning.images import Item, Loader
+from calibrate.tuning.images import Loader
 from calibrate.tuning.verdict import JudgedScores
 from fbclip.artefacts.adapter import Adapter
 from fbclip.backbone.tower import Backbone

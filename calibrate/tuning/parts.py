@@ -9,8 +9,8 @@ from typing import Literal
 from calibrate.datasets.sample import DataSet, Sample
 from calibrate.datasets.splits import check_disjoint, split_units
 from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.defects.painting import Item, Painted
 from calibrate.errors import DataError
-from calibrate.tuning.images import Item, Painted
 
 Mode = Literal["masks", "labels", "good only"]
 WantedSplit = Literal["train", "test", "all"]

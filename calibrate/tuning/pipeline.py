@@ -10,11 +10,12 @@ from typing import Any
 
 from calibrate.datasets.sample import Sample, data_sha256
 from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.defects.painting import Item
 from calibrate.embedded.scene import GENERATOR_VERSION
 from calibrate.errors import DataError
 from calibrate.tuning.cache import TokenCache
 from calibrate.tuning.features import Features
-from calibrate.tuning.images import Item, Loader
+from calibrate.tuning.images import Loader
 from calibrate.tuning.judging import judge
 from calibrate.tuning.loop import Report, Settings, run
 from calibrate.tuning.method import start_from

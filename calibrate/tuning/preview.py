@@ -10,14 +10,14 @@ import numpy as np
 
 from calibrate.datasets.sample import Sample
 from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.defects.painting import Painted, paint
 from calibrate.errors import DataError
 from calibrate.surfaces.noise import Array
-from calibrate.tuning.images import Painted, paint_item
 from fbclip.errors import ImageError
 from fbclip.files import write_atomically
 from fbclip.images.decode import read_image
 from fbclip.images.geometry import Roi
-from fbclip.images.preprocess import place
+from fbclip.images.preprocess import roi_placement
 
 _OUTLINE = (255, 0, 255)
 
@@ -32,8 +32,8 @@ def write_preview(samples: Sequence[Sample], roi: Roi | None, seed: int, folder:
         sample = samples[number % len(samples)]
         try:
             image = read_image(sample.path).image
-            placement = place(image.shape[0], image.shape[1], roi)
-            painted, mask = paint_item(image, Painted((kind,), (seed, number)), placement)
+            placement = roi_placement(image.shape[0], image.shape[1], roi)
+            painted, mask = paint(image, Painted((kind,), (seed, number)), placement)
         except (ImageError, OSError) as error:
             raise DataError(f"{sample.path}: {error}") from error
         use = "judge" if kind in JUDGE_KINDS else "tune"

@@ -39,7 +39,7 @@ def check_memory(memory: Memory, backbone: BackboneConfig, backbone_sha256: str,
     if memory.tokens.shape[1] != width:
         raise MemoryBankError(f"{name} has tokens of {memory.tokens.shape[1]} numbers, its layers give {width}")
     if config.reach is not None:
-        blind = uncovered(memory.places, size // backbone.patch_size, config.reach)
+        blind = uncovered(memory.positions, size // backbone.patch_size, config.reach)
         if blind:
             raise MemoryBankError(
                 f"{name} has no token within reach {config.reach} of {blind} patches; "

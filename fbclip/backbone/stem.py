@@ -32,10 +32,10 @@ class ImageNorm(nn.Module):
         """In float32 inside; the dtype of `x` outside."""
         batch, channels, height, width = x.shape
         # Places first, channels last: so the sums run along memory.
-        places = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        variance, mean = torch.var_mean(places.float(), dim=1, correction=0, keepdim=True)
+        positions = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        variance, mean = torch.var_mean(positions.float(), dim=1, correction=0, keepdim=True)
         gain = self.weight * torch.rsqrt(variance + self.eps)
-        out = torch.addcmul((self.bias - mean * gain).to(x.dtype), places, gain.to(x.dtype))
+        out = torch.addcmul((self.bias - mean * gain).to(x.dtype), positions, gain.to(x.dtype))
         return out.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 

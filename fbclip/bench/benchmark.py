@@ -167,9 +167,9 @@ def _random_lookup(backbone: Backbone, count: int, device: torch.device) -> Memo
     )
     width = feature_width(config, backbone.config)
     tokens = torch.nn.functional.normalize(torch.randn(count, width), dim=-1)
-    places = torch.randint(backbone.grid, (count, 2), dtype=torch.int16)
+    positions = torch.randint(backbone.grid, (count, 2), dtype=torch.int16)
     whitening = Whitening(torch.zeros(width), torch.eye(width)) if config.metric == "mahalanobis" else None
-    return MemoryIndex(Memory(manifest, tokens.half(), places, whitening), device)
+    return MemoryIndex(Memory(manifest, tokens.half(), positions, whitening), device)
 
 
 def _bench_batch(
@@ -193,7 +193,7 @@ def _bench_batch(
         views = watch.timed_steps("views", head.views([tokens[layer] for layer in config.feature_layers]))
         output = watch.timed("views and head", lambda: head.score(views, prototypes, backbone.projection))
         if config.contrast.weight:
-            output = watch.timed("contrast", lambda: head.contrasted(output, tokens))
+            output = watch.timed("contrast", lambda: head.add_contrast(output, tokens))
         score = config.score
         smooth = partial(smooth_map, size=size, sigma=score.smoothing_sigma, truncate=score.smoothing_truncate)
         maps = watch.timed("map", lambda: smooth(output.grid_margin))

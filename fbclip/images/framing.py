@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fbclip.errors import ImageError
 from fbclip.images.geometry import BoolMap, Placement, RgbImage, Roi
-from fbclip.images.preprocess import ignore_on_map, place, preprocess
+from fbclip.images.preprocess import ignore_on_map, preprocess, roi_placement
 from fbclip.images.tiling import Tiling, map_shape, tile_placements
 
 
@@ -39,7 +39,7 @@ def frame_image(image: RgbImage, framing: Framing, size: int, patch: int) -> Fra
     `wrong_size` when the ignore mask is for frames of another size.
     """
     height, width = image.shape[:2]
-    whole = place(height, width, framing.roi)
+    whole = roi_placement(height, width, framing.roi)
     if framing.mask is not None and framing.mask.shape != (height, width):
         h, w = framing.mask.shape
         raise ImageError("wrong_size", f"the ignore mask is for {w}x{h} frames, this one is {width}x{height}")

@@ -11,7 +11,7 @@ OPACITY = 0.65
 _ROWS = 256
 
 
-def heated(image: RgbImage, margins: FloatMap, limits: tuple[float, float]) -> RgbImage:
+def blend_heat_map(image: RgbImage, margins: FloatMap, limits: tuple[float, float]) -> RgbImage:
     """RGB (h,w,3) uint8 with its map (S,S) float32 stretched over it; a NaN is cold.
 
     `limits` are the margins of no heat and of full heat; they belong to a profile or a run, never to the image, so

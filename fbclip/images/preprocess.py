@@ -17,7 +17,7 @@ _MEAN = torch.tensor(CLIP_MEAN).view(3, 1, 1)
 _STD = torch.tensor(CLIP_STD).view(3, 1, 1)
 
 
-def place(height: int, width: int, roi: Roi | None) -> Placement:
+def roi_placement(height: int, width: int, roi: Roi | None) -> Placement:
     """Pixels of a frame that the network sees; raises ImageError when the ROI leaves nothing."""
     if roi is None:
         return Placement(0, 0, width, height)

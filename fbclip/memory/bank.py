@@ -34,7 +34,7 @@ from fbclip.memory.whitening import Whitening
 SCHEMA = "fbclip.memory/1"
 BOUND_FIELDS = ("backbone", "backbone_sha256", "image_size", "config")
 MAX_SIDE = 31
-PLACE_DTYPES = (torch.uint8, torch.int16)
+POSITION_DTYPES = (torch.uint8, torch.int16)
 LENGTH_TOLERANCE = 2e-3
 """How far float16 rounding may take the length of a row from 1."""
 
@@ -106,7 +106,7 @@ class Memory:
 
     manifest: MemoryManifest
     tokens: Tensor
-    places: Tensor
+    positions: Tensor
     whitening: Whitening | None = None
     bound: Mapping[str, Any] | None = None
     id: str = field(init=False)
@@ -119,7 +119,7 @@ class Memory:
 
     def tensors(self) -> dict[str, Tensor]:
         """What memory.safetensors holds, by name."""
-        held = {"tokens": self.tokens, "places": self.places}
+        held = {"tokens": self.tokens, "places": self.positions}
         if self.whitening is not None:
             held |= {"centre": self.whitening.centre, "whitening": self.whitening.matrix}
         return {name: tensor.contiguous() for name, tensor in held.items()}
@@ -192,12 +192,12 @@ def _check_tensors(tensors: Mapping[str, Tensor], config: MemoryConfig, where: P
     needed = ("tokens", "places", *(("centre", "whitening") if whitened else ()))
     if set(tensors) != set(needed):
         raise MemoryBankError(f"{where}: holds {', '.join(sorted(tensors)[:5])}, needs {', '.join(needed)}")
-    tokens, places = tensors["tokens"], tensors["places"]
+    tokens, positions = tensors["tokens"], tensors["places"]
     if tokens.ndim != 2 or tokens.dtype != torch.float16 or not tokens.numel():
         raise MemoryBankError(f"{where}: tokens are {_shown(tokens)}, need (M,F) float16")
-    if tuple(places.shape) != (len(tokens), 2) or places.dtype not in PLACE_DTYPES:
-        raise MemoryBankError(f"{where}: places are {_shown(places)}, need ({len(tokens)},2) uint8 or int16")
-    if places.amin() < 0:
+    if tuple(positions.shape) != (len(tokens), 2) or positions.dtype not in POSITION_DTYPES:
+        raise MemoryBankError(f"{where}: places are {_shown(positions)}, need ({len(tokens)},2) uint8 or int16")
+    if positions.amin() < 0:
         raise MemoryBankError(f"{where}: places hold a negative number")
     if whitened:
         width = tokens.shape[1]

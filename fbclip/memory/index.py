@@ -20,21 +20,21 @@ IMAGE_SHARE = 50
 
 
 def nearest_distance(
-    features: Tensor, memory: Tensor, places: Tensor | None = None, reach: int | None = None, block: int = 2048
+    features: Tensor, memory: Tensor, positions: Tensor | None = None, reach: int | None = None, block: int = 2048
 ) -> Tensor:
     """features (B,L,F) and memory (M,F), float32 on one device -> Euclidean distances (B,L); rows of length 1: 0..2.
 
-    With `reach`, only tokens whose `places` (M,2; row, column) lie at most so many rows and so many columns away; where
+    With `reach`, only tokens whose `positions` (M,2; row, column) lie at most so many rows and columns away; where
     that leaves none, the distance is infinite. Never holds more than B·L times `block` products.
-    A non-finite token has the distance NaN. Raises ValueError for a reach without places.
+    A non-finite token has the distance NaN. Raises ValueError for a reach without positions.
     """
     lengths = memory.square().sum(1)
     if reach is None:
         least = _least(features.flatten(0, 1), memory, lengths, block).view(features.shape[:2])
-    elif places is None:
+    elif positions is None:
         raise ValueError("reach needs the places of the memory's tokens")
     else:
-        least = _within_reach(features, memory, lengths, places.to(memory.device, torch.int64), reach, block)
+        least = _within_reach(features, memory, lengths, positions.to(memory.device, torch.int64), reach, block)
     return (features.square().sum(-1) + least).clamp_min(0).sqrt()
 
 
@@ -49,7 +49,9 @@ def _least(rows: Tensor, memory: Tensor, lengths: Tensor, block: int) -> Tensor:
     return best
 
 
-def _within_reach(features: Tensor, memory: Tensor, lengths: Tensor, places: Tensor, reach: int, block: int) -> Tensor:
+def _within_reach(
+    features: Tensor, memory: Tensor, lengths: Tensor, positions: Tensor, reach: int, block: int
+) -> Tensor:
     """(B,L): one row of the grid at a time against the tokens of near rows, those of far columns left out."""
     batch, count, width = features.shape
     side = math.isqrt(count)
@@ -57,21 +59,21 @@ def _within_reach(features: Tensor, memory: Tensor, lengths: Tensor, places: Ten
     grid = features.view(batch, side, side, width)
     found = []
     for row in range(side):
-        near = ((places[:, 0] - row).abs() <= reach).nonzero()[:, 0]
+        near = ((positions[:, 0] - row).abs() <= reach).nonzero()[:, 0]
         best = features.new_full((batch, side), torch.inf)
         for start in range(0, len(near), block):
             chosen = near[start : start + block]
             part = lengths[chosen] - 2 * (grid[:, row] @ memory[chosen].T)
-            far = (columns[:, None] - places[chosen, 1]).abs() > reach
+            far = (columns[:, None] - positions[chosen, 1]).abs() > reach
             best = torch.minimum(best, part.masked_fill(far, torch.inf).amin(dim=2))
         found.append(best)
     return torch.cat(found, dim=1)
 
 
-def uncovered(places: Tensor, side: int, reach: int) -> int:
-    """How many of the side·side places have none of the memory's `places` (M,2) within `reach`."""
-    rows = (torch.arange(side)[:, None] - places[:, 0].cpu().long()).abs() <= reach
-    columns = (torch.arange(side)[:, None] - places[:, 1].cpu().long()).abs() <= reach
+def uncovered(positions: Tensor, side: int, reach: int) -> int:
+    """How many of the side·side places have none of the memory's `positions` (M,2) within `reach`."""
+    rows = (torch.arange(side)[:, None] - positions[:, 0].cpu().long()).abs() <= reach
+    columns = (torch.arange(side)[:, None] - positions[:, 1].cpu().long()).abs() <= reach
     return int(((rows.float() @ columns.float().T) == 0).sum())
 
 
@@ -92,7 +94,7 @@ class MemoryIndex:
             tokens = F.normalize(tokens, dim=1)
         self._whitening = None if memory.whitening is None else memory.whitening.to(device)
         self._tokens = tokens.to(device)
-        self._places = memory.places.to(device)
+        self._places = memory.positions.to(device)
 
     def distances(self, tokens: Mapping[int, Tensor]) -> Tensor:
         """Layer -> raw tokens, at least of `config.layers` -> distance of every patch (B,h,h) float32."""

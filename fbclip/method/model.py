@@ -138,14 +138,14 @@ class Head(nn.Module):
     ) -> HeadOutput:
         return self.score(self.views(tokens, record), prototypes, projection, record)
 
-    def judge(
+    def predict(
         self, layers: Mapping[int, Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
     ) -> HeadOutput:
         """At least the layers of `config.layers`, as a backbone gives them -> what an image is judged by."""
         tokens = [layers[layer] for layer in self.config.feature_layers]
-        return self.contrasted(self(tokens, prototypes, projection, record), layers)
+        return self.add_contrast(self(tokens, prototypes, projection, record), layers)
 
-    def contrasted(self, output: HeadOutput, layers: Mapping[int, Tensor]) -> HeadOutput:
+    def add_contrast(self, output: HeadOutput, layers: Mapping[int, Tensor]) -> HeadOutput:
         """`output`, its map with the contrast within the image where the method asks for it; it is not learned.
 
         The image's own number stays: on families whose normal images are busy, contrast spoilt it.

@@ -64,5 +64,5 @@ def test_boxes_are_half_open():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_no_numbers_do_not_stop_the_drawing(anomalous):
-    assert overlay(IMAGE, np.full((4, 4), anomalous, np.float32), WHOLE, (0.0, 1.0)).shape == IMAGE.shape
+def test_values_that_are_no_numbers_do_not_stop_the_drawing(bad):
+    assert overlay(IMAGE, np.full((4, 4), bad, np.float32), WHOLE, (0.0, 1.0)).shape == IMAGE.shape

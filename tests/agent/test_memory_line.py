@@ -56,8 +56,8 @@ def remember(folder, seeds, **changes) -> Memory:
     values = {
         "backbone": "embedded", "backbone_sha256": detector.backbone_sha256, "image_size": 256, "config": config,
     }  # fmt: skip
-    places = torch.cartesian_prod(torch.arange(16), torch.arange(16)).repeat(len(seeds), 1)
-    memory = Memory(MemoryManifest(**(values | changes)), tokens.half(), places.to(torch.uint8))
+    positions = torch.cartesian_prod(torch.arange(16), torch.arange(16)).repeat(len(seeds), 1)
+    memory = Memory(MemoryManifest(**(values | changes)), tokens.half(), positions.to(torch.uint8))
     save_memory(memory, folder)
     return memory
 

@@ -16,7 +16,7 @@ from calibrate.embedded.scene import generate
 from calibrate.evaluation.heat_image import fixed_limits
 from calibrate.surfaces.families import TEST_FAMILIES
 from fbclip.detector import open_detector
-from fbclip.images.heat_map import heated
+from fbclip.images.heat_map import blend_heat_map
 from tests.calibrate.embedded_table import SIDE, TEST_SEED, Labelled, labelled, model
 
 SHOWN = 200
@@ -65,7 +65,7 @@ def main() -> None:
     tiles = []
     for image, drawn in zip(images, maps, strict=True):
         small = cv2.resize(image.image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        warm = heated(np.asarray(small, np.uint8), drawn, limits)
+        warm = blend_heat_map(np.asarray(small, np.uint8), drawn, limits)
         if image.mask is not None and image.mask.any():
             outline, _ = cv2.findContours(image.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(small, outline, -1, (255, 40, 160), 2)

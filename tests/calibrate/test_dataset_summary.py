@@ -59,7 +59,7 @@ def test_copies_are_counted_and_two_labels_found(tmp_path):
     for name in ("good/1.png", "good/2.png", "good/3.png", "bad/4.png"):
         image(tmp_path / name, 1)
     summary = summarise(read_data(tmp_path))
-    assert (summary.images, summary.copies) == (2, 2)
+    assert (summary.pictures, summary.copies) == (2, 2)
     assert summary.two_labels == ("bad/4.png: defective, but good/1.png has the same bytes and is good",)
     assert len(summary.notes) == 2
     assert not summary.usable

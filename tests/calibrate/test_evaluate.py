@@ -29,7 +29,7 @@ from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.evaluation.run import Context, document, public_words, write_run
 from calibrate.evaluation.verdicts import confusion, kinds
 from calibrate.evaluation.worst import draw_worst, heat_limits, pick_worst
-from calibrate.inference import score
+from calibrate.inference import View
 from calibrate.metrics.ranking import auroc, average_precision, f1_max
 from calibrate.metrics.regions import aupro_exact, aupro_paper
 from calibrate.report.reading import read_run
@@ -125,7 +125,7 @@ def test_numbers_are_those_of_all_maps_at_once(detector, root):
     found = judged(detector, root)
     assert set(found.classes) == {"bolt", "nut", "pin"}
     samples = [s for s in read_data(root).samples if s.class_name == "bolt" and s.split == "test"]
-    looks = list(score(detector, detector.adapters[0], samples, Framing(), ignore_progress))
+    looks = list(View(detector, detector.adapters[0]).score(samples))
     margins = np.array([s.prediction.margin for s in looks])
     labels = np.array([s.sample.label for s in looks])
     with_truth = [s for s in looks if not s.sample.label or s.sample.mask is not None]
@@ -297,7 +297,7 @@ def test_verdicts_are_counted_in_units_with_exact_intervals():
     found = confusion(rows)
     assert found.units["good"] == {"ok": 1, "uncertain": 1, "anomaly": 1, "rejected": 1}
     assert found.units["defective"] == {"ok": 1, "uncertain": 1, "anomaly": 1, "rejected": 0}
-    assert found.images["good"] == {"ok": 2, "uncertain": 1, "anomaly": 1, "rejected": 1}
+    assert found.pictures["good"] == {"ok": 2, "uncertain": 1, "anomaly": 1, "rejected": 1}
     for rate, k, n in ((found.false_alarm_rate, 1, 4), (found.recall, 1, 3)):
         exact = binomtest(k, n).proportion_ci(0.95, "exact")
         assert (rate.count, rate.total, rate.rate) == (k, n, k / n)
@@ -315,7 +315,7 @@ def test_a_profile_judges_with_its_own_framing(detector, root):
     assert found.framing.roi == roi
     samples = [s for s in read_data(root).samples if s.split == "test"]
     by_path = {row.path: row for row in found.rows}
-    for look in score(detector, detector.adapters[0], samples, Framing(roi=roi), ignore_progress):
+    for look in View(detector, detector.adapters[0], Framing(roi=roi)).score(samples):
         decision = profile.decide(look.prediction, look.placement)
         assert by_path[look.sample.path.relative_to(root).as_posix()].verdict == decision.verdict
     assert sum(sum(v.values()) for v in found.confusion.units.values()) == len(found.rows)

@@ -88,7 +88,7 @@ def test_mean_over_sets_takes_the_numbers_that_all_have():
     two = curve_of([point(1, 0, [1.0, 1.0, 1.0], "fused"), point(2, 0, [1.0, 1.0, 1.0])], "b", 2)
     both = average([one, two])
     [step] = both.steps
-    assert (both.name, both.test_good, both.test_defective, step.images) == ("mean of 2", 10, 8, 1)
+    assert (both.name, both.test_good, both.test_defective, step.pictures) == ("mean of 2", 10, 8, 1)
     assert step.took == {"memory": 1, "fused": 1}
     assert (step.image["memory"].values, step.image["memory"].mean) == ((0.5, 1.0), 0.75)
     assert 0.7 <= step.image["memory"].low < step.image["memory"].high <= 0.8
@@ -115,8 +115,8 @@ def test_curves_of_a_line_as_tables_and_as_a_file(tmp_path, monkeypatch):
     assert answer.exit_code == 0, answer.output
     found = read_few_shot(out)
     [curve] = found.curves
-    assert (curve.name, curve.images, curve.test_good, curve.test_defective) == ("sheet_leather", 2, 4, 4)
-    assert [(step.images, len(step.image["memory"].values)) for step in curve.steps] == [(1, 2), (2, 1)]
+    assert (curve.name, curve.pictures, curve.test_good, curve.test_defective) == ("sheet_leather", 2, 4, 4)
+    assert [(step.pictures, len(step.image["memory"].values)) for step in curve.steps] == [(1, 2), (2, 1)]
     assert found.mean is None
     first, last = curve.steps
     assert first.image["zero-shot"].values[0] == last.image["zero-shot"].mean

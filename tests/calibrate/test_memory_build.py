@@ -19,6 +19,7 @@ from calibrate.embedded.generated_lines import GeneratedLine, write_line
 from calibrate.embedded.sample_files import write_calibration, write_png
 from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError, RefusedError
+from calibrate.inference import Skips
 from calibrate.memory import candidates
 from calibrate.memory.build import MemoryRequest, build_memory
 from calibrate.memory.coreset import coreset
@@ -75,7 +76,7 @@ def run(*arguments):
 def build(detector, samples, tokens=500, config=CONFIG, framing=None, **more):
     keep = more.pop("keep_outliers", False)
     return build_memory(
-        detector, samples, framing or Framing(), MemoryRequest(config, tokens, keep_outliers=keep), **more
+        detector, samples, framing or Framing(), MemoryRequest(config, tokens, keep_outliers=keep), Skips(), **more
     )
 
 
@@ -235,18 +236,21 @@ def test_anomalous_images_and_wrong_wishes_are_named(detector, normal, tmp_path)
 
 def test_reach_leaves_no_place_without_tokens(detector, normal):
     made = build(detector, read_data(normal).samples[:4], 600, MemoryConfig(layers=(2,), reach=0)).memory
-    assert len(torch.unique(made.places, dim=0)) == 256
+    assert len(torch.unique(made.positions, dim=0)) == 256
     assert len(made.tokens) == 512
 
 
 def test_many_images_share_the_room_and_tiles_count(detector, normal, monkeypatch):
     monkeypatch.setattr(candidates, "MAX_CANDIDATES", 100)
-    found = candidates.gather(detector, read_data(normal).samples, Framing(), CONFIG, 0, lambda _: None)
+    found = candidates.gather(detector, read_data(normal).samples, Framing(), CONFIG, 0, Skips(), lambda _: None)
     assert torch.bincount(found.owner).tolist() == [8] * 12
     monkeypatch.setattr(candidates, "MAX_CANDIDATES", 200_000)
     tiled = Framing(tiling=Tiling(columns=2, rows=1))
     assert (
-        len(candidates.gather(detector, read_data(normal).samples[:1], tiled, CONFIG, 0, lambda _: None).tokens) == 512
+        len(
+            candidates.gather(detector, read_data(normal).samples[:1], tiled, CONFIG, 0, Skips(), lambda _: None).tokens
+        )
+        == 512
     )
 
 

@@ -11,10 +11,10 @@ from calibrate.datasets import read_data
 from calibrate.datasets.splits import split_units
 from calibrate.embedded.sample_files import write_calibration
 from calibrate.errors import RefusedError
-from calibrate.inference import score
+from calibrate.inference import Skips, View
 from calibrate.memory import fusion_samples
 from calibrate.memory.fusion_choice import choice_record, choose_fusion, fused, term_scales
-from calibrate.memory.fusion_samples import Viewer, fit_fusion
+from calibrate.memory.fusion_samples import fit_fusion, painted_samples
 from calibrate.memory.fusion_selection import FusionSample, FusionScores, judge
 from calibrate.memory.provenance import seen_by
 from calibrate.memory.unit_allocation import leave_out
@@ -23,7 +23,6 @@ from fbclip.artefacts.profile import load_profile
 from fbclip.decision import combined_statistic
 from fbclip.detector import open_detector
 from fbclip.errors import ConfigError, ProfileError
-from fbclip.images.framing import Framing
 from fbclip.memory.bank import load_memory
 from fbclip.memory.fusion import Terms
 
@@ -123,26 +122,25 @@ def test_profile_fuses_what_it_was_measured_with(images, remembered, tmp_path):
     detector = open_detector("embedded", device="cpu", memories=(remembered,))
     rest = [s for s in read_data(images).normal() if s.sha256 not in seen_by(made)]
     _, used = split_units(rest, 10)
-    scored = score(
-        detector, profile.adapter, used, load_profile(out).framing, lambda _: None, None, made.id, profile.fusion
-    )
+    view = View(detector, profile.adapter, load_profile(out).framing, made.id, profile.fusion)
+    scored = Skips().rest(view.score(used))
     z = [combined_statistic(s.prediction, profile.statistic, profile.min_area_px) for s in scored]
     assert max(z) == pytest.approx(profile.threshold, abs=1e-3)
 
 
 def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(images, remembered, tmp_path, monkeypatch):
     detector = open_detector("embedded", device="cpu", memories=(remembered,))
-    viewer = Viewer(detector, detector.adapters[0], detector.memories[0], Framing())
+    view = View(detector, detector.adapters[0], memory=detector.memories[0])
     scale = read_data(images).normal()[-6:]
     monkeypatch.setattr(fusion_samples, "PAINTED_EACH", 2)
-    first, second = (fit_fusion(viewer, scale, "auto", 64, False) for _ in range(2))
+    first, second = (fit_fusion(view, scale, "auto", 64, False) for _ in range(2))
     assert first == second
     assert (first.judged.n_good, first.judged.n_painted) == (6, 12)
     kept = choice_record(first)
     assert (kept.chosen, kept.n_good, kept.n_painted) == (first.judged.best, 6, 12)
     assert (kept.auroc, kept.error) == (first.judged.auroc, first.judged.error)
     monkeypatch.setattr(fusion_samples, "MAX_PAINTED", 3)
-    assert len(list(viewer.painted(scale))) == 3
+    assert len(list(painted_samples(view, scale))) == 3
     out = tmp_path / "z.yaml"
     answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered, "--use", "zero-shot")
     assert answer.exit_code == 0

@@ -83,9 +83,9 @@ def test_rankings_of_one_class_are_undefined(labels):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_numbers_that_are_not_finite_are_refused(anomalous):
+def test_numbers_that_are_not_finite_are_refused(bad):
     maps, masks = image_set(2)
-    maps[1, 2, 3] = anomalous
+    maps[1, 2, 3] = bad
     for metric in (auroc, average_precision, f1_max, roc_curve_points, pr_curve_points):
         with pytest.raises(DataError, match="not finite"):
             metric(maps, masks)

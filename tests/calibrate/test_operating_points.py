@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import norm
 
 from calibrate.errors import RefusedError
-from calibrate.inference import unit_maxima
 from calibrate.statistics.binomial import supported_alpha
+from calibrate.statistics.units import unit_maxima
 from calibrate.threshold.choice import Goal, UnitScores, choose
 from calibrate.threshold.operating_point import (
     InfeasibleError,

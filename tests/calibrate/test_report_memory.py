@@ -47,8 +47,8 @@ def curve(name, images=35, pixel=True):
     for k, count in enumerate((1, 2, 4, 8, 16, 35)):
         ways = {method: estimate(0.45 + 0.1 * place + 0.02 * k) for place, method in enumerate(METHODS)}
         took = {"fused": 4, "memory": 1} if count < 35 else {"fused": 1}
-        steps.append(Step(images=count, took=took, image=ways, pixel=ways if pixel else None))
-    return Curve(name=name, images=images, test_good=30, test_defective=22, steps=tuple(steps))
+        steps.append(Step(pictures=count, took=took, image=ways, pixel=ways if pixel else None))
+    return Curve(name=name, pictures=images, test_good=30, test_defective=22, steps=tuple(steps))
 
 
 def few_shot(*curves, mean=None, **changes):

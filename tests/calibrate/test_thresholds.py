@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibrate.errors import RefusedError
-from calibrate.inference import unit_maxima
+from calibrate.statistics.units import unit_maxima
 from calibrate.threshold.order_statistic import (
     ThresholdTarget,
     check_enough,
@@ -121,6 +121,6 @@ def test_equal_scores_do_not_divide_by_zero():
 
 
 @pytest.mark.parametrize("bad", [(0.0, 0.95, 0.1), (0.01, 1.0, 0.1), (0.1, 0.9, 0.05)])
-def test_impossible_wishes_are_refused(anomalous):
+def test_impossible_wishes_are_refused(bad):
     with pytest.raises(RefusedError, match="must lie between"):
-        ThresholdTarget(*anomalous)
+        ThresholdTarget(*bad)

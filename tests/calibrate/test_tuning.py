@@ -11,6 +11,7 @@ from calibrate.datasets import read_data
 from calibrate.datasets.masks import resize_mask
 from calibrate.datasets.sample import Sample
 from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.defects.painting import Item, Painted
 from calibrate.embedded.sample_files import write_png
 from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError, TrainingError
@@ -18,7 +19,7 @@ from calibrate.statistics.bootstrap import weighted_ranking
 from calibrate.tuning.batches import in_order, shuffled
 from calibrate.tuning.cache import TokenCache
 from calibrate.tuning.features import Features
-from calibrate.tuning.images import Item, Loader, Painted, usable
+from calibrate.tuning.images import Loader, usable
 from calibrate.tuning.loop import Settings, run
 from calibrate.tuning.method import changed_method, start_from
 from calibrate.tuning.parts import make_parts, mode_of, select

@@ -62,8 +62,8 @@ def spatial(tokens: Tensor, p: Tensor, reach: int = 2) -> Tensor:
                     index = (y + dy) * side + x + dx
                     window.append(t[index] if inside else torch.zeros_like(cls))
                     share.append(p[index] if inside else p.new_zeros(()))
-            places, q = torch.stack(window), torch.stack(share)
-            xb, xf = (1 - q)[:, None] * places, q[:, None] * places
+            positions, q = torch.stack(window), torch.stack(share)
+            xb, xf = (1 - q)[:, None] * positions, q[:, None] * positions
             s = torch.stack([cosine(row, cls) * row.norm() for row in xb])
             back = torch.softmax(s, 0) @ xb / max((1 - q).sum().item(), 1e-8)
             mean = xf.mean(0)

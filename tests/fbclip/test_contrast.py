@@ -45,10 +45,10 @@ def test_in_a_blank_image_nothing_is_rare(value):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_token_that_is_no_number_spoils_its_own_image_alone(anomalous):
+def test_a_token_that_is_no_number_spoils_its_own_image_alone(bad):
     stem = correlated(3, 16, 4)
     expected = contrast_logits(stem, CONFIG)
-    stem[1, 5, 2] = anomalous
+    stem[1, 5, 2] = bad
     found = contrast_logits(stem, CONFIG)
     assert torch.isnan(found[1]).all()
     assert torch.allclose(found[[0, 2]], expected[[0, 2]], atol=1e-5)

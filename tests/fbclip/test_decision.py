@@ -49,8 +49,8 @@ def test_alarm_is_strictly_above_the_threshold():
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_non_finite_is_rejected_never_ok(anomalous):
-    for broken in (prediction(anomalous), prediction(0.0, anomalous)):
+def test_non_finite_is_rejected_never_ok(bad):
+    for broken in (prediction(bad), prediction(0.0, bad)):
         decision = decide(broken, PLAIN, 1.0, None, 4, WHOLE)
         assert (decision.verdict, decision.reason) == (Verdict.REJECTED, "non_finite")
 

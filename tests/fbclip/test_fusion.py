@@ -66,7 +66,7 @@ def test_terms_are_the_definitions(detector, memories):
         features, known = memory_features(layers, config), torch.nn.functional.normalize(memory.tokens.float(), dim=1)
         if memory.whitening is not None:
             features, known = memory.whitening(features), memory.tokens.float()
-        grid = nearest_distance(features, known, memory.places, config.reach).view(1, 4, 4)
+        grid = nearest_distance(features, known, memory.positions, config.reach).view(1, 4, 4)
         assert terms.distance_image == pytest.approx(grid.max().item(), abs=1e-5)
         assert np.abs(terms.distance_map - smooth_map(grid, 32, 1.5, 4.0)[0].numpy()).max() < 1e-5
 
@@ -125,7 +125,7 @@ def test_a_image_of_the_memory_is_near_it():
     with torch.inference_mode():
         layers = dict(enumerate(backbone(seen, (1, 2)), 1))
     tokens = memory_features(layers, base.manifest.config)[0].half()
-    memory = Memory(base.manifest, tokens, base.places[:16])
+    memory = Memory(base.manifest, tokens, base.positions[:16])
     detector = Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[memory])
     near, far = detector.infer_terms([Job(x, detector.adapters[0], 1.0, memory=memory.id) for x in (seen, other)])
     assert near.distance_image < 2e-3
@@ -166,9 +166,9 @@ def test_warm_up_asks_every_memory_and_a_folder_opens_as_one(detector, tmp_path)
     memory = tiny_memory(backbone_sha256=embedded.backbone_sha256, image_size=256)
     torch.manual_seed(0)
     tokens = torch.nn.functional.normalize(torch.randn(40, 384), dim=1).half()
-    save_memory(Memory(memory.manifest, tokens, memory.places), tmp_path)
+    save_memory(Memory(memory.manifest, tokens, memory.positions), tmp_path)
     opened = open_detector("embedded", device="cpu", memories=[tmp_path, tmp_path])
-    assert opened.memories == (Memory(memory.manifest, tokens, memory.places).id,)
+    assert opened.memories == (Memory(memory.manifest, tokens, memory.positions).id,)
 
 
 def a_profile(**changes) -> Profile:

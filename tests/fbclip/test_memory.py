@@ -41,11 +41,11 @@ def tiny_memory(seed: int = 0, count: int = 40, **changes) -> Memory:
     config = MemoryConfig(**({"layers": (1, 2)} | asked))
     values = {"backbone": "embedded", "backbone_sha256": tiny_backbone()[1], "image_size": 32, "config": config}
     torch.manual_seed(seed)
-    places = torch.cat((torch.cartesian_prod(torch.arange(4), torch.arange(4)), torch.randint(4, (count, 2))))
+    positions = torch.cat((torch.cartesian_prod(torch.arange(4), torch.arange(4)), torch.randint(4, (count, 2))))
     width = TINY.width * len(config.layers)
     tokens = unit(count, width).half()
     whitening = fit_whitening(torch.randn(60, width)) if config.metric == "mahalanobis" else None
-    return Memory(MemoryManifest(**(values | changes)), tokens, places[:count].to(torch.int16), whitening)
+    return Memory(MemoryManifest(**(values | changes)), tokens, positions[:count].to(torch.int16), whitening)
 
 
 def plain_features(layers, config):
@@ -66,13 +66,13 @@ def plain_features(layers, config):
     return out
 
 
-def plain_distance(features, memory, places, reach):
+def plain_distance(features, memory, positions, reach):
     features, memory = features.double().numpy(), memory.double().numpy()
     side = int(features.shape[1] ** 0.5)
     out = np.full(features.shape[:2], np.inf)
     for image, image in enumerate(features):
         for index, token in enumerate(image):
-            for other, place in zip(memory, places.tolist(), strict=True):
+            for other, place in zip(memory, positions.tolist(), strict=True):
                 away = max(abs(place[0] - index // side), abs(place[1] - index % side))
                 if reach is None or away <= reach:
                     out[image, index] = min(out[image, index], np.linalg.norm(token - other))
@@ -106,9 +106,9 @@ def test_features_are_as_defined(neighbourhood, layers, side):
 def test_distances_equal_brute_force(seed, batch, side, width, count, reach, block, draw):
     torch.manual_seed(seed)
     features, memory = draw(batch, side * side, width), draw(count, width)
-    places = torch.randint(side, (count, 2), dtype=torch.uint8)
-    found = nearest_distance(features, memory, places, reach, block)
-    plain = plain_distance(features, memory, places, reach)
+    positions = torch.randint(side, (count, 2), dtype=torch.uint8)
+    found = nearest_distance(features, memory, positions, reach, block)
+    plain = plain_distance(features, memory, positions, reach)
     # float32 squares are good to 1e-7 or so of the largest, of which the distance takes the root.
     assert np.array_equal(np.isinf(found.numpy()), np.isinf(plain))
     near = np.isfinite(plain)
@@ -117,10 +117,10 @@ def test_distances_equal_brute_force(seed, batch, side, width, count, reach, blo
     assert np.abs(found.numpy()[near] - plain[near]).max(initial=0) < 1e-3 * largest
     if reach is not None:
         away = [
-            [(places.long() - torch.tensor([r, c])).abs().amax(1).amin().item() for c in range(side)]
+            [(positions.long() - torch.tensor([r, c])).abs().amax(1).amin().item() for c in range(side)]
             for r in range(side)
         ]
-        assert uncovered(places, side, reach) == int((np.array(away) > reach).sum())
+        assert uncovered(positions, side, reach) == int((np.array(away) > reach).sum())
 
 
 def test_a_token_of_the_memory_is_near_and_a_nan_is_not_lost():
@@ -131,7 +131,7 @@ def test_a_token_of_the_memory_is_near_and_a_nan_is_not_lost():
     for reach in (None, 1):
         broken = features.clone()
         broken[0, 3, 0] = float("nan")
-        found = nearest_distance(broken, lookup._tokens, memory.places, reach)
+        found = nearest_distance(broken, lookup._tokens, memory.positions, reach)
         assert torch.isnan(found[0]).nonzero().tolist() == [[3]]
         assert torch.isnan(image_distance(found)).all()
     with pytest.raises(ValueError, match="places"):
@@ -151,8 +151,8 @@ def test_a_memory_survives_the_disk_and_its_id_covers_its_contents(tmp_path):
     assert loaded.id == memory.id == stored_memory_id(tmp_path / "m")
     assert loaded.manifest == memory.manifest
     assert torch.equal(loaded.tokens, memory.tokens)
-    assert torch.equal(loaded.places, memory.places)
-    assert loaded.places.dtype == torch.int16
+    assert torch.equal(loaded.positions, memory.positions)
+    assert loaded.positions.dtype == torch.int16
     assert tiny_memory(reach=2).id == memory.id
     others = [tiny_memory(), tiny_memory(1, reach=2), tiny_memory(reach=2, image_size=64)]
     assert len({memory.id, *(other.id for other in others)}) == 4
@@ -165,7 +165,7 @@ def test_a_field_that_a_later_version_adds_does_not_change_the_id(tmp_path):
     bound = {name: dumped[name] for name in ("backbone", "backbone_sha256", "image_size", "config")}
     del bound["config"]["reach"], bound["config"]["metric"]
     bound["config"]["neighbourhood"] = 3
-    old = Memory(memory.manifest, memory.tokens, memory.places, bound=bound)
+    old = Memory(memory.manifest, memory.tokens, memory.positions, bound=bound)
     save_memory(old, tmp_path)
     stored = json.loads((tmp_path / "memory.json").read_text())
     stored["config"] = bound["config"]
@@ -209,15 +209,15 @@ def nan_in(tokens):
         (lambda m: {"tokens": nan_in(m.tokens)}, "non-finite"),
         (lambda m: {"tokens": m.tokens * 1.01}, "length 1"),
         (lambda m: {"tokens": m.tokens.float()}, "float16"),
-        (lambda m: {"tokens": m.tokens[:0], "places": m.places[:0]}, r"\(M,F\)"),
-        (lambda m: {"places": m.places[:-1]}, r"\(40,2\)"),
-        (lambda m: {"places": m.places.float()}, "int16"),
-        (lambda m: {"places": m.places - 9}, "negative"),
+        (lambda m: {"tokens": m.tokens[:0], "places": m.positions[:0]}, r"\(M,F\)"),
+        (lambda m: {"places": m.positions[:-1]}, r"\(40,2\)"),
+        (lambda m: {"places": m.positions.float()}, "int16"),
+        (lambda m: {"places": m.positions - 9}, "negative"),
     ],
 )
 def test_tensors_that_are_no_memory_are_neither_written_nor_read(tmp_path, change, problem):
     normal = tiny_memory()
-    changed = {"tokens": normal.tokens, "places": normal.places} | change(normal)
+    changed = {"tokens": normal.tokens, "places": normal.positions} | change(normal)
     with pytest.raises(MemoryBankError, match=problem):
         save_memory(Memory(normal.manifest, **changed), tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -279,7 +279,7 @@ def test_tokens_of_another_width_are_refused():
     normal = tiny_memory()
     torch.manual_seed(0)
     backbone, digest = tiny_backbone()
-    wrong = Memory(normal.manifest, unit(40, 16).half(), normal.places)
+    wrong = Memory(normal.manifest, unit(40, 16).half(), normal.positions)
     with pytest.raises(MemoryBankError, match="16 numbers, its layers give 32"):
         Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[wrong])
 
@@ -299,9 +299,9 @@ def test_tokens_of_another_width_are_refused():
         {"layers": (1,), "reach": -1},
     ],
 )
-def test_configs_that_make_no_sense_are_refused(anomalous):
+def test_configs_that_make_no_sense_are_refused(bad):
     with pytest.raises(ValidationError):
-        MemoryConfig(**anomalous)
+        MemoryConfig(**bad)
 
 
 def test_bench_times_a_memory_inside_the_forward():

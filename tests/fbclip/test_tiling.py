@@ -128,6 +128,6 @@ def test_frames_that_cannot_be_looked_at_are_named(framing, reason):
 @pytest.mark.parametrize(
     "bad", [{"columns": 1, "rows": 1}, {"columns": 9, "rows": 9}, {"columns": 2, "rows": 1, "overlap": 0.6}]
 )
-def test_tilings_that_make_no_sense_are_refused(anomalous):
+def test_tilings_that_make_no_sense_are_refused(bad):
     with pytest.raises(ValidationError):
-        Tiling(**anomalous)
+        Tiling(**bad)
