@@ -95,7 +95,7 @@ def inspect(
 ) -> None:
     """Judge files now; exit 1 if any is anomalous or rejected."""
     from agent.commands.inspect import expand, inspect_files
-    from fbclip.artefacts.profile import load_profile
+    from fbclip.artefacts.profile_file import load_profile
     from fbclip.detector import open_detector
 
     logging.basicConfig(level=logging.WARNING)

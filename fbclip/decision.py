@@ -1,4 +1,4 @@
-"""From one image's prediction to a verdict: pure functions, used alike by `calibrate` and the agent.
+"""From one image's prediction to a verdict: pure functions, shared by `calibrate` and the agent.
 
 z = max((margin − a)/b, (M − a2)/b2) is one float32 number; M is the highest level at which an 8-connected
 region of the map of at least `min_area_px` pixels survives. Alarm strictly above the threshold.
@@ -12,6 +12,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
 from fbclip.frozen import Frozen
@@ -37,7 +38,7 @@ class Statistic(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the detector says of one image.
+    """What the detector says about one image.
 
     margin: logit of abnormal − normal of the CLS token; score: its probability in 0..1;
     map: (H,W) float32 smoothed margins, (S,S) unless the image is tiled.
@@ -108,31 +109,34 @@ def _has_region(mask: BoolMap, min_area_px: int) -> bool:
 
 def highest_region(margins: FloatMap, min_area_px: int, ignore: BoolMap | None = None) -> float:
     """M of a map (H,W) in margins, leaving out the pixels where `ignore` (H,W) is true."""
-    seen = margins if ignore is None else np.where(ignore, np.float32("-inf"), margins)
-    return region_level(seen.astype(np.float32), min_area_px)
+    judged = margins if ignore is None else np.where(ignore, np.float32("-inf"), margins)
+    return region_level(judged.astype(np.float32), min_area_px)
 
 
-def image_term(margin: float, statistic: Statistic) -> float:
-    """(margin − a)/b in float32; −inf where the profile leaves the image term out."""
+def statistic_of(margins: ArrayLike, levels: ArrayLike, statistic: Statistic) -> NDArray[np.float32]:
+    """Margins (n,) and region levels M (n,) of n images -> z (n,) float32. This is the one place that computes z.
+
+    A term of −inf takes no part. Where `statistic` leaves the image term out, `margins` do not count.
+    """
+    pixel = _pixel_term(np.asarray(levels, np.float32), statistic)
     if statistic.use == "pixel":
-        return float("-inf")
-    return float((np.float32(margin) - np.float32(statistic.a)) / np.float32(statistic.b))
+        return pixel
+    image = (np.asarray(margins, np.float32) - np.float32(statistic.a)) / np.float32(statistic.b)
+    return np.asarray(np.maximum(image, pixel), np.float32)
 
 
-def pixel_terms(margins: FloatMap, statistic: Statistic, ignore: BoolMap | None = None) -> FloatMap:
-    """(map − a2)/b2 a pixel, float32 (H,W); −inf where `ignore` (H,W) is true."""
-    scaled = (margins - np.float32(statistic.a2)) / np.float32(statistic.b2)
-    if ignore is not None:
-        scaled = np.where(ignore, np.float32("-inf"), scaled)
-    return scaled.astype(np.float32)
+def _pixel_term(margins: FloatMap, statistic: Statistic) -> FloatMap:
+    """(map − a2)/b2 in float32, of any shape. It keeps the order of its values, so it may be taken of M or of a map."""
+    return np.asarray((margins - np.float32(statistic.a2)) / np.float32(statistic.b2), np.float32)
 
 
 def combined_statistic(
     prediction: Prediction, statistic: Statistic, min_area_px: int, ignore: BoolMap | None = None
 ) -> float:
     """z of one image. An ignore mask leaves the image term out, because CLS sees the masked parts."""
-    pixel = region_level(pixel_terms(prediction.map, statistic, ignore), min_area_px)
-    return pixel if ignore is not None else max(image_term(prediction.margin, statistic), pixel)
+    margin = prediction.margin if ignore is None else float("-inf")
+    level = highest_region(prediction.map, min_area_px, ignore)
+    return float(statistic_of([margin], [level], statistic)[0])
 
 
 def regions_above(
@@ -144,7 +148,9 @@ def regions_above(
     ignore: BoolMap | None = None,
 ) -> tuple[Region, ...]:
     """Regions of the map strictly above `level` (in units of z), largest margin first."""
-    above = pixel_terms(prediction.map, statistic, ignore) > np.float32(level)
+    above = _pixel_term(prediction.map, statistic) > np.float32(level)
+    if ignore is not None:
+        above &= ~ignore
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
     shape = (prediction.map.shape[0], prediction.map.shape[1])
     scale = placement.width * placement.height / prediction.map.size
@@ -173,7 +179,7 @@ def decide(
         return reject("non_finite", threshold)
     z = combined_statistic(prediction, statistic, min_area_px, ignore)
     if not np.isfinite(z):
-        # Every pixel is masked out, or the smallest region does not fit: nothing was looked at.
+        # Every pixel is masked out, or the smallest region does not fit: nothing was judged.
         return reject("nothing_to_judge", threshold)
     if z > np.float32(threshold):
         verdict = Verdict.ANOMALY

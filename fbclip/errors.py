@@ -41,12 +41,12 @@ class WeightsError(FbclipError):
 
 
 class AdapterError(FbclipError):
-    """An adapter or checkpoint that does not fit the backbone."""
+    """An adapter or checkpoint that is damaged or was made for another backbone."""
 
 
 class MemoryBankError(FbclipError):
-    """A memory of normal images that is damaged or does not fit the backbone."""
+    """A memory of normal images that is damaged or was made for another backbone."""
 
 
 class ProfileError(FbclipError):
-    """A profile that is unreadable or does not fit what would run."""
+    """A profile that is unreadable or was made for another model than would run."""

@@ -14,7 +14,7 @@ from agent.pipeline.evidence import encode_png, overlay
 from agent.pipeline.judge import Judge, Judged, Line
 from agent.pipeline.loading import check_profile
 from agent.records import Frame, LineMode
-from fbclip.artefacts.profile import LoadedProfile, load_profile
+from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError, ImageError
 from fbclip.files import write_atomically

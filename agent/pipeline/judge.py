@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agent.config.sections import CameraSource, LineSection
 from agent.records import Frame, Inspection, Latency
-from fbclip.artefacts.profile import LoadedProfile
+from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.decision import Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError

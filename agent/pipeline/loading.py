@@ -12,7 +12,8 @@ from agent.config.sections import LineSection, ModelSection
 from agent.pipeline.judge import Line
 from agent.records import EventKind
 from fbclip.artefacts.adapter import stored_id
-from fbclip.artefacts.profile import LoadedProfile, load_profile, mismatches
+from fbclip.artefacts.compatibility import mismatches
+from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.detector import Detector, open_detector

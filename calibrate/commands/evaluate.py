@@ -34,7 +34,7 @@ from fbclip.errors import ConfigError
 if TYPE_CHECKING:
     from calibrate.inference import Skips
     from calibrate.memory.temporary import TemporaryMemory
-    from fbclip.artefacts.profile import LoadedProfile
+    from fbclip.artefacts.profile_file import LoadedProfile
     from fbclip.detector import Detector
     from fbclip.images.framing import Framing
 
@@ -75,7 +75,7 @@ def evaluate(
     from calibrate.evaluation.run import Context, document, public_words, write_run
     from calibrate.evaluation.worst import draw_worst, heat_limits
     from calibrate.inference import Skips
-    from fbclip.artefacts.profile import load_profile
+    from fbclip.artefacts.profile_file import load_profile
     from fbclip.detector import open_detector
 
     framing = parse_framing(roi, tiles, overlap, ignore_mask)

@@ -42,7 +42,7 @@ def few_shot(
     from calibrate.few_shot.text import table
     from calibrate.memory.build import default_tokens
     from fbclip.detector import open_detector
-    from fbclip.memory.bank import default_config
+    from fbclip.memory.features import default_config
 
     if not data and not generated:
         raise ConfigError("name a data set, or --generated")

@@ -30,7 +30,7 @@ from fbclip.errors import ConfigError
 
 if TYPE_CHECKING:
     from calibrate.memory.build import Built
-    from fbclip.memory.bank import MemoryConfig
+    from fbclip.memory.features import MemoryConfig
 
 
 def memory(
@@ -80,7 +80,8 @@ def memory(
     from calibrate.memory.unit_allocation import take_units
     from calibrate.threshold.line_data import select
     from fbclip.detector import open_detector
-    from fbclip.memory.bank import default_config, load_memory, save_memory
+    from fbclip.memory.bank import load_memory, save_memory
+    from fbclip.memory.features import default_config
 
     framing = parse_framing(roi, tiles, overlap, None)
     base = None if add is None else load_memory(add)
@@ -115,7 +116,7 @@ def _config(
     start: MemoryConfig, layers: str | None, metric: str | None, neighbourhood: str | None, reach: int | None
 ) -> MemoryConfig:
     """`start` with what the options change."""
-    from fbclip.memory.bank import MemoryConfig
+    from fbclip.memory.features import MemoryConfig
 
     asked = {
         "layers": _numbers("--layers", layers),

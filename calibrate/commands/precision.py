@@ -38,8 +38,8 @@ def precision(
     from calibrate.evaluation.precision import precision_effect
     from fbclip.artefacts.adapter import load_adapter
     from fbclip.backbone.weights import EMBEDDED_DIR, find_weights
-    from fbclip.detector import pick_device
     from fbclip.errors import ConfigError
+    from fbclip.runtime import pick_device
 
     if adapter is None and backbone != "embedded":
         raise ConfigError(f"backbone {backbone} needs --adapter (`calibrate import` makes one)")

@@ -97,7 +97,7 @@ def threshold(
     from calibrate.threshold.operating_point import InfeasibleError
     from calibrate.threshold.profile import ThresholdRequest, check_counts, make_profile
     from calibrate.threshold.text import curve_json, curve_text, profile_text
-    from fbclip.artefacts.profile import save_profile
+    from fbclip.artefacts.profile_file import save_profile
     from fbclip.detector import open_detector
 
     check_line_name(line)

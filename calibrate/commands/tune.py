@@ -143,9 +143,9 @@ def _open(
     from calibrate.tuning.pipeline import TuningModel
     from fbclip.artefacts.adapter import load_adapter
     from fbclip.backbone.weights import find_weights, open_backbone
-    from fbclip.detector import pick_device
     from fbclip.method.defaults import method_for
     from fbclip.method.text import load_text_tower
+    from fbclip.runtime import pick_device
 
     where = pick_device(device)
     file = find_weights(backbone, weights)

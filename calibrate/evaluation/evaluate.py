@@ -14,7 +14,7 @@ from calibrate.evaluation.numbers import Numbers, mean_numbers
 from calibrate.evaluation.request import EvaluationRequest, framing_of, select
 from calibrate.evaluation.rows import EvaluatedImage
 from calibrate.evaluation.verdicts import Confusion, Counts, confusion, kinds
-from fbclip.artefacts.profile import RunningModel
+from fbclip.artefacts.compatibility import RunningModel
 from fbclip.detector import Detector
 from fbclip.images.framing import Framing
 from fbclip.memory.fusion import Fusion

@@ -24,7 +24,7 @@ from fbclip.images.decode import read_image
 from fbclip.images.preprocess import preprocess
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
-from fbclip.precision import set_precision
+from fbclip.runtime import set_precision
 
 
 @dataclass(frozen=True)

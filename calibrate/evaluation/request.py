@@ -8,7 +8,8 @@ from typing import Literal
 
 from calibrate.datasets.sample import DataSet, Sample
 from calibrate.errors import DataError
-from fbclip.artefacts.profile import LoadedProfile, mismatches
+from fbclip.artefacts.compatibility import mismatches
+from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing

@@ -33,7 +33,8 @@ from calibrate.metrics.pairs import count_pairs
 from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking
 from fbclip.detector import Detector
 from fbclip.images.geometry import BoolMap
-from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, memory_features
+from fbclip.memory.bank import Memory, MemoryManifest
+from fbclip.memory.features import MemoryConfig, memory_features
 from fbclip.memory.fusion import Fusion, Terms, fused_prediction
 from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.method.config import ScoreConfig

@@ -21,7 +21,8 @@ from fbclip.backbone.config import EMBEDDED, BackboneConfig
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing
-from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, feature_width
+from fbclip.memory.bank import Memory, MemoryManifest
+from fbclip.memory.features import MemoryConfig, feature_width
 
 MAX_TOKENS = 100_000
 MAX_WHITENED = 4096

@@ -16,7 +16,7 @@ from calibrate.errors import DataError
 from calibrate.inference import NOT_FINITE, FramedItem, Skipped, Skips, frame_item
 from fbclip.detector import ROWS_AT_ONCE, Detector
 from fbclip.images.framing import Framing
-from fbclip.memory.bank import MemoryConfig, feature_width, memory_features
+from fbclip.memory.features import MemoryConfig, feature_width, memory_features
 
 MAX_CANDIDATES = 200_000
 MAX_CANDIDATE_BYTES = 1 << 30

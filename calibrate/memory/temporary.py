@@ -14,7 +14,8 @@ from calibrate.memory.fusion_samples import fit_fusion
 from calibrate.memory.provenance import seen_by
 from fbclip.detector import Detector
 from fbclip.images.framing import Framing
-from fbclip.memory.bank import Memory, default_config
+from fbclip.memory.bank import Memory
+from fbclip.memory.features import default_config
 from fbclip.memory.fusion import Fusion, TermScale
 
 SCALE_UNITS = (8, 20)

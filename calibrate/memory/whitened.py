@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fbclip.memory.bank import MemoryConfig
+from fbclip.memory.features import MemoryConfig
 from fbclip.memory.whitening import Whitening, fit_whitening
 
 _ROWS = 16_384

@@ -14,7 +14,8 @@ from calibrate.few_shot import document
 from calibrate.few_shot.document import FewShot
 from calibrate.report.documents import read_document
 from calibrate.report.rows import LARGEST, ReportRow, read_rows
-from fbclip.artefacts.profile import Calibration, FusionChoice, load_profile
+from fbclip.artefacts.profile import Calibration, FusionChoice
+from fbclip.artefacts.profile_file import load_profile
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
 MAX_EVALUATION, MAX_FEW_SHOT, MAX_IMAGE, MAX_IMAGES = 64 << 20, 16 << 20, 2 << 20, 40

@@ -1,1 +1,1 @@
-"""What is stored beside a model: adapters, profiles, imported checkpoints, and whether they fit together."""
+"""What is stored beside a model: adapters, profiles, imported checkpoints, and whether they are compatible."""

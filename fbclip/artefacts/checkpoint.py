@@ -54,7 +54,7 @@ def checkpoint_name(own: str) -> str:
 
 
 def import_checkpoint(path: Path, backbone: BackboneConfig, config: FBCLIPConfig) -> tuple[Head, PromptFusion]:
-    """Modules with the checkpoint's parameters; raises AdapterError naming what is missing or does not fit."""
+    """Modules with the checkpoint's parameters; raises AdapterError naming what is missing or of another shape."""
     prompts, trainable = read_checkpoint(path)
     if "scale_weights" not in trainable:
         raise AdapterError(f"{path}: scale_weights is missing: not an FB-CLIP checkpoint")

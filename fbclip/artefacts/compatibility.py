@@ -1,12 +1,45 @@
-"""What adapters and memories must share with the backbone that they would run on."""
+"""What adapters and memories must share with the backbone, and a profile with the model, that they would run on."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fbclip.artefacts.adapter import Adapter
+from fbclip.artefacts.profile import Profile
 from fbclip.backbone.config import BackboneConfig
 from fbclip.errors import AdapterError, MemoryBankError
-from fbclip.memory.bank import Memory, feature_width
+from fbclip.memory.bank import Memory
+from fbclip.memory.features import feature_width
 from fbclip.memory.index import uncovered
+
+
+@dataclass(frozen=True)
+class RunningModel:
+    """What would run: compared field by field with what a profile was measured with."""
+
+    adapter: str
+    backbone: str
+    backbone_sha256: str
+    size: int
+    device: str
+    runtime: str = "torch"
+    precision: str = "float32"
+    memory: str | None = None
+
+
+def mismatches(profile: Profile, running: RunningModel) -> list[str]:
+    """`field: profile has …, running …` for every field that must be equal; the device type is not one."""
+    names = ("adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision")
+    pairs = [(name, getattr(profile, name), getattr(running, name)) for name in names]
+    return [
+        f"{name}: the profile was measured with {_named(measured)}, running is {_named(runs)}"
+        for name, measured, runs in pairs
+        if measured != runs
+    ]
+
+
+def _named(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 def check_adapter(adapter: Adapter, backbone: BackboneConfig, backbone_sha256: str, size: int) -> None:

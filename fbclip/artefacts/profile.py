@@ -1,35 +1,27 @@
-"""The profile of a line: threshold, preprocessing, and what both were measured on. YAML, made by `calibrate`.
+"""The profile of a line: threshold, preprocessing, and what both were measured on.
 
 A threshold means something only for the model, precision and preprocessing that it was measured with, so the
-profile names them all and `mismatches` lists every one that differs.
+profile names them all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from fbclip.backbone.config import Precision
 from fbclip.decision import Decision, Prediction, Statistic, decide
-from fbclip.errors import ImageError, ProfileError
-from fbclip.files import canonical_json, write_atomically
+from fbclip.files import canonical_json
 from fbclip.frozen import Frozen
-from fbclip.images.decode import read_image
-from fbclip.images.framing import Framing, mask_from
 from fbclip.images.geometry import BoolMap, Placement, Roi
 from fbclip.images.tiling import Tiling, map_shape
 from fbclip.memory.fusion import Fusion
 
 SCHEMA: Literal["fbclip.profile/1"] = "fbclip.profile/1"
-MAX_BYTES = 1 << 20
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -94,7 +86,7 @@ class Calibration(Frozen):
 
 
 class FusionChoice(Frozen):
-    """Why a memory counts as it does: how well each use told painted defects from normal images. Synthetic evidence."""
+    """Why a memory counts as it does: how well each use separates painted defects from normal images. All synthetic."""
 
     chosen: Literal["zero-shot", "memory", "fused"]
     n_good: int = Field(ge=1, description="normal images, of the split that set the statistic")
@@ -175,89 +167,3 @@ class Profile(Frozen):
             placement,
             ignore,
         )
-
-
-@dataclass(frozen=True)
-class RunningModel:
-    """What would run: compared field by field with what a profile was measured with."""
-
-    adapter: str
-    backbone: str
-    backbone_sha256: str
-    size: int
-    device: str
-    runtime: str = "torch"
-    precision: str = "float32"
-    memory: str | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedProfile:
-    """A profile with its ignore mask decoded: (H,W) bool in original-frame pixels."""
-
-    profile: Profile
-    mask: BoolMap | None = None
-
-    @property
-    def framing(self) -> Framing:
-        """How frames of the line are looked at."""
-        return Framing(self.profile.roi, self.profile.tiling, self.mask)
-
-
-def mismatches(profile: Profile, running: RunningModel) -> list[str]:
-    """`field: profile has …, running …` for every field that must be equal; the device type is not one."""
-    names: Sequence[str] = ("adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision")
-    pairs = [(name, getattr(profile, name), getattr(running, name)) for name in names]
-    return [
-        f"{name}: the profile was measured with {_shown(measured)}, running is {_shown(runs)}"
-        for name, measured, runs in pairs
-        if measured != runs
-    ]
-
-
-def _shown(value: object) -> str:
-    return "none" if value is None else str(value)
-
-
-def save_profile(profile: Profile, path: Path) -> None:
-    """Write readable YAML atomically."""
-    data = profile.model_dump(mode="json")
-    data = {"schema": data.pop("schema_"), **data}
-    # Innermost lists and mappings on one line: a thousand reference scores are not a thousand lines.
-    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
-    write_atomically(path, text.encode())
-
-
-def load_profile(path: Path) -> LoadedProfile:
-    """Read and check a profile; raises ProfileError `file: field: problem`."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ProfileError(f"{path}: larger than {MAX_BYTES} bytes")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ProfileError(f"{path}: no such profile; make one with `calibrate threshold`") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ProfileError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise ProfileError(f"{path}: schema: not a profile of schema {SCHEMA}")
-    data["schema_"] = data.pop("schema")
-    try:
-        profile = Profile.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "profile"
-        raise ProfileError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from error
-    return LoadedProfile(profile, _load_mask(path, profile.ignore_mask))
-
-
-def _load_mask(profile_path: Path, mask: IgnoreMask | None) -> BoolMap | None:
-    if mask is None:
-        return None
-    path = profile_path.parent / mask.file
-    try:
-        image = read_image(path)
-    except (OSError, ImageError) as error:
-        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} cannot be read: {error}") from error
-    if image.sha256 != mask.sha256:
-        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} is not the image that was calibrated with")
-    return mask_from(image.image)

@@ -1,4 +1,4 @@
-"""One word -> a backbone: the embedded model, OpenAI's ViT-L-14-336, or any CLIP ViT of open_clip with a CLS token.
+"""A name -> a backbone: the embedded model, OpenAI's ViT-L-14-336, or any CLIP ViT of open_clip with a CLS token.
 
 The method reads raw block outputs with a CLS token in front of a square grid of patches, and tokenises its prompts
 with CLIP's own vocabulary; whatever cannot give that is refused, saying why.

@@ -31,7 +31,7 @@ class ImageNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """In float32 inside; the dtype of `x` outside."""
         batch, channels, height, width = x.shape
-        # Places first, channels last: so the sums run along memory.
+        # Positions first, channels last, so that the sums run along memory.
         positions = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
         variance, mean = torch.var_mean(positions.float(), dim=1, correction=0, keepdim=True)
         gain = self.weight * torch.rsqrt(variance + self.eps)
@@ -58,7 +58,7 @@ def stage_widths(width: int, patch_size: int) -> tuple[int, ...]:
 
 
 def cell_width(width: int, patch_size: int) -> int:
-    """Channels of the stage that `ConvStem.cells` names."""
+    """Channels of the cells that `ConvStem.cells_and_patches` gives."""
     return stage_widths(width, patch_size)[-2:][0]
 
 
@@ -78,19 +78,26 @@ class ConvStem(nn.Module):
             self.stages.append(nn.Sequential(ImageNorm(inside), nn.GELU(), halving, *blocks))
         self.norm = ImageNorm(width)
 
-    @property
-    def cells(self) -> nn.Module:
-        """The stage with cells of half a patch; the only one where there is one."""
-        return self.stages[-2] if len(self.stages) > 1 else self.stages[-1]
-
     def each_stage(self, images: Tensor) -> list[Tensor]:
         """(B,3,S,S) -> the output of every stage, fine to coarse, channels last; the last one normed."""
+        stages = self._stages(images)
+        return [*stages[:-1], self.norm(stages[-1])]
+
+    def cells_and_patches(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,3,S,S) -> the stage before the last, with cells of half a patch, and the patches (B,width,g,g).
+
+        Where there is one stage only, the cells are its patches before the norm.
+        """
+        stages = self._stages(images)
+        return stages[-2:][0], self.norm(stages[-1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.cells_and_patches(images)[1]
+
+    def _stages(self, images: Tensor) -> list[Tensor]:
         x = images.contiguous(memory_format=torch.channels_last)
         out = []
         for stage in self.stages:
             x = stage(x)
             out.append(x)
-        return [*out[:-1], self.norm(out[-1])]
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.each_stage(images)[-1]
+        return out

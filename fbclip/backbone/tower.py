@@ -1,14 +1,13 @@
 """The frozen CLIP image tower: (B,3,S,S) -> K raw block outputs (B,N,C). Sections 1 and 10 of the method.
 
-What its stem makes of an image can be had too, as layer 0: a memory looks at it.
+The output of its stem is available too, as layer 0: memories are made of it.
 
-The text tower lives in `text.py` and is not built here: with the prototypes known it is not needed.
+The text tower lives in `method/text.py` and is not built here: with the prototypes known it is not needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 
 import torch
 from open_clip.transformer import QuickGELU, VisionTransformer
@@ -23,7 +22,7 @@ VISUAL_PREFIX = "visual."
 
 
 class BlockNorm(nn.LayerNorm):
-    """LayerNorm in float32 that hands its result on in `output`: blocks compute in it, the residual stays float32."""
+    """LayerNorm in float32 that returns its result in dtype `output`: blocks compute in it, the residual is float32."""
 
     output: torch.dtype | None = None
 
@@ -95,39 +94,45 @@ class Backbone(nn.Module):
     @property
     def projection(self) -> Tensor:
         """CLIP's visual projection (C,D)."""
-        proj = self.visual.proj
-        assert isinstance(proj, Tensor)
-        return proj
+        projection: Tensor = self.visual.proj
+        return projection
 
     def forward(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
-        """Normalised images (B,3,S,S) -> what each of the rising `layers` gives.
+        """Normalised images (B,3,S,S) -> what each of the rising `layers`, at least one, gives.
 
         Blocks, counted from 1: their raw output (B,N,C). Layer 0, the stem: (B,L,C), patches without CLS; of a
         convolutional stem its cells of half a patch, averaged in each patch, before the last stage.
         """
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, self.image_size, self.image_size):
             raise ConfigError(f"images must be (B,3,{self.image_size},{self.image_size}), got {tuple(images.shape)}")
-        with _output_of(self._stem) as cells:
-            out = self.visual.forward_intermediates(
-                images,
-                # The stem alone still takes a block, so that there is one way through the tower.
-                indices=[layer - 1 for layer in layers if layer != STEM] or [0],
-                stop_early=True,
-                intermediates_only=True,
-                output_fmt="NLC",
-                output_extra_tokens=True,
-            )
-        pairs = zip(out["image_intermediates_prefix"], out["image_intermediates"], strict=True)
-        blocks = [torch.cat((prefix, patches), dim=1) for prefix, patches in pairs]
-        if STEM not in layers:
-            return blocks
-        patches = F.adaptive_avg_pool2d(cells[0], self.grid).flatten(2).transpose(1, 2)
-        return [patches, *(blocks if len(layers) > 1 else ())]
+        if layers[-1] > self.config.layers:
+            raise ConfigError(f"backbone {self.config.name} has {self.config.layers} blocks, asked was {layers[-1]}")
+        cells, patches = self._stem(images)
+        out = []
+        if STEM in layers:
+            out.append(F.adaptive_avg_pool2d(cells, self.grid).flatten(2).transpose(1, 2))
+        x = self._embed(patches)
+        for number, block in enumerate(self.visual.transformer.resblocks[: layers[-1]], start=1):
+            x = block(x)
+            if number in layers:
+                out.append(x)
+        return out
 
-    @property
-    def _stem(self) -> nn.Module:
+    def _stem(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(B,3,S,S) -> cells (B,·,·,·) and patches (B,C,g,g); of CLIP's own convolution both are what it gives."""
         stem = self.visual.conv1
-        return stem.cells if isinstance(stem, ConvStem) else stem
+        if isinstance(stem, ConvStem):
+            return stem.cells_and_patches(images)
+        patches = stem(images)
+        return patches, patches
+
+    def _embed(self, patches: Tensor) -> Tensor:
+        """(B,C,g,g) -> (B,N,C): CLS in front, positions added, normed."""
+        visual = self.visual
+        tokens = patches.flatten(2).transpose(1, 2)
+        cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+        x = torch.cat((cls, tokens), dim=1) + visual.positional_embedding.to(tokens.dtype)
+        return torch.as_tensor(visual.ln_pre(x))
 
 
 def layer_width(config: BackboneConfig, layer: int) -> int:
@@ -137,22 +142,11 @@ def layer_width(config: BackboneConfig, layer: int) -> int:
     return config.width
 
 
-@contextmanager
-def _output_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects what `module` gives while the context is open."""
-    found: list[Tensor] = []
-    handle = module.register_forward_hook(lambda _module, _given, out: found.append(out))
-    try:
-        yield found
-    finally:
-        handle.remove()
-
-
 def resize_positions(positions: Tensor, grid: int) -> Tensor:
     """Positional embedding (1+g·g, C) -> (1+grid·grid, C): patches bilinear, align_corners=False, CLS kept."""
     side = round((positions.shape[0] - 1) ** 0.5)
     if side * side + 1 != positions.shape[0]:
-        raise WeightsError(f"positional embedding of {positions.shape[0]} places is no square grid with a CLS token")
+        raise WeightsError(f"positional embedding of {positions.shape[0]} positions is no square grid with a CLS token")
     if side == grid:
         return positions
     cls, patches = positions[:1], positions[1:]

@@ -22,10 +22,15 @@ EMBEDDED_DIR = Path(__file__).parents[1] / "weights" / "embedded"
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights on this machine and the backbone it belongs to."""
+    """A file of weights on this machine, the backbone it belongs to, and the sha256 that its bytes were checked with.
+
+    `checked` None: there was none to compare with, which is usual for a .safetensors of one's own. An adapter names
+    the tensors that it was tuned on, so the detector still refuses weights that are not those.
+    """
 
     config: BackboneConfig
     path: Path
+    checked: str | None = None
 
     def visual(self) -> dict[str, Tensor]:
         """Tensors of the image tower only; the text tower is not read into memory from safetensors."""
@@ -37,46 +42,55 @@ class WeightsFile:
 
 
 def find_weights(backbone: str, local: Path | None = None) -> WeightsFile:
-    """Locate and check the weights of `backbone`; raises WeightsError saying what to do when there are none.
+    """Locate the weights of `backbone`; raises WeightsError saying what to do when there are none.
 
-    A local file with a `<file>.sha256` beside it must match it; OpenAI's own .pt must match OpenAI's checksum.
-    A folder may hold the weights of several backbones, each named after its own: `ViT-L-14-336.safetensors`.
-    Raises ConfigError for a backbone that is unknown or cannot carry the method.
+    A file with a `<file>.sha256` beside it must match it, and OpenAI's own .pt OpenAI's checksum; any other
+    .safetensors is taken as it is. A folder may hold the weights of several backbones, each named after its own:
+    `ViT-L-14-336.safetensors`. Raises ConfigError for a backbone that is unknown or cannot carry the method.
     """
     config = backbone_config(backbone)
-    openai = openai_download(backbone)
     if local is not None:
-        if local.is_dir():
-            local = _in_folder(local, backbone)
-        if not local.is_file():
-            raise WeightsError(f"{local}: no such weights file for backbone {backbone}")
-        _check_sidecar(local)
-        if local.suffix == ".pt":
-            if openai is None:
-                raise WeightsError(
-                    f"{local}: a .pt is an archive of code and is opened only when it is OpenAI's own by its checksum; "
-                    f"OpenAI published none for {backbone}, bring a .safetensors file"
-                )
-            _check_sum(local, openai[1])
-        return WeightsFile(config, local)
+        return _local_weights(config, local)
     if backbone == EMBEDDED.name:
         path = EMBEDDED_DIR / "backbone.safetensors"
         if not path.is_file():
             raise WeightsError("the embedded weights are missing from this installation; install the package again")
-        _check_sidecar(path)
-        return WeightsFile(config, path)
+        return WeightsFile(config, path, _check_sidecar(path))
+    return _downloaded_weights(config)
+
+
+def _local_weights(config: BackboneConfig, path: Path) -> WeightsFile:
+    if path.is_dir():
+        path = _in_folder(path, config.name)
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file for backbone {config.name}")
+    checked = _check_sidecar(path)
+    if path.suffix == ".pt":
+        openai = openai_download(config.name)
+        if openai is None:
+            raise WeightsError(
+                f"{path}: a .pt is an archive of code and is opened only when it is OpenAI's own by its checksum; "
+                f"OpenAI published none for {config.name}, bring a .safetensors file"
+            )
+        checked = _check_sum(path, openai[1])
+    return WeightsFile(config, path, checked)
+
+
+def _downloaded_weights(config: BackboneConfig) -> WeightsFile:
+    openai = openai_download(config.name)
     if openai is None:
-        raise WeightsError(f"backbone {backbone} needs a local file of weights: name it as model.weights or --weights")
+        raise WeightsError(
+            f"backbone {config.name} needs a local file of weights: name it as model.weights or --weights"
+        )
     url, digest = openai
     try:
         path = Path(download_pretrained_from_url(url))
     except Exception as error:  # whatever the download library raises, the user's way out is the same
         raise WeightsError(
-            f"backbone {backbone}: the download of OpenAI's weights failed ({type(error).__name__}); "
+            f"backbone {config.name}: the download of OpenAI's weights failed ({type(error).__name__}); "
             f"fetch {url.rsplit('/', 1)[1]} elsewhere and name it as model.weights or --weights"
         ) from error
-    _check_sum(path, digest)
-    return WeightsFile(config, path)
+    return WeightsFile(config, path, _check_sum(path, digest))
 
 
 def _in_folder(folder: Path, backbone: str) -> Path:
@@ -89,21 +103,22 @@ def _in_folder(folder: Path, backbone: str) -> Path:
     )
 
 
-def _check_sidecar(path: Path) -> None:
+def _check_sidecar(path: Path) -> str | None:
+    """The sha256 in `<file>.sha256`, which the file must have; None where there is no such sidecar."""
     sidecar = path.with_name(path.name + ".sha256")
-    if sidecar.is_file():
-        words = sidecar.read_text(encoding="utf-8").split()
-        _check_sum(path, words[0] if words else "")
+    if not sidecar.is_file():
+        return None
+    words = sidecar.read_text(encoding="utf-8").split()
+    return _check_sum(path, words[0] if words else "")
 
 
-def _check_sum(path: Path, expected: str | None) -> None:
-    if expected is None:
-        return
+def _check_sum(path: Path, expected: str) -> str:
     actual = file_sha256(path)
     if actual != expected.lower():
         raise WeightsError(
             f"{path}: sha256 is {actual[:12]}…, expected {expected[:12]}…; the file is damaged or foreign"
         )
+    return actual
 
 
 def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:

@@ -6,68 +6,48 @@ The two are timed in turn, so a machine that slows down slows both; the ratio ho
 from __future__ import annotations
 
 import resource
-import statistics
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from fbclip.backbone.catalog import backbone_config
 from fbclip.backbone.config import BackboneConfig, Precision
 from fbclip.backbone.tower import Backbone
+from fbclip.backbone.weights import find_weights, open_backbone
+from fbclip.bench.results import BatchResult, BenchResult
+from fbclip.bench.stopwatch import Stopwatch
 from fbclip.images.decode import decode
 from fbclip.images.preprocess import preprocess
-from fbclip.memory.bank import Memory, MemoryManifest, default_config, feature_width
+from fbclip.memory.bank import Memory, MemoryManifest
+from fbclip.memory.features import default_config, feature_width
 from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.memory.whitening import Whitening
 from fbclip.method.config import FBCLIPConfig
+from fbclip.method.defaults import method_for
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
-from fbclip.precision import set_precision
-
-T = TypeVar("T")
+from fbclip.runtime import set_precision
 
 
-@dataclass(frozen=True)
-class BatchResult:
-    """Medians in milliseconds a batch; `images_per_s` from the whole forward, which holds every stage."""
+def open_parts(
+    name: str, size: int | None = None, weights: Path | None = None, random: bool = False
+) -> tuple[Backbone, Head]:
+    """Backbone and an untuned head, for input side `size` or the backbone's usual one.
 
-    batch: int
-    backbone_ms: float
-    forward_ms: float
-    ratio: float
-    images_per_s: float
-    stages: dict[str, float]
-
-
-@dataclass(frozen=True)
-class BenchResult:
-    """The first batch size on top, all of them in `batches`; memory in MiB, `peak_rss_mb` is the process's.
-
-    `decode` and `preprocess` among the stages are those of one image of 1920x1080 (a PNG).
+    Raises ConfigError or WeightsError. With `random` no weights are needed.
     """
-
-    backbone: str
-    size: int
-    memory_tokens: int
-    device: str
-    precision: str
-    threads: int
-    repeats: int
-    backbone_ms: float
-    forward_ms: float
-    ratio: float
-    peak_rss_mb: float
-    peak_gpu_mb: float | None
-    stages: dict[str, float]
-    batches: tuple[BatchResult, ...]
+    config = backbone_config(name)
+    method = method_for(config, size)
+    if random:
+        return random_parts(config, method)
+    backbone, _ = open_backbone(find_weights(name, weights), method.image_size)
+    return backbone, Head(config.width, method).requires_grad_(False).eval()
 
 
 def random_parts(config: BackboneConfig, method: FBCLIPConfig) -> tuple[Backbone, Head]:
@@ -75,43 +55,6 @@ def random_parts(config: BackboneConfig, method: FBCLIPConfig) -> tuple[Backbone
     torch.manual_seed(0)
     backbone = Backbone(config, method.image_size).requires_grad_(False).eval()
     return backbone, Head(config.width, method).requires_grad_(False).eval()
-
-
-class Stopwatch:
-    """Milliseconds by name, one entry a call."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.samples: dict[str, list[float]] = defaultdict(list)
-
-    def timed(self, name: str, work: Callable[[], T]) -> T:
-        self._wait()
-        start = time.perf_counter()
-        out = work()
-        self._wait()
-        self.samples[name].append((time.perf_counter() - start) * 1e3)
-        return out
-
-    def timed_steps(self, name: str, steps: Iterable[T]) -> Iterator[T]:
-        """Hand on what `steps` yields, as lazily as it does; the sum of its times is one entry."""
-        iterator, total = iter(steps), 0.0
-        while True:
-            self._wait()
-            start = time.perf_counter()
-            item = next(iterator, None)
-            self._wait()
-            total += time.perf_counter() - start
-            if item is None:
-                break
-            yield item
-        self.samples[name].append(total * 1e3)
-
-    def median(self) -> dict[str, float]:
-        return {name: round(statistics.median(values), 3) for name, values in self.samples.items()}
-
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
 
 
 @torch.inference_mode()
@@ -133,8 +76,8 @@ def bench(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
-    lookup = _random_lookup(backbone, memory_tokens, device) if memory_tokens else None
-    results = tuple(_bench_batch(backbone, head, lookup, batch, device, repeats, frame) for batch in batches)
+    index = _random_index(backbone, memory_tokens, device) if memory_tokens else None
+    results = tuple(_bench_batch(backbone, head, index, batch, device, repeats, frame) for batch in batches)
     watch = Stopwatch(device)
     png = cv2.imencode(".png", frame)[1].tobytes()
     for _ in range(repeats):
@@ -159,7 +102,7 @@ def bench(
     )
 
 
-def _random_lookup(backbone: Backbone, count: int, device: torch.device) -> MemoryIndex:
+def _random_index(backbone: Backbone, count: int, device: torch.device) -> MemoryIndex:
     """A memory of `count` random tokens, of the kind that `calibrate memory` makes."""
     config = default_config(backbone.config)
     manifest = MemoryManifest(
@@ -175,7 +118,7 @@ def _random_lookup(backbone: Backbone, count: int, device: torch.device) -> Memo
 def _bench_batch(
     backbone: Backbone,
     head: Head,
-    lookup: MemoryIndex | None,
+    index: MemoryIndex | None,
     batch: int,
     device: torch.device,
     repeats: int,
@@ -185,7 +128,7 @@ def _bench_batch(
     prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim, device=device), dim=-1)
     images = torch.stack([preprocess(frame, size)] * batch)
     watch = Stopwatch(device)
-    layers = sorted({*config.layers, *(lookup.config.layers if lookup else ())})
+    layers = sorted({*config.layers, *(index.config.layers if index else ())})
 
     def forward() -> Tensor:
         found = watch.timed("backbone", lambda: backbone(images.to(device), layers))
@@ -197,8 +140,8 @@ def _bench_batch(
         score = config.score
         smooth = partial(smooth_map, size=size, sigma=score.smoothing_sigma, truncate=score.smoothing_truncate)
         maps = watch.timed("map", lambda: smooth(output.grid_margin))
-        if lookup is not None:
-            maps = maps + watch.timed("memory", lambda: _recall(lookup, tokens, smooth))
+        if index is not None:
+            maps = maps + watch.timed("memory", lambda: _ask_memory(index, tokens, smooth))
         return maps.cpu()
 
     for turn in range(repeats + 1):
@@ -212,9 +155,9 @@ def _bench_batch(
     return BatchResult(batch, bare, whole, round(whole / bare, 3), round(1e3 * batch / whole, 2), stages)
 
 
-def _recall(lookup: MemoryIndex, tokens: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
-    """What a memory adds to an image: distances, the image's one, the map (B,S,S)."""
-    grid = lookup.distances(tokens)
+def _ask_memory(index: MemoryIndex, tokens: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
+    """What a memory adds to the forward: every patch's distance, the image's, and the map (B,S,S)."""
+    grid = index.distances(tokens)
     image_distance(grid.flatten(1))
     return smooth(grid)
 

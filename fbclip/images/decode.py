@@ -24,6 +24,7 @@ from fbclip.images.headers import Header, read_header
 MAX_BYTES = 256 << 20
 MAX_PIXELS = 80_000_000
 MIN_SIDE = 8
+_UNDECODABLE = "the image data cannot be decoded"
 SCAN_SUFFIXES = (".dcm", ".dicom", ".nii", ".nii.gz")
 
 # libtiff reports through OpenCV's log, which would go to stderr; here an ImageError says it.
@@ -80,18 +81,18 @@ def _by_pillow(data: bytes, header: Header) -> NDArray[np.uint8]:
             with Image.open(io.BytesIO(data), formats=[header.format]) as image:
                 return np.array(image.convert("RGB"), dtype=np.uint8)
     except Exception as error:
-        # Pillow raises many types for broken data; its text tells a stream that ends early.
+        # Pillow raises many types for broken data; its text names a stream that ends early.
         reason = "truncated" if "truncated" in str(error) else "corrupt"
-        raise ImageError(reason, "the image data cannot be decoded") from error
+        raise ImageError(reason, _UNDECODABLE) from error
 
 
 def _by_opencv(data: bytes) -> NDArray[np.uint8]:
     try:
         raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        raw = None
+    except cv2.error as error:
+        raise ImageError("corrupt", _UNDECODABLE) from error
     if raw is None:
-        raise ImageError("corrupt", "the image data cannot be decoded")
+        raise ImageError("corrupt", _UNDECODABLE)
     if raw.dtype == np.uint16:
         # 65535 = 257 · 255: the full range maps to the full range.
         image = ((raw.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A frame -> what the network sees of it: region of interest, tiles, ignore mask. `calibrate` and agent share it."""
+"""A frame -> the network's input: region of interest, tiles, ignore mask. `calibrate` and the agent share it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fbclip.images.tiling import Tiling, map_shape, tile_placements
 
 @dataclass(frozen=True, eq=False)
 class Framing:
-    """How a line's frames are looked at; `mask` (H,W) bool marks the frame pixels that are not judged."""
+    """Which parts of a line's frames become tiles; `mask` (H,W) bool marks the frame pixels that are not judged."""
 
     roi: Roi | None = None
     tiling: Tiling | None = None
@@ -54,5 +54,5 @@ def frame_image(image: RgbImage, framing: Framing, size: int, patch: int) -> Fra
 
 
 def mask_from(image: RgbImage) -> BoolMap:
-    """An ignore mask as it is drawn: white where the frame is not to be judged; uint8 (H,W,3) -> bool (H,W)."""
+    """An image as an ignore mask: white where the frame is not to be judged; uint8 (H,W,3) -> bool (H,W)."""
     return np.asarray(image.max(axis=2) > 127, dtype=np.bool_)

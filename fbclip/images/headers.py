@@ -1,7 +1,7 @@
 """Image headers, read before anything is decoded: size, depth, and whether the file is whole.
 
 A decoder believes what the header says and allocates that much; and it paints a cut JPEG as if it were
-whole, grey below the cut, which would be judged as a defect. So both are looked at here first.
+whole, grey below the cut, which would be judged as a defect. So both are checked here first.
 """
 
 from __future__ import annotations

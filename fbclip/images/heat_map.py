@@ -1,4 +1,4 @@
-"""An image with its anomaly map as heat over it; page, evidence and reports all colour alike."""
+"""An image under its heat map; the page, the saved images and the reports all use these colours."""
 
 from __future__ import annotations
 

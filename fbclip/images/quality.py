@@ -1,4 +1,4 @@
-"""Is an image fit to be judged at all? Cheap checks on a subsampled view; pure.
+"""Can an image be judged at all? Cheap checks on a subsampled view; pure.
 
 The limits are conservative: they reject a covered lens, a dead exposure or a stuck camera, never an image
 that is merely dark. What is rejected here gets no verdict, and never passes as ok.

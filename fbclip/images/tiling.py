@@ -1,7 +1,7 @@
 """Large images in overlapping tiles, so that a small defect is not lost in the resize.
 
-Every tile is judged as an image of its own; the maps are stitched into one, the largest margin speaks for the
-image. Tiles are counted, not measured in pixels: a threshold belongs to one scale, whatever a file's size.
+Every tile is judged as an image of its own; the maps are stitched into one, and the largest margin is
+the image's. Tiles are counted, not measured in pixels: a threshold belongs to one scale, whatever a file's size.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def stitch(maps: Tensor, tiling: Tiling | None) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _ramp(size: int, shared: int, before: bool, after: bool) -> Tensor:
-    """Weights (S,) along one axis: they rise and fall where a neighbour shares the place, and add up to 1 with its."""
+    """Weights (S,) along one axis: they rise and fall where a neighbour overlaps, and add up to 1 with its."""
     weights = torch.ones(size)
     rise = (torch.arange(shared) + 0.5) / max(shared, 1)
     if before and shared:

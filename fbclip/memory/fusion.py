@@ -1,6 +1,6 @@
-"""Two opinions on one image, put together: FB-CLIP's margins and the distances from normal images.
+"""Fusion of FB-CLIP's margins with the distances from normal images.
 
-Each number is first told in spreads from its centre on normal images, so that logits and distances can be added.
+Each number is first scaled: how many spreads it lies from its centre on normal images. So logits and distances add.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class TermScale(Frozen):
 
 
 class Fusion(Frozen):
-    """Shares are the memory's weight, the rest is zero-shot's; with `use: memory` both are 1 and zero-shot is silent.
+    """Shares are the memory's weight, the rest is zero-shot's; with `use: memory` both are 1.
 
     `image` is about an image's one number, `map` about its pixels: each has its own share and its own scales.
     """
@@ -77,9 +77,9 @@ def fuse(
 
 def fused_prediction(terms: Terms, fusion: Fusion | None) -> Prediction:
     """The zero-shot prediction, or with `fusion` the fused one; raises ValueError for terms without distances."""
-    margin, drawn = terms.margin, terms.map
+    margin, margin_map = terms.margin, terms.map
     if fusion is not None:
         if terms.distance_image is None or terms.distance_map is None:
             raise ValueError("a fusion needs the distances of a memory")
-        margin, drawn = fuse(margin, drawn, terms.distance_image, terms.distance_map, fusion)
-    return Prediction(margin, torch.sigmoid(torch.tensor(margin)).item(), np.ascontiguousarray(drawn))
+        margin, margin_map = fuse(margin, margin_map, terms.distance_image, terms.distance_map, fusion)
+    return Prediction(margin, torch.sigmoid(torch.tensor(margin)).item(), np.ascontiguousarray(margin_map))

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fbclip.memory.bank import Memory, memory_features
+from fbclip.memory.bank import Memory
+from fbclip.memory.features import memory_features
 
 IMAGE_SHARE = 50
 """An image's distance is the mean of the largest L // IMAGE_SHARE of its tokens, at least one."""
@@ -32,7 +33,7 @@ def nearest_distance(
     if reach is None:
         least = _least(features.flatten(0, 1), memory, lengths, block).view(features.shape[:2])
     elif positions is None:
-        raise ValueError("reach needs the places of the memory's tokens")
+        raise ValueError("reach needs the positions of the memory's tokens")
     else:
         least = _within_reach(features, memory, lengths, positions.to(memory.device, torch.int64), reach, block)
     return (features.square().sum(-1) + least).clamp_min(0).sqrt()
@@ -71,7 +72,7 @@ def _within_reach(
 
 
 def uncovered(positions: Tensor, side: int, reach: int) -> int:
-    """How many of the side·side places have none of the memory's `positions` (M,2) within `reach`."""
+    """How many of the side·side patches have none of the memory's `positions` (M,2) within `reach`."""
     rows = (torch.arange(side)[:, None] - positions[:, 0].cpu().long()).abs() <= reach
     columns = (torch.arange(side)[:, None] - positions[:, 1].cpu().long()).abs() <= reach
     return int(((rows.float() @ columns.float().T) == 0).sum())
@@ -84,7 +85,7 @@ def image_distance(distances: Tensor) -> Tensor:
 
 
 class MemoryIndex:
-    """A memory on a device, ready to be asked: (M,F) float32, twice the bytes of the file, no conversion an image."""
+    """A memory on a device, (M,F) float32: twice the bytes of the file, but no conversion an image."""
 
     def __init__(self, memory: Memory, device: torch.device) -> None:
         self.config = memory.manifest.config
@@ -94,13 +95,13 @@ class MemoryIndex:
             tokens = F.normalize(tokens, dim=1)
         self._whitening = None if memory.whitening is None else memory.whitening.to(device)
         self._tokens = tokens.to(device)
-        self._places = memory.positions.to(device)
+        self._positions = memory.positions.to(device)
 
     def distances(self, tokens: Mapping[int, Tensor]) -> Tensor:
         """Layer -> raw tokens, at least of `config.layers` -> distance of every patch (B,h,h) float32."""
         features = memory_features(tokens, self.config)
         if self._whitening is not None:
             features = self._whitening(features)
-        found = nearest_distance(features, self._tokens, self._places, self.config.reach)
+        found = nearest_distance(features, self._tokens, self._positions, self.config.reach)
         side = math.isqrt(found.shape[1])
         return found.view(-1, side, side)

@@ -1,4 +1,4 @@
-"""Whitening: afterwards normal tokens vary alike in every direction, so that a distance tells what is unusual.
+"""Whitening: afterwards normal tokens vary equally in every direction, so that a distance measures what is unusual.
 
 The Euclidean distance of whitened tokens is their Mahalanobis distance under the covariance of the normal ones, which
 PaDiM measures with (Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection", 2020).

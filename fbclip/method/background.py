@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 NORM_FLOOR = 1e-8
 
@@ -22,13 +23,15 @@ def background_prototype(attended: Sequence[Tensor]) -> Tensor:
     return 0.5 * mean + 0.5 * peak
 
 
-def subtract_and_project(attended: Tensor, background: Tensor, projection: Tensor) -> Tensor:
+def subtract_and_project(attended: Tensor, background: Tensor | None, projection: Tensor) -> Tensor:
     """F' = ½F + ½(F − b)(1 − cos(F,b)), projected: (B,N,C), (B,C), (C,D) -> (B,N,D), not normalised.
 
-    F' = (½ + ½u)F − ½u·b with u = 1 − cos(F,b), so F and b are each projected once.
+    F' = (½ + ½u)F − ½u·b with u = 1 − cos(F,b), so F and b are each projected once. Without `background` F' is F.
     """
+    if background is None:
+        return attended @ projection
     b = background.unsqueeze(1)
-    unit = torch.nn.functional.normalize(background, dim=-1).unsqueeze(-1)  # (B,C,1)
+    unit = F.normalize(background, dim=-1).unsqueeze(-1)  # (B,C,1)
     norm = torch.linalg.vector_norm(attended, dim=-1, keepdim=True).clamp_min(NORM_FLOOR)
     u = 1 - (attended @ unit) / norm  # (B,N,1)
     return torch.addcmul((0.5 + 0.5 * u) * (attended @ projection), u, b @ projection, value=-0.5)

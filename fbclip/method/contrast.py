@@ -1,8 +1,8 @@
 """How unlike the rest of its own image each patch is, by the tokens of the stem: no part of the published method.
 
 The squared Mahalanobis distance of a token from all of its image is the detector of Reed and Yu ("Adaptive
-multiple-band CFAR detection of an optical pattern with unknown spectral distribution", 1990). Words say what a defect
-looks like; this says what is rare here, which no training has to know.
+multiple-band CFAR detection of an optical pattern with unknown spectral distribution", 1990). Prompts describe
+defects; this measures what is rare in one image, which needs no training.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LENGTH_FLOOR = 1e-8
 def contrast_logits(stem: Tensor, config: ContrastConfig) -> Tensor:
     """Stem tokens (B,L,F) -> what the patches' margins gain, float32 (B,L).
 
-    It is the natural logarithm of a patch's distance, less the mean over the image, times the weight. All of a
+    It is the natural logarithm of a patch's distance, less the mean over the image, times the weight. All of an
     image is NaN where one of its tokens is not finite. Unlike the whitening of a memory, which is fitted once to many
     images, this is made anew for each, so all are factored at once, on their device.
     """

@@ -13,7 +13,7 @@ def method_for(backbone: BackboneConfig, size: int | None = None) -> FBCLIPConfi
     """The method as it is used with `backbone`, at side `size` where one is given.
 
     The paper's five layers of 24 are the first block and each quarter of the depth, at 518 px; towers of other
-    depth and patch size are read at the same places, at the multiple of their patch nearest to 518.
+    depth and patch size are read at the same shares of theirs, at the multiple of their patch nearest to 518.
     """
     if backbone.name == EMBEDDED.name:
         method = EMBEDDED_METHOD

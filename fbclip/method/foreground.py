@@ -30,6 +30,8 @@ def patch_cls_cosine(tokens: Tensor) -> Tensor:
 def foreground_mask(tokens: Tensor, previous: Tensor | None, config: ForegroundConfig) -> Tensor:
     """Raw tokens (B,N,C), and those of the previous selected layer -> mask (B,L) of 1 or `background_value`.
 
+    For patches t_i: how far t_i lies from the mean of its neighbours, from the mean of all, from CLS (1 − cos) and from
+    itself a layer before; each scaled to 0..1 over the image, weighted, added, smoothed, compared with `threshold`.
     A hard step, so it is always computed in float32: in lower precision tokens near 0.5 flip.
     """
     patches = tokens[:, 1:].float()

@@ -30,9 +30,9 @@ def smoothing_matrix(size: int, sigma: float, truncate: float) -> Tensor:
     kernel /= kernel.sum()
     out = torch.zeros(size, size, dtype=torch.float64)
     for row in range(size):
-        place = (row + offsets.long()) % (2 * size)
-        place = torch.where(place >= size, 2 * size - 1 - place, place)
-        out[row].index_add_(0, place, kernel)
+        column = (row + offsets.long()) % (2 * size)
+        column = torch.where(column >= size, 2 * size - 1 - column, column)
+        out[row].index_add_(0, column, kernel)
     return out
 
 

@@ -1,4 +1,4 @@
-"""FB-CLIP, the whole path on one screen: tokens -> masks -> views -> attention -> subtraction -> margins (-> contrast).
+"""FB-CLIP, the whole path on one screen: tokens -> mask -> views -> attention -> background subtraction -> margins.
 
 B images, N = 1 + L tokens (CLS first), C backbone width, D joint embedding, K layers, V views.
 """
@@ -13,18 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fbclip.backbone.config import STEM
-from fbclip.method.attention import Centred, FBAttention, centre
+from fbclip.method.attention import FBAttention
 from fbclip.method.background import background_prototype, subtract_and_project
-from fbclip.method.config import FBCLIPConfig
+from fbclip.method.config import FBCLIPConfig, View
 from fbclip.method.contrast import contrast_logits
 from fbclip.method.foreground import foreground_mask
-from fbclip.method.views import SemanticMix, semantic_mix, spatial_view
+from fbclip.method.views import LayerViews, layer_views
 
 Record = Callable[[str, Tensor], None]
-
-
-def _ignore(_name: str, _value: Tensor) -> None:
-    pass
+"""Takes every intermediate by its name in a golden case; most callers want none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +44,12 @@ class HeadOutput:
 
 
 @dataclass(frozen=True, eq=False)
-class LayerViews:
-    """One layer's tokens (B,N,C) and what the other views need beside them; nothing here is learned."""
+class AttendedView:
+    """What FB-Attention makes of one view: tokens (B,N,C); `layer` counts the feature layers from 0."""
 
-    identity: Tensor
-    semantic: SemanticMix | None = None
-    spatial: Tensor | None = None
+    layer: int
+    view: View
+    tokens: Tensor
 
 
 class Head(nn.Module):
@@ -64,82 +61,70 @@ class Head(nn.Module):
         self.attention = FBAttention(width, config.attention)
         self.scale_weights = nn.Parameter(torch.ones(config.score.layer_weights))
 
-    def views(self, tokens: Sequence[Tensor], record: Record = _ignore) -> Iterator[LayerViews]:
-        """K layers of raw tokens (B,N,C) -> their views, one layer at a time so that only one is in memory."""
+    def forward(
+        self, tokens: Sequence[Tensor], prototypes: Tensor, projection: Tensor, record: Record | None = None
+    ) -> HeadOutput:
+        """K layers of raw tokens (B,N,C), prototypes (2,D) [normal, abnormal], projection (C,D) -> margins (B,N)."""
+        return self.score(self.views(tokens, record), prototypes, projection, record)
+
+    def views(self, tokens: Sequence[Tensor], record: Record | None = None) -> Iterator[LayerViews]:
+        """Tokens -> mask -> views, one layer at a time so that only one is in memory; nothing here is learned."""
         names = self.config.active_views
         previous: Tensor | None = None
         for k, layer in enumerate(tokens):
             if names == ("identity",):
-                yield LayerViews(layer)
+                # The mask would serve no view.
+                yield LayerViews(layer, {"identity": layer})
                 continue
             mask = foreground_mask(layer, previous, self.config.foreground)
-            record(f"layer{k}.foreground_mask", mask)
+            views = layer_views(layer, mask, names, self.config.view)
             previous = layer
-            mix = semantic_mix(layer, mask, self.config.view) if "semantic" in names else None
-            spatial = spatial_view(layer, mask, self.config.view) if "spatial" in names else None
-            if mix is not None:
-                record(f"layer{k}.semantic_view", mix.apply(layer, mix.sums))
-            if spatial is not None:
-                record(f"layer{k}.spatial_view", spatial)
-            yield LayerViews(layer, mix, spatial)
+            if record is not None:
+                record(f"layer{k}.foreground_mask", mask)
+                for name in views.views:
+                    record(f"layer{k}.{name}_view", views.of(name))
+            yield views
 
-    def attend(self, views: Iterable[LayerViews], record: Record = _ignore) -> list[tuple[int, Tensor]]:
-        """(layer, attended tokens (B,N,C)) of every layer and view; without MVFBE the tokens as they are."""
+    def attend(self, views: Iterable[LayerViews], record: Record | None = None) -> list[AttendedView]:
+        """Views -> attention, layer by layer; without MVFBE the tokens as they are."""
         if not self.config.modules.mvfbe:
-            return [(k, layer.identity) for k, layer in enumerate(views)]
-        front = self.attention.front()
-        out: list[tuple[int, Tensor]] = []
+            return [AttendedView(k, "identity", layer.tokens) for k, layer in enumerate(views)]
+        weights = self.attention.stacked_weights()
+        attended: list[AttendedView] = []
         for k, layer in enumerate(views):
-            tokens = centre(layer.identity)
-            product = front.product(tokens.values)
-            for name in self.config.active_views:
-                if name == "identity":
-                    attended = self.attention(front, product, tokens)
-                elif layer.semantic is not None and name == "semantic":
-                    mix, sums = layer.semantic, centre(layer.semantic.sums)
-                    mixed = Centred(mix.apply(tokens.values, sums.values), mix.apply(tokens.mean, sums.mean))
-                    attended = self.attention(front, mix.apply(product, front.product(sums.values)), mixed)
-                else:
-                    assert layer.spatial is not None
-                    spatial = centre(layer.spatial)
-                    attended = self.attention(front, front.product(spatial.values), spatial)
-                record(f"layer{k}.attended_{name}", attended)
-                out.append((k, attended))
-            # The next layer's product need not wait beside this one in memory.
-            del product, tokens
-        return out
+            attended += [
+                AttendedView(k, name, self.attention(tokens, weights)) for name, tokens in weights.stack_views(layer)
+            ]
+        if record is not None:
+            for one in attended:
+                record(f"layer{one.layer}.attended_{one.view}", one.tokens)
+        return attended
 
     def score(
-        self, views: Iterable[LayerViews], prototypes: Tensor, projection: Tensor, record: Record = _ignore
+        self, views: Iterable[LayerViews], prototypes: Tensor, projection: Tensor, record: Record | None = None
     ) -> HeadOutput:
-        """K layers of views, prototypes (2,D) [normal, abnormal], projection (C,D) -> margins (B,N)."""
+        """Attention -> background subtraction -> margins: Σ over layers and views of w_layer·cos(F',T)/temperature."""
         attended = self.attend(views, record)
         background: Tensor | None = None
         if self.config.modules.background_subtraction:
-            background = background_prototype([a for _, a in attended])
+            background = background_prototype([one.tokens for one in attended])
+        if record is not None and background is not None:
             record("background.prototype", background)
         weights = self.scale_weights.softmax(dim=0)
         # The 2-way softmax depends on the difference of the two logits only: one dot product, not two.
         direction = (prototypes[1] - prototypes[0]) / self.config.score.temperature
-        margins = torch.zeros(attended[0][1].shape[:2], device=direction.device, dtype=direction.dtype)
-        projected = attended[0][1]
-        for index, (k, features) in enumerate(attended):
-            if background is None:
-                projected = features @ projection
-            else:
-                projected = subtract_and_project(features, background, projection)
-            record(f"layer{k}.projected_{self.config.active_views[index % len(self.config.active_views)]}", projected)
+        projected = attended[0].tokens
+        margins = torch.zeros(projected.shape[:2], device=direction.device, dtype=direction.dtype)
+        for one in attended:
+            projected = subtract_and_project(one.tokens, background, projection)
             length = torch.linalg.vector_norm(projected, dim=-1).clamp_min(1e-12)
-            margins = margins + weights[k] * (projected @ direction) / length
+            margins = margins + weights[one.layer] * (projected @ direction) / length
+            if record is not None:
+                record(f"layer{one.layer}.projected_{one.view}", projected)
         return HeadOutput(margins, projected)
 
-    def forward(
-        self, tokens: Sequence[Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
-    ) -> HeadOutput:
-        return self.score(self.views(tokens, record), prototypes, projection, record)
-
     def predict(
-        self, layers: Mapping[int, Tensor], prototypes: Tensor, projection: Tensor, record: Record = _ignore
+        self, layers: Mapping[int, Tensor], prototypes: Tensor, projection: Tensor, record: Record | None = None
     ) -> HeadOutput:
         """At least the layers of `config.layers`, as a backbone gives them -> what an image is judged by."""
         tokens = [layers[layer] for layer in self.config.feature_layers]

@@ -44,7 +44,7 @@ class TextTower(nn.Module):
 
 
 def load_text_tower(state: Mapping[str, Tensor], config: BackboneConfig) -> TextTower:
-    """Frozen float32 text tower from OpenAI's key names; raises WeightsError when a tensor does not fit.
+    """Frozen float32 text tower from OpenAI's key names; raises WeightsError when a tensor is missing or wrong.
 
     The embedded model keeps only the vocabulary rows its captions use (`token_embedding.rows` and `.values`);
     the others become NaN, so that a prompt with an unknown word is refused instead of scored.
@@ -75,7 +75,9 @@ def tokenize(config: TextConfig, context_length: int) -> Tensor:
 
 
 class PromptFusion(nn.Module):
-    """The learned part of the text side: two contexts and MSTFF."""
+    """The learned part of the text side: two contexts and MSTFF. `ids` (2,77) are the tokenised prompts."""
+
+    ids: Tensor
 
     def __init__(self, backbone: BackboneConfig, config: TextConfig, mstff: bool = True) -> None:
         """Without `mstff` the prototype is the EOT feature alone, and selector and MLP stay unused."""
@@ -90,8 +92,7 @@ class PromptFusion(nn.Module):
         self.register_buffer("ids", tokenize(config, backbone.context_length), persistent=False)
 
     def embed(self, tower: TextTower) -> Tensor:
-        """Prompt embeddings (2,77,d): the learned vectors stand at places 1..prompt_length."""
-        assert isinstance(self.ids, Tensor)
+        """Prompt embeddings (2,77,d): the learned vectors stand at positions 1..prompt_length."""
         embedded = tower.token_embedding(self.ids)
         context = torch.stack((self.context_normal, self.context_abnormal))
         after = 1 + self.config.prompt_length
@@ -102,7 +103,6 @@ class PromptFusion(nn.Module):
 
     def forward(self, tower: TextTower) -> Tensor:
         """Prototypes (2,D), L2-normalised: [normal, abnormal]."""
-        assert isinstance(self.ids, Tensor)
         x = tower(self.embed(tower))
         eot = x[torch.arange(len(x)), self.ids.argmax(dim=-1)] @ tower.text_projection
         if not self.mstff:

@@ -5,13 +5,14 @@ Neither form holds a learned parameter. CLS passes through unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fbclip.method.config import ViewConfig
+from fbclip.method.config import View, ViewConfig
 from fbclip.method.foreground import patch_cls_cosine
 
 
@@ -33,9 +34,43 @@ class SemanticMix:
         out[:, 0] = values[:, 0]
         return out
 
+    def view(self, tokens: Tensor) -> Tensor:
+        """The tokens (B,N,C) that the mix was made of -> the semantic view (B,N,C)."""
+        return self.apply(tokens, self.sums)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerViews:
+    """One layer's tokens (B,N,C) and its views by name, in their order; the identity view is `tokens` itself."""
+
+    tokens: Tensor
+    views: Mapping[View, Tensor | SemanticMix]
+
+    def of(self, name: View) -> Tensor:
+        """The tokens (B,N,C) of one view."""
+        view = self.views[name]
+        return view.view(self.tokens) if isinstance(view, SemanticMix) else view
+
+
+def layer_views(tokens: Tensor, mask: Tensor, names: Sequence[View], config: ViewConfig) -> LayerViews:
+    """Tokens (B,N,C) and their foreground mask (B,L) -> the views that are named."""
+    views: dict[View, Tensor | SemanticMix] = {}
+    for name in names:
+        if name == "identity":
+            views[name] = tokens
+        elif name == "semantic":
+            views[name] = semantic_mix(tokens, mask, config)
+        else:
+            views[name] = spatial_view(tokens, mask, config)
+    return LayerViews(tokens, views)
+
 
 def semantic_mix(tokens: Tensor, mask: Tensor, config: ViewConfig) -> SemanticMix:
-    """(B,N,C), (B,L) -> the mix, in O(L·C).
+    """Tokens (B,N,C) and mask (B,L) -> the semantic view as a mix, in O(L·C).
+
+    Plainly, with cos_i = cos(t_i, CLS), a_i = (1−cos_i)·p_i and b_i = cos_i·(1−p_i):
+    fg_i = Σ_j softmax_j(a_i·p_j)·t_j, bg_i = Σ_j softmax_j(b_i·(1−p_j))·t_j and
+    view_i = share·(p_i·fg_i + (1−p_i)·bg_i) + (1−share)·t_i.
 
     The mask takes two values, 1 and v, so the softmax over all patches collapses to the sums S1, S0 and counts
     n1, n0 of the two groups. Exponents are bounded by 2, so nothing can overflow.
@@ -59,14 +94,12 @@ def semantic_mix(tokens: Tensor, mask: Tensor, config: ViewConfig) -> SemanticMi
     return SemanticMix(1 - config.semantic_mix, F.pad(weights, (0, 0, 1, 0)), sums)
 
 
-def semantic_view(tokens: Tensor, mask: Tensor, config: ViewConfig) -> Tensor:
-    """(B,N,C), (B,L) -> (B,N,C)."""
-    mix = semantic_mix(tokens, mask, config)
-    return mix.apply(tokens, mix.sums)
-
-
 def spatial_view(tokens: Tensor, mask: Tensor, config: ViewConfig) -> Tensor:
     """(B,N,C), (B,L) -> (B,N,C) over a square grid of patches; a window's padding takes part as zero tokens.
+
+    Plainly, over the window of i, with xb_j = (1−p_j)·t_j and xf_j = p_j·t_j, whose mean there is m_i:
+    bg_i = Σ_j softmax_j(cos(xb_j, CLS)·‖xb_j‖)·xb_j / Σ_j (1−p_j),
+    fg_i = Σ_j softmax_j((1 − cos(xf_j, CLS))·‖xf_j − m_i‖)·xf_j / Σ_j p_j and view_i = fg_i + bg_i.
 
     Nothing is unfolded: both branches weight the same 25 neighbours, so each shift needs one dot product and
     one weighted add.

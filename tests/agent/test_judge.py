@@ -11,7 +11,8 @@ from agent.pipeline.judge import Judge, Line
 from agent.pipeline.loading import check_profile
 from agent.records import Frame, LineMode
 from agent.sources.base import BlockingQueue, NewestSlot, Tally
-from fbclip.artefacts.profile import Calibration, LoadedProfile, Profile
+from fbclip.artefacts.profile import Calibration, Profile
+from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.decision import Statistic, Verdict
 from fbclip.errors import ConfigError
 

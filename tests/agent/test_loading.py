@@ -13,7 +13,8 @@ from agent.pipeline.judge import Judge
 from agent.pipeline.loading import load_detector, load_lines
 from agent.records import Frame
 from fbclip.artefacts.adapter import Adapter, load_adapter, save_adapter
-from fbclip.artefacts.profile import IgnoreMask, save_profile
+from fbclip.artefacts.profile import IgnoreMask
+from fbclip.artefacts.profile_file import save_profile
 from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.decision import Statistic, Verdict
 from fbclip.errors import AdapterError, ConfigError

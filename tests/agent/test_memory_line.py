@@ -15,12 +15,13 @@ from agent.config.sections import Config, LineSection, ModelSection
 from agent.pipeline.judge import Judge
 from agent.pipeline.loading import load_detector, load_lines
 from agent.records import Frame
-from fbclip.artefacts.profile import save_profile
+from fbclip.artefacts.profile_file import save_profile
 from fbclip.decision import Verdict
 from fbclip.detector import Job, open_detector
 from fbclip.errors import ConfigError, MemoryBankError
 from fbclip.images.framing import Framing
-from fbclip.memory.bank import Memory, MemoryConfig, MemoryManifest, memory_features, save_memory
+from fbclip.memory.bank import Memory, MemoryManifest, save_memory
+from fbclip.memory.features import MemoryConfig, memory_features
 from fbclip.memory.fusion import Fusion, TermScale
 from tests.agent.test_judge import a_profile
 

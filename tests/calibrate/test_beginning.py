@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from calibrate.embedded.initialization import beginning
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import find_weights, open_backbone
-from fbclip.method.attention import centre
 from fbclip.method.config import EMBEDDED_METHOD
 from fbclip.method.text import load_text_tower
 
@@ -23,8 +22,8 @@ def test_the_beginning_hands_tokens_on_and_keeps_both_prompts_apart() -> None:
         (tokens,) = backbone(torch.randn(1, 3, 256, 256), [EMBEDDED.layers])
         # One token alone can attend to nothing but itself.
         alone = tokens.transpose(0, 1)
-        centred, front = centre(alone), head.attention.front()
-        found = head.attention(front, front.product(centred.values), centred)
+        weights = head.attention.stacked_weights()
+        found = head.attention(weights.stack(alone), weights)
         prototypes = fusion(tower)
     assert torch.allclose(found, backbone.visual.ln_post(alone), atol=1e-3)
     assert F.cosine_similarity(prototypes[0], prototypes[1], dim=0) < 0.999

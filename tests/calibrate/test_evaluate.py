@@ -34,7 +34,8 @@ from calibrate.metrics.ranking import auroc, average_precision, f1_max
 from calibrate.metrics.regions import aupro_exact, aupro_paper
 from calibrate.report.reading import read_run
 from fbclip.artefacts.adapter import load_adapter, save_adapter
-from fbclip.artefacts.profile import Calibration, LoadedProfile, Profile
+from fbclip.artefacts.profile import Calibration, Profile
+from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.decision import Statistic
 from fbclip.errors import ConfigError

@@ -33,7 +33,8 @@ from fbclip.errors import ConfigError, MemoryBankError
 from fbclip.images.framing import Framing
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
-from fbclip.memory.bank import MemoryConfig, default_config, load_memory, save_memory
+from fbclip.memory.bank import load_memory, save_memory
+from fbclip.memory.features import MemoryConfig, default_config
 
 CONFIG = MemoryConfig(layers=(2, 6))
 

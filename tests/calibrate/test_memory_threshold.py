@@ -19,7 +19,7 @@ from calibrate.memory.fusion_selection import FusionSample, FusionScores, judge
 from calibrate.memory.provenance import seen_by
 from calibrate.memory.unit_allocation import leave_out
 from calibrate.threshold.line_data import LineData
-from fbclip.artefacts.profile import load_profile
+from fbclip.artefacts.profile_file import load_profile
 from fbclip.decision import combined_statistic
 from fbclip.detector import open_detector
 from fbclip.errors import ConfigError, ProfileError

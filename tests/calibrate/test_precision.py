@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from calibrate.cli import app
 from calibrate.embedded.sample_files import write_calibration
-from fbclip.artefacts.profile import RunningModel
+from fbclip.artefacts.compatibility import RunningModel
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.errors import ConfigError
-from tests.conftest import tiny_adapter, tiny_backbone
+from tests.factories.models import tiny_adapter, tiny_backbone
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

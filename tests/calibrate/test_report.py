@@ -28,7 +28,7 @@ from calibrate.report.histogram import Marks, make_bins
 from calibrate.report.page import render
 from calibrate.report.reading import read_run, with_profile
 from calibrate.report.wording import percent
-from fbclip.artefacts.profile import load_profile
+from fbclip.artefacts.profile_file import load_profile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")

@@ -18,7 +18,7 @@ from calibrate.embedded.samples import SAMPLE_DEFECTS, inbox_part
 from calibrate.errors import DataError, RefusedError
 from calibrate.threshold.operating_point import InfeasibleError
 from fbclip.artefacts.adapter import load_adapter, save_adapter
-from fbclip.artefacts.profile import load_profile, save_profile
+from fbclip.artefacts.profile_file import load_profile, save_profile
 from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.errors import ConfigError, ProfileError
 

@@ -14,7 +14,7 @@ from calibrate.threshold.order_statistic import (
     fit_statistic,
     set_threshold,
 )
-from fbclip.decision import Prediction, combined_statistic, image_term
+from fbclip.decision import Prediction, combined_statistic, statistic_of
 
 WISH = ThresholdTarget(alpha=0.05, confidence=0.95, uncertain=0.25)
 DRAWS = 2000
@@ -116,7 +116,7 @@ def test_ties_and_uncertain_band():
 
 def test_equal_scores_do_not_divide_by_zero():
     statistic = fit_statistic(np.full(10, 2.0), np.full(10, 2.0), pixel_only=False)
-    assert image_term(2.0, statistic) == 0.0
+    assert statistic_of([2.0], [2.0], statistic) == [0.0]
     assert statistic.b > 0
 
 

@@ -33,7 +33,7 @@ from fbclip.images.framing import Framing
 from fbclip.images.geometry import Placement, Roi
 from fbclip.method.config import AttentionConfig, ContrastConfig, FBCLIPConfig
 from fbclip.method.text import load_text_tower
-from tests.conftest import tiny_adapter
+from tests.factories.models import tiny_adapter
 from tests.golden.make_golden import HERE, backbone_config
 
 METHOD = FBCLIPConfig(image_size=56, feature_layers=(1, 3), attention=AttentionConfig(heads=2, head_width=4))

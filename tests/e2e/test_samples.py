@@ -10,7 +10,8 @@ from agent.config.sections import LineSection
 from agent.pipeline.judge import Judge, Line
 from agent.records import Frame
 from calibrate.embedded.sample_files import read_video
-from fbclip.artefacts.profile import load_profile, mismatches
+from fbclip.artefacts.compatibility import mismatches
+from fbclip.artefacts.profile_file import load_profile
 from fbclip.decision import Verdict
 from fbclip.detector import open_detector
 from fbclip.images.decode import read_image

@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import label
 
-from fbclip.decision import Prediction, Statistic, Verdict, combined_statistic, decide, region_level, regions_above
+from fbclip.decision import (
+    Prediction,
+    Statistic,
+    Verdict,
+    combined_statistic,
+    decide,
+    highest_region,
+    region_level,
+    regions_above,
+    statistic_of,
+)
 from fbclip.images.geometry import Placement
 
 PLAIN = Statistic(a=0, b=1, a2=0, b2=1)
@@ -68,11 +78,11 @@ def test_pixel_alarm_has_a_region_and_the_region_has_original_pixels():
 def test_ignored_pixels_and_the_image_term_take_no_part():
     ignore = np.zeros((16, 16), bool)
     ignore[:8] = True
-    seen = prediction(9.0, 3.0)
-    assert combined_statistic(seen, PLAIN, 4, ignore) == 0.0
-    assert regions_above(seen, PLAIN, 1.0, 4, WHOLE, ignore) == ()
+    judged = prediction(9.0, 3.0)
+    assert combined_statistic(judged, PLAIN, 4, ignore) == 0.0
+    assert regions_above(judged, PLAIN, 1.0, 4, WHOLE, ignore) == ()
     everything = np.ones((16, 16), bool)
-    assert decide(seen, PLAIN, 1.0, None, 4, WHOLE, everything).reason == "nothing_to_judge"
+    assert decide(judged, PLAIN, 1.0, None, 4, WHOLE, everything).reason == "nothing_to_judge"
 
 
 def test_the_larger_of_the_two_terms_decides():
@@ -80,3 +90,22 @@ def test_the_larger_of_the_two_terms_decides():
     assert combined_statistic(prediction(5.0), scaled, 4) == 2.0
     assert combined_statistic(prediction(-9.0, 13.0), scaled, 4) == 3.0
     assert combined_statistic(prediction(99.0, 13.0), scaled.model_copy(update={"use": "pixel"}), 4) == 3.0
+
+
+@given(seed=st.integers(0, 2**31), area=st.integers(1, 20), use=st.sampled_from(["both", "pixel"]))
+@settings(max_examples=60, deadline=None)
+def test_many_images_have_the_statistic_that_each_has_alone(seed, area, use):
+    """Bit for bit; and the level of the scaled map is the scaled level of the map."""
+    rng = np.random.default_rng(seed)
+    a, a2 = rng.normal(size=2)
+    b, b2 = rng.uniform(0.1, 3, 2)
+    statistic = Statistic(a=a, b=b, a2=a2, b2=b2, use=use)
+    images = [Prediction(float(rng.normal()), 0.5, rng.normal(size=(9, 9)).astype(np.float32)) for _ in range(5)]
+    levels = [highest_region(image.map, area) for image in images]
+    z = statistic_of([image.margin for image in images], levels, statistic)
+    assert z.dtype == np.float32
+    for image, value in zip(images, z, strict=True):
+        assert combined_statistic(image, statistic, area) == value
+        scaled = (image.map - np.float32(a2)) / np.float32(b2)
+        number = (np.float32(image.margin) - np.float32(a)) / np.float32(b)
+        assert value == max(region_level(scaled, area), -np.inf if use == "pixel" else number)

@@ -19,7 +19,7 @@ from fbclip.method.config import FBCLIPConfig, TextConfig
 from fbclip.method.maps import upsample
 from fbclip.method.model import Head
 from fbclip.method.text import PromptFusion, TextTower, load_text_tower
-from tests.fbclip import plain
+from tests.factories import plain_formulas as plain
 
 HERE = Path(__file__).parent / "tiny4"
 CASE = {

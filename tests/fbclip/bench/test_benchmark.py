@@ -35,3 +35,13 @@ def test_bench_gives_the_contract_fields(arguments, sizes):
 def test_what_cannot_be_timed_is_named(arguments):
     answer = CliRunner().invoke(app, ["bench", *arguments])
     assert isinstance(answer.exception, ConfigError)
+
+
+def test_bench_times_a_memory_inside_the_forward():
+    arguments = ["bench", "--repeats", "1", "--device", "cpu", "--random-weights", "--size", "128", "--memory", "50"]
+    answer = CliRunner().invoke(app, [*arguments, "--json"])
+    assert answer.exit_code == 0, answer.output
+    result = json.loads(answer.stdout)
+    assert result["memory_tokens"] == 50
+    assert 0 < result["stages"]["memory"] < result["forward_ms"]
+    assert "a memory of 50 tokens adds" in CliRunner().invoke(app, arguments).output

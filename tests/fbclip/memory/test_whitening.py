@@ -36,7 +36,7 @@ def test_whitened_tokens_lie_around_zero_and_vary_alike():
 
 
 def test_turned_tokens_have_the_same_distances():
-    """A whitening does not depend on the axes in which tokens are told."""
+    """A whitening does not depend on the axes in which tokens are given."""
     tokens = correlated(500, 5)
     turn, _ = torch.linalg.qr(torch.randn(5, 5))
     plain, turned = fit_whitening(tokens)(tokens), fit_whitening(tokens @ turn)(tokens @ turn)

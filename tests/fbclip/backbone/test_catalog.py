@@ -1,4 +1,4 @@
-"""One word selects a backbone; towers that cannot carry the method are refused with the reason."""
+"""One name selects a backbone; towers that cannot carry the method are refused with the reason."""
 
 import pytest
 import torch

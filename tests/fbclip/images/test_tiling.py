@@ -23,11 +23,11 @@ TILINGS = st.builds(
 @given(tiling=TILINGS, size=st.integers(8, 40), width=st.integers(40, 900), height=st.integers(40, 900))
 @settings(max_examples=80, deadline=None)
 def test_tiles_cover_the_region_of_interest_and_nothing_else(tiling, size, width, height):
-    seen = np.zeros((height + 20, width + 20), int)
+    covered = np.zeros((height + 20, width + 20), int)
     for p in tile_placements(Placement(7, 5, width, height), size, tiling):
-        seen[p.y : p.y + p.height, p.x : p.x + p.width] += 1
-    assert seen[5 : 5 + height, 7 : 7 + width].min() >= 1
-    assert seen.sum() == seen[5 : 5 + height, 7 : 7 + width].sum()
+        covered[p.y : p.y + p.height, p.x : p.x + p.width] += 1
+    assert covered[5 : 5 + height, 7 : 7 + width].min() >= 1
+    assert covered.sum() == covered[5 : 5 + height, 7 : 7 + width].sum()
 
 
 @given(tiling=TILINGS, size=st.integers(8, 40))

@@ -1,17 +1,14 @@
 """The whole head against the plain formulas, and that rows do not depend on their neighbours."""
 
+import copy
+
 import pytest
 import torch
-from pydantic import ValidationError
-from scipy.ndimage import gaussian_filter
 
-from fbclip.backbone.weights import WeightsFile
-from fbclip.method.config import AttentionConfig, FBCLIPConfig, TextConfig
-from fbclip.method.maps import smooth_map, upsample
+from fbclip.method.attention import Gate
+from fbclip.method.config import AttentionConfig, FBCLIPConfig
 from fbclip.method.model import Head
-from fbclip.method.text import PromptFusion, load_text_tower
-from tests.fbclip import plain
-from tests.golden.make_golden import HERE, backbone_config
+from tests.factories import plain_formulas as plain
 
 
 def random_head(seed: int, width: int = 12, **changes):
@@ -51,25 +48,6 @@ def test_head_equals_the_plain_formulas(changes):
             assert (fast[row] - slow).abs().max() < 1e-9
 
 
-def test_without_mstff_the_prototype_is_the_eot_feature():
-    weights = WeightsFile(backbone_config(), HERE / "backbone.safetensors")
-    tower = load_text_tower(weights.all(), weights.config)
-    torch.manual_seed(0)
-    fusion = PromptFusion(weights.config, TextConfig(), mstff=False)
-    with torch.no_grad():
-        x = tower(fusion.embed(tower))
-        eot = [x[row, int(ids.argmax())] @ tower.text_projection for row, ids in enumerate(fusion.ids)]
-        expected = torch.nn.functional.normalize(torch.stack(eot), dim=-1)
-        assert torch.allclose(fusion(tower), expected, atol=1e-6)
-        fusion.mstff = True
-        assert not torch.allclose(fusion(tower), expected, atol=1e-3)
-
-
-def test_a_view_named_twice_is_refused():
-    with pytest.raises(ValidationError, match="twice"):
-        FBCLIPConfig(views=("identity", "identity"))
-
-
 def test_a_row_does_not_depend_on_its_neighbours():
     head, tokens, prototypes, projection = random_head(4)
     with torch.no_grad():
@@ -78,13 +56,11 @@ def test_a_row_does_not_depend_on_its_neighbours():
     assert (together[1:2] - alone).abs().max() < 1e-4 * alone.abs().max()
 
 
-def test_map_is_bilinear_then_gaussian_as_scipy_has_it():
-    grid = torch.randn(2, 8, 8)
-    expected = [gaussian_filter(m.double().numpy(), 4.0) for m in upsample(grid, 112)]
-    actual = smooth_map(grid, 112, 4.0, 4.0)
-    assert max(abs(a.numpy() - e).max() for a, e in zip(actual, expected, strict=True)) < 1e-5
-    # A Gaussian wider than the map wraps its mirror image more than once.
-    wide = smooth_map(grid, 16, 9.0, 4.0)
-    expected = [gaussian_filter(m.double().numpy(), 9.0) for m in upsample(grid, 16)]
-    assert max(abs(a.numpy() - e).max() for a, e in zip(wide, expected, strict=True)) < 1e-5
-    assert torch.allclose(smooth_map(grid, 112, 0.0, 4.0), upsample(grid, 112), atol=1e-5)
+def test_a_copied_gate_computes_with_its_own_weights_under_the_stored_names():
+    gate = Gate(6)
+    copied = copy.deepcopy(gate)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.zero_()
+    assert list(gate.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert copied.linear[0].weight.abs().max() == 0 < gate.linear[0].weight.abs().max()

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from fbclip.detector import Detector, Job
-from fbclip.method.config import ContrastConfig, FBCLIPConfig
+from fbclip.method.config import ContrastConfig
 from fbclip.method.contrast import contrast_logits
-from tests.conftest import tiny_adapter, tiny_backbone
+from tests.factories.models import tiny_adapter, tiny_backbone
 
 CONFIG = ContrastConfig(weight=2.0)
 
@@ -64,14 +64,9 @@ def test_a_method_with_contrast_draws_another_map_and_keeps_the_number():
     detector = Detector(backbone, digest, [plain, asking], torch.device("cpu"))
     torch.manual_seed(1)
     image = torch.randn(1, 3, detector.size, detector.size)
-    without, having = detector.infer([Job(image, adapter.id, 0.0) for adapter in (plain, asking)])
-    assert having.margin == pytest.approx(without.margin, rel=1e-5)
+    plain_one, contrasted = detector.infer([Job(image, adapter.id, 0.0) for adapter in (plain, asking)])
+    assert contrasted.margin == pytest.approx(plain_one.margin, rel=1e-5)
     (stem,) = backbone(image, [0])
     gain = contrast_logits(stem, CONFIG).view(1, 1, detector.backbone.grid, -1)
     expected = torch.nn.functional.interpolate(gain, size=detector.size, mode="bilinear", align_corners=False)
-    assert np.abs((having.map - without.map) - expected[0, 0].detach().numpy()).max() < 1e-4
-
-
-def test_only_a_method_with_contrast_reads_the_stem():
-    assert FBCLIPConfig(feature_layers=(2, 4)).layers == (2, 4)
-    assert FBCLIPConfig(feature_layers=(2, 4), contrast=CONFIG).layers == (0, 2, 4)
+    assert np.abs((contrasted.map - plain_one.map) - expected[0, 0].detach().numpy()).max() < 1e-4

@@ -63,9 +63,11 @@ def test_torchscript_is_loaded_after_its_checksum(tmp_path, monkeypatch):
 def test_a_checksum_beside_the_file_must_match(tmp_path, openai):
     path = tmp_path / "clip.safetensors"
     save_file(openai.state_dict(), path)
+    assert find_weights("ViT-L-14-336", tmp_path).checked is None
     sidecar = tmp_path / "clip.safetensors.sha256"
-    sidecar.write_text(hashlib.sha256(path.read_bytes()).hexdigest() + "  clip.safetensors\n")
-    find_weights("ViT-L-14-336", tmp_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    sidecar.write_text(digest + "  clip.safetensors\n")
+    assert find_weights("ViT-L-14-336", tmp_path).checked == digest
     sidecar.write_text("0" * 64)
     with pytest.raises(WeightsError, match="damaged or foreign"):
         find_weights("ViT-L-14-336", path)

@@ -5,14 +5,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fbclip.method.config import ForegroundConfig, ViewConfig
-from fbclip.method.foreground import foreground_mask
-from fbclip.method.views import semantic_view, spatial_view
-from tests.fbclip import plain
+from fbclip.method.config import ViewConfig
+from fbclip.method.views import layer_views, semantic_mix, spatial_view
+from tests.factories import plain_formulas as plain
 
 SIDES = st.integers(2, 7)
 WIDTHS = st.integers(2, 9)
 SEEDS = st.integers(0, 2**31)
+
+
+def semantic_view(tokens: torch.Tensor, mask: torch.Tensor, config: ViewConfig) -> torch.Tensor:
+    return semantic_mix(tokens, mask, config).view(tokens)
 
 
 def tokens_and_mask(side: int, width: int, seed: int, kind: str, batch: int = 2):
@@ -39,17 +42,6 @@ def test_views_equal_the_plain_formulas(config, kind, side, width, seed):
         assert (spatial_view(tokens, mask, config)[index] - slow).abs().max() <= 1e-10
 
 
-@given(side=st.integers(3, 6), width=WIDTHS, seed=SEEDS)
-@settings(max_examples=25, deadline=None)
-def test_foreground_equals_the_plain_formula(side, width, seed):
-    previous, _ = tokens_and_mask(side, width, seed, "mixed")
-    tokens, _ = tokens_and_mask(side, width, seed + 1, "mixed")
-    fast = foreground_mask(tokens, previous, ForegroundConfig())
-    slow = torch.stack([plain.foreground(t, p) for t, p in zip(tokens, previous, strict=True)])
-    # A hard step: only places that sit on it to within float32 may differ.
-    assert (fast.double() != slow).sum() <= 1
-
-
 def test_zero_tokens_give_finite_views():
     tokens = torch.zeros(1, 17, 4)
     mask = torch.full((1, 16), 0.5)
@@ -61,3 +53,12 @@ def test_cls_passes_through():
     tokens, mask = tokens_and_mask(4, 5, 0, "mixed")
     for view in (semantic_view, spatial_view):
         assert torch.equal(view(tokens, mask, ViewConfig())[:, 0], tokens[:, 0])
+
+
+def test_the_views_that_are_named_come_in_their_order():
+    tokens, mask = tokens_and_mask(4, 5, 0, "mixed")
+    found = layer_views(tokens, mask, ("spatial", "identity", "semantic"), ViewConfig())
+    assert list(found.views) == ["spatial", "identity", "semantic"]
+    assert torch.equal(found.of("spatial"), spatial_view(tokens, mask, ViewConfig()))
+    assert torch.equal(found.of("semantic"), semantic_view(tokens, mask, ViewConfig()))
+    assert found.of("identity") is tokens

@@ -49,7 +49,7 @@ def semantic(tokens: Tensor, p: Tensor, share: float = 0.6) -> Tensor:
 
 
 def spatial(tokens: Tensor, p: Tensor, reach: int = 2) -> Tensor:
-    """(N,C), (L,) -> (N,C), each window gathered by hand; padded places have token 0 and p = 0."""
+    """(N,C), (L,) -> (N,C), each window gathered by hand; padding has token 0 and p = 0."""
     cls, t = tokens[0], tokens[1:]
     side = math.isqrt(len(t))
     out = []

@@ -1,4 +1,4 @@
-"""Covered, dead and stuck cameras are told from images that are merely dark."""
+"""Covered, dead and stuck cameras are distinguished from images that are merely dark."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every file that is no whole image is refused with its own word, silently and without its name."""
+"""Every file that is no whole image is refused with its own reason, silently and without its name."""
 
 import struct
 import zlib
@@ -39,8 +39,8 @@ def test_lossless_formats_give_the_same_pixels(suffix):
 def test_jpeg_is_rgb():
     image = np.zeros((32, 32, 3), np.uint8)
     image[..., 0] = 250
-    shown = decode(encoded(".jpg", image))
-    assert shown[..., 0].min() > 240 and shown[..., 2].max() < 10
+    decoded = decode(encoded(".jpg", image))
+    assert decoded[..., 0].min() > 240 and decoded[..., 2].max() < 10
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])

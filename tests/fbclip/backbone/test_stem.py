@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from fbclip.backbone.config import STEM, BackboneConfig
 from fbclip.backbone.stem import ConvStem, ImageNorm
 from fbclip.backbone.tower import Backbone, layer_width, load_backbone
+from fbclip.errors import ConfigError
 
 TINY = BackboneConfig(
     name="tiny", image_size=64, patch_size=16, layers=2, width=16, heads=2, embed_dim=8, text_width=8, text_heads=1,
@@ -67,10 +68,15 @@ def test_the_stems_cells_are_layer_0_whatever_else_is_asked() -> None:
         both = backbone(images, [STEM, 2])
         (block,) = backbone(images, [2])
     assert stem.shape == (2, 16, layer_width(TINY, STEM)) == (2, 16, 128)
-    place = stem[1].view(4, 4, 128)[2, 3]
-    assert torch.allclose(place, cells[1, :, 4:6, 6:8].mean(dim=(1, 2)), atol=1e-6)
+    patch_cells = stem[1].view(4, 4, 128)[2, 3]
+    assert torch.allclose(patch_cells, cells[1, :, 4:6, 6:8].mean(dim=(1, 2)), atol=1e-6)
     assert torch.equal(both[0], stem)
     assert torch.equal(both[1], block)
+
+
+def test_a_block_that_the_backbone_has_not_is_named() -> None:
+    with pytest.raises(ConfigError, match="has 2 blocks, asked was 3"):
+        Backbone(TINY, 64)(torch.zeros(1, 3, 64, 64), [1, 3])
 
 
 def test_layer_0_of_a_plain_patch_convolution_is_what_it_gives() -> None:

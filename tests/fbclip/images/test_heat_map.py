@@ -13,10 +13,10 @@ def test_only_what_is_above_the_scale_is_coloured(size: tuple[int, int]) -> None
     image = np.full((*size, 3), 100, np.uint8)
     margins = np.full((64, 64), -1.0, np.float32)
     margins[:, 32:] = 5.0
-    drawn = blend_heat_map(image, margins, (0.0, 2.0))
+    blended = blend_heat_map(image, margins, (0.0, 2.0))
     half = size[1] // 2
-    assert np.array_equal(drawn[:, : half - 8], image[:, : half - 8])
-    changed = np.abs(drawn[:, half + 8 :].astype(int) - 100).max(axis=2)
+    assert np.array_equal(blended[:, : half - 8], image[:, : half - 8])
+    changed = np.abs(blended[:, half + 8 :].astype(int) - 100).max(axis=2)
     assert changed.min() > 20
     assert image.min() == image.max() == 100  # the input stays as it is
 

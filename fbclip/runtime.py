@@ -1,0 +1,42 @@
+"""Where a model runs and how precisely: the device, and which parts a lower precision reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from fbclip.backbone.config import Precision
+from fbclip.backbone.tower import Backbone
+from fbclip.errors import ConfigError
+from fbclip.method.model import Head
+
+_DTYPES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def pick_device(wanted: str) -> torch.device:
+    """`auto` takes the GPU when there is one; raises ConfigError when a named one is missing or unknown."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise ConfigError(f"model.device {wanted}: no such device; use auto, cpu or cuda[:N]") from error
+    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
+        raise ConfigError(f"model.device {wanted}: no such GPU on this machine; use cpu or auto")
+    return device
+
+
+def forbid_tf32() -> None:
+    """TF32 changes margins by more than a threshold can bear. Holds for the whole process."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def set_precision(backbone: Backbone, heads: Iterable[Head], precision: Precision) -> None:
+    """Matrix products of the blocks and of FB-Attention in `precision`; everything else stays float32."""
+    if precision == "float32":
+        return
+    backbone.compute_in(_DTYPES[precision])
+    for head in heads:
+        head.attention.product_dtype = _DTYPES[precision]

@@ -1,0 +1,61 @@
+"""What was made for another model is refused with both values."""
+
+import pytest
+import torch
+
+from fbclip.artefacts.compatibility import mismatches
+from fbclip.detector import Detector
+from fbclip.errors import AdapterError, MemoryBankError
+from fbclip.memory.bank import Memory
+from tests.factories.models import (
+    tiny_adapter,
+    tiny_backbone,
+    tiny_detector,
+    tiny_fusion,
+    tiny_memory,
+    tiny_profile,
+    unit_rows,
+)
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("memory", "problem"),
+    [
+        (lambda: tiny_memory(backbone_sha256="f" * 64), "f{12}.*loaded are embedded weights [0-9a-f]{12}"),
+        (lambda: tiny_memory(image_size=64), "64 px, the backbone runs at 32 px"),
+        (lambda: tiny_memory(layers=(1, 4)), "block 4, the backbone has 3"),
+        (lambda: tiny_memory(count=3, reach=0), "reach 0 of 13 patches"),
+    ],
+)
+def test_a_memory_for_another_model_is_refused_with_both_values(memory, problem):
+    backbone, digest = tiny_backbone()
+    with pytest.raises(MemoryBankError, match=problem):
+        Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[memory()])
+
+
+def test_tokens_of_another_width_are_refused():
+    normal = tiny_memory()
+    torch.manual_seed(0)
+    backbone, digest = tiny_backbone()
+    wrong = Memory(normal.manifest, unit_rows(40, 16).half(), normal.positions)
+    with pytest.raises(MemoryBankError, match="16 numbers, its layers give 32"):
+        Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[wrong])
+
+
+def test_a_memory_that_a_profile_does_not_name_is_a_mismatch():
+    detector = tiny_detector([tiny_memory(4)])
+    running = detector.running("a", detector.memories[0])
+    assert "memory: the profile was measured with none, running is " + detector.memories[0] in mismatches(
+        tiny_profile(), running
+    )
+    matching = tiny_profile(memory=detector.memories[0], fusion=tiny_fusion())
+    assert not any(line.startswith("memory") for line in mismatches(matching, running))
+    assert any("running is none" in line for line in mismatches(matching, detector.running("a")))
+
+
+def test_an_adapter_for_other_weights_is_refused():
+    backbone, _ = tiny_backbone()
+    with pytest.raises(AdapterError, match="other weights"):
+        Detector(backbone, "0" * 64, [tiny_adapter(2)], torch.device("cpu"))
