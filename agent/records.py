@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -16,19 +16,27 @@ from fbclip.images.geometry import RgbImage
 
 
 class EventKind(StrEnum):
+    """What an episode is about."""
+
     ANOMALY = "anomaly"
     UNCERTAIN = "uncertain"
     NO_VERDICT = "no_verdict"
 
 
 class StepType(StrEnum):
+    """A step in the life of an episode."""
+
     NEW = "new"
     UPDATE = "update"
     END = "end"
 
 
 class LineMode(StrEnum):
-    """learning: score only, alert nobody. shadow: judge and log, publish nothing. live: everything."""
+    """learning: score only. shadow: judge and log too. live: alert as well.
+
+    What the retained topics say of a line's health names its mode; events, results and last verdicts are of live
+    lines only.
+    """
 
     LEARNING = "learning"
     SHADOW = "shadow"
@@ -36,6 +44,8 @@ class LineMode(StrEnum):
 
 
 class FileState(StrEnum):
+    """How far a file of a hot folder has come."""
+
     PENDING = "pending"
     CLAIMED = "claimed"
     DONE = "done"
@@ -44,8 +54,15 @@ class FileState(StrEnum):
 
 
 class Disposition(StrEnum):
+    """Whether a judged file has been moved out of its hot folder."""
+
     PENDING = "pending"
     FINISHED = "finished"
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, as 2026-01-02T03:04:05.678Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, eq=False)

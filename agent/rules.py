@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent.config.sections import AlertSection
+from agent.config.line import AlertSection
 from agent.records import EventKind, EventStep, Inspection, LineMode, StepType
 from fbclip.decision import Verdict
 
@@ -54,18 +54,13 @@ class LineRules:
         }
         return states[kind]
 
-    def having(self, kind: EventKind, state: KindState) -> LineRules:
+    def with_state(self, kind: EventKind, state: KindState) -> LineRules:
         """This line with the state of one kind replaced."""
         if kind is EventKind.ANOMALY:
             return replace(self, anomaly=state)
         if kind is EventKind.UNCERTAIN:
             return replace(self, uncertain=state)
         return replace(self, no_verdict=state)
-
-    @property
-    def open_kinds(self) -> tuple[EventKind, ...]:
-        """Kinds with an open event."""
-        return tuple(kind for kind in EventKind if self.of(kind).event_id is not None)
 
 
 def step(
@@ -80,7 +75,7 @@ def step(
     for kind in EventKind:
         if kind in alert.on:
             after, happened = _advance(state.of(kind), kind, state.line, alert, inspection, now, new_id)
-            state = state.having(kind, after)
+            state = state.with_state(kind, after)
             steps += happened
     return state, tuple(steps)
 
@@ -132,7 +127,7 @@ def _advance(
             add(event_id, StepType.END, "cleared")
             event_id, state = None, KindState(hits=state.hits)
         elif now - state.opened >= alert.max_open_s:
-            # What opened it is spent: a stuck line re-alarms only on evidence from here on.
+            # What opened it is spent: a stuck line re-alarms only on frames from here on.
             add(event_id, StepType.END, "max_open")
             event_id, state = None, KindState()
     if verdict is not Verdict.REJECTED:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 from uuid import uuid4
 
-from agent.app import web_token
-from agent.commands.collect import OnceLedger
-from agent.config.sections import Config, LineSection
+import typer
+
+from agent.commands.options import CheckRequest
+from agent.config.line import LineSection
+from agent.config.loader import load_config
+from agent.config.sections import Config
 from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
-from agent.pipeline.loading import load_detector, load_line
-from agent.sources.base import BlockingQueue, Tally
+from agent.pipeline.lines import load_detector, load_line
 from agent.sources.factory import build_source
+from agent.sources.ledger import OnceLedger
+from agent.sources.sinks import BlockingQueue, Tally
 from agent.store.engine import open_reader
 from agent.store.lock import is_locked
+from agent.web.guard import page_token
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError, InspectError
 
@@ -30,10 +37,22 @@ BROKER_WAIT_S = 8.0
 
 @dataclass(frozen=True)
 class Check:
-    """One part; `problem` is None where all is well."""
+    """One part; `problem` is None where there is none."""
 
     part: str
     problem: str | None
+
+
+def check_command(request: CheckRequest) -> int:
+    """Print every part; returns 1 if one fails. Raises ConfigError for a file that cannot be read at all."""
+    logging.basicConfig(level=logging.ERROR)
+    checks = list(check_all(load_config(request.config)))
+    if request.as_json:
+        typer.echo(json.dumps([asdict(check) for check in checks]))
+    else:
+        for check in checks:
+            typer.echo(f"ok     {check.part}" if check.problem is None else f"FAILED {check.part}: {check.problem}")
+    return 1 if any(check.problem for check in checks) else 0
 
 
 def check_all(config: Config) -> Iterator[Check]:
@@ -97,7 +116,7 @@ def _broker(config: Config, running: bool) -> None:
 
 
 def _page(config: Config, running: bool) -> None:
-    web_token(config)
+    page_token(config.web)
     if not running:
         _free(config.web.host, config.web.port, "web.listen")
 

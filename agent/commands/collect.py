@@ -13,18 +13,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config.sections import LineSection, VideoSource
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from agent.commands.options import CollectRequest, section_of
+from agent.config.line import LineSection, VideoSource
+from agent.config.loader import load_config
 from agent.errors import SourceError
 from agent.pipeline.evidence import encode_png
-from agent.records import Disposition, FileState, Frame
-from agent.sources.base import Tally
+from agent.records import Frame
 from agent.sources.factory import build_sink, build_source
-from agent.sources.runner import SourceRunner
+from agent.sources.ledger import OnceLedger
+from agent.sources.sinks import Tally
+from agent.sources.supervisor import SourceSupervisor
 from fbclip.files import write_atomically
 from fbclip.images.quality import QualitySettings, image_fault
 
 log = logging.getLogger(__name__)
 LOG_NAME = "collect.csv"
+
+
+def collect_command(request: CollectRequest) -> int:
+    """Collect with a progress bar; returns 1 if the source ended too early. Raises ConfigError or SourceError."""
+    section = section_of(load_config(request.config), request.line, request.config)
+    logging.basicConfig(level=logging.WARNING)
+    collector = Collector(request.line, request.out, request.units, request.every)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("collecting", total=request.units)
+        collect(section, collector, lambda: progress.advance(task), request.idle)
+    unusable = f"{collector.faults} frames could not be used"
+    typer.echo(f"{request.out}: {collector.written} of {request.units} units, {unusable}")
+    return 0 if collector.done else 1
 
 
 @dataclass
@@ -81,32 +101,6 @@ class Collector:
             rows.writerow([name, self.written + 1, self.line, frame.ts.isoformat(), number])
 
 
-@dataclass(frozen=True)
-class _Taken:
-    id: int
-    state: FileState = FileState.CLAIMED
-    disposition: Disposition | None = None
-
-
-class OnceLedger:
-    """Each file once, remembered for this run only: collecting neither claims nor moves anything."""
-
-    def __init__(self) -> None:
-        self._taken: dict[tuple[str, str, int, int, str], _Taken] = {}
-
-    def find(self, line: str, path: str, size: int, mtime_ns: int) -> _Taken | None:
-        return next((row for key, row in self._taken.items() if key[:4] == (line, path, size, mtime_ns)), None)
-
-    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int:
-        file_id = len(self._taken) + 1
-        self._taken[line, path, size, mtime_ns, sha256] = _Taken(file_id)
-        return file_id
-
-    def claim(self, file_id: int) -> bool:
-        """Nobody else looks at this ledger, so every file may be taken."""
-        return any(row.id == file_id for row in self._taken.values())
-
-
 def collect(section: LineSection, collector: Collector, advance: Callable[[], None], idle_s: float = 30.0) -> None:
     """Run the line's source into `collector` until it has its units or the source ends.
 
@@ -119,12 +113,12 @@ def collect(section: LineSection, collector: Collector, advance: Callable[[], No
     sink = build_sink(section, tally, lambda: None)
     source = build_source(section, sink, OnceLedger())
     source.check()
-    runner = SourceRunner(section.name, source, sink, stop)
-    runner.start()
+    supervisor = SourceSupervisor(section.name, source, sink, stop)
+    supervisor.start()
     last = time.monotonic()
     try:
         while not collector.done:
-            ended = not runner.alive
+            ended = not supervisor.alive
             frame = sink.get(0.5)
             if frame is not None:
                 last = time.monotonic()
@@ -135,4 +129,4 @@ def collect(section: LineSection, collector: Collector, advance: Callable[[], No
     finally:
         stop.set()
         sink.discard("collected")
-        runner.join(5.0)
+        supervisor.join(5.0)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent.config.sections import FolderSource, LineSection
+import typer
+
+from agent.commands.options import InspectRequest
+from agent.config.line import FolderSource, LineSection
 from agent.pipeline.evidence import encode_png, overlay
-from agent.pipeline.judge import Judge, Judged, Line
-from agent.pipeline.loading import check_profile
+from agent.pipeline.judge import Judge, Judged
+from agent.pipeline.lines import Line, check_profile
 from agent.records import Frame, LineMode
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
-from fbclip.detector import Detector
+from fbclip.detector import Detector, open_detector
 from fbclip.errors import ConfigError, ImageError
 from fbclip.files import write_atomically
 from fbclip.images.decode import read_image
 from fbclip.images.geometry import Placement
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+# Without a profile no limits were measured; a fixed range keeps images comparable.
+UNMEASURED_LIMITS = (-10.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,34 @@ class Answer:
     @property
     def passed(self) -> bool:
         return self.verdict in {"ok", "uncertain"}
+
+    def text(self) -> str:
+        """One line for people."""
+        z = "" if self.z is None else f" z {self.z:.3f} (threshold {self.threshold:.3f})"
+        margin = "" if self.margin is None else f" margin {self.margin:.3f}"
+        reason = "" if self.reason is None else f" ({self.reason})"
+        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {self.path}"
+
+
+def inspect_command(request: InspectRequest) -> int:
+    """Print one answer a file; returns 1 if any is anomalous or rejected. Raises ConfigError or FbclipError."""
+    logging.basicConfig(level=logging.WARNING)
+    files = expand(request.paths)
+    # A profile belongs to one precision, so it names it.
+    precision = "float32" if request.profile is None else load_profile(request.profile).profile.precision
+    detector = open_detector(
+        request.backbone,
+        request.weights,
+        () if request.adapter is None else (request.adapter,),
+        request.device,
+        precision,
+        () if request.memory is None else (request.memory,),
+    )
+    passed = True
+    for answer in inspect_files(detector, request.profile, files, request.save):
+        passed &= answer.passed
+        typer.echo(json.dumps(asdict(answer)) if request.as_json else answer.text())
+    return 0 if passed else 1
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
@@ -80,7 +115,7 @@ def inspect_files(
         judged = judge.judge([_read(name, seq, path, started)])[0]
         yield _answer(path, judged)
         if save is not None:
-            _save(save, path, seq, judged, loaded)
+            _save(save, path, seq, judged)
 
 
 def _read(line: str, seq: int, path: Path, started: float) -> Frame:
@@ -102,12 +137,12 @@ def _answer(path: Path, judged: Judged) -> Answer:
     return Answer(str(path), d.verdict.value, d.reason, d.z, d.margin, d.score, d.threshold, regions, ms)
 
 
-def _save(folder: Path, path: Path, seq: int, judged: Judged, loaded: LoadedProfile | None) -> None:
-    if judged.prediction is None or judged.frame.image is None:
+def _save(folder: Path, path: Path, seq: int, judged: Judged) -> None:
+    image, margins = judged.frame.image, judged.margins
+    if margins is None or image is None:
         return
-    height, width = judged.frame.image.shape[:2]
-    placement = judged.placement or Placement(0, 0, width, height)
-    # Without a profile there are no limits that were measured; a fixed range keeps images comparable.
-    limits = (-10.0, 10.0) if loaded is None else loaded.profile.map_limits
-    drawn = overlay(judged.frame.image, judged.prediction.map, placement, limits, judged.inspection.decision.regions)
-    write_atomically(folder / f"{seq:05d}_{path.stem}.png", encode_png(drawn))
+    placement = judged.placement or Placement(0, 0, image.shape[1], image.shape[0])
+    overlaid = overlay(
+        image, margins, placement, judged.limits or UNMEASURED_LIMITS, judged.inspection.decision.regions
+    )
+    write_atomically(folder / f"{seq:05d}_{path.stem}.png", encode_png(overlaid))

@@ -1,4 +1,4 @@
-"""paho behind a small port: MQTT 5 first, 3.1.1 for a broker that does not speak it.
+"""paho behind a small protocol: MQTT 5 first, 3.1.1 for a broker that does not speak it.
 
 Callbacks of paho run on its network thread and under its locks: they only put into queues or set plain fields.
 """
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from agent.config.sections import MqttSection
+from agent.config.services import MqttSection
 from agent.errors import MqttError
 
 KEEPALIVE_S = 30
@@ -38,7 +38,7 @@ class Ack:
     reason: str
 
 
-class Port(Protocol):
+class MqttClient(Protocol):
     """What the sender needs of a client. One thread uses it."""
 
     @property
@@ -89,7 +89,7 @@ class _Link:
 
 
 class PahoClient:
-    """Port over paho-mqtt. `will` is the retained last will on `will_topic`."""
+    """MqttClient over paho-mqtt. `will` is the retained last will on `will_topic`."""
 
     def __init__(self, config: MqttSection, client_id: str, will_topic: str, will: bytes) -> None:
         """Raises MqttError if the password's variable is not set or TLS files cannot be read."""
@@ -116,11 +116,6 @@ class PahoClient:
     @property
     def receive_maximum(self) -> int:
         return self._link.receive_maximum
-
-    @property
-    def protocol(self) -> str:
-        """The version spoken or tried: "5" or "3.1.1"."""
-        return "5" if self._v5 else "3.1.1"
 
     def connect(self) -> None:
         if self._client is not None:

@@ -6,11 +6,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from agent.records import EventStep, Inspection, Message, StepType
-from agent.store.outbox import Identity
+from agent.records import EventStep, Inspection, Message, StepType, timestamp
 
 EVENT_SCHEMA = "fbclip.event/1"
 RESULT_SCHEMA = "fbclip.result/1"
@@ -53,24 +52,15 @@ class Topics:
         return f"{self.root}/{line}/result"
 
 
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds, as 2026-01-02T03:04:05.678Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def event_body(agent: str, step: EventStep, inspection: Inspection) -> dict[str, Any]:
+    """An event step with the inspection that caused it; lacks its identity, ts_publish and historical."""
+    return {"schema": EVENT_SCHEMA, **_episode(step), **_inspected(agent, inspection)}
 
 
-def event_body(identity: Identity, agent: str, step: EventStep, inspection: Inspection) -> dict[str, Any]:
-    """An event step with the inspection that caused it; lacks only ts_publish and historical."""
-    return {
-        **_envelope(EVENT_SCHEMA, identity),
-        **_episode(step),
-        **_inspected(agent, inspection),
-    }
-
-
-def end_body(identity: Identity, agent: str, step: EventStep) -> dict[str, Any]:
+def end_body(agent: str, step: EventStep) -> dict[str, Any]:
     """The end of an event that no inspection caused (restart, shutdown): the fields of an image are null."""
     return {
-        **_envelope(EVENT_SCHEMA, identity),
+        "schema": EVENT_SCHEMA,
         **_episode(step),
         "agent": agent,
         "line": step.line,
@@ -90,9 +80,9 @@ def end_body(identity: Identity, agent: str, step: EventStep) -> dict[str, Any]:
     }
 
 
-def result_body(identity: Identity, agent: str, inspection: Inspection) -> dict[str, Any]:
-    """The answer to one file, trigger or volume; lacks only ts_publish and historical."""
-    return {**_envelope(RESULT_SCHEMA, identity), **_inspected(agent, inspection)}
+def result_body(agent: str, inspection: Inspection) -> dict[str, Any]:
+    """The answer to one file, trigger or volume; lacks its identity, ts_publish and historical."""
+    return {"schema": RESULT_SCHEMA, **_inspected(agent, inspection)}
 
 
 def state_body(agent: str, inspection: Inspection) -> dict[str, Any]:
@@ -113,7 +103,7 @@ def state_body(agent: str, inspection: Inspection) -> dict[str, Any]:
 
 
 def stamp(body: Mapping[str, Any], now: datetime, committed: datetime, run: str, current_run: str) -> dict[str, Any]:
-    """A stored body made ready to publish at `now` (UTC)."""
+    """The body of an outbox row made ready to publish at `now` (UTC)."""
     late = (now - committed).total_seconds() > HISTORICAL_AFTER_S
     return {**body, "ts_publish": timestamp(now), "historical": late or run != current_run}
 
@@ -136,15 +126,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
-
-
-def _envelope(schema: str, identity: Identity) -> dict[str, Any]:
-    return {
-        "schema": schema,
-        "message_id": identity.message_id,
-        "stream_id": identity.stream_id,
-        "message_seq": identity.message_seq,
-    }
 
 
 def _episode(step: EventStep) -> dict[str, Any]:

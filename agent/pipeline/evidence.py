@@ -53,8 +53,8 @@ class EvidenceWriter:
         image_ref = self._write(f"{stem}.jpg", frame.image)
         if image_ref is None or margins is None or placement is None or limits is None:
             return EvidenceRefs(image_ref, None)
-        drawn = overlay(frame.image, margins, placement, limits, decision.regions)
-        return EvidenceRefs(image_ref, self._write(f"{stem}-overlay.jpg", drawn))
+        overlaid = overlay(frame.image, margins, placement, limits, decision.regions)
+        return EvidenceRefs(image_ref, self._write(f"{stem}-overlay.jpg", overlaid))
 
     def _write(self, ref: str, image: RgbImage) -> str | None:
         try:
@@ -89,7 +89,7 @@ def overlay(
     limits: tuple[float, float],
     regions: tuple[Region, ...] = (),
 ) -> RgbImage:
-    """The frame (H,W,3) uint8 RGB with its map (S,S) float32 drawn over it, and boxes around the regions.
+    """The frame (H,W,3) uint8 RGB under its heat map, which is (S,S) float32, and boxes around the regions.
 
     `limits`: as in `blend_heat_map`, from the profile.
     """

@@ -10,44 +10,37 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.config.sections import CameraSource, LineSection
+from agent.config.line import CameraSource
+from agent.pipeline.lines import Line
 from agent.records import Frame, Inspection, Latency
-from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.decision import Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
-from fbclip.images.geometry import BoolMap, Placement
+from fbclip.images.geometry import BoolMap, FloatMap, Placement
 from fbclip.images.quality import Fingerprint, QualitySettings, quality
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
-    """A line as it runs. Without a profile there is no threshold, so nothing is ever called ok."""
-
-    section: LineSection
-    adapter: str
-    loaded: LoadedProfile | None = None
-
-    @property
-    def name(self) -> str:
-        return self.section.name
-
-    @property
-    def profile_id(self) -> str | None:
-        return None if self.loaded is None else self.loaded.profile.id
-
-
-@dataclass(frozen=True, eq=False)
 class Judged:
-    """An inspection with what its images are drawn from; prediction is None for a rejected frame."""
+    """An inspection with what its images are made from.
+
+    `prediction` is None for a rejected frame; `limits` are the profile's margins between which a heat map is coloured,
+    None on a line without a profile.
+    """
 
     inspection: Inspection
     frame: Frame
     prediction: Prediction | None
     placement: Placement | None
+    limits: tuple[float, float] | None
+
+    @property
+    def margins(self) -> FloatMap | None:
+        """The map (S,S) float32; None for a rejected frame."""
+        return None if self.prediction is None else self.prediction.map
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,24 +70,14 @@ class Judge:
     def judge(self, frames: Sequence[Frame]) -> list[Judged]:
         """One batch, any mix of lines -> one result a frame, in order. Never raises for a frame's sake."""
         started = self._monotonic()
-        decisions: list[Decision | None] = [None] * len(frames)
-        ready: list[_Ready] = []
-        for index, frame in enumerate(frames):
-            prepared = self._prepare(index, frame)
-            if isinstance(prepared, Decision):
-                decisions[index] = prepared
-            else:
-                ready.append(prepared)
-        found = self._infer(ready)
+        prepared = [self._prepare(index, frame) for index, frame in enumerate(frames)]
+        predictions = self._infer([one for one in prepared if isinstance(one, _Ready)])
         judged = []
-        for index, frame in enumerate(frames):
-            prepared_here = next((r for r in ready if r.index == index), None)
-            prediction = found.get(index)
-            decision = decisions[index]
-            if decision is None:
-                assert prepared_here is not None
-                decision = self._decide(frame.line, prediction, prepared_here)
-            judged.append(self._judged(frame, decision, prediction, prepared_here, started))
+        for index, (frame, one) in enumerate(zip(frames, prepared, strict=True)):
+            prediction = predictions.get(index)
+            decision = one if isinstance(one, Decision) else self._decide(frame.line, prediction, one)
+            placement = one.placement if isinstance(one, _Ready) else None
+            judged.append(self._judged(frame, decision, prediction, placement, started))
         return judged
 
     def _prepare(self, index: int, frame: Frame) -> Decision | _Ready:
@@ -147,7 +130,12 @@ class Judge:
         return loaded.profile.decide(prediction, ready.placement, ready.ignore)
 
     def _judged(
-        self, frame: Frame, decision: Decision, prediction: Prediction | None, ready: _Ready | None, started: float
+        self,
+        frame: Frame,
+        decision: Decision,
+        prediction: Prediction | None,
+        placement: Placement | None,
+        started: float,
     ) -> Judged:
         line = self._lines[frame.line]
         now = self._monotonic()
@@ -174,5 +162,6 @@ class Judge:
             discrete=frame.discrete,
             context=frame.context,
         )
-        shown = prediction if decision.verdict is not Verdict.REJECTED else None
-        return Judged(inspection, frame, shown, None if ready is None else ready.placement)
+        limits = None if line.loaded is None else line.loaded.profile.map_limits
+        kept = None if decision.verdict is Verdict.REJECTED else prediction
+        return Judged(inspection, frame, kept, placement, limits)

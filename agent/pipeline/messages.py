@@ -1,11 +1,12 @@
-"""Which messages an inspection causes: events and results of live lines, nothing of the others."""
+"""What an inspection tells the broker, of live lines only: events, results and the last verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
-from agent.mqtt.payloads import Topics, end_body, event_body, result_body
+from agent.mqtt.payloads import Topics, end_body, event_body, result_body, state_body
+from agent.mqtt.sender import Sender
+from agent.pipeline.judge import Judged
 from agent.records import EventStep, Inspection, LineMode
 from agent.store.outbox import Draft
 
@@ -22,17 +23,28 @@ class Messages:
         if inspection.mode is not LineMode.LIVE:
             return []
         line, agent = inspection.line, self._topics.agent
-        drafts = [
-            Draft(line, self._topics.event(line), partial(event_body, agent=agent, step=step, inspection=inspection))
-            for step in steps
-        ]
+        drafts = [Draft(line, self._topics.event(line), event_body(agent, step, inspection)) for step in steps]
         if inspection.discrete:
-            build = partial(result_body, agent=agent, inspection=inspection)
-            drafts.append(Draft(line, self._topics.result(line), build))
+            drafts.append(Draft(line, self._topics.result(line), result_body(agent, inspection)))
         return drafts
 
     def of_end(self, step: EventStep) -> Draft | None:
-        """An end that no inspection caused. A line that is no longer configured is told too: it was live once."""
+        """An end that no inspection caused. A line that is no longer configured ends aloud too: it was live once."""
         if self._modes.get(step.line, LineMode.LIVE) is not LineMode.LIVE:
             return None
-        return Draft(step.line, self._topics.event(step.line), partial(end_body, agent=self._topics.agent, step=step))
+        return Draft(step.line, self._topics.event(step.line), end_body(self._topics.agent, step))
+
+
+class StatePublisher:
+    """Observes inspections: keeps the retained state of each live line at its last verdict, and wakes the sender."""
+
+    def __init__(self, topics: Topics, sender: Sender) -> None:
+        self._topics = topics
+        self._sender = sender
+
+    def inspected(self, judged: Judged) -> None:
+        inspection = judged.inspection
+        if inspection.mode is LineMode.LIVE:
+            body = state_body(self._topics.agent, inspection)
+            self._sender.retain(self._topics.line_state(inspection.line), body)
+        self._sender.wake()

@@ -13,7 +13,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 
-from agent.config.sections import CameraSource
+from agent.config.line import CameraSource
 from agent.errors import SourceError
 from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock

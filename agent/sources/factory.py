@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.config.sections import CameraSource, FolderSource, LineSection, VideoSource
-from agent.sources.base import BlockingQueue, NewestSlot, Sink, Source, Tally
+from agent.config.line import CameraSource, FolderSource, LineSection, VideoSource
+from agent.sources.base import Sink, Source
 from agent.sources.camera import Camera
-from agent.sources.folder import FileLedger, Folder
+from agent.sources.folder import Folder
+from agent.sources.ledger import FileLedger
+from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
 from agent.sources.video import Video
 
 

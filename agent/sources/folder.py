@@ -15,17 +15,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
-from agent.config.sections import FolderSource
+from agent.config.line import FolderSource
 from agent.errors import SourceError
 from agent.records import Disposition, FileState, Frame
 from agent.sources.base import Clock, Sink, SystemClock
+from agent.sources.ledger import FileLedger
 from agent.sources.settling import Settling, Stamp, scan
 from fbclip.errors import ImageError
 from fbclip.files import file_sha256
@@ -36,32 +36,6 @@ log = logging.getLogger(__name__)
 # A cut image may still be on its way over a slow line: so many settle times are waited before it counts as cut.
 PATIENCE = 4
 _LOOK_S = 0.2
-
-
-class Known(Protocol):
-    """A row of the ledger; `disposition` is finished once the judged file has left the folder."""
-
-    @property
-    def id(self) -> int: ...
-
-    @property
-    def state(self) -> FileState: ...
-
-    @property
-    def disposition(self) -> Disposition | None: ...
-
-
-class FileLedger(Protocol):
-    """The memory of which files were judged."""
-
-    def find(self, line: str, path: str, size: int, mtime_ns: int) -> Known | None:
-        """The latest row of this very file."""
-
-    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int:
-        """Enter a file that has arrived and return its id."""
-
-    def claim(self, file_id: int) -> bool:
-        """Take a pending file for judging; False if it is not pending."""
 
 
 class _Changed(Exception):

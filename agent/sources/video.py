@@ -8,7 +8,7 @@ import threading
 
 import cv2
 
-from agent.config.sections import VideoSource
+from agent.config.line import VideoSource
 from agent.errors import SourceError
 from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock

@@ -1,18 +1,14 @@
-"""Opening the store: one locked writer connection, read-only readers, and what to do with a broken file.
+"""Opening the store: one locked writer connection and read-only readers.
 
-SQLAlchemy's errors leave this package as StoreError, one line, without any password.
+SQLAlchemy's errors leave this package as StoreError, one line, without any password; nor has the cause one.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,12 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from agent.errors import StoreError
 from agent.store.schema import SCHEMA_VERSION, meta, metadata, runs
-
-log = logging.getLogger(__name__)
-NETWORK_FILESYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "fuse.glusterfs", "fuse.sshfs"}
-)
-CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
+from agent.store.sqlite_file import is_corrupt, move_aside, refuse_network, sqlite_path, wal_of
 
 
 class Database:
@@ -56,7 +47,7 @@ class Database:
                 with self._engine.begin() as connection:
                     yield connection
         except SQLAlchemyError as error:
-            raise StoreError(_explain(self._engine.url, error)) from error
+            raise _store_error(self._engine.url, error) from _cause(self._engine.url, error)
 
     def reclaim(self) -> None:
         """Give free pages back to the file system and empty the WAL. Raises StoreError."""
@@ -70,7 +61,7 @@ class Database:
                 driver.execute("PRAGMA incremental_vacuum").fetchall()
                 driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise StoreError(_explain(self._engine.url, error)) from error
+            raise _store_error(self._engine.url, error) from _cause(self._engine.url, error)
 
     def close(self) -> None:
         """Close every connection; safe to call twice."""
@@ -85,30 +76,30 @@ def open_writer(url: str) -> Database:
     used, is newer than this program, or lies on a network file system.
     """
     parsed = _parse(url)
-    path = _sqlite_path(parsed)
+    path = sqlite_path(parsed)
     if path is not None:
-        _refuse_network(path)
+        refuse_network(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{path.parent}: cannot be made: {error.strerror}") from error
-        unclean = _wal(path).exists() and _wal(path).stat().st_size > 0
+        unclean = wal_of(path).exists() and wal_of(path).stat().st_size > 0
         try:
             return _prepare(parsed, unclean)
         except SQLAlchemyError as error:
-            if not _is_corrupt(error):
-                raise StoreError(_explain(parsed, error)) from error
-            _move_aside(path)
+            if not is_corrupt(error):
+                raise _store_error(parsed, error) from _cause(parsed, error)
+            move_aside(path)
     try:
         return _prepare(parsed, unclean=False)
     except SQLAlchemyError as error:
-        raise StoreError(_explain(parsed, error)) from error
+        raise _store_error(parsed, error) from _cause(parsed, error)
 
 
 def open_reader(url: str) -> Database:
     """The store for reading only; raises StoreError if it is not there or newer than this program."""
     parsed = _parse(url)
-    path = _sqlite_path(parsed)
+    path = sqlite_path(parsed)
     if path is not None:
         if not path.is_file():
             raise StoreError(f"{path}: no such database; has the agent run yet?")
@@ -120,7 +111,7 @@ def open_reader(url: str) -> Database:
             _check_version(parsed, found)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise StoreError(_explain(parsed, error)) from error
+        raise _store_error(parsed, error) from _cause(parsed, error)
     except StoreError:
         engine.dispose()
         raise
@@ -131,20 +122,8 @@ def _parse(url: str) -> URL:
     try:
         return make_url(url)
     except ArgumentError:
-        # Neither the text itself nor the cause is repeated: it may hold a password.
+        # Neither the text nor the cause is kept: both may hold a password.
         raise StoreError("store.url: not a database URL such as sqlite:///PATH or postgresql://HOST/NAME") from None
-
-
-def _sqlite_path(url: URL) -> Path | None:
-    if url.get_backend_name() != "sqlite":
-        return None
-    if not url.database or url.database == ":memory:":
-        raise StoreError("store.url: names no file; an alert in memory would be lost with the process")
-    return Path(os.path.abspath(url.database))  # noqa: PTH100 (keeps symbolic links as the user wrote them)
-
-
-def _wal(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
 
 
 def _engine(url: URL, *, writer: bool) -> Engine:
@@ -153,7 +132,7 @@ def _engine(url: URL, *, writer: bool) -> Engine:
             return create_engine(url, pool_pre_ping=True, pool_size=1 if writer else 4, hide_parameters=True)
         engine = create_engine(url, pool_size=1 if writer else 4, max_overflow=0, hide_parameters=True)
     except (ImportError, SQLAlchemyError) as error:
-        raise StoreError(_explain(url, error)) from error
+        raise _store_error(url, error) from _cause(url, error)
 
     @event.listens_for(engine, "connect")
     def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
@@ -205,58 +184,35 @@ def _prepare(url: URL, unclean: bool) -> Database:
 
 def _check_version(url: URL, found: str | None) -> None:
     if found is None or not found.isdigit():
-        raise StoreError(f"{url.render_as_string()}: not a database of this agent")
+        raise StoreError(_hidden(url, f"{url.render_as_string()}: not a database of this agent"))
     if int(found) != SCHEMA_VERSION:
         which = "newer" if int(found) > SCHEMA_VERSION else "older"
-        raise StoreError(
-            f"{url.render_as_string()}: schema {found} is {which} than this program's {SCHEMA_VERSION}; "
-            "use the version of the agent that wrote it"
-        )
+        text = f"schema {found} is {which} than this program's {SCHEMA_VERSION}; use the version that wrote it"
+        raise StoreError(_hidden(url, f"{url.render_as_string()}: {text}"))
 
 
-def _is_corrupt(error: SQLAlchemyError) -> bool:
-    cause = getattr(error, "orig", None)
-    name = str(getattr(cause, "sqlite_errorname", ""))
-    return any(name.startswith(code) for code in CORRUPT) or str(error).startswith("SQLITE_CORRUPT")
+def _secrets(url: URL) -> list[str]:
+    options = [value for key, value in url.query.items() if "pass" in key.lower()]
+    return [str(value) for value in (url.password, *options) if value]
 
 
-def _move_aside(path: Path) -> None:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    for name in (path.name, path.name + "-wal", path.name + "-shm"):
-        source = path.with_name(name)
-        if source.exists():
-            source.rename(path.with_name(f"{name}.corrupt-{stamp}"))
-    log.error("%s is corrupt: moved aside as %s.corrupt-%s, a new database is started", path, path.name, stamp)
+def _hidden(url: URL, text: str) -> str:
+    for secret in _secrets(url):
+        text = text.replace(secret, "***")
+    return text
 
 
-def _refuse_network(path: Path) -> None:
-    """SQLite's WAL needs shared memory and locks that network file systems do not keep."""
-    mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return
-    kind = filesystem_of(path, mounts.read_text(encoding="utf-8", errors="replace"))
-    if kind in NETWORK_FILESYSTEMS:
-        raise StoreError(f"{path}: lies on a network file system ({kind}); use a local disk or PostgreSQL")
-
-
-def filesystem_of(path: Path, mounts: str) -> str:
-    """Type of the file system that holds `path`, by the text of /proc/mounts; empty if not known."""
-    real = Path(os.path.realpath(path))
-    best, kind = -1, ""
-    for row in mounts.splitlines():
-        fields = row.split(" ")
-        if len(fields) < 3:
-            continue
-        point = Path(fields[1].replace("\\040", " "))
-        # A later mount on the same point hides the earlier one.
-        if (real == point or point in real.parents) and len(point.parts) >= best:
-            best, kind = len(point.parts), fields[2]
-    return kind
-
-
-def _explain(url: URL, error: BaseException) -> str:
+def _store_error(url: URL, error: BaseException) -> StoreError:
     cause = getattr(error, "orig", None) or error
     text = (str(cause).splitlines() or [type(cause).__name__])[0]
-    if url.password:
-        text = text.replace(str(url.password), "***")
-    return f"{url.render_as_string()}: {text}"
+    return StoreError(_hidden(url, f"{url.render_as_string()}: {text}"))
+
+
+def _cause(url: URL, error: BaseException) -> BaseException | None:
+    """What the log may keep: None where a driver quotes a password, which a traceback would show."""
+    link: BaseException | None = error
+    while link is not None:
+        if any(secret in str(link) for secret in _secrets(url)):
+            return None
+        link = link.__cause__ or link.__context__
+    return error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.engine import Row
 
 from agent.records import Message
 from agent.store.engine import Database
@@ -16,44 +17,28 @@ from agent.store.schema import meta, outbox, sequences
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What a message is called: `message_id` is the dedupe key, `message_seq` is gap-free per stream and line."""
-
-    message_id: str
-    stream_id: str
-    message_seq: int
-
-
-@dataclass(frozen=True)
 class Draft:
-    """A message to be: `build` is called inside the transaction that gives it its identity."""
+    """A message to be. `body` says nothing of its identity: that is the row's, and stamped on when it is read."""
 
     line: str
     topic: str
-    build: Callable[[Identity], Mapping[str, Any]]
+    body: Mapping[str, Any]
 
 
-def put(connection: Connection, run: str, drafts: Sequence[Draft]) -> tuple[str, ...]:
-    """Write drafts as outbox rows in this transaction, in order; returns their message ids."""
-    if not drafts:
-        return ()
-    stream_id = connection.execute(select(meta.c.value).where(meta.c.key == "stream_id")).scalar_one()
-    ids = []
+def put(connection: Connection, run: str, drafts: Sequence[Draft]) -> None:
+    """Write drafts as outbox rows in this transaction, in order, each with the next number of its line."""
     for draft in drafts:
-        identity = Identity(str(uuid4()), stream_id, _next_seq(connection, draft.line))
         row = {
-            "message_id": identity.message_id,
+            "message_id": str(uuid4()),
             "line": draft.line,
-            "message_seq": identity.message_seq,
+            "message_seq": _next_seq(connection, draft.line),
             "topic": draft.topic,
-            "body": dict(draft.build(identity)),
+            "body": dict(draft.body),
             "run": run,
             "committed": datetime.now(UTC),
             "attempts": 0,
         }
         connection.execute(insert(outbox).values(row))
-        ids.append(identity.message_id)
-    return tuple(ids)
 
 
 def _next_seq(connection: Connection, line: str) -> int:
@@ -74,12 +59,13 @@ class Outbox:
 
     def pending(self, limit: int, exclude_ids: Collection[int] = ()) -> tuple[Message, ...]:
         """Unsent messages, oldest first, without those of `exclude_ids`. Raises StoreError."""
-        query = select(outbox).where(outbox.c.sent.is_(None)).order_by(outbox.c.id).limit(limit)
+        stream_id = select(meta.c.value).where(meta.c.key == "stream_id").scalar_subquery().label("stream_id")
+        query = select(outbox, stream_id).where(outbox.c.sent.is_(None)).order_by(outbox.c.id).limit(limit)
         if exclude_ids:
             query = query.where(outbox.c.id.not_in(list(exclude_ids)))
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()
-        return tuple(Message(r.id, r.message_id, r.topic, r.body, r.committed, r.run, r.attempts) for r in rows)
+        return tuple(map(_message, rows))
 
     def mark_sent(self, ids: Collection[int]) -> None:
         """The broker has acknowledged these rows. Raises StoreError."""
@@ -105,3 +91,10 @@ class Outbox:
         with self._database.transaction() as connection:
             query = select(outbox.c.committed).where(outbox.c.sent.is_(None)).order_by(outbox.c.id).limit(1)
             return connection.execute(query).scalar()
+
+
+def _message(row: Row[Any]) -> Message:
+    """Identity stands after the schema. Where an earlier version has stored it in the body, the body's is kept."""
+    identity = {"message_id": row.message_id, "stream_id": row.stream_id, "message_seq": row.message_seq}
+    body = {"schema": row.body.get("schema"), **identity, **row.body}
+    return Message(row.id, row.message_id, row.topic, body, row.committed, row.run, row.attempts)

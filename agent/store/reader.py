@@ -99,14 +99,6 @@ class Reader:
             row = connection.execute(select(inspections).where(inspections.c.id == inspection_id)).first()
         return None if row is None else _inspection(row)
 
-    def recent_inspections(self, line: str | None = None, limit: int = 50) -> tuple[InspectionRow, ...]:
-        """Newest first, of one line or all."""
-        query = select(inspections).order_by(inspections.c.id.desc()).limit(limit)
-        if line is not None:
-            query = query.where(inspections.c.line == line)
-        with self._database.transaction() as connection:
-            return tuple(map(_inspection, connection.execute(query)))
-
     def recent_events(self, line: str | None = None, limit: int = 50) -> tuple[EventRow, ...]:
         """Newest first, of one line or all."""
         query = select(events).order_by(events.c.id.desc()).limit(limit)

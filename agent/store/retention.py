@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import case, delete, select, update
 
-from agent.config.sections import RetentionSection
+from agent.config.services import RetentionSection
 from agent.store.engine import Database
 from agent.store.schema import events, inspections, outbox
 from fbclip.decision import Verdict

@@ -1,1 +1,1 @@
-"""The page: what the agent sees and says, for people."""
+"""The page: what the agent judges and how it is, for people."""

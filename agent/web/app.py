@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 from starlette.applications import Starlette
@@ -14,15 +16,36 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from agent.web.events import RecentEvent
 from agent.web.guard import Guard
-from agent.web.state import LiveState
+from agent.web.state import PageState
 
 _HERE = Path(__file__).parent
 _TEMPLATES = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=select_autoescape(default=True))
 
 
-def create_app(state: LiveState, loopback: bool = True, token: str | None = None) -> Starlette:
+@dataclass(frozen=True)
+class PageSources:
+    """What the page shows: the state that others write, and two questions asked anew at each request."""
+
+    state: PageState
+    problems: Callable[[], Sequence[str]]
+    """Why the agent is not healthy; empty if it is."""
+    events: Callable[[], Sequence[RecentEvent]]
+    """Recent ones, newest first."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """The answer of /api/state, as JSON values."""
+        return {
+            **self.state.snapshot(),
+            "problems": list(self.problems()),
+            "events": [event.as_json() for event in self.events()],
+        }
+
+
+def create_app(sources: PageSources, loopback: bool = True, token: str | None = None) -> Starlette:
     """The ASGI application. Raises ValueError when it would be open to the network without a token."""
+    state = sources.state
 
     async def page(_: Request) -> Response:
         text = _TEMPLATES.get_template("page.html").render(agent=state.agent, lines=state.line_names)
@@ -30,13 +53,13 @@ def create_app(state: LiveState, loopback: bool = True, token: str | None = None
 
     async def api_state(_: Request) -> Response:
         # The events come from the database: not on the loop that also answers /healthz.
-        return JSONResponse(await run_in_threadpool(state.snapshot))
+        return JSONResponse(await run_in_threadpool(sources.snapshot))
 
     async def healthz(_: Request) -> Response:
-        problems = await run_in_threadpool(state.problems)
+        problems = await run_in_threadpool(sources.problems)
         if not problems:
             return JSONResponse({"status": "ok"})
-        # Asked without a token too, so the details are told on loopback only.
+        # Asked without a token too, so the details are for loopback only.
         body = {"status": "failing", "problems": list(problems)} if loopback else {"status": "failing"}
         return JSONResponse(body, status_code=503)
 

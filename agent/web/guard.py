@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agent.config.services import WebSection
+from fbclip.errors import ConfigError
 
 COOKIE = "agent_session"
 OPEN_PATHS = frozenset({"/healthz"})
@@ -22,6 +26,15 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+
+
+def page_token(section: WebSection) -> str | None:
+    """The page's token from its variable; raises ConfigError when the variable is named but empty."""
+    name = section.token_env
+    token = os.environ.get(name, "") if name else None
+    if name and not token:
+        raise ConfigError(f"web.token_env: the environment variable {name} is not set")
+    return token
 
 
 class Guard:

@@ -43,10 +43,6 @@ class WebServer:
         """The port that is listened on; the wanted one before `start`."""
         return self._wanted if self._socket is None else int(self._socket.getsockname()[1])
 
-    @property
-    def alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
     def start(self) -> None:
         """Returns when connections are answered; raises AgentError when the address cannot be had."""
         self._socket = self._bind()

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config.sections import AlertSection
+from agent.config.line import AlertSection
 from agent.records import EventKind, EventStep, LineMode, StepType
 from agent.rules import LineRules, close_all, step
 from fbclip.decision import Verdict
-from tests.agent.conftest import an_inspection
+from tests.factories.agent import an_inspection
 
 LETTERS = {"o": Verdict.OK, "a": Verdict.ANOMALY, "u": Verdict.UNCERTAIN, "r": Verdict.REJECTED}
 ALL = tuple(EventKind)
@@ -20,12 +20,12 @@ ALL = tuple(EventKind)
 
 def play(frames: str, alert: AlertSection, period: float = 0.1, **changes) -> list[str]:
     """One word a step: frame number, first letter of the kind, type and the end's reason."""
-    state, ids, told = LineRules("belt"), count(), []
+    state, ids, reported = LineRules("belt"), count(), []
     for number, letter in enumerate(frames):
         inspection = an_inspection(LETTERS[letter], number, **changes)
         state, steps = step(state, alert, inspection, number * period, lambda: f"e{next(ids)}")
-        told += [f"{number}{s.kind[0]}-{s.type}" + (f"-{s.reason}" if s.reason else "") for s in steps]
-    return told
+        reported += [f"{number}{s.kind[0]}-{s.type}" + (f"-{s.reason}" if s.reason else "") for s in steps]
+    return reported
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_updates_come_at_most_once_a_second():
     assert play("a" * 25, AlertSection()) == ["0a-new", "10a-update", "20a-update"]
 
 
-def test_a_stuck_line_ends_and_rearms_by_new_evidence():
-    told = play("a" * 8, AlertSection(n=2, m=2, max_open_s=3), period=1)
-    assert told == ["1a-new", "2a-update", "3a-update", "4a-end-max_open", "5a-new", "6a-update", "7a-update"]
+def test_a_stuck_line_ends_and_rearms_by_new_frames():
+    reported = play("a" * 8, AlertSection(n=2, m=2, max_open_s=3), period=1)
+    assert reported == ["1a-new", "2a-update", "3a-update", "4a-end-max_open", "5a-new", "6a-update", "7a-update"]
 
 
 def test_discrete_frames_are_episodes_of_their_own():
@@ -79,21 +79,21 @@ alerts = st.builds(
 @given(alerts, st.lists(st.tuples(st.sampled_from("oaur"), st.booleans(), st.floats(0, 5)), max_size=80))
 def test_every_new_has_exactly_one_end_and_one_kind_is_open_once(alert, frames):
     state, ids, now = LineRules("belt"), count(), 0.0
-    told: list[EventStep] = []
+    reported: list[EventStep] = []
     for number, (letter, discrete, wait) in enumerate(frames):
         now += wait
         inspection = an_inspection(LETTERS[letter], number, discrete=discrete)
         state, steps = step(state, alert, inspection, now, lambda: f"e{next(ids)}")
-        told += steps
+        reported += steps
         for kind in ALL:
-            started = {s.event_id for s in told if s.kind is kind and s.type is StepType.NEW}
-            ended = {s.event_id for s in told if s.kind is kind and s.type is StepType.END}
-            assert len(started - ended) == (kind in state.open_kinds)
+            started = {s.event_id for s in reported if s.kind is kind and s.type is StepType.NEW}
+            ended = {s.event_id for s in reported if s.kind is kind and s.type is StepType.END}
+            assert len(started - ended) == (state.of(kind).event_id is not None)
     state, steps = close_all(state, an_inspection().ts, "shutdown")
-    told += steps
-    assert state.open_kinds == ()
-    assert all(s.kind in alert.on for s in told)
-    for event_id in {s.event_id for s in told}:
-        types = [s.type for s in told if s.event_id == event_id]
+    reported += steps
+    assert all(state.of(kind).event_id is None for kind in ALL)
+    assert all(s.kind in alert.on for s in reported)
+    for event_id in {s.event_id for s in reported}:
+        types = [s.type for s in reported if s.event_id == event_id]
         assert types[0] is StepType.NEW and types[-1] is StepType.END
         assert types.count(StepType.NEW) == types.count(StepType.END) == 1

@@ -30,8 +30,9 @@ from calibrate.tuning.training import Tuned
 from fbclip.artefacts.adapter import Adapter, load_adapter
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.tower import load_backbone
-from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone, tensors_sha256
+from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
 from fbclip.detector import Detector, Job, open_detector
+from fbclip.files import tensors_sha256
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing
 from fbclip.method.config import EMBEDDED_METHOD

@@ -10,7 +10,7 @@ from calibrate.embedded.sample_files import write_png
 from calibrate.embedded.samples import inbox_part
 from calibrate.errors import DataError
 from fbclip.errors import ConfigError
-from tests.e2e.bench import SAMPLES
+from tests.e2e.running_agent import SAMPLES
 
 
 @pytest.fixture(scope="module")

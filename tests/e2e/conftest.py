@@ -1,5 +1,5 @@
-"""The real broker of the agent's tests, for whole runs."""
+"""A real broker for whole runs."""
 
-from tests.agent.conftest import mosquitto
+from tests.factories.brokers import mosquitto
 
 __all__ = ["mosquitto"]

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.e2e.bench import SAMPLES, Bench, Subscriber, free_port
+from tests.e2e.running_agent import SAMPLES, RunningAgent, Subscriber
+from tests.factories.brokers import free_port
 
 FFMPEG = shutil.which("ffmpeg")
 
@@ -50,11 +51,11 @@ def test_a_stream_that_breaks_is_no_verdict_and_comes_back(tmp_path):
         line["source"] = {"type": "camera", "url": f"tcp://127.0.0.1:{stream.port}", "stall_s": 2}
         config["lines"] = [line]
 
-    bench = Bench(tmp_path / "agent", change)
+    agent = RunningAgent(tmp_path / "agent", change)
     try:
         stream.start()
-        bench.start()
-        subscriber = Subscriber(bench.mqtt_port)
+        agent.start()
+        subscriber = Subscriber(agent.mqtt_port)
         subscriber.wait(lambda t, b: t.endswith("/belt/state") and b["verdict"] != "rejected", "a verdict")
         stream.kill()
         lost = subscriber.wait(lambda t, b: b.get("kind") == "no_verdict" and b["type"] == "new", "the loss")
@@ -66,7 +67,7 @@ def test_a_stream_that_breaks_is_no_verdict_and_comes_back(tmp_path):
         assert end["end_reason"] == "cleared"
         assert end["verdict"] != "rejected"
         subscriber.close()
-        assert bench.stop() == 0
+        assert agent.stop() == 0
     finally:
-        bench.close()
+        agent.close()
         stream.kill()

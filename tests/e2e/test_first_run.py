@@ -9,7 +9,8 @@ import urllib.request
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from tests.e2e.bench import SAMPLES, Bench, Subscriber, free_port
+from tests.e2e.running_agent import SAMPLES, RunningAgent, Subscriber
+from tests.factories.brokers import free_port
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EVENT_FIELDS = {
@@ -25,14 +26,14 @@ ANOMALOUS = sorted(p for p in (SAMPLES / "inbox").glob("tile_*.png") if "good" n
 def make(tmp_path):
     made = []
 
-    def build(change=None, name="agent") -> Bench:
-        bench = Bench(tmp_path / name, change)
-        made.append(bench)
-        return bench
+    def build(change=None, name="agent") -> RunningAgent:
+        agent = RunningAgent(tmp_path / name, change)
+        made.append(agent)
+        return agent
 
     yield build
-    for bench in made:
-        bench.close()
+    for agent in made:
+        agent.close()
 
 
 @pytest.fixture
@@ -62,16 +63,16 @@ def sha256(path) -> str:
 
 
 def test_first_run_end_to_end(make, listen, tmp_path):
-    bench = make()
+    agent = make()
     for image in (*NORMAL, *ANOMALOUS):
-        shutil.copy(image, bench.inbox / image.name)
-    bench.start()
-    subscriber = listen(bench.mqtt_port)
+        shutil.copy(image, agent.inbox / image.name)
+    agent.start()
+    subscriber = listen(agent.mqtt_port)
 
     # The seeded images may have been answered before we listened; the store knows them all.
-    done = bench.folder / "var" / "inbox.done"
-    bench.until(lambda: done.is_dir() and len(list(done.iterdir())) == len(NORMAL) + len(ANOMALOUS), "the seeded files")
-    inbox_events = [e for e in bench.events() if e["line"] == "inbox"]
+    done = agent.folder / "var" / "inbox.done"
+    agent.until(lambda: done.is_dir() and len(list(done.iterdir())) == len(NORMAL) + len(ANOMALOUS), "the seeded files")
+    inbox_events = [e for e in agent.events() if e["line"] == "inbox"]
     assert len(inbox_events) == len(ANOMALOUS)
     assert {(e["kind"], e["end_reason"]) for e in inbox_events} == {("anomaly", "unit")}
 
@@ -88,37 +89,37 @@ def test_first_run_end_to_end(make, listen, tmp_path):
     assert end["message_id"] != belt["message_id"]
     assert end["message_seq"] > belt["message_seq"]
 
-    bench.drop(ANOMALOUS[0], "again.png")
+    agent.drop(ANOMALOUS[0], "again.png")
     alarm = result_of(subscriber, sha256(ANOMALOUS[0]))
     assert alarm["verdict"] == "anomaly"
-    assert (bench.folder / "var" / alarm["image"]["ref"]).is_file()
+    assert (agent.folder / "var" / alarm["image"]["ref"]).is_file()
     subscriber.wait(
         lambda t, b: t.endswith("/inbox/event") and b["image"]["sha256"] == sha256(ANOMALOUS[0]), "its event"
     )
-    bench.drop(NORMAL[0], "fine.png")
+    agent.drop(NORMAL[0], "fine.png")
     assert result_of(subscriber, sha256(NORMAL[0]))["verdict"] in {"ok", "uncertain"}
     assert not [b for b in subscriber.messages("inbox/event") if b["image"]["sha256"] == sha256(NORMAL[0])]
 
     text = tmp_path / "text.txt"
     text.write_text("no image at all")
-    bench.drop(text, "text.png")
+    agent.drop(text, "text.png")
     rejected = result_of(subscriber, sha256(text))
     assert (rejected["verdict"], rejected["reason"]) == ("rejected", "not_an_image")
-    failed = bench.folder / "var" / "inbox.failed"
-    bench.until((failed / "text.png.reason.json").is_file, "the reason file")
+    failed = agent.folder / "var" / "inbox.failed"
+    agent.until((failed / "text.png.reason.json").is_file, "the reason file")
     assert json.loads((failed / "text.png.reason.json").read_text())["reason"] == "not_an_image"
     assert (failed / "text.png").read_bytes() == text.read_bytes()
     assert any(b["kind"] == "no_verdict" for b in subscriber.messages("inbox/event"))
 
-    check_page_and_status(bench)
-    assert bench.stop() == 0
-    offline = subscriber.wait(lambda t, b: t == "fbclip/demo/status" and b["state"] == "offline", "its good-bye", 10)
+    check_page_and_status(agent)
+    assert agent.stop() == 0
+    offline = subscriber.wait(lambda t, b: t == "fbclip/demo/status" and b["state"] == "offline", "its last word", 10)
     assert offline["reason"] == "shutdown"
-    assert json.loads(bench.agent("status", "-c", str(bench.config), "--json").stdout)["running"] is False
+    assert json.loads(agent.command("status", "-c", str(agent.config), "--json").stdout)["running"] is False
 
 
-def check_page_and_status(bench: Bench) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{bench.web_port}/api/state", timeout=10) as answer:
+def check_page_and_status(agent: RunningAgent) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{agent.web_port}/api/state", timeout=10) as answer:
         state = json.load(answer)
     assert {line["name"] for line in state["lines"]} == {"belt", "inbox"}
     assert state["problems"] == []
@@ -127,12 +128,12 @@ def check_page_and_status(bench: Bench) -> None:
     if CHROMIUM is not None:
         page = subprocess.run(
             [CHROMIUM, "--headless=new", "--no-sandbox", "--virtual-time-budget=4000", "--dump-dom",
-             f"http://127.0.0.1:{bench.web_port}/"],
+             f"http://127.0.0.1:{agent.web_port}/"],
             capture_output=True, text=True, timeout=60, check=True,
         ).stdout  # fmt: skip
         assert "belt" in page
         assert "NO VERDICT" in page
-    status = json.loads(bench.agent("status", "-c", str(bench.config), "--json").stdout)
+    status = json.loads(agent.command("status", "-c", str(agent.config), "--json").stdout)
     assert status["running"] is True
     assert status["lines"]["inbox"]["rejected"] == 1
 
@@ -144,42 +145,42 @@ def test_sequence_is_gap_free_and_nothing_is_lost_while_the_broker_is_away(make,
         config["mqtt"]["url"] = f"mqtt://127.0.0.1:{broker.port}"
         config["lines"] = [line for line in config["lines"] if line["name"] == "inbox"]
 
-    bench = make(change)
-    bench.start()
+    agent = make(change)
+    agent.start()
     subscriber = listen(broker.port, MQTTProtocolVersion.MQTTv5)
     subscriber.wait(lambda t, b: t == "fbclip/demo/status" and b["state"] == "online", "online")
-    bench.drop(ANOMALOUS[0], "a.png")
+    agent.drop(ANOMALOUS[0], "a.png")
     result_of(subscriber, sha256(ANOMALOUS[0]))
     broker.kill()
-    bench.drop(ANOMALOUS[1], "b.png")
-    done = bench.folder / "var" / "inbox.done"
-    bench.until((done / "b.png").is_file, "judging to go on without a broker")
+    agent.drop(ANOMALOUS[1], "b.png")
+    done = agent.folder / "var" / "inbox.done"
+    agent.until((done / "b.png").is_file, "judging to go on without a broker")
     broker.start()
     result_of(subscriber, sha256(ANOMALOUS[1]))
     seqs = {b["message_seq"]: b["message_id"] for t in ("event", "result") for b in subscriber.messages(f"inbox/{t}")}
     assert sorted(seqs) == [1, 2, 3, 4, 5, 6]
     assert len(set(seqs.values())) == 6
-    assert bench.stop() == 0
+    assert agent.stop() == 0
 
 
 def test_after_a_kill_every_file_is_judged_exactly_once(make):
     def change(config):
         config["lines"] = [line for line in config["lines"] if line["name"] == "inbox"]
 
-    bench = make(change)
+    agent = make(change)
     images = [*NORMAL, *ANOMALOUS] * 4
     for number, image in enumerate(images):
-        shutil.copy(image, bench.inbox / f"{number:03d}.png")
-    bench.start()
-    done = bench.folder / "var" / "inbox.done"
-    bench.until(lambda: done.is_dir() and any(done.iterdir()), "the first files")
-    bench.stop(signal.SIGKILL)
-    bench.log.write_text("")
-    bench.start()
-    bench.until(lambda: len(list(done.iterdir())) == len(images), "all files")
-    assert bench.stop() == 0
-    assert list(bench.inbox.iterdir()) == []
-    totals = json.loads(bench.agent("status", "-c", str(bench.config), "--json").stdout)["lines"]["inbox"]
+        shutil.copy(image, agent.inbox / f"{number:03d}.png")
+    agent.start()
+    done = agent.folder / "var" / "inbox.done"
+    agent.until(lambda: done.is_dir() and any(done.iterdir()), "the first files")
+    agent.stop(signal.SIGKILL)
+    agent.log.write_text("")
+    agent.start()
+    agent.until(lambda: len(list(done.iterdir())) == len(images), "all files")
+    assert agent.stop() == 0
+    assert list(agent.inbox.iterdir()) == []
+    totals = json.loads(agent.command("status", "-c", str(agent.config), "--json").stdout)["lines"]["inbox"]
     assert sum(totals.values()) == len(images)
 
 
@@ -194,16 +195,16 @@ def test_after_a_kill_every_file_is_judged_exactly_once(make):
     ],
 )
 def test_what_cannot_run_is_refused_in_one_line(make, change, code, says):
-    bench = make(change)
-    answer = bench.agent("run", "-c", str(bench.config))
+    agent = make(change)
+    answer = agent.command("run", "-c", str(agent.config))
     assert answer.returncode == code
     assert says in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
 
 
 def test_check_names_each_part(make):
-    bench = make()
-    answer = bench.agent("check", "-c", str(bench.config))
+    agent = make()
+    answer = agent.command("check", "-c", str(agent.config))
     assert answer.returncode == 0, answer.stdout + answer.stderr
     port = free_port()
 
@@ -212,7 +213,7 @@ def test_check_names_each_part(make):
         config["lines"][0]["source"]["path"] = "missing.mp4"
 
     broken = make(change, "broken")
-    answer = broken.agent("check", "-c", str(broken.config), "--json")
+    answer = broken.command("check", "-c", str(broken.config), "--json")
     assert answer.returncode == 1
     failing = {row["part"]: row["problem"] for row in json.loads(answer.stdout) if row["problem"]}
     assert set(failing) == {"line belt: source", "broker"}

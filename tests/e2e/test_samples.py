@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agent.config.sections import LineSection
-from agent.pipeline.judge import Judge, Line
+from agent.config.line import LineSection
+from agent.pipeline.judge import Judge
+from agent.pipeline.lines import Line
 from agent.records import Frame
 from calibrate.embedded.sample_files import read_video
 from fbclip.artefacts.compatibility import mismatches
@@ -15,7 +16,7 @@ from fbclip.artefacts.profile_file import load_profile
 from fbclip.decision import Verdict
 from fbclip.detector import open_detector
 from fbclip.images.decode import read_image
-from tests.e2e.bench import SAMPLES
+from tests.e2e.running_agent import SAMPLES
 
 
 @pytest.fixture(scope="module")

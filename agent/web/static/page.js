@@ -105,7 +105,7 @@ function show(state) {
   put(byId("clock"), new Date(state.ts).toLocaleTimeString());
   const failing = state.problems.length > 0;
   const health = byId("agent-health");
-  health.className = failing ? "chip bad" : "chip good";
+  health.className = failing ? "chip failing" : "chip healthy";
   put(health, failing ? "needs attention" : "running");
   byId("problems").hidden = !failing;
   put(byId("problems"), state.problems.join(" · "));

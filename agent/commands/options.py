@@ -1,0 +1,94 @@
+"""What the user may say to each command: one request, whose fields are its options; and what commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fbclip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from agent.config.line import LineSection
+    from agent.config.sections import Config
+
+ConfigOption = Annotated[Path, typer.Option("-c", "--config", help="configuration file")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines")]
+DEFAULT_CONFIG = Path("agent.yaml")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """`agent run`."""
+
+    config: ConfigOption = DEFAULT_CONFIG
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """`agent check`."""
+
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
+class InspectRequest:
+    """`agent inspect`."""
+
+    paths: Annotated[list[Path], typer.Argument(help="images, or folders of them")]
+    profile: Annotated[Path | None, typer.Option(help="profile; without one there is a score but no verdict")] = None
+    backbone: Annotated[str, typer.Option(help="embedded or ViT-L-14-336")] = "embedded"
+    weights: Annotated[Path | None, typer.Option(help="local file of the backbone's weights")] = None
+    adapter: Annotated[Path | None, typer.Option(help="adapter directory")] = None
+    memory: Annotated[Path | None, typer.Option(help="directory of the memory that the profile names")] = None
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto"
+    save: Annotated[Path | None, typer.Option(help="folder for images with heat map and regions")] = None
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False
+
+
+@dataclass(frozen=True)
+class StatusRequest:
+    """`agent status`."""
+
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
+class EventsRequest:
+    """`agent events`."""
+
+    config: ConfigOption = DEFAULT_CONFIG
+    line: Annotated[str | None, typer.Option(help="this line only")] = None
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
+class CollectRequest:
+    """`agent collect`."""
+
+    line: Annotated[str, typer.Option(help="name of the line in the configuration")]
+    out: Annotated[Path, typer.Option(help="new folder for the images")]
+    units: Annotated[int, typer.Option(min=1, help="how many normal units")] = 400
+    every: Annotated[int, typer.Option(min=1, help="keep one of so many frames, so that a part counts once")] = 1
+    idle: Annotated[float, typer.Option(min=0, help="a folder without news for so many seconds is at its end")] = 30
+    config: ConfigOption = DEFAULT_CONFIG
+
+
+def section_of(config: Config, line: str, path: Path) -> LineSection:
+    """The line that `--line` names in the configuration read from `path`; raises ConfigError where there is none."""
+    for section in config.lines:
+        if section.name == line:
+            return section
+    raise ConfigError(f"--line {line}: no such line in {path}")
+
+
+def json_values(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the store for JSON: datetimes become RFC 3339 text."""
+    return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()}

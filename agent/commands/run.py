@@ -1,0 +1,51 @@
+"""`agent run`: the daemon in the foreground, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+import typer
+
+from agent.app import run_agent
+from agent.commands.options import RunRequest
+from agent.config.line import FolderSource
+from agent.config.loader import load_config
+from agent.config.sections import Config
+
+
+def run_command(request: RunRequest) -> int:
+    """Returns the exit code; raises ConfigError, AgentError or FbclipError when the agent cannot start."""
+    config = load_config(request.config)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    stop, ready = threading.Event(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Handlers only set a flag: the work of stopping is done by the thread that watches it.
+        signal.signal(number, lambda *_: stop.set())
+    threading.Thread(target=_welcome, args=(config, ready, stop), daemon=True).start()
+    return run_agent(config, stop, ready)
+
+
+def welcome_lines(config: Config) -> Iterator[str]:
+    """What to do next, for the terminal."""
+    yield f"\n{config.agent.name} is judging {', '.join(line.name for line in config.lines)}."
+    yield f"  page     http://{config.web.listen}/"
+    topic = f"{config.mqtt.prefix}/{config.agent.name}/#"
+    version = " -V mqttv311" if config.mqtt.embedded else ""
+    yield f"  messages mosquitto_sub{version} -h {config.mqtt.host} -p {config.mqtt.port} -t '{topic}' -v"
+    for line in config.lines:
+        if isinstance(line.source, FolderSource):
+            yield f"  files    drop an image into {line.source.path} and see line {line.name}"
+    yield "  events   agent events"
+    yield "  stop     Ctrl-C\n"
+
+
+def _welcome(config: Config, ready: threading.Event, stop: threading.Event) -> None:
+    while not ready.wait(0.2):
+        if stop.is_set():
+            return
+    for line in welcome_lines(config):
+        typer.echo(line)

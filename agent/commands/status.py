@@ -1,0 +1,48 @@
+"""`agent status`: run, lines, verdict counts and waiting messages, read from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agent.commands.options import StatusRequest, json_values
+from agent.config.loader import load_config
+from agent.config.sections import Config
+from agent.store.engine import open_reader
+from agent.store.lock import is_locked
+from agent.store.reader import Reader, StoreStatus
+
+Totals = Mapping[str, Mapping[str, int]]
+
+
+def status_command(request: StatusRequest) -> None:
+    """Print it; raises ConfigError or StoreError."""
+    config = load_config(request.config)
+    database = open_reader(config.store_url)
+    try:
+        reader = Reader(database)
+        store = reader.status()
+        totals = {line.name: {v.value: n for v, n in reader.totals(line.name).items()} for line in config.lines}
+    finally:
+        database.close()
+    running = is_locked(config.agent.data_dir)
+    if request.as_json:
+        typer.echo(json.dumps({"running": running, **json_values(asdict(store)), "lines": totals}))
+    else:
+        _show(config, store, totals, running)
+
+
+def _show(config: Config, store: StoreStatus, totals: Totals, running: bool) -> None:
+    state = "running" if running else "not running"
+    typer.echo(f"agent {config.agent.name}: {state}, run {store.run} since {store.started}")
+    oldest = store.oldest_unsent or "-"
+    typer.echo(f"open events {store.open_events}, messages waiting {store.unsent} (oldest {oldest})")
+    table = Table("line", "ok", "uncertain", "anomaly", "rejected")
+    for name, counts in totals.items():
+        table.add_row(name, *(str(counts[v]) for v in ("ok", "uncertain", "anomaly", "rejected")))
+    Console().print(table)

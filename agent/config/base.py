@@ -1,0 +1,33 @@
+"""What every section of agent.yaml is built from: frozen models, names, and paths relative to the file."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+RESERVED_NAMES = frozenset({"cmd", "status", "info", "health", "answer"})
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
+
+
+class Section(BaseModel):
+    """One mapping of agent.yaml; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _from_base(value: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base", Path())
+    return Path(os.path.normpath(base / value.expanduser()))
+
+
+ConfigPath = Annotated[Path, AfterValidator(_from_base)]
+"""Relative to the folder of agent.yaml, which the loader gives as the context's `base`."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    return host in {"localhost", "::1"} or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None

@@ -1,0 +1,120 @@
+"""One entry of `lines`: the source of its frames, the profile they are judged by, and when that is an alert."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from agent.config.base import RESERVED_NAMES, ConfigPath, Name, Section
+from agent.records import EventKind, LineMode
+
+
+class CameraSource(Section):
+    """A V4L2 device number or a URL; `url_env` keeps a URL with a password out of the file."""
+
+    type: Literal["camera"]
+    device: Annotated[int | None, Field(ge=0)] = None
+    url: str | None = None
+    url_env: str | None = None
+    max_fps: Annotated[float | None, Field(gt=0)] = None
+    stall_s: Annotated[float, Field(gt=0)] = 10
+
+    @model_validator(mode="after")
+    def _one(self) -> CameraSource:
+        if sum(x is not None for x in (self.device, self.url, self.url_env)) != 1:
+            raise ValueError("needs exactly one of device, url, url_env")
+        if self.url is not None and re.match(r"^[a-z]+://[^/@]*:[^/@]*@", self.url):
+            raise ValueError("must not hold a password; put the whole URL in an environment variable: url_env")
+        return self
+
+
+class VideoSource(Section):
+    """A file; `realtime: true` plays it at its own speed like a camera, else every frame is judged."""
+
+    type: Literal["video"]
+    path: ConfigPath
+    realtime: bool = False
+    loop: bool = False
+    max_fps: Annotated[float | None, Field(gt=0)] = None
+
+
+class FolderSource(Section):
+    """A hot folder. Judged files move to `done` or `failed`, beside the folder unless told otherwise."""
+
+    type: Literal["folder"]
+    path: ConfigPath
+    done: ConfigPath | None = None
+    failed: ConfigPath | None = None
+    recursive: bool = False
+    settle_s: Annotated[float, Field(ge=0)] = 1.0
+    rescan_s: Annotated[float, Field(gt=0, le=60)] = 10.0
+    network: bool = False
+
+    @property
+    def done_dir(self) -> Path:
+        return self.done or self.path.with_name(self.path.name + ".done")
+
+    @property
+    def failed_dir(self) -> Path:
+        return self.failed or self.path.with_name(self.path.name + ".failed")
+
+    @model_validator(mode="after")
+    def _outside(self) -> FolderSource:
+        for field in ("done", "failed"):
+            value = getattr(self, field)
+            if value is not None and (value == self.path or self.path in value.parents):
+                raise ValueError(f"{field} must not be inside the watched folder")
+        if self.done_dir == self.failed_dir:
+            raise ValueError("done and failed must be different folders")
+        return self
+
+
+SourceSection = Annotated[CameraSource | VideoSource | FolderSource, Field(discriminator="type")]
+
+
+class AlertSection(Section):
+    """N of M frames above the threshold open an event; it ends after `close_after_ok` frames that are not."""
+
+    on: tuple[EventKind, ...] = (EventKind.ANOMALY, EventKind.NO_VERDICT)
+    n: Annotated[int, Field(ge=1)] = 1
+    m: Annotated[int, Field(ge=1, le=10_000)] = 1
+    close_after_ok: Annotated[int, Field(ge=1)] = 3
+    max_open_s: Annotated[float, Field(gt=0)] = 300
+
+    @model_validator(mode="after")
+    def _order(self) -> AlertSection:
+        if self.n > self.m:
+            raise ValueError(f"n {self.n} is larger than m {self.m}")
+        return self
+
+
+class LineSection(Section):
+    """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`.
+
+    `memory` is the folder of the normal images' tokens that the profile was measured with, where it was.
+    """
+
+    name: Name
+    source: SourceSection
+    profile: ConfigPath | None = None
+    adapter: ConfigPath | None = None
+    memory: ConfigPath | None = None
+    mode: LineMode = LineMode.LIVE
+    privacy: Literal["none"] = "none"
+    alert: AlertSection = AlertSection()
+
+    @field_validator("name")
+    @classmethod
+    def _reserved(cls, value: str) -> str:
+        if value in RESERVED_NAMES:
+            raise ValueError(f"{value!r} is a reserved topic word")
+        return value
+
+    @model_validator(mode="after")
+    def _needs_profile(self) -> LineSection:
+        if self.mode is not LineMode.LEARNING and self.profile is None:
+            raise ValueError(f"mode {self.mode} needs a profile (make one with `calibrate threshold`)")
+        return self

@@ -1,0 +1,104 @@
+"""What the agent talks to: the broker, the store and the viewers of its page.
+
+Secrets are never in the file: it names the environment variables that hold them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from agent.config.base import ConfigPath, Section, is_loopback
+
+
+class TlsSection(Section):
+    """Files in PEM; without `ca` the system's roots are trusted."""
+
+    ca: ConfigPath | None = None
+    cert: ConfigPath | None = None
+    key: ConfigPath | None = None
+
+
+class MqttSection(Section):
+    """`embedded://HOST:PORT` runs a broker inside the agent; `mqtt://` and `mqtts://` name one outside."""
+
+    url: str = "embedded://127.0.0.1:1883"
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = "fbclip"
+    tls: TlsSection | None = None
+    username: str | None = None
+    password_env: str | None = None
+    home_assistant: Literal[False] = False
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"embedded", "mqtt", "mqtts"} or not parts.hostname:
+            raise ValueError("must be embedded://HOST:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+        if parts.username or parts.password:
+            raise ValueError("must not hold credentials; use username and password_env")
+        if parts.scheme == "embedded" and not is_loopback(parts.hostname):
+            raise ValueError("the embedded broker asks for no password and listens on loopback only")
+        _ = parts.port
+        return value
+
+    @property
+    def embedded(self) -> bool:
+        return urlsplit(self.url).scheme == "embedded"
+
+    @property
+    def secure(self) -> bool:
+        return urlsplit(self.url).scheme == "mqtts" or self.tls is not None
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or (8883 if self.secure else 1883)
+
+
+class RetentionSection(Section):
+    """What is pruned first: images of ok frames, then the oldest others; rows after `days`."""
+
+    days: Annotated[float, Field(gt=0)] = 30
+    pictures_mb: Annotated[float, Field(gt=0)] = 2048
+    min_free_mb: Annotated[float, Field(ge=0)] = 512
+    ok_every: Annotated[int, Field(ge=0)] = 20
+
+
+class StoreSection(Section):
+    """`url` empty means SQLite in the data directory. `ok_every: n` keeps each n-th ok image, 0 none."""
+
+    url: str | None = None
+    retention: RetentionSection = RetentionSection()
+
+
+class WebSection(Section):
+    """The page. Any address other than loopback needs a token in the variable `token_env`."""
+
+    listen: str = "127.0.0.1:8088"
+    token_env: str | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _listen(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+            raise ValueError("must be HOST:PORT")
+        return value
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.host)

@@ -1,0 +1,65 @@
+"""Judged files leave their hot folder; what fails here is logged and done again later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.config.line import FolderSource
+from agent.errors import SourceError, StoreError
+from agent.pipeline.lines import Line
+from agent.records import FileState, Inspection
+from agent.sources.disposition import FailureNote, dispose
+from agent.store.ledger import FileRow
+from agent.store.writer import Writer
+from fbclip.decision import Verdict
+
+log = logging.getLogger(__name__)
+
+
+def move_judged(writer: Writer, line: Line, inspection: Inspection) -> None:
+    """The file of a committed inspection leaves the hot folder; an inspection without a file moves nothing."""
+    if inspection.file_id is None or inspection.path is None or inspection.sha256 is None:
+        return
+    note = None
+    if inspection.decision.verdict is Verdict.REJECTED:
+        note = FailureNote(
+            reason=inspection.decision.reason or "rejected",
+            verdict=inspection.decision.verdict.value,
+            ts=inspection.ts,
+            line=line.name,
+            sha256=inspection.sha256,
+            original_name=Path(inspection.path).name,
+        )
+    _move(writer, line, inspection.file_id, Path(inspection.path), inspection.sha256, note)
+
+
+def move_again(writer: Writer, rows: Sequence[FileRow], lines: Mapping[str, Line]) -> None:
+    """Finish the moves of files that were judged by an earlier run or whose folder could not be written."""
+    for row in rows:
+        line = lines.get(row.line)
+        if line is None:
+            # The line is gone from the configuration; its files stay where they are until it is back.
+            continue
+        note = None
+        if row.state is FileState.FAILED:
+            verdict = Verdict.REJECTED.value
+            reason, name = row.reason or verdict, Path(row.path).name
+            note = FailureNote(reason, verdict, datetime.now(UTC), row.line, row.sha256, name)
+        _move(writer, line, row.id, Path(row.path), row.sha256, note)
+
+
+def _move(writer: Writer, line: Line, file_id: int, path: Path, sha256: str, note: FailureNote | None) -> None:
+    """To `done`, or with a note to `failed`, and finished in the ledger. A line without a folder moves nothing."""
+    source = line.section.source
+    if not isinstance(source, FolderSource):
+        return
+    try:
+        dispose(path, source.done_dir if note is None else source.failed_dir, sha256, note)
+        writer.finish_disposition(file_id)
+    except (OSError, SourceError, StoreError) as error:
+        # Names of files may name persons, so only the number is logged.
+        text = error.strerror if isinstance(error, OSError) else str(error)
+        log.warning("line %s: file %d is judged but could not be moved: %s", line.name, file_id, text)

@@ -1,0 +1,156 @@
+"""One transaction per inspection: its row, its event steps, its messages and the state of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from agent.errors import StoreError
+from agent.records import Disposition, EventKind, EventStep, FileState, Inspection, StepType
+from agent.store.engine import Database
+from agent.store.outbox import Draft, put
+from agent.store.schema import events, files, inspections, meta, runs
+from fbclip.decision import Verdict
+
+
+class Writer:
+    """Writes the store, for one run of the agent.
+
+    All methods may be called from any thread: they share the Database's one connection behind its lock, each
+    call one transaction. All raise StoreError.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.transaction() as connection:
+            query = select(meta.c.value).where(meta.c.key == "stream_id")
+            self._stream_id = str(connection.execute(query).scalar_one())
+        self._run: str | None = None
+
+    @property
+    def stream_id(self) -> str:
+        """Born with the database; message_seq counts within it."""
+        return self._stream_id
+
+    def start_run(self, run: str, agent: str, restart_draft: Callable[[EventStep], Draft | None]) -> int:
+        """Begin a run; events that earlier runs left open get `end` "restart". Returns how many."""
+        now = datetime.now(UTC)
+        with self._database.transaction() as connection:
+            connection.execute(insert(runs).values(run=run, agent=agent, started=now, clean=False))
+            left = connection.execute(select(events).where(events.c.ended.is_(None)).order_by(events.c.id)).all()
+            steps = [
+                EventStep(row.event_id, EventKind(row.kind), StepType.END, row.line, now, "restart") for row in left
+            ]
+            for step in steps:
+                _end(connection, step)
+            put(connection, run, [draft for step in steps if (draft := restart_draft(step)) is not None])
+        self._run = run
+        return len(steps)
+
+    def record(self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
+        """All of one inspection, or nothing of it."""
+        with self._database.transaction() as connection:
+            inspection_id = _insert(connection, inspection)
+            for step in steps:
+                _apply(connection, inspection.run, step, inspection_id)
+            put(connection, inspection.run, drafts)
+            if inspection.file_id is not None:
+                _judge_file(connection, inspection)
+
+    def end_events(self, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
+        """Event ends without an inspection, as at shutdown."""
+        with self._database.transaction() as connection:
+            for step in steps:
+                _end(connection, step)
+            put(connection, self._started(), drafts)
+
+    def finish_disposition(self, file_id: int) -> None:
+        """The judged file has been moved."""
+        with self._database.transaction() as connection:
+            change = update(files).where(files.c.id == file_id).values(disposition=Disposition.FINISHED)
+            connection.execute(change)
+
+    def end_run(self, clean: bool) -> None:
+        """The run is over; `clean` False makes the next start check the file."""
+        with self._database.transaction() as connection:
+            change = update(runs).where(runs.c.run == self._started())
+            connection.execute(change.values(ended=datetime.now(UTC), clean=clean))
+
+    def _started(self) -> str:
+        if self._run is None:
+            raise StoreError("no run has been started")
+        return self._run
+
+
+def _insert(connection: Connection, i: Inspection) -> int:
+    d = i.decision
+    row = {
+        "run": i.run,
+        "line": i.line,
+        "frame_seq": i.frame_seq,
+        "ts": i.ts,
+        "mode": i.mode,
+        "path": i.path,
+        "frame_number": i.frame_number,
+        "file_id": i.file_id,
+        "sha256": i.sha256,
+        "width": i.width,
+        "height": i.height,
+        "verdict": d.verdict,
+        "reason": d.reason,
+        "margin": d.margin,
+        "score": d.score,
+        "threshold": d.threshold,
+        "z": d.z,
+        "regions": [asdict(region) for region in d.regions],
+        "profile_id": i.profile_id,
+        "model_id": i.model_id,
+        "queue_ms": i.latency.queue,
+        "infer_ms": i.latency.infer,
+        "total_ms": i.latency.total,
+        "discrete": i.discrete,
+        "image_ref": i.image_ref,
+        "overlay_ref": i.overlay_ref,
+        "context": None if i.context is None else dict(i.context),
+    }
+    key = connection.execute(insert(inspections).values(row)).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def _apply(connection: Connection, run: str, step: EventStep, inspection_id: int) -> None:
+    if step.type is StepType.NEW:
+        row = {
+            "event_id": step.event_id,
+            "run": run,
+            "line": step.line,
+            "kind": step.kind,
+            "opened": step.ts,
+            "updated": step.ts,
+            "inspection_id": inspection_id,
+        }
+        connection.execute(insert(events).values(row))
+    elif step.type is StepType.UPDATE:
+        connection.execute(update(events).where(events.c.event_id == step.event_id).values(updated=step.ts))
+    else:
+        _end(connection, step)
+
+
+def _end(connection: Connection, step: EventStep) -> None:
+    change = update(events).where(events.c.event_id == step.event_id)
+    connection.execute(change.values(updated=step.ts, ended=step.ts, end_reason=step.reason))
+
+
+def _judge_file(connection: Connection, inspection: Inspection) -> None:
+    rejected = inspection.decision.verdict is Verdict.REJECTED
+    change = update(files).where(files.c.id == inspection.file_id)
+    connection.execute(
+        change.values(
+            state=FileState.FAILED if rejected else FileState.DONE,
+            reason=inspection.decision.reason,
+            disposition=Disposition.PENDING,
+        )
+    )

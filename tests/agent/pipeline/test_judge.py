@@ -1,0 +1,76 @@
+"""From frames to inspections: nothing that cannot be judged passes as ok, and neighbours do not suffer."""
+
+import numpy as np
+
+from agent.pipeline.judge import Judge
+from agent.records import LineMode
+from fbclip.decision import Verdict
+from tests.factories.agent import a_frame
+from tests.factories.lines import a_line, a_profile
+
+RNG = np.random.default_rng(3)
+
+
+def image(height=48, width=64):
+    return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def judge_of(detector, line) -> Judge:
+    return Judge(detector, {"belt": line}, "run", monotonic=lambda: 6.0)
+
+
+def test_a_batch_keeps_its_order_and_rejects_what_it_must(detector):
+    judge = judge_of(detector, a_line(detector, a_profile(detector)))
+    frames = [
+        a_frame(1, image=image()),
+        a_frame(2, reason="camera_lost"),
+        a_frame(3, image=np.zeros((48, 64, 3), np.uint8)),
+        a_frame(4, image=image()),
+    ]
+    out = [j.inspection for j in judge.judge(frames)]
+    assert [i.frame_seq for i in out] == [1, 2, 3, 4]
+    assert [i.decision.verdict for i in out] == [Verdict.OK, Verdict.REJECTED, Verdict.REJECTED, Verdict.OK]
+    assert [i.decision.reason for i in out] == [None, "camera_lost", "black", None]
+    assert out[0].latency.total == 1000.0
+
+
+def test_the_profile_decides(detector):
+    one = image()
+    for threshold, verdict in ((-1e9, Verdict.ANOMALY), (1e9, Verdict.OK)):
+        judge = judge_of(detector, a_line(detector, a_profile(detector, threshold=threshold)))
+        assert judge.judge([a_frame(1, image=one)])[0].inspection.decision.verdict is verdict
+
+
+def test_without_a_profile_nothing_is_ok(detector):
+    judge = judge_of(detector, a_line(detector, mode=LineMode.LEARNING))
+    decision = judge.judge([a_frame(1, image=image())])[0].inspection.decision
+    assert (decision.verdict, decision.reason, decision.threshold) == (Verdict.UNCERTAIN, "no_profile", None)
+    assert decision.margin is not None
+
+
+def test_a_failing_batch_is_tried_one_by_one(detector, monkeypatch):
+    judge = judge_of(detector, a_line(detector, a_profile(detector)))
+    whole = detector.infer
+    calls = []
+
+    def failing(jobs):
+        calls.append(len(jobs))
+        if len(jobs) > 1 or len(calls) == 3:
+            raise RuntimeError("CUDA out of memory")
+        return whole(jobs)
+
+    monkeypatch.setattr(detector, "infer", failing)
+    out = [j.inspection.decision for j in judge.judge([a_frame(n, image=image()) for n in (1, 2, 3)])]
+    assert calls == [3, 1, 1, 1]
+    assert [d.reason for d in out] == [None, "detector_error", None]
+    assert out[1].verdict is Verdict.REJECTED
+
+
+def test_a_frozen_camera_is_no_verdict_and_a_still_file_is_fine(detector):
+    still = image()
+    camera = judge_of(detector, a_line(detector, a_profile(detector)))
+    last = [camera.judge([a_frame(n, image=still)])[0].inspection.decision.reason for n in range(1, 62)]
+    assert last[0] is None
+    assert last[-1] == "frozen"
+    folder = judge_of(detector, a_line(detector, a_profile(detector), {"type": "folder", "path": "x"}))
+    assert all(folder.judge([a_frame(n, image=still)])[0].inspection.decision.reason is None for n in range(1, 62))

@@ -1,0 +1,227 @@
+"""Every file at rest is judged once; nothing half-written, nothing hidden, nothing outside the folder."""
+
+import hashlib
+import os
+import shutil
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.config.line import FolderSource
+from agent.errors import SourceError
+from agent.records import Disposition, FileState
+from agent.sources.folder import Folder
+from agent.sources.sinks import BlockingQueue, Tally
+from tests.factories.agent import FakeClock, KeepingSink
+
+PNG = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))[1].tobytes()
+
+
+@dataclass
+class Row:
+    id: int
+    path: str
+    size: int
+    mtime_ns: int
+    state: FileState = FileState.PENDING
+    disposition: Disposition | None = None
+
+
+class MemoryLedger:
+    def __init__(self):
+        self.rows = []
+
+    def find(self, line, path, size, mtime_ns):
+        same = [r for r in self.rows if (r.path, r.size, r.mtime_ns) == (path, size, mtime_ns)]
+        return same[-1] if same else None
+
+    def add_pending(self, line, path, size, mtime_ns, sha256):
+        self.rows.append(Row(len(self.rows) + 1, path, size, mtime_ns))
+        return len(self.rows)
+
+    def claim(self, file_id):
+        row = self.rows[file_id - 1]
+        fresh, row.state = row.state is FileState.PENDING, FileState.CLAIMED
+        return fresh
+
+
+@pytest.fixture
+def hot(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+class WatchedFolder:
+    """A folder source whose time only moves by `after`."""
+
+    def __init__(self, hot, ledger=None, **settings):
+        self.clock, self.sink, self.stop = FakeClock(), KeepingSink(), threading.Event()
+        self.ledger = ledger or MemoryLedger()
+        section = FolderSource(type="folder", path=hot, **({"settle_s": 1.0, "network": False} | settings))
+        self.source = Folder("inbox", section, self.sink, self.ledger, self.clock)
+
+    def after(self, seconds):
+        self.clock.time += seconds
+        before = len(self.sink.frames)
+        self.source.look(self.stop)
+        return self.sink.frames[before:]
+
+
+@pytest.fixture
+def watched(hot):
+    made = WatchedFolder(hot)
+    yield made
+    made.source._unwatch()
+
+
+def test_a_file_is_handed_over_when_it_stands_still_and_only_once(hot, watched):
+    (hot / "a.png").write_bytes(PNG)
+    assert watched.after(0) == []
+    with (hot / "a.png").open("ab") as stream:
+        stream.write(b"more")
+    assert watched.after(0.9) == []
+    assert watched.after(0.9) == []
+    (frame,) = watched.after(0.2)
+    assert frame.sha256 == hashlib.sha256(PNG + b"more").hexdigest()
+    assert frame.discrete and frame.file_id == 1 and frame.image.shape == (20, 30, 3)
+    assert frame.path == str(hot / "a.png")
+    assert watched.after(5) == []
+
+
+def test_a_changed_file_is_a_new_one(hot, watched):
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    assert len(watched.after(1)) == 1
+    (hot / "a.png").write_bytes(PNG + b"x")
+    watched.after(0)
+    assert [f.file_id for f in watched.after(1)] == [2]
+
+
+def test_a_cut_image_is_given_time_and_then_rejected(hot, watched):
+    (hot / "a.png").write_bytes(PNG[:200])
+    assert [watched.after(s) for s in (0, 1, 1, 1.9)] == [[], [], [], []]
+    (frame,) = watched.after(0.1)
+    assert frame.image is None and frame.reason == "truncated" and frame.sha256
+
+
+def test_a_cut_image_that_is_completed_is_judged(hot, watched):
+    (hot / "a.png").write_bytes(PNG[:200])
+    watched.after(0), watched.after(2)
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    (frame,) = watched.after(1)
+    assert frame.image is not None
+
+
+def test_what_is_no_image_is_answered_with_a_reason(hot, watched):
+    (hot / "note.txt").write_text("hello")
+    (hot / "scan.dcm").write_bytes(b"x")
+    watched.after(0)
+    assert sorted(f.reason for f in watched.after(1)) == ["not_an_image", "unsupported_scan"]
+
+
+def test_a_file_too_large_is_not_read(hot, watched, monkeypatch):
+    monkeypatch.setattr("agent.sources.folder.MAX_BYTES", 10)
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    (frame,) = watched.after(1)
+    assert frame.reason == "too_large" and frame.sha256 == hashlib.sha256(PNG).hexdigest()
+
+
+def test_hidden_unfinished_links_and_folders_are_passed_over(hot, watched, tmp_path):
+    for name in (".a.png", "b.png.tmp", "c.part", "d.PARTIAL", "e.png.reason.json"):
+        (hot / name).write_bytes(PNG)
+    (tmp_path / "secret.png").write_bytes(PNG)
+    (hot / "link.png").symlink_to(tmp_path / "secret.png")
+    (hot / "linked").symlink_to(tmp_path)
+    (hot / "sub").mkdir()
+    (hot / "sub" / "f.png").write_bytes(PNG)
+    os.mkfifo(hot / "pipe.png")
+    watched.after(0)
+    assert watched.after(10) == []
+
+
+def test_recursive_takes_files_of_subfolders(hot):
+    watched = WatchedFolder(hot, recursive=True)
+    (hot / "sub" / "deep").mkdir(parents=True)
+    (hot / "sub" / "deep" / "f.png").write_bytes(PNG)
+    watched.after(0)
+    assert len(watched.after(1)) == 1
+    watched.source._unwatch()
+
+
+def test_after_a_restart_pending_files_come_again_and_judged_ones_do_not(hot, watched):
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0), watched.after(1)
+    again = WatchedFolder(hot, watched.ledger)
+    again.after(0)
+    assert again.after(1) == []
+    again.source._unwatch()
+    watched.ledger.rows[0].state = FileState.PENDING
+    third = WatchedFolder(hot, watched.ledger)
+    third.after(0)
+    assert [f.file_id for f in third.after(1)] == [1]
+    third.source._unwatch()
+
+
+def test_a_copy_that_kept_its_time_is_judged_again_once_the_first_has_left(hot, watched):
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0), watched.after(1)
+    stamp = (hot / "a.png").stat()
+    (hot / "a.png").unlink()
+    watched.ledger.rows[0].state = FileState.DONE
+    watched.ledger.rows[0].disposition = Disposition.FINISHED
+    watched.after(0)
+    (hot / "a.png").write_bytes(PNG)
+    os.utime(hot / "a.png", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    watched.after(0)
+    assert [f.file_id for f in watched.after(1)] == [2]
+
+
+def test_a_missing_folder_is_refused_at_check_and_waited_for_at_run(hot, watched):
+    shutil.rmtree(hot)
+    with pytest.raises(SourceError, match="No such file"):
+        watched.source.check()
+    watched.after(0)
+    assert "No such file" in watched.source.health
+    hot.mkdir()
+    watched.source.check()
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    assert len(watched.after(1)) == 1 and watched.source.health == "watching"
+
+
+def test_a_recreated_folder_is_watched_anew(hot, watched, tmp_path):
+    watched.after(0)
+    first = watched.source._observer
+    hot.rename(tmp_path / "old")
+    hot.mkdir()
+    watched.after(1)
+    assert watched.source._observer is not first and not first.is_alive()
+
+
+@pytest.mark.parametrize("network", [False, True])
+def test_the_real_thing_with_real_time(hot, network):
+    """A long rescan: what comes after the start is only found in time by the hint of the file system."""
+    section = FolderSource(type="folder", path=hot, settle_s=0.05, rescan_s=2 if network else 50, network=network)
+    queue, stop = BlockingQueue(Tally(), capacity=2), threading.Event()
+    source = Folder("inbox", section, queue, MemoryLedger())
+    (hot / "before.png").write_bytes(PNG)
+    thread = threading.Thread(target=source.run, args=(stop,))
+    thread.start()
+    try:
+        assert queue.get(10).path.endswith("before.png")
+        (hot / "late.png.part").write_bytes(PNG)
+        (hot / "late.png.part").rename(hot / "late.png")
+        for n in range(8):
+            (hot / f"{n}.png").write_bytes(PNG)
+        names = {Path(queue.get(10).path).name for _ in range(9)}
+    finally:
+        stop.set()
+        thread.join(10)
+    assert names == {"late.png", *(f"{n}.png" for n in range(8))}
+    assert not thread.is_alive() and queue.tally.snapshot().grabbed == 10

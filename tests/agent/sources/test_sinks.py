@@ -1,0 +1,73 @@
+"""No frame leaves the books: grabbed = inspected + rejected + dropped + in flight."""
+
+import threading
+
+from agent.records import Frame
+from agent.sources.base import SystemClock
+from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
+
+
+def frame(seq):
+    return Frame("a", seq, SystemClock().now(), 0.0, None)
+
+
+def test_the_newest_frame_wins_and_the_others_are_counted():
+    hints = []
+    slot = NewestSlot(Tally(), lambda: hints.append(1))
+    stop = threading.Event()
+    for seq in range(3):
+        assert slot.put(frame(seq), stop)
+    assert slot.get(0).seq == 2
+    assert slot.get(0) is None
+    counters = slot.tally.snapshot()
+    assert (counters.grabbed, counters.dropped, counters.in_flight) == (3, {"replaced": 2}, 1)
+    assert len(hints) == 3
+
+
+def test_a_full_queue_makes_the_source_wait():
+    queue = BlockingQueue(Tally(), capacity=2)
+    stop = threading.Event()
+    seen = []
+    producer = threading.Thread(target=lambda: [queue.put(frame(n), stop) for n in range(20)])
+    producer.start()
+    while len(seen) < 20:
+        seen.append(queue.get(5).seq)
+        assert queue.tally.snapshot().in_flight <= 2 + len(seen)
+    producer.join(5)
+    assert seen == list(range(20))
+    assert queue.tally.snapshot().dropped == {}
+
+
+def test_stop_frees_a_source_that_waits_and_its_frame_is_not_counted():
+    queue = BlockingQueue(Tally(), capacity=1)
+    stop = threading.Event()
+    assert queue.put(frame(1), stop)
+    answers = []
+    producer = threading.Thread(target=lambda: answers.append(queue.put(frame(2), stop)))
+    producer.start()
+    stop.set()
+    producer.join(5)
+    assert answers == [False]
+    assert queue.tally.snapshot().grabbed == 1
+    assert queue.discard("shutdown") == 1
+    assert queue.tally.snapshot().in_flight == 0
+
+
+def test_the_books_balance_at_every_moment():
+    slot = NewestSlot(Tally())
+    stop, ended = threading.Event(), threading.Event()
+
+    def consume():
+        while not ended.is_set() or slot.tally.snapshot().in_flight:
+            if slot.get(0.01) is not None:
+                slot.tally.inspected()
+
+    consumer = threading.Thread(target=consume)
+    consumer.start()
+    for seq in range(2000):
+        slot.put(frame(seq), stop)
+        assert 0 <= slot.tally.snapshot().in_flight <= 2
+    ended.set()
+    consumer.join(5)
+    counters = slot.tally.snapshot()
+    assert counters.grabbed == 2000 == counters.inspected + counters.dropped.get("replaced", 0)

@@ -1,0 +1,35 @@
+"""The file itself: a broken one is moved aside, a network file system is known."""
+
+from pathlib import Path
+
+from agent.store.engine import open_writer
+from agent.store.sqlite_file import filesystem_of
+from agent.store.writer import Writer
+from tests.factories.agent import row_count
+
+
+def test_a_corrupt_file_is_moved_aside_loudly(url, tmp_path, caplog):
+    database = open_writer(url)
+    Writer(database).start_run("run-1", "demo", lambda step: None)
+    database.close()
+    data = bytearray((tmp_path / "agent.db").read_bytes())
+    data[4096:] = b"\x5a" * (len(data) - 4096)
+    (tmp_path / "agent.db").write_bytes(data)
+    fresh = open_writer(url)
+    assert row_count(fresh, "runs") == 0
+    assert len(list(tmp_path.glob("agent.db.corrupt-*"))) == 1
+    assert "corrupt" in caplog.text
+    fresh.close()
+
+
+def test_garbage_is_moved_aside(url, tmp_path):
+    (tmp_path / "agent.db").write_bytes(b"not a database at all" * 500)
+    open_writer(url).close()
+    assert len(list(tmp_path.glob("agent.db.corrupt-*"))) == 1
+
+
+def test_file_systems():
+    mounts = "/dev/a / ext4 rw 0 0\nhost:/x /mnt/share nfs4 rw 0 0\nt /mnt/share/local tmpfs rw 0 0\n"
+    assert filesystem_of(Path("/mnt/share/x.db"), mounts) == "nfs4"
+    assert filesystem_of(Path("/mnt/share/local/x.db"), mounts) == "tmpfs"
+    assert filesystem_of(Path("/mnt/shared/x.db"), mounts) == "ext4"

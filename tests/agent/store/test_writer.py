@@ -1,0 +1,79 @@
+"""One transaction an inspection: all of it or nothing."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.errors import StoreError
+from agent.records import StepType
+from agent.store.engine import open_writer
+from agent.store.outbox import Draft, Outbox
+from agent.store.reader import Reader
+from agent.store.writer import Writer
+from fbclip.decision import Verdict
+from tests.factories.agent import a_draft, a_step, an_inspection, row_count
+
+
+def test_one_transaction_writes_all_and_numbers_messages_per_line(database, writer):
+    steps = (a_step(StepType.NEW), a_step(StepType.END, reason="unit"))
+    writer.record(an_inspection(Verdict.ANOMALY), steps, [a_draft(), a_draft("inbox"), a_draft()])
+    messages = Outbox(database).pending(10)
+    assert [(m.topic, m.body["message_seq"]) for m in messages] == [
+        ("t/belt/event", 1),
+        ("t/inbox/event", 1),
+        ("t/belt/event", 2),
+    ]
+    assert [m.message_id for m in messages] == [m.body["message_id"] for m in messages]
+    event = Reader(database).recent_events()[0]
+    assert (event.ended, event.end_reason, event.inspection_id) == (steps[1].ts, "unit", 1)
+    row = Reader(database).inspection(1)
+    assert (row.ts, row.verdict, row.z) == (an_inspection().ts, Verdict.ANOMALY, 1.5)
+
+
+def test_what_fails_leaves_nothing_and_no_gap(database, writer):
+    broken = Draft("belt", "t", {"schema": "fbclip.event/1", "value": object()})
+    with pytest.raises(StoreError, match="not JSON serializable"):
+        writer.record(an_inspection(), (a_step(StepType.NEW),), [a_draft(), broken])
+    assert [row_count(database, t) for t in ("inspections", "events", "outbox")] == [0, 0, 0]
+    writer.record(an_inspection(), (), [a_draft()])
+    assert Outbox(database).pending(1)[0].body["message_seq"] == 1
+    with pytest.raises(StoreError, match="UNIQUE") as caught:
+        writer.record(an_inspection(), (), [a_draft()])
+    assert "\n" not in str(caught.value)
+
+
+KILLED = """
+import os, signal, sys
+from collections import UserDict
+from agent.store.engine import open_writer
+from agent.store.outbox import Draft
+from agent.store.writer import Writer
+from agent.records import StepType
+from tests.factories.agent import a_draft, a_step, an_inspection
+
+class Deadly(UserDict):
+    def __iter__(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+writer = Writer(open_writer(sys.argv[1]))
+writer.start_run("run-1", "demo", lambda step: None)
+writer.record(an_inspection(), (a_step(StepType.NEW),), [a_draft()])
+writer.record(an_inspection(seq=2), (a_step(StepType.NEW, "e2"),), [a_draft(), Draft("belt", "t", Deadly())])
+"""
+
+
+def test_a_killed_process_leaves_nothing_half_written(url):
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", KILLED, url], cwd=root, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    database = open_writer(url)
+    assert [row_count(database, t) for t in ("inspections", "events", "outbox")] == [1, 1, 1]
+    again = Writer(database)
+    assert again.start_run("run-2", "demo", lambda step: a_draft(step.line)) == 1
+    assert Reader(database).recent_events()[0].end_reason == "restart"
+    assert [m.body["message_seq"] for m in Outbox(database).pending(9)] == [1, 2]
+    again.end_run(clean=True)
+    database.close()

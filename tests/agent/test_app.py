@@ -1,0 +1,192 @@
+"""The daemon: what one step reports and maintains, and how a run starts and ends."""
+
+import json
+import logging
+import shutil
+import socket
+import threading
+import urllib.request
+from contextlib import ExitStack
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.app import Daemon
+from agent.config.sections import Config
+from agent.errors import AgentError, StoreError
+from agent.parts import build_parts
+from agent.pipeline.judge import Judge
+from agent.pipeline.lines import Line
+from agent.store.engine import open_reader
+from agent.store.lock import is_locked
+from agent.store.reader import Reader
+from fbclip.artefacts.profile_file import LoadedProfile
+from tests.factories.agent import FakeMqttClient, row_count
+from tests.factories.brokers import wait_until
+from tests.factories.lines import a_profile
+
+
+@pytest.fixture
+def client(monkeypatch):
+    """What the agent says to its broker goes here."""
+    fake = FakeMqttClient(answering=True)
+    monkeypatch.setattr("agent.parts.PahoClient", lambda *_: fake)
+    return fake
+
+
+@pytest.fixture
+def stack():
+    with ExitStack() as opened:
+        yield opened
+
+
+def build(tmp_path, detector, stack, mode="shadow"):
+    """Parts of one line that watches a folder, on a tiny detector."""
+    (tmp_path / "in").mkdir(exist_ok=True)
+    source = {"type": "folder", "path": tmp_path / "in", "settle_s": 0, "rescan_s": 0.05}
+    config = Config(
+        agent={"name": "demo", "data_dir": tmp_path / "var"},
+        mqtt={"url": "mqtt://127.0.0.1:1"},
+        web={"listen": "127.0.0.1:0"},
+        lines=({"name": "belt", "source": source, "profile": "p.yaml", "mode": mode},),
+    )
+    profile = a_profile(detector, threshold=-1e9)
+    lines = {"belt": Line(config.lines[0], detector.adapters[0], LoadedProfile(profile))}
+    return build_parts(config, detector, lines, None, stack)
+
+
+@pytest.fixture
+def parts(tmp_path, detector, stack, client):
+    return build(tmp_path, detector, stack)
+
+
+@pytest.fixture
+def retained(parts, monkeypatch):
+    """Retained topics with the latest body."""
+    bodies = {}
+    monkeypatch.setattr(parts.sender, "retain", bodies.__setitem__)
+    return bodies
+
+
+def test_a_step_reports_health_to_the_topics_and_the_page(parts, retained):
+    Daemon(parts, lambda: 0.0).step(1.0)
+    # Nothing is started in this test.
+    problem = "the sender thread ended"
+    assert retained["fbclip/demo/health"]["problems"] == [problem]
+    assert retained["fbclip/demo/belt/status"] == {"state": "running", "health": "starting", "mode": "shadow"}
+    page = parts.page.snapshot()
+    assert page["mqtt"] == "connected"
+    assert (page["lines"][0]["health"], page["lines"][0]["grabbed"]) == ("starting", 0)
+
+
+def test_a_problem_is_logged_when_it_comes_and_when_it_goes(parts, retained, caplog):
+    daemon = Daemon(parts, lambda: 0.0)
+    daemon.step(1.0)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "agent.app"):
+        for now, problem in enumerate((None, "disk full", "disk full", None, None), start=2):
+            parts.recorder.problem = problem
+            daemon.step(float(now))
+    assert [record.message for record in caplog.records] == ["not healthy: disk full", "recovered: disk full"]
+    assert "disk full" not in retained["fbclip/demo/health"]["problems"]
+
+
+def test_maintenance_runs_once_a_minute_and_its_failure_stops_nobody(parts, retained, monkeypatch, caplog):
+    turns = []
+
+    def prune(*_):
+        turns.append(1)
+        if len(turns) == 2:
+            raise StoreError("disk full")
+
+    monkeypatch.setattr("agent.app.prune", prune)
+    daemon = Daemon(parts, lambda: 100.0)
+    counts = []
+    for now in (101.0, 159.9, 160.0, 161.0, 219.9, 220.0, 280.0):
+        daemon.step(now)
+        counts.append(len(turns))
+    assert counts == [0, 0, 1, 1, 1, 2, 3]
+    assert "maintenance failed, next try in a minute: disk full" in caplog.text
+
+
+def write_image(folder, name="a.png"):
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / f".{name}.png"), image)
+    shutil.move(folder / f".{name}.png", folder / name)
+
+
+def published(client):
+    return [(topic, json.loads(payload), retain) for _, topic, payload, retain in list(client.sent)]
+
+
+def test_a_run_from_start_to_clean_end(tmp_path, detector, stack, client, monkeypatch):
+    monkeypatch.setattr("agent.app.WATCH_S", 0.01)
+    parts = build(tmp_path, detector, stack, mode="live")
+    daemon, stop, codes = Daemon(parts), threading.Event(), []
+    daemon.start(stack)
+    watching = threading.Thread(target=lambda: codes.append(daemon.watch(stop)))
+    watching.start()
+    write_image(tmp_path / "in")
+    wait_until((tmp_path / "in.done" / "a.png").is_file)
+    with urllib.request.urlopen(f"http://127.0.0.1:{parts.web.port}/healthz", timeout=10) as answer:
+        assert answer.status == 200
+    stop.set()
+    watching.join(30)
+    assert codes == [0]
+    messages = published(client)
+    by_topic = {topic: body for topic, body, _ in messages}
+    assert by_topic["fbclip/demo/info"]["lines"][0]["mode"] == "live"
+    assert by_topic["fbclip/demo/belt/state"]["verdict"] == "anomaly"
+    assert by_topic["fbclip/demo/belt/result"]["verdict"] == "anomaly"
+    assert [retain for topic, _, retain in messages if topic.endswith(("/event", "/result"))] == [False] * 3
+    assert messages[-1] == ("fbclip/demo/status", {"state": "offline", "reason": "shutdown"}, True)
+    assert parts.probe.snapshot().lines[0].counters.inspected == 1
+    with parts.database.transaction() as connection:
+        assert connection.exec_driver_sql("select clean from runs").scalar() == 1
+
+
+def test_a_part_that_fails_for_good_ends_the_run_with_an_error(tmp_path, detector, stack, client, monkeypatch, caplog):
+    def broken(*_):
+        raise ValueError("nobody knows")
+
+    monkeypatch.setattr("agent.app.WATCH_S", 0.01)
+    monkeypatch.setattr(Judge, "judge", broken)
+    parts = build(tmp_path, detector, stack)
+    daemon = Daemon(parts)
+    daemon.start(stack)
+    write_image(tmp_path / "in")
+    assert daemon.watch(threading.Event()) == 1
+    assert "stopped because a part failed: detector: ValueError: nobody knows" in caplog.text
+    assert (tmp_path / "in" / "a.png").is_file()
+
+
+def test_a_start_that_fails_midway_closes_what_was_opened(tmp_path, detector, client):
+    with pytest.raises(AgentError, match=r"web\.listen"), ExitStack() as stack, socket.socket() as taken:
+        parts = build(tmp_path, detector, stack)
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        parts.web._wanted = taken.getsockname()[1]
+        Daemon(parts).start(stack)
+    assert client.closed
+    assert not is_locked(tmp_path / "var")
+
+
+def test_events_left_open_by_an_earlier_run_are_ended_by_the_next(tmp_path, detector, client):
+    with ExitStack() as first:
+        parts = build(tmp_path, detector, first)
+        parts.writer.start_run("run-0", "demo", lambda step: None)
+        with parts.database.transaction() as connection:
+            connection.exec_driver_sql(
+                "insert into events (event_id, run, line, kind, opened, updated) values"
+                " ('e1', 'run-0', 'belt', 'anomaly', '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
+            )
+    with ExitStack() as second:
+        parts = build(tmp_path, detector, second)
+        Daemon(parts).start(second)
+        parts.stop_sources.set()
+        assert parts.pipeline.finish(20)
+        assert row_count(parts.database, "outbox") == 0
+    reader = open_reader(f"sqlite:///{tmp_path}/var/agent.db")
+    assert Reader(reader).recent_events()[0].end_reason == "restart"
+    reader.close()
