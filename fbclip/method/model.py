@@ -18,6 +18,7 @@ from fbclip.method.background import background_prototype, subtract_and_project
 from fbclip.method.config import FBCLIPConfig, View
 from fbclip.method.contrast import contrast_logits
 from fbclip.method.foreground import foreground_mask
+from fbclip.method.stacked import StackedLayer, StackedWeights
 from fbclip.method.views import LayerViews, layer_views
 
 Record = Callable[[str, Tensor], None]
@@ -92,13 +93,15 @@ class Head(nn.Module):
         weights = self.attention.stacked_weights()
         attended: list[AttendedView] = []
         for k, layer in enumerate(views):
-            attended += [
-                AttendedView(k, name, self.attention(tokens, weights)) for name, tokens in weights.stack_views(layer)
-            ]
+            attended += self._attend_layer(k, layer, weights)
         if record is not None:
             for one in attended:
                 record(f"layer{one.layer}.attended_{one.view}", one.tokens)
         return attended
+
+    def _attend_layer(self, k: int, layer: LayerViews, weights: StackedWeights) -> list[AttendedView]:
+        stacked = StackedLayer(layer, weights)
+        return [AttendedView(k, name, self.attention(stacked.of(name), weights)) for name in layer.views]
 
     def score(
         self, views: Iterable[LayerViews], prototypes: Tensor, projection: Tensor, record: Record | None = None

@@ -7,7 +7,6 @@ tokens, and a view that is a linear mix of tokens takes the same mix of their pr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -55,14 +54,22 @@ class StackedWeights:
         centred = tokens - mean
         return StackedTokens(centred, mean, F.linear(centred.to(self.weight.dtype), self.weight))
 
-    def stack_views(self, layer: LayerViews) -> Iterator[tuple[View, StackedTokens]]:
-        """Plainly `(name, self.stack(tokens of that view))` for every view of the layer.
+
+class StackedLayer:
+    """The views of one layer, stacked one at a time as they are asked for, so that no two wait in memory."""
+
+    def __init__(self, layer: LayerViews, weights: StackedWeights) -> None:
+        self._views = layer.views
+        self._weights = weights
+        self._tokens = layer.tokens
+        self._identity = weights.stack(layer.tokens)
+
+    def of(self, name: View) -> StackedTokens:
+        """Plainly `weights.stack(layer.of(name))`.
 
         The semantic view is a mix of the layer's tokens and two sums, so a third of the products falls away.
         """
-        identity = self.stack(layer.tokens)
-        for name, view in layer.views.items():
-            if isinstance(view, SemanticMix):
-                yield name, identity.mixed(view, self.stack(view.sums))
-            else:
-                yield name, identity if view is layer.tokens else self.stack(view)
+        view = self._views[name]
+        if isinstance(view, SemanticMix):
+            return self._identity.mixed(view, self._weights.stack(view.sums))
+        return self._identity if view is self._tokens else self._weights.stack(view)
