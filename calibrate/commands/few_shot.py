@@ -82,7 +82,7 @@ def few_shot(
 
 
 def _generate(folder: Path) -> list[Path]:
-    from calibrate.embedded.generated_lines import LINES, write_line
+    from calibrate.embedded.samples.lines import LINES, write_line
 
     return [write_line(line, folder, train=40, normal=24, anomalous=24) for line in LINES]
 

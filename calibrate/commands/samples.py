@@ -15,8 +15,8 @@ def samples(
     ] = None,
 ) -> None:
     """The images of the first run, or normal units of its two products to calibrate on; all generated."""
-    from calibrate.embedded.sample_files import write_calibration, write_samples
-    from calibrate.embedded.samples import PRODUCTS
+    from calibrate.embedded.samples.files import write_calibration, write_samples
+    from calibrate.embedded.samples.products import PRODUCTS
 
     if calibration is None:
         write_samples(out)

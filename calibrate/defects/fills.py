@@ -5,9 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.defects.sites import Site, blurred
+from calibrate.defects.sites import Site, blur
 from calibrate.surfaces.families import TRAIN_FAMILIES, WHOLE_FRAME_FAMILIES, surface
-from calibrate.surfaces.noise import Array, colour, fractal, relief, smooth
+from calibrate.surfaces.fields import relief
+from calibrate.surfaces.inks import colour
+from calibrate.surfaces.noise import Array, fractal, smooth
 
 
 def full(site: Site, ink: Array) -> Array:
@@ -56,7 +58,7 @@ def glow(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
 
 def mass(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """A soft body with a dark core and a bright ring about it, or the other way round."""
-    core = np.clip((blurred(alpha, max(1.0, 0.35 * site.radius)) - 0.55) * 6, 0, 1)
+    core = np.clip((blur(alpha, max(1.0, 0.35 * site.radius)) - 0.55) * 6, 0, 1)
     sign = -1 if site.level(alpha) > 150 else 1
     cloud = 1 + 0.2 * smooth(site.size, max(3.0, 0.3 * site.radius), rng)
     ring = rng.uniform(40, 110) * cloud * (1 - core * rng.uniform(0.6, 1.9))
@@ -65,7 +67,7 @@ def mass(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
 
 def dent(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """Light on one flank and shade on the other, as on a pressed-in or folded place."""
-    slope = relief(blurred(alpha, max(1.0, 0.25 * site.radius)), rng.uniform(0, 6.28))
+    slope = relief(blur(alpha, max(1.0, 0.25 * site.radius)), rng.uniform(0, 6.28))
     slope = slope / max(float(np.abs(slope).max()), 1e-6)
     return np.asarray(site.image + np.float32(rng.uniform(60, 130)) * slope[..., None] - 12)
 
@@ -108,7 +110,7 @@ def burn(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
 
 def liquid(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
     """A drop: darker on the lit side of its rim, brighter opposite, with one highlight."""
-    slope = relief(blurred(alpha, max(1.0, 0.2 * site.radius)), rng.uniform(0, 6.28))
+    slope = relief(blur(alpha, max(1.0, 0.2 * site.radius)), rng.uniform(0, 6.28))
     slope = slope / max(float(np.abs(slope).max()), 1e-6)
     body = site.image * np.float32(rng.uniform(0.65, 0.95)) + np.float32(rng.uniform(50, 110)) * slope[..., None]
     turn = rng.uniform(0, 6.28)

@@ -1,6 +1,6 @@
 """Defects: `paint(kind, image, region, rng)` changes a finished image and says exactly where.
 
-A defect is an alpha shape and what to show there. Nothing outside the mask changes, and inside it the change
+A defect is an alpha shape and what it shows there. Nothing outside the mask changes, and inside it the change
 has a floor that rises with the texture around it, so that a label never stands for something nobody can see.
 """
 
@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 
 from calibrate.defects import fills, local_fills, marks, shapes
-from calibrate.defects.sites import EVERY_SIZE, Extent, Site, choose
-from calibrate.surfaces.noise import Array
+from calibrate.defects.sites import EVERY_SIZE, Extent, Site, choose_site
+from calibrate.surfaces.noise import Array, log_uniform
 
+GENERATOR_VERSION = "2"
+"""Raised whenever the same seed would give another surface, defect or scene; stored with weights and adapters."""
 FLOOR = 18.0
 """Least mean change of the strongest channel inside the mask, in grey levels of 255."""
 TEXTURE_SHARE = 1.1
@@ -34,14 +36,14 @@ Make = Callable[[Site, np.random.Generator], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class Kind:
-    """How one defect is made (alpha and what it shows), the words for it, its relative frequency and its sizes.
+    """How one defect is made (alpha and what it shows), the adjectives for it, its relative frequency and its sizes.
 
-    The contrast of a `faded` one is drawn anew, log-uniform from the floor up; others are as they are made.
+    A `faded` one gets a contrast of its own, log-uniform from the floor up; others are as they are made.
     `floor` is the kind's own share of the floor: less for outlines that the eye finds easily.
     """
 
     make: Make
-    words: tuple[str, ...]
+    adjectives: tuple[str, ...]
     weight: float = 1.0
     extent: Extent = EVERY_SIZE
     faded: bool = True
@@ -92,9 +94,9 @@ KINDS: dict[str, Kind] = {
     "scuff": Kind(_of(shapes.scuff, fills.streak), ("worn", "scuffed"), 1.0, Extent(0.004, 0.2)),
     "fold": Kind(marks.fold, ("folded", "bent"), 1.0, Extent(0.004, 0.2, 3.0), floor=0.8),
     "smear": Kind(_of(shapes.any_blob, local_fills.smear), ("smeared", "misprinted"), 0.8, _BUSY, False),
-    "missing_part": Kind(_of(shapes.any_blob, local_fills.smoothed_away), ("missing",), 1.3, _BUSY, False, 0.8),
+    "missing_part": Kind(_of(shapes.any_blob, local_fills.fill_in), ("missing",), 1.3, _BUSY, False, 0.8),
     "extra_part": Kind(_of(shapes.disc, local_fills.duplicate), ("misplaced", "extra"), 1.0, _BUSY, False),
-    "turned_part": Kind(_of(shapes.disc, local_fills.turned_here), ("misplaced", "flipped"), 1.0, _BUSY, False, 0.8),
+    "turned_part": Kind(_of(shapes.disc, local_fills.turn_in_place), ("misplaced", "flipped"), 1.0, _BUSY, False, 0.8),
     "mass": Kind(_of(shapes.soft_blob, fills.mass), ("diseased", "swollen")),
     "ring": Kind(marks.glow_ring, ("diseased", "damaged"), 0.6),
     "spots": Kind(_of(shapes.specks, fills.streak), ("spotted", "mouldy", "corroded"), 1.0, Extent(0.002, 0.2)),
@@ -125,8 +127,8 @@ def paint(kind: str, image: Array, region: Array, rng: np.random.Generator) -> t
         raise ValueError("the region is too small for a defect")
     recipe = KINDS[kind]
     for attempt in range(_TRIES + 1):
-        site, window = choose(image, region, recipe.extent, rng)
-        alpha, shown = recipe.make(site, rng)
+        site, window = choose_site(image, region, recipe.extent, rng)
+        alpha, content = recipe.make(site, rng)
         if attempt == _TRIES:
             # Nothing of the shape fell inside: a plain disc does in every region.
             alpha = _disc(site)
@@ -136,10 +138,10 @@ def paint(kind: str, image: Array, region: Array, rng: np.random.Generator) -> t
             continue
         floor = recipe.floor * _floor(site, inside)
         # A kind that needs structure is tried elsewhere before its change is replaced by a plain one.
-        changed = _adjusted(site, alpha, shown, floor, recipe.faded, attempt >= 2, rng)
+        changed = _with_contrast(site, alpha, content, floor, recipe.faded, attempt >= 2, rng)
         if changed is None:
             continue
-        mask = _seen(site, changed, inside, floor)
+        mask = _visible(site, changed, inside, floor)
         if int(mask.sum()) < (1 if attempt == _TRIES else _LEAST_PIXELS):
             continue
         out, everywhere = image.copy(), np.zeros(region.shape, bool)
@@ -163,12 +165,12 @@ def _floor(site: Site, inside: Array) -> float:
     return min(max(FLOOR, TEXTURE_SHARE * texture), 60.0)
 
 
-def _adjusted(
-    site: Site, alpha: Array, shown: Array, floor: float, faded: bool, push: bool, rng: np.random.Generator
+def _with_contrast(
+    site: Site, alpha: Array, content: Array, floor: float, faded: bool, push: bool, rng: np.random.Generator
 ) -> Array | None:
     """The window uint8 (h,w,3) with the change at a contrast of its own; None if it is too faint and not pushed."""
     inside = alpha > 0
-    shift = (np.clip(shown[inside], 0, 255) - site.image[inside]) * alpha[inside][:, None]
+    shift = (np.clip(content[inside], 0, 255) - site.image[inside]) * alpha[inside][:, None]
     strength = float(np.abs(shift).max(axis=1).mean())
     if strength < floor:
         if not push:
@@ -181,14 +183,14 @@ def _adjusted(
         push_by = direction * 1.2 * floor / mean * ink / ink.max()
         shift = 0.3 * shift + push_by.astype(np.float32) * alpha[inside][:, None]
     elif faded and strength > 1.2 * floor and rng.random() < _FADED_SHARE:
-        wanted = float(np.exp(rng.uniform(np.log(1.2 * floor), np.log(max(_LOUDEST, 1.3 * floor)))))
-        shift = shift * min(1.0, wanted / strength)
+        target = log_uniform(rng, 1.2 * floor, max(_LOUDEST, 1.3 * floor))
+        shift = shift * min(1.0, target / strength)
     out = site.image.copy()
     out[inside] += shift
     return np.clip(out + 0.5, 0, 255).astype(np.uint8)
 
 
-def _seen(site: Site, changed: Array, inside: Array, floor: float) -> Array:
+def _visible(site: Site, changed: Array, inside: Array, floor: float) -> Array:
     """Mask bool (h,w): where the change shows; lone coincidences within it are filled."""
     change = np.abs(changed.astype(np.float32) - site.image).max(axis=2)
     near = cv2.blur(change, (5, 5)) if float(inside.sum()) > 400 else change

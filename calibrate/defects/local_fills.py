@@ -5,23 +5,23 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.defects.sites import Site, blurred
+from calibrate.defects.sites import Site, blur
 from calibrate.surfaces.noise import Array, smooth
 
 
 def elsewhere(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
-    """Another place of the image, turned and a little lighter or darker."""
+    """Another part of the image, turned and a little lighter or darker."""
     gain = np.float32(np.exp(rng.uniform(-0.4, 0.35)))
-    return np.asarray(moved(site, rng.uniform(30, 330), float(np.exp(rng.uniform(-0.4, 0.4))), rng) * gain)
+    return np.asarray(other_window(site, rng.uniform(30, 330), float(np.exp(rng.uniform(-0.4, 0.4))), rng) * gain)
 
 
 def duplicate(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
-    """Another place of the image as it is: a part where none belongs."""
-    return moved(site, float(rng.normal(0, 12)), 1.0, rng)
+    """Another part of the image as it is: a part where none belongs."""
+    return other_window(site, float(rng.normal(0, 12)), 1.0, rng)
 
 
-def moved(site: Site, degrees: float, scale: float, rng: np.random.Generator) -> Array:
-    """The window filled from around a random place of the whole region, turned and enlarged."""
+def other_window(site: Site, degrees: float, scale: float, rng: np.random.Generator) -> Array:
+    """The window filled from around a random position in the whole region, turned and enlarged."""
     height, width = site.size
     flat = np.flatnonzero(site.whole_region)
     y, x = divmod(int(flat[rng.integers(0, len(flat))]), site.whole_region.shape[1])
@@ -32,8 +32,8 @@ def moved(site: Site, degrees: float, scale: float, rng: np.random.Generator) ->
     )
 
 
-def turned_here(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
-    """The same place turned, mirrored or shifted."""
+def turn_in_place(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001
+    """The same part turned, mirrored or shifted."""
     height, width = site.size
     choice = rng.random()
     if choice < 0.5:
@@ -47,9 +47,9 @@ def turned_here(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  #
 
 
 def swirl(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
-    """The surface twisted or bulged around the place."""
+    """The surface twisted or bulged around the site."""
     dx, dy = site.grid()
-    soft = blurred(alpha, max(1.5, 0.3 * site.radius))
+    soft = blur(alpha, max(1.5, 0.3 * site.radius))
     if rng.random() < 0.5:
         turn = np.float32(rng.choice([-1, 1]) * rng.uniform(0.6, 2.5)) * soft
         cos, sin = np.cos(turn), np.sin(turn)
@@ -95,8 +95,8 @@ def smear(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa:
     return np.asarray(cv2.filter2D(site.image, -1, kernel / kernel.sum()))
 
 
-def smoothed_away(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
-    """The surroundings carried on over the place, so that what was there is absent."""
+def fill_in(site: Site, alpha: Array, rng: np.random.Generator) -> Array:
+    """The surroundings carried on over the site, so that what was there is absent."""
     hidden = cv2.dilate((alpha > 0.02).astype(np.uint8), np.ones((5, 5), np.uint8))
     known = (1 - hidden) * site.region
     if not known.any():

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from calibrate.defects.shapes import soft_blob, thickness, walk
-from calibrate.defects.sites import Site, blurred
+from calibrate.defects.sites import Site, blur
 from calibrate.surfaces.noise import Array
 
 
@@ -21,7 +21,7 @@ def inks(site: Site) -> tuple[Array, Array, Array]:
 
 
 def line_fault(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
-    """One to four small shapes on edges, each in the ink that is not under it -> (alpha (h,w), shown (h,w,3))."""
+    """One to four small shapes on edges, each in the ink that is not under it -> (alpha (h,w), content (h,w,3))."""
     low, high, light = inks(site)
     height, width = site.size
     binary = light.astype(np.uint8)
@@ -31,7 +31,7 @@ def line_fault(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
     positions = np.argwhere(edge)
     if not len(positions):
         positions = np.array([[site.y, site.x]])
-    alpha, shown = np.zeros(site.size, np.float32), site.image.copy()
+    alpha, content = np.zeros(site.size, np.float32), site.image.copy()
     for _ in range(int(rng.choice([1, 1, 1, 2, 3, 4]))):
         y, x = positions[int(rng.integers(0, len(positions)))]
         canvas = np.zeros(site.size, np.uint8)
@@ -58,13 +58,13 @@ def line_fault(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
             to_light = not bool(light[y, x])
             cv2.circle(canvas, (x, y), max(2, round(0.7 * reach)), 255, -1, cv2.LINE_AA)
         part = canvas.astype(np.float32) / 255
-        shown = np.where((part > 0)[..., None], high if to_light else low, shown)
+        content = np.where((part > 0)[..., None], high if to_light else low, content)
         alpha = np.maximum(alpha, part)
-    return alpha, np.asarray(shown, np.float32)
+    return alpha, np.asarray(content, np.float32)
 
 
 def fold(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A crease: a line of light beside a line of shade, fading to both sides -> (alpha (h,w), shown (h,w,3))."""
+    """A crease: a line of light beside a line of shade, fading to both sides -> (alpha (h,w), content (h,w,3))."""
     path = walk((site.x, site.y), max(16.0, site.radius * rng.uniform(3, 5)), rng.uniform(0, 6.28), 0.08, 16, rng, 0.1)
     canvas = np.full(site.size, 255, np.uint8)
     cv2.polylines(canvas, [np.round(path).astype(np.int32).reshape(-1, 1, 2)], False, 0, 1)
@@ -79,9 +79,9 @@ def fold(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 def glow_ring(site: Site, rng: np.random.Generator) -> tuple[Array, Array]:
-    """A bright or dark ring about a place that is itself unlike its surroundings -> (alpha, shown)."""
+    """A bright or dark ring about a spot that is itself unlike its surroundings -> (alpha, content)."""
     disc = soft_blob(site, rng)
-    core = blurred(disc, max(1.0, 0.25 * site.radius))
+    core = blur(disc, max(1.0, 0.25 * site.radius))
     ring = np.clip(4 * core * (1 - core), 0, 1)
     sign = np.float32(-1 if site.level(disc) > 140 else 1)
     lift = sign * np.float32(rng.uniform(50, 120)) * (ring - np.float32(rng.uniform(0, 0.8)) * core)

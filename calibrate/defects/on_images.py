@@ -1,6 +1,6 @@
 """Defects painted on normal real images: where the object is, how large the defect is, and which kinds are for what.
 
-The kinds are in two families. What learns sees TUNE_KINDS only, and what it learned is judged on JUDGE_KINDS, so
+The kinds are in two families. Tuning uses TUNE_KINDS only, and its result is evaluated on JUDGE_KINDS, so
 that recognising the painter's own strokes is no success.
 """
 
@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 
 from calibrate.defects.kinds import KINDS, paint
-from calibrate.surfaces.noise import Array, smooth
+from calibrate.surfaces.noise import Array, log_uniform, smooth
 
 JUDGE_KINDS = ("crack", "hole", "missing", "texture_swap")
 """A thin one, a blob, a missing part and a changed texture."""
 _ALIKE = ("noise_swap", "fracture", "broken_off")
-"""Show what a judge's kind shows, so they are in neither family."""
+"""Look like one of JUDGE_KINDS, so they are in neither family."""
 TUNE_KINDS = tuple(kind for kind in KINDS if kind not in (*JUDGE_KINDS, *_ALIKE))
 
 _WORKING_SIDE = 256
@@ -43,7 +43,7 @@ def defect_on(
     where = foreground(image) if region is None else region
     top, left, bottom, right = _box(where)
     object_side = float(np.sqrt(where.sum()))
-    share = float(np.exp(rng.uniform(np.log(_SMALLEST), np.log(_LARGEST))))
+    share = log_uniform(rng, _SMALLEST, _LARGEST)
     radius = max(_LEAST_RADIUS, round(share * object_side))
     flat = np.flatnonzero(where)
     if not len(flat):

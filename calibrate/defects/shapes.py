@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from calibrate.defects.sites import Site
-from calibrate.surfaces.noise import Array, fractal, smooth
+from calibrate.surfaces.fields import polygon
+from calibrate.surfaces.noise import Array, fractal, log_uniform, smooth
 
 
 def stroke(size: tuple[int, int], points: Array, width: int) -> Array:
@@ -38,10 +39,10 @@ def walk(
 
 def thickness(site: Site, low: float, high: float, rng: np.random.Generator) -> int:
     """Stroke width in px, log-uniform between `low` and `high` at 256 px, wider on larger images."""
-    return max(1, round(float(np.exp(rng.uniform(np.log(low), np.log(high)))) * site.scale))
+    return max(1, round(log_uniform(rng, low, high) * site.scale))
 
 
-def softened(alpha: Array, most: float, rng: np.random.Generator) -> Array:
+def soften(alpha: Array, most: float, rng: np.random.Generator) -> Array:
     """Alpha with its edge blurred by up to `most` px in half of the cases."""
     if rng.random() < 0.5:
         return alpha
@@ -78,7 +79,7 @@ def crack(site: Site, rng: np.random.Generator) -> Array:
     return alpha
 
 
-def field(site: Site, rng: np.random.Generator, rough: float = 0.35, longest: float = 2.6) -> Array:
+def blob_field(site: Site, rng: np.random.Generator, rough: float = 0.35, longest: float = 2.6) -> Array:
     """A signed field (h,w), 1 in the middle and 0 on a random roundish outline of the site's area."""
     dx, dy = site.grid()
     # Mostly compact: a long outline is the exception.
@@ -93,12 +94,12 @@ def field(site: Site, rng: np.random.Generator, rough: float = 0.35, longest: fl
 
 def soft_blob(site: Site, rng: np.random.Generator) -> Array:
     """A spot whose edge fades."""
-    return np.asarray(np.clip(field(site, rng) * rng.uniform(1.3, 5), 0, 1))
+    return np.asarray(np.clip(blob_field(site, rng) * rng.uniform(1.3, 5), 0, 1))
 
 
 def hard_blob(site: Site, rng: np.random.Generator) -> Array:
     """A spot with a sharp edge."""
-    return np.asarray(np.clip(field(site, rng) * max(4.0, site.radius), 0, 1))
+    return np.asarray(np.clip(blob_field(site, rng) * max(4.0, site.radius), 0, 1))
 
 
 def any_blob(site: Site, rng: np.random.Generator) -> Array:
@@ -108,7 +109,7 @@ def any_blob(site: Site, rng: np.random.Generator) -> Array:
 
 def disc(site: Site, rng: np.random.Generator) -> Array:
     """A smooth ellipse with a nearly sharp edge."""
-    return np.asarray(np.clip(field(site, rng, 0.06, 1.8) * max(3.0, site.radius), 0, 1))
+    return np.asarray(np.clip(blob_field(site, rng, 0.06, 1.8) * max(3.0, site.radius), 0, 1))
 
 
 def piece(site: Site, rng: np.random.Generator) -> Array:
@@ -117,14 +118,12 @@ def piece(site: Site, rng: np.random.Generator) -> Array:
     turns = np.sort(rng.uniform(0, 2 * np.pi) + np.arange(corners) * 2 * np.pi / corners + rng.normal(0, 0.15, corners))
     reach = site.radius * rng.uniform(0.9, 1.5, corners)
     points = np.stack((site.x + reach * np.cos(turns), site.y + reach * np.sin(turns)), axis=1)
-    canvas = np.zeros(site.size, np.uint8)
-    cv2.fillPoly(canvas, [np.round(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return softened(canvas.astype(np.float32) / 255, 2.0, rng)
+    return soften(polygon(site.size, points), 2.0, rng)
 
 
 def bite(site: Site, rng: np.random.Generator) -> Array:
     """A rough notch; on a site at the rim a part of the outline is gone."""
-    return np.asarray(np.clip(field(site, rng, 0.6, 1.8) * max(4.0, site.radius), 0, 1))
+    return np.asarray(np.clip(blob_field(site, rng, 0.6, 1.8) * max(4.0, site.radius), 0, 1))
 
 
 def wedge(site: Site, rng: np.random.Generator) -> Array:
@@ -168,7 +167,7 @@ def perlin(site: Site, rng: np.random.Generator) -> Array:
 def specks(site: Site, rng: np.random.Generator) -> Array:
     """Small particles or dots near each other: a few large ones or many fine ones."""
     canvas = np.zeros(site.size, np.uint8)
-    count = int(np.exp(rng.uniform(np.log(3), np.log(70))))
+    count = int(log_uniform(rng, 3, 70))
     most = max(1.2, 0.9 * site.radius / np.sqrt(count))
     for x, y, a, b, turn in zip(
         rng.normal(site.x, 0.7 * site.radius, count),
@@ -180,7 +179,7 @@ def specks(site: Site, rng: np.random.Generator) -> Array:
     ):
         axes = (max(1, round(a)), max(1, round(b)))
         cv2.ellipse(canvas, (int(x), int(y)), axes, float(turn), 0, 360, 255, -1, cv2.LINE_AA)
-    return softened(canvas.astype(np.float32) / 255, 1.5, rng)
+    return soften(canvas.astype(np.float32) / 255, 1.5, rng)
 
 
 def thread(site: Site, rng: np.random.Generator) -> Array:
@@ -192,7 +191,7 @@ def thread(site: Site, rng: np.random.Generator) -> Array:
 
 def scuff(site: Site, rng: np.random.Generator) -> Array:
     """Many fine parallel scratches within a patch."""
-    patch = np.clip(field(site, rng) * 2.5, 0, 1)
+    patch = np.clip(blob_field(site, rng) * 2.5, 0, 1)
     angle = float(rng.uniform(0, np.pi))
     length = max(4, round(site.radius * rng.uniform(0.5, 1.5)))
     matrix = cv2.getRotationMatrix2D((site.x, site.y), float(np.degrees(angle)), 1.0)
@@ -202,7 +201,7 @@ def scuff(site: Site, rng: np.random.Generator) -> Array:
 
 
 def segment(site: Site, rng: np.random.Generator) -> Array:
-    """The connected part of about one colour around the place, or a soft blob where that is too small."""
+    """The connected part of about one colour around the site, or a soft blob where that is too small."""
     canvas = np.zeros((site.size[0] + 2, site.size[1] + 2), np.uint8)
     smoothed = cv2.GaussianBlur(site.image, (0, 0), 1.2).astype(np.uint8)
     tolerance = (float(rng.uniform(10, 30)),) * 3
@@ -216,4 +215,4 @@ def segment(site: Site, rng: np.random.Generator) -> Array:
     if rim.any():
         # It goes on beyond the window: end it along a rough outline, not along the window's straight edge.
         return np.asarray(part * any_blob(site, rng), np.float32)
-    return softened(part.astype(np.float32), 1.5, rng)
+    return soften(part.astype(np.float32), 1.5, rng)

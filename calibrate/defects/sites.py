@@ -1,13 +1,14 @@
-"""Where a defect goes: a window of the image around a place of the region, and how large the defect shall be."""
+"""Where a defect goes: a window of the image around a position in the region, and how large the defect shall be."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 
-from calibrate.surfaces.noise import Array
+from calibrate.surfaces.noise import Array, log_uniform
 
 LEAST_RADIUS = 2.5
 """Pixels; anything smaller is lost in the camera's noise."""
@@ -16,9 +17,9 @@ _MARGIN = 8
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A window to paint in: image float32 (h,w,3) in 0..255, region bool (h,w), the place (x, y) in it.
+    """A window to paint in: image float32 (h,w,3) in 0..255, region bool (h,w), the position (x, y) in it.
 
-    `radius` is that of a disc with the area wanted; `scale` is 1 up to 256 px and grows with larger images.
+    `radius` is that of a disc with the area to fill; `scale` is 1 up to 256 px and grows with larger images.
     `whole` uint8 (H,W,3) and `whole_region` bool (H,W) are what the window was cut from.
     """
 
@@ -37,7 +38,7 @@ class Site:
         return self.region.shape[0], self.region.shape[1]
 
     def grid(self) -> tuple[Array, Array]:
-        """Distances (dx, dy) from the place, float32 (h,w) each."""
+        """Distances (dx, dy) from the position, float32 (h,w) each."""
         ys, xs = np.mgrid[: self.region.shape[0], : self.region.shape[1]].astype(np.float32)
         return xs - np.float32(self.x), ys - np.float32(self.y)
 
@@ -54,19 +55,21 @@ class Extent:
     low: float = 0.001
     high: float = 0.25
     reach: float = 2.6
-    at: str = "any"
-    """"any", "rim" (begins at the region's outline) or "busy" (where the image has structure)."""
+    at: Literal["any", "rim", "busy"] = "any"
+    """Anywhere, at the region's outline, or where the image has structure."""
 
 
 EVERY_SIZE = Extent()
 _LOST = 1.4
-"""Radii are drawn larger by this: soft edges and what lies outside the region are lost."""
+"""Radii are enlarged by this: soft edges and what lies outside the region are lost."""
 
 
-def choose(image: Array, region: Array, extent: Extent, rng: np.random.Generator) -> tuple[Site, tuple[slice, slice]]:
+def choose_site(
+    image: Array, region: Array, extent: Extent, rng: np.random.Generator
+) -> tuple[Site, tuple[slice, slice]]:
     """A random site on uint8 (H,W,3) inside region bool (H,W), and its window there."""
     height, width = region.shape
-    share = float(np.exp(rng.uniform(np.log(extent.low), np.log(extent.high))))
+    share = log_uniform(rng, extent.low, extent.high)
     radius = max(LEAST_RADIUS, float(_LOST * np.sqrt(share * region.sum() / np.pi)))
     where = _rim(region) if extent.at == "rim" else region
     flat = np.flatnonzero(where)
@@ -94,7 +97,7 @@ def choose(image: Array, region: Array, extent: Extent, rng: np.random.Generator
     return site, window
 
 
-def blurred(field: Array, sigma: float) -> Array:
+def blur(field: Array, sigma: float) -> Array:
     """A field (h,w) blurred; a wide blur is made of two box filters, whose cost does not grow with it."""
     if sigma <= 3:
         return np.asarray(cv2.GaussianBlur(field, (0, 0), sigma))

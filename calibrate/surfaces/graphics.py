@@ -6,20 +6,18 @@ and coloured afterwards where that is faster.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
-from calibrate.surfaces.lettering import write
-from calibrate.surfaces.noise import Array, Size, coordinates, fractal, mix, unit
-from calibrate.surfaces.tones import coarse, finish, ink, muted, scale, two_inks
+from calibrate.surfaces.fields import coordinates, mix, unit
+from calibrate.surfaces.inks import finish, ink, muted_colour, scale, two_inks, write
+from calibrate.surfaces.noise import Array, Maker, Size, fractal, log_uniform
 
 CHARACTERS = list("ABCDEFGHJKLMNPRSTUVWXYZ0123456789 -./")
 
 
-def words(rng: np.random.Generator, low: int, high: int) -> str:
-    """Random capitals and figures."""
+def random_text(rng: np.random.Generator, low: int, high: int) -> str:
+    """`low` to `high` - 1 capitals and figures."""
     return "".join(rng.choice(CHARACTERS, int(rng.integers(low, high))))
 
 
@@ -34,7 +32,7 @@ def bent(a: tuple[int, int], b: tuple[int, int]) -> Array:
 def layout(size: Size, rng: np.random.Generator) -> Array:
     """Conductor artwork: planes, buses of parallel traces with pads, fine-pitch groups."""
     plane = np.zeros(size, np.uint8)
-    pitch = max(4, round(coarse(rng, 7, 30) * scale(size)))
+    pitch = max(4, round(log_uniform(rng, 7, 30) * scale(size)))
     line = max(1, round(pitch * rng.uniform(0.2, 0.5)))
 
     def spot() -> tuple[int, int]:
@@ -78,15 +76,15 @@ def label(size: Size, rng: np.random.Generator) -> Array:
     height, width = size
     s = scale(size)
     light, dark = two_inks(rng, 0.35)
-    second = ink(muted(rng, 0.1, 0.8)) if rng.random() < 0.4 else ink(dark)
+    second = ink(muted_colour(rng, 0.1, 0.8)) if rng.random() < 0.4 else ink(dark)
     image = np.ones((*size, 3), np.float32) * light
     y, x = int(rng.uniform(4, 22) * s), int(rng.uniform(6, 24) * s)
     while y < height:
-        row = int(coarse(rng, 14, 80) * s) + 3
+        row = int(log_uniform(rng, 14, 80) * s) + 3
         kind, wide = rng.random(), int(width * rng.uniform(0.3, 0.9))
         if kind < 0.5 or row < 20 * s:
             thick = max(1, round(row / 18 * rng.uniform(0.5, 1.4)))
-            write(image, words(rng, 4, 26), (x, y + int(row * 0.8)), row / 32, ink(dark), thick)
+            write(image, random_text(rng, 4, 26), (x, y + int(row * 0.8)), row / 32, ink(dark), thick)
         elif kind < 0.8:
             # One row of random modules makes a bar code, a square of them a dot code.
             rows = 1 if kind < 0.65 else 16
@@ -101,7 +99,7 @@ def label(size: Size, rng: np.random.Generator) -> Array:
             cv2.fillPoly(image, [np.round(points).astype(np.int32)], second, cv2.LINE_AA)
         else:
             cv2.rectangle(image, (x, y), (x + wide, y + row), second, max(1, round(2 * s)))
-            write(image, words(rng, 2, 9), (x + 4, y + int(row * 0.7)), row / 45, ink(dark))
+            write(image, random_text(rng, 2, 9), (x + 4, y + int(row * 0.7)), row / 45, ink(dark))
         y += row + int(rng.uniform(4, 18) * s) + 1
     return finish(image, rng)
 
@@ -128,7 +126,7 @@ def dial(size: Size, rng: np.random.Generator) -> Array:
             write(image, text, (int(at[0] - side * 0.015 * len(text)), int(at[1] + side * 0.015)), side / 560, shade)
     turn = start + sweep * rng.uniform(0, 1)
     tip = (int(centre[0] + 0.8 * radius * np.cos(turn)), int(centre[1] + 0.8 * radius * np.sin(turn)))
-    hand = ink(muted(rng, 0.1, 0.9) if rng.random() < 0.5 else front)
+    hand = ink(muted_colour(rng, 0.1, 0.9) if rng.random() < 0.5 else front)
     cv2.line(image, centre, tip, hand, max(2, side // 110), cv2.LINE_AA)
     cv2.circle(image, centre, max(3, int(radius * rng.uniform(0.04, 0.14))), hand, -1, cv2.LINE_AA)
     return finish(image, rng)
@@ -160,16 +158,16 @@ def drawing(size: Size, rng: np.random.Generator) -> Array:
 
 def halftone(size: Size, rng: np.random.Generator) -> Array:
     """An image in print: dots of a screen that grow with the tone."""
-    period = coarse(rng, 3, 14)
+    period = log_uniform(rng, 3, 14)
     u, v = coordinates(size, rng.uniform(0, np.pi / 2))
     screen = np.cos(u * (2 * np.pi / period)) * np.cos(v * (2 * np.pi / period))
-    tone = unit(fractal(size, rng, coarse(rng, 40, 200) * scale(size), 0.4)) * 1.6 - 0.8
+    tone = unit(fractal(size, rng, log_uniform(rng, 40, 200) * scale(size), 0.4)) * 1.6 - 0.8
     dots = np.clip((screen - tone * rng.uniform(0.4, 1)) * (period / 4) + 0.5, 0, 1)
     light, dark = two_inks(rng)
     return finish(mix(dots, light, dark), rng)
 
 
-MAKERS: dict[str, Callable[[Size, np.random.Generator], Array]] = {
+MAKERS: dict[str, Maker] = {
     "layout": layout,
     "label": label,
     "dial": dial,

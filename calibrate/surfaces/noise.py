@@ -1,7 +1,8 @@
-"""Cheap noise: small random grids enlarged by OpenCV, and image arrays' shared types."""
+"""Cheap noise: small random grids enlarged by OpenCV; and the types that all families share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -12,6 +13,8 @@ Array = NDArray[Any]
 """float32 in 0..1 while an image is being built, uint8 once it is finished; the docstrings say which."""
 Size = tuple[int, int]
 """(height, width) in pixels."""
+Maker = Callable[[Size, np.random.Generator], Array]
+"""Makes one surface: (size, generator) -> float32 (H,W,3), about 0..1."""
 
 
 def white(size: Size, rng: np.random.Generator) -> Array:
@@ -39,48 +42,6 @@ def fractal(size: Size, rng: np.random.Generator, cell: float = 64.0, fall: floa
     return np.asarray(total / (0.75 * np.sqrt(energy)), np.float32)
 
 
-def unit(field: Array) -> Array:
-    """The same field moved and scaled to 0..1."""
-    low, high = float(field.min()), float(field.max())
-    return np.asarray((field - low) / max(high - low, 1e-6), np.float32)
-
-
-def coordinates(size: Size, angle: float) -> tuple[Array, Array]:
-    """Pixel coordinates (u, v), float32 (H,W) each, of axes turned by `angle` radians about the middle."""
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    y -= size[0] / 2
-    x -= size[1] / 2
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    return cos * x + sin * y, cos * y - sin * x
-
-
-def turned(field: Array, angle: float) -> Array:
-    """A field (H,W) or (H,W,3) turned by `angle` radians; corners are filled by reflection."""
-    height, width = field.shape[:2]
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), float(np.degrees(angle)), 1.0)
-    return np.asarray(cv2.warpAffine(field, matrix, (width, height), borderMode=cv2.BORDER_REFLECT))
-
-
-def colour(rng: np.random.Generator, grey: float = 0.4) -> Array:
-    """A random colour (3,) in 0.08..0.95; with probability `grey` nearly grey, else mostly muted."""
-    value = rng.uniform(0.12, 0.92)
-    spread = 0.03 if rng.random() < grey else float(rng.choice([0.1, 0.15, 0.28]))
-    return np.clip(value + rng.normal(0, spread, 3), 0.08, 0.95).astype(np.float32)
-
-
-def mix(field: Array, low: Array, high: Array) -> Array:
-    """Field (H,W) in 0..1 -> colours (H,W,3) between `low` and `high` (3,)."""
-    return np.asarray(low + field[..., None] * (high - low), np.float32)
-
-
-def relief(height: Array, angle: float) -> Array:
-    """Light on a height field (H,W) from direction `angle`: the slope along it, same shape."""
-    height = np.asarray(height, np.float32)
-    slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3)
-    slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3)
-    return np.asarray(np.float32(np.cos(angle)) * slope_x + np.float32(np.sin(angle)) * slope_y)
-
-
-def to_uint8(image: Array) -> Array:
-    """float 0..1 -> uint8."""
-    return np.clip(image * 255.0 + 0.5, 0, 255).astype(np.uint8)
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """Between `low` and `high`, every factor equally likely: fine as often as coarse."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -5,13 +5,12 @@ Each maker takes (H,W) and a generator and gives (H,W,3) float32, about 0..1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
-from calibrate.surfaces.lettering import write
-from calibrate.surfaces.noise import Array, Size, colour, coordinates, fractal, mix, smooth, unit, white
+from calibrate.surfaces.fields import coordinates, mix, unit
+from calibrate.surfaces.inks import colour, ink, write
+from calibrate.surfaces.noise import Array, Maker, Size, fractal, smooth, white
 
 
 def tiled(size: Size, rng: np.random.Generator) -> Array:
@@ -35,7 +34,7 @@ def tiled(size: Size, rng: np.random.Generator) -> Array:
 def board(size: Size, rng: np.random.Generator) -> Array:
     """A circuit board: traces, pads, chips, white print."""
     hue = np.array([0.08, 0.38, 0.18]) if rng.random() < 0.6 else rng.uniform(0.05, 0.5, 3)
-    base = tuple(float(c) for c in np.clip(hue + rng.normal(0, 0.04, 3), 0.02, 0.9))
+    base = ink(np.clip(hue + rng.normal(0, 0.04, 3), 0.02, 0.9))
     image = np.full((*size, 3), base, np.float32)
     trace = tuple(min(1.0, c + 0.1) for c in base)
     height, width = size
@@ -45,7 +44,7 @@ def board(size: Size, rng: np.random.Generator) -> Array:
         dx, dy = (int(rng.integers(-8, 9)) * pitch for _ in range(2))
         bend = (x + dx, y + dy) if rng.random() < 0.5 else (x + dx, y)
         cv2.polylines(image, [np.array([(x, y), bend, (bend[0], bend[1] + dy)])], False, trace, 2, cv2.LINE_AA)
-    metal = tuple(float(c) for c in np.clip(np.array([0.75, 0.7, 0.55]) + rng.normal(0, 0.08, 3), 0, 1))
+    metal = ink(np.clip(np.array([0.75, 0.7, 0.55]) + rng.normal(0, 0.08, 3), 0, 1))
     for _ in range(int(rng.integers(10, 50))):
         x, y = (int(rng.integers(0, limit)) // pitch * pitch for limit in (width, height))
         cv2.circle(image, (x, y), int(rng.integers(2, 5)), metal, -1, cv2.LINE_AA)
@@ -60,7 +59,7 @@ def board(size: Size, rng: np.random.Generator) -> Array:
     for _ in range(int(rng.integers(1, 5))):
         # A row of equal two-ended parts with white print beside it.
         x, y, long = int(rng.integers(0, width)), int(rng.integers(0, height)), int(rng.integers(6, 18))
-        body = tuple(float(c) for c in rng.uniform(0.05, 0.7, 3))
+        body = ink(rng.uniform(0.05, 0.7, 3))
         for left in range(x, x + int(rng.integers(2, 9)) * long, long):
             cv2.rectangle(image, (left, y), (left + long // 2, y + long), metal, -1)
             cv2.rectangle(image, (left, y + long // 4), (left + long // 2, y + 3 * long // 4), body, -1)
@@ -71,29 +70,29 @@ def board(size: Size, rng: np.random.Generator) -> Array:
 def printed(size: Size, rng: np.random.Generator) -> Array:
     """Paper or foil with repeated print: text lines, stripes or dots."""
     paper = np.clip(colour(rng) + 0.25, 0, 1)
-    ink = tuple(float(c) for c in np.clip(colour(rng, 0.2) * 0.7, 0, 1))
+    dark = ink(np.clip(colour(rng, 0.2) * 0.7, 0, 1))
     image = np.ones((*size, 3), np.float32) * paper.astype(np.float32)
     height, width = size
     kind = rng.random()
     if kind < 0.45:
-        words = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUVXYZ0123456789 "), 40))
+        text = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUVXYZ0123456789 "), 40))
         scale = float(rng.uniform(0.35, 0.9))
         for y in range(int(rng.integers(10, 24)), height, int(30 * scale) + 6):
-            write(image, words, (-10, y), scale, ink)
+            write(image, text, (-10, y), scale, dark)
     elif kind < 0.7:
         step = int(rng.integers(8, 40))
         for x in range(0, width, step):
-            cv2.rectangle(image, (x, 0), (x + step // 2, height), ink, -1)
+            cv2.rectangle(image, (x, 0), (x + step // 2, height), dark, -1)
     else:
         step = int(rng.integers(8, 28))
         for y in range(step // 2, height, step):
             for x in range(step // 2, width, step):
-                cv2.circle(image, (x, y), max(1, step // 4), ink, -1, cv2.LINE_AA)
+                cv2.circle(image, (x, y), max(1, step // 4), dark, -1, cv2.LINE_AA)
     return image * (1 + 0.03 * smooth(size, 60, rng)[..., None]) + 0.012 * white(size, rng)[..., None]
 
 
 def perforated(size: Size, rng: np.random.Generator) -> Array:
-    """Sheet with a regular grid of holes: dark round places that belong there."""
+    """Sheet with a regular grid of holes: dark round spots that belong there."""
     u, v = coordinates(size, rng.uniform(0, np.pi / 2))
     period = rng.uniform(14, 44)
     v2 = v / period
@@ -107,16 +106,16 @@ def perforated(size: Size, rng: np.random.Generator) -> Array:
 
 def leaves(size: Size, rng: np.random.Generator) -> Array:
     """Dead leaves: discs and boxes of all sizes that cover each other."""
-    palette = [tuple(float(c) for c in colour(rng, 0.2)) for _ in range(int(rng.integers(3, 12)))]
+    palette = [ink(colour(rng, 0.2)) for _ in range(int(rng.integers(3, 12)))]
     image = np.full((*size, 3), palette[0], np.float32)
     radii = np.sort(rng.pareto(1.2, 160) * rng.uniform(3, 7) + 3)[::-1]
     xs, ys = rng.integers(0, size[1], 160), rng.integers(0, size[0], 160)
-    inks, boxy = rng.integers(0, len(palette), 160), rng.random() < 0.4
-    for r, x, y, ink in zip(radii.clip(max=90).astype(int), xs, ys, inks, strict=True):
+    choices, boxy = rng.integers(0, len(palette), 160), rng.random() < 0.4
+    for r, x, y, choice in zip(radii.clip(max=90).astype(int), xs, ys, choices, strict=True):
         if boxy:
-            cv2.rectangle(image, (int(x - r), int(y - r)), (int(x + r), int(y + r)), palette[ink], -1)
+            cv2.rectangle(image, (int(x - r), int(y - r)), (int(x + r), int(y + r)), palette[choice], -1)
         else:
-            cv2.circle(image, (int(x), int(y)), int(r), palette[ink], -1, cv2.LINE_AA)
+            cv2.circle(image, (int(x), int(y)), int(r), palette[choice], -1, cv2.LINE_AA)
     return image * (1 + 0.05 * smooth(size, 5, rng)[..., None])
 
 
@@ -130,11 +129,11 @@ def granular(size: Size, rng: np.random.Generator) -> Array:
     shades, angles = rng.normal(1, spread, count), rng.integers(0, 180, count)
     long = float(rng.uniform(1, 2))
     for x, y, shade, angle in zip(xs, ys, shades, angles, strict=True):
-        ink = base * np.float32(shade)
+        face = base * np.float32(shade)
         axes = (int(radius * long), radius)
         centre = (int(x), int(y))
-        cv2.ellipse(image, centre, axes, int(angle), 0, 360, tuple(map(float, ink * 0.75)), -1)
-        cv2.ellipse(image, centre, (axes[0] - 2, axes[1] - 2), int(angle), 0, 360, tuple(map(float, ink)), -1)
+        cv2.ellipse(image, centre, axes, int(angle), 0, 360, ink(face * 0.75), -1)
+        cv2.ellipse(image, centre, (axes[0] - 2, axes[1] - 2), int(angle), 0, 360, ink(face), -1)
     return image
 
 
@@ -147,7 +146,7 @@ def biscuit(size: Size, rng: np.random.Generator) -> Array:
     return np.asarray(image * (1 - 0.6 * chips[..., None]) + 0.02 * white(size, rng)[..., None])
 
 
-MAKERS: dict[str, Callable[[Size, np.random.Generator], Array]] = {
+MAKERS: dict[str, Maker] = {
     "tiled": tiled,
     "circuit board": board,
     "printed": printed,

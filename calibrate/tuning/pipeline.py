@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.datasets.sample import Sample, data_sha256
+from calibrate.defects.kinds import GENERATOR_VERSION
 from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
 from calibrate.defects.painting import Item
-from calibrate.embedded.scene import GENERATOR_VERSION
 from calibrate.errors import DataError
 from calibrate.tuning.cache import TokenCache
 from calibrate.tuning.features import Features

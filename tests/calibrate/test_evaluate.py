@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from calibrate.commands.evaluate import evaluate as command
 from calibrate.datasets import read_data
 from calibrate.datasets.sample import data_sha256
-from calibrate.embedded.samples import SAMPLE_DEFECTS, inbox_part
+from calibrate.embedded.samples.products import SAMPLE_DEFECTS, inbox_part
 from calibrate.errors import DataError
 from calibrate.evaluation.evaluate import evaluate
 from calibrate.evaluation.folder import replace_folder

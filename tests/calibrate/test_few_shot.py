@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from calibrate.commands.few_shot import few_shot
-from calibrate.embedded.generated_lines import GeneratedLine, write_line
+from calibrate.embedded.samples.lines import GeneratedLine, write_line
 from calibrate.errors import DataError
 from calibrate.few_shot import experiment
 from calibrate.few_shot.curve import average, measured

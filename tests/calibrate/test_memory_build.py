@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from calibrate.commands.memory import memory
 from calibrate.datasets import read_data
-from calibrate.embedded.generated_lines import GeneratedLine, write_line
-from calibrate.embedded.sample_files import write_calibration, write_png
-from calibrate.embedded.samples import inbox_part
+from calibrate.embedded.samples.files import write_calibration, write_png
+from calibrate.embedded.samples.lines import GeneratedLine, write_line
+from calibrate.embedded.samples.products import inbox_part
 from calibrate.errors import DataError, RefusedError
 from calibrate.inference import Skips
 from calibrate.memory import candidates

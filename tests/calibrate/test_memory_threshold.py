@@ -9,7 +9,7 @@ from calibrate.commands.memory import memory
 from calibrate.commands.threshold import threshold
 from calibrate.datasets import read_data
 from calibrate.datasets.splits import split_units
-from calibrate.embedded.sample_files import write_calibration
+from calibrate.embedded.samples.files import write_calibration
 from calibrate.errors import RefusedError
 from calibrate.inference import Skips, View
 from calibrate.memory import fusion_samples

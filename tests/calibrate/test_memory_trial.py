@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from calibrate.cli import app
-from calibrate.embedded.sample_files import write_png
-from calibrate.embedded.samples import inbox_part
+from calibrate.embedded.samples.files import write_png
+from calibrate.embedded.samples.products import inbox_part
 from calibrate.errors import DataError
 from fbclip.errors import ConfigError
 from tests.e2e.running_agent import SAMPLES

@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from calibrate.cli import app
-from calibrate.embedded.sample_files import write_calibration
+from calibrate.embedded.samples.files import write_calibration
 from fbclip.artefacts.compatibility import RunningModel
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.errors import ConfigError

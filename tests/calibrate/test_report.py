@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from calibrate.commands.evaluate import evaluate as evaluate_command
 from calibrate.commands.report import report
-from calibrate.embedded.samples import inbox_part
+from calibrate.embedded.samples.products import inbox_part
 from calibrate.errors import DataError, RefusedError
 from calibrate.report import reading
 from calibrate.report import rows as rows_file

@@ -13,8 +13,8 @@ from calibrate.cli import app as calibrate
 from calibrate.datasets import read_data
 from calibrate.datasets.sample import data_sha256
 from calibrate.datasets.splits import split_units
-from calibrate.embedded.sample_files import write_calibration, write_png
-from calibrate.embedded.samples import SAMPLE_DEFECTS, inbox_part
+from calibrate.embedded.samples.files import write_calibration, write_png
+from calibrate.embedded.samples.products import SAMPLE_DEFECTS, inbox_part
 from calibrate.errors import DataError, RefusedError
 from calibrate.threshold.operating_point import InfeasibleError
 from fbclip.artefacts.adapter import load_adapter, save_adapter

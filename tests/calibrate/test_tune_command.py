@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from calibrate.commands.tune import tune
 from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
-from calibrate.embedded.sample_files import write_png
-from calibrate.embedded.samples import inbox_part
+from calibrate.embedded.samples.files import write_png
+from calibrate.embedded.samples.products import inbox_part
 from calibrate.errors import DataError
 from fbclip.artefacts.adapter import load_adapter
 from fbclip.backbone.weights import EMBEDDED_DIR

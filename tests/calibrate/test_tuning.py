@@ -12,8 +12,8 @@ from calibrate.datasets.masks import resize_mask
 from calibrate.datasets.sample import Sample
 from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
 from calibrate.defects.painting import Item, Painted
-from calibrate.embedded.sample_files import write_png
-from calibrate.embedded.samples import inbox_part
+from calibrate.embedded.samples.files import write_png
+from calibrate.embedded.samples.products import inbox_part
 from calibrate.errors import DataError, TrainingError
 from calibrate.statistics.bootstrap import weighted_ranking
 from calibrate.tuning.batches import in_order, shuffled

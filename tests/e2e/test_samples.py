@@ -10,7 +10,7 @@ from agent.config.line import LineSection
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import Line
 from agent.records import Frame
-from calibrate.embedded.sample_files import read_video
+from calibrate.embedded.samples.files import read_video
 from fbclip.artefacts.compatibility import mismatches
 from fbclip.artefacts.profile_file import load_profile
 from fbclip.decision import Verdict

@@ -1,0 +1,1 @@
+"""Scenes of the embedded model: objects made of surfaces, photographed, with or without a defect."""

@@ -1,0 +1,1 @@
+"""`calibrate pretrain`: the small CLIP and its adapter, trained on generated images alone."""

@@ -1,0 +1,1 @@
+"""Generated products: the demo's files, and the inspection lines that few-shot curves are measured on."""

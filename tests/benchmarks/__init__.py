@@ -1,0 +1,1 @@
+"""What models and metrics are worth and cost, measured by hand: `python -m tests.benchmarks.NAME`."""
