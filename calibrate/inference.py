@@ -29,6 +29,7 @@ from fbclip.memory.fusion import Fusion, Terms, fused_prediction
 
 BATCH = 8
 NOT_FINITE = "the model gave a non-finite value"
+HIDDEN = "most of the painted defect lies under the ignore mask"
 
 T = TypeVar("T")
 
@@ -137,8 +138,7 @@ class View:
         """The terms of every item, in order; `advance` hears how many more are done."""
         rest = iter(items)
         while chunk := list(islice(rest, BATCH)):
-            found = [frame_item(item, self.frame) for item in chunk]
-            yield from self.terms_of(found)
+            yield from self.terms_of([self._framed(item) for item in chunk])
             advance(len(chunk))
 
     def terms_of(self, found: Sequence[FramedItem | Skipped]) -> Iterator[ItemTerms | Skipped]:
@@ -149,13 +149,21 @@ class View:
             for one in found
             if isinstance(one, FramedItem)
         ]
-        said = iter(self.detector.infer_terms(jobs))
+        inferred = iter(self.detector.infer_terms(jobs))
         for one in found:
             if isinstance(one, Skipped):
                 yield one
                 continue
-            terms = next(said)
+            terms = next(inferred)
             yield ItemTerms(one, terms) if _finite(terms) else Skipped(one.item.sample, NOT_FINITE)
+
+    def _framed(self, item: Item) -> FramedItem | Skipped:
+        """A painted defect that cannot be seen would count as one that was missed."""
+        found = frame_item(item, self.frame)
+        if isinstance(found, Skipped) or found.mask is None or self.framing.mask is None:
+            return found
+        visible = int((found.mask & ~self.framing.mask).sum())
+        return found if 2 * visible > int(found.mask.sum()) else Skipped(item.sample, HIDDEN)
 
     def score(
         self, samples: Sequence[Sample], advance: Callable[[int], None] = lambda _: None
@@ -168,6 +176,12 @@ class View:
             framed = one.framed.framed
             prediction = fused_prediction(one.terms, self.fusion)
             yield Scored(one.framed.item.sample, prediction, framed.placement, framed.ignore)
+
+    def score_usable(
+        self, samples: Sequence[Sample], skips: Skips, advance: Callable[[int], None] = lambda _: None
+    ) -> Iterator[Scored]:
+        """The same without the skipped ones, of which `skips` says what becomes; raises DataError as it does."""
+        return skips.rest(self.score(samples, advance))
 
 
 def _finite(terms: Terms) -> bool:

@@ -20,8 +20,8 @@ def data(
 ) -> None:
     """Images, units, masks and faults of a data set; exit 1 when it cannot be used as it is."""
     from calibrate.datasets.summary import summarise
-    from calibrate.datasets.summary_text import show
+    from calibrate.datasets.summary_text import summary_text
 
     summary = summarise(reading.read(data))
-    typer.echo(json.dumps(summary.as_dict()) if as_json else show(summary))
+    typer.echo(json.dumps(summary.as_dict()) if as_json else summary_text(summary))
     raise typer.Exit(0 if summary.usable else 1)

@@ -75,10 +75,10 @@ def memory(
 ) -> None:
     """Remember what normal images look like; `calibrate threshold --memory` finds out how much that helps."""
     from calibrate.datasets import read_data
+    from calibrate.datasets.line_data import select
     from calibrate.inference import Skips
     from calibrate.memory.build import MemoryRequest, build_memory, default_tokens
     from calibrate.memory.unit_allocation import take_units
-    from calibrate.threshold.line_data import select
     from fbclip.detector import open_detector
     from fbclip.memory.bank import load_memory, save_memory
     from fbclip.memory.features import default_config

@@ -1,4 +1,4 @@
-"""The same bytes more than once: copies are dropped, contradictions told."""
+"""The same bytes more than once: copies are dropped, contradictions reported."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from calibrate.datasets.sample import Sample
-
-COPY = "left out, same bytes as"
+from calibrate.datasets.sample import Problem, Sample
 
 
-def drop_copies(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[str]]:
-    """Samples without later copies of the same label and split, and one line for each copy.
+def drop_copies(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], list[Problem]]:
+    """Samples without later copies of the same label and split, and one problem for each copy.
 
     Where only a copy has a mask, the image that stays takes it.
     """
@@ -24,7 +22,7 @@ def drop_copies(samples: Sequence[Sample], root: Path) -> tuple[list[Sample], li
         first = kept.setdefault(key, sample)
         if first is not sample:
             kept[key] = replace(first, mask=first.mask or sample.mask)
-            problems.append(f"{_name(sample, root)}: {COPY} {_name(first, root)}")
+            problems.append(Problem("copy", _name(sample, root), f"left out, same bytes as {_name(first, root)}"))
     return list(kept.values()), problems
 
 
@@ -36,17 +34,16 @@ def same_bytes(samples: Sequence[Sample]) -> list[list[Sample]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def two_labels(samples: Sequence[Sample], root: Path) -> list[str]:
-    """One line for each image that is normal in one place and anomalous in another."""
-    lines = []
+def two_labels(samples: Sequence[Sample], root: Path) -> list[Problem]:
+    """One for each image that is normal in one place and anomalous in another."""
+    problems = []
     for group in same_bytes(samples):
         normal = next((s for s in group if s.label is False), None)
         anomalous = next((s for s in group if s.label is True), None)
         if normal is not None and anomalous is not None:
-            lines.append(
-                f"{_name(anomalous, root)}: anomalous, but {_name(normal, root)} has the same bytes and is normal"
-            )
-    return lines
+            detail = f"anomalous, but {_name(normal, root)} has the same bytes and is normal"
+            problems.append(Problem("two labels", _name(anomalous, root), detail))
+    return problems
 
 
 def _name(sample: Sample, root: Path) -> str:

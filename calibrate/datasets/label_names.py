@@ -9,23 +9,23 @@ ANOMALOUS = frozenset({"bad", "ng", "nok", "ko", "defect", "defective", "anomaly
 UNLABELLED = frozenset({"pred", "unlabelled", "unlabeled"})
 MASKS = frozenset({"masks", "ground_truth"})
 
-Meaning = Literal["good", "defective", "unlabelled"]
+Meaning = Literal["normal", "anomalous", "unlabelled"]
 
 
 def meaning(folder: str) -> Meaning | None:
     """What a folder's name says, whatever its case; None for a name that says nothing by itself."""
     word = folder.casefold()
     if word in NORMAL:
-        return "good"
+        return "normal"
     if word in ANOMALOUS:
-        return "defective"
+        return "anomalous"
     return "unlabelled" if word in UNLABELLED else None
 
 
 def label_of(folder: str) -> tuple[bool | None, str | None]:
     """(label, kind) of the images in a folder of a set whose folders are named by defect."""
     match meaning(folder):
-        case "good":
+        case "normal":
             return False, None
         case "unlabelled":
             return None, None

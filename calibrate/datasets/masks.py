@@ -1,11 +1,27 @@
-"""A ground-truth mask brought to the size of a map, by the released code's rule."""
+"""Ground-truth masks: read from their files, and brought to the size of a map by the released code's rule."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from calibrate.errors import DataError
+from fbclip.errors import ImageError
+from fbclip.images.decode import read_image
 from fbclip.images.geometry import BoolMap, Placement
+
+
+def read_mask(path: Path) -> BoolMap:
+    """Mask file -> bool (H,W) in its own pixels: what is not black is defect.
+
+    Raises DataError for a file that cannot be decoded.
+    """
+    try:
+        return np.asarray(read_image(path).image.max(axis=2) > 0, dtype=np.bool_)
+    except (ImageError, OSError) as error:
+        raise DataError(f"{path}: cannot be read as a mask: {error}") from error
 
 
 def resize_mask(inside: BoolMap, placement: Placement, shape: tuple[int, int]) -> BoolMap:
@@ -18,3 +34,8 @@ def resize_mask(inside: BoolMap, placement: Placement, shape: tuple[int, int]) -
     image = Image.fromarray(crop.astype(np.uint8) * 255)
     resized = np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR))
     return np.asarray(resized > 127, dtype=np.bool_)
+
+
+def map_mask(path: Path, placement: Placement, shape: tuple[int, int]) -> BoolMap:
+    """Mask file of its image's size -> bool of the map's `shape` (H,W). Raises DataError as `read_mask` does."""
+    return resize_mask(read_mask(path), placement, shape)

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from calibrate.datasets.entries import Entry
+from calibrate.datasets.sample import Entry, Problem
 from calibrate.datasets.tree import stem
 
 
 def pair_masks(
     entries: Sequence[Entry], masks: Mapping[str, str], homes: Mapping[str, Sequence[str]]
-) -> tuple[list[Entry], list[str]]:
-    """Entries with their masks, and one line for every mask that is not used.
+) -> tuple[list[Entry], list[Problem]]:
+    """Entries with their masks, and one problem for every mask that is not used.
 
     `masks`: mask file -> folder it stands for; `homes`: image file -> folders whose masks may be its own, the
     closest first. A mask is called like its image or like it with `_mask`. Only anomalous images have masks.
@@ -31,12 +31,12 @@ def pair_masks(
     problems = []
     for mask in sorted(masks):
         if mask not in claims:
-            problems.append(f"{mask}: a mask that no anomalous image is called like; not used")
+            problems.append(Problem("mask", mask, "a mask that no anomalous image is called like; not used"))
             continue
         best = min(claims[mask])[0]
         files = [file for distance, file in claims[mask] if distance == best]
         if len(files) > 1:
-            problems.append(f"{mask}: may be the mask of {files[0]} or of {files[1]}; not used")
+            problems.append(Problem("mask", mask, f"may be the mask of {files[0]} or of {files[1]}; not used"))
         else:
             owner[files[0]] = mask
     return [replace(entry, mask=owner.get(entry.file)) for entry in entries], problems

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibrate.datasets.duplicates import drop_copies, two_labels
-from calibrate.datasets.entries import Reading
 from calibrate.datasets.layouts.registry import LAYOUTS, detect
-from calibrate.datasets.sample import DataSet, Sample
+from calibrate.datasets.sample import DataSet, Problem, Reading, Sample
 from calibrate.datasets.tree import Tree, folders, walk
 from calibrate.datasets.units import unit_namer
 from calibrate.errors import DataError
@@ -56,18 +55,25 @@ def read_data(root: Path, layout: str = "auto", unit_from: str | None = None) ->
     return DataSet(root, name, tuple(samples), tuple(problems))
 
 
-def _left_out(tree: Tree, reading: Reading, layout: str) -> list[str]:
-    """One line a folder: its images may be thousands."""
+def _left_out(tree: Tree, reading: Reading, layout: str) -> list[Problem]:
+    """One a folder: its images may be thousands."""
     used = {entry.file for entry in reading.entries} | reading.masks
     rest = Counter("/".join(folders(f)) or "." for f in tree.images if f not in used)
-    return [f"{folder}: no place in the layout {layout}; images left out: {n}" for folder, n in rest.items()]
+    return [
+        Problem("left out", folder, f"no place in the layout {layout}; images left out: {n}")
+        for folder, n in rest.items()
+    ]
 
 
-def _without_mask(samples: Sequence[Sample], root: Path) -> list[str]:
+def _without_mask(samples: Sequence[Sample], root: Path) -> list[Problem]:
     """A class without any masks is labelled by image and misses none."""
     masked = {s.class_name for s in samples if s.mask is not None}
     return [
-        f"{s.path.relative_to(root).as_posix()}: anomalous without a mask, though others of {s.class_name} have one"
+        Problem(
+            "mask",
+            s.path.relative_to(root).as_posix(),
+            f"anomalous without a mask, though others of {s.class_name} have one",
+        )
         for s in samples
         if s.label and s.mask is None and s.class_name in masked
     ]

@@ -1,16 +1,57 @@
-"""What every reader yields: one image with what is known of it."""
+"""What is known of images: as a layout names them, as samples with bytes and units, and what is wrong with them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fbclip.files import canonical_json
 
 Split = Literal["train", "test"]
+ProblemKind = Literal["passed over", "left out", "copy", "two labels", "list", "mask"]
+"""passed over: neither a plain name nor a plain file; left out: no place in the layout; copy: the bytes of another one;
+two labels: normal and anomalous at once; list: a table beside the images that does not agree with them; mask: one that
+is missing or belongs to no image."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a reader could not take as it is; `file`, or a folder of many, is relative to the data folder."""
+
+    kind: ProblemKind
+    file: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An image as its layout labels it, by name alone; file and mask are posix paths relative to the data folder.
+
+    unit: only where the layout itself names it.
+    """
+
+    file: str
+    label: bool | None
+    class_name: str = "all"
+    split: Split | None = None
+    kind: str | None = None
+    mask: str | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a layout says of a folder; masks: every file that is a mask and no image, used or not."""
+
+    entries: tuple[Entry, ...]
+    masks: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,12 +75,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Samples in a fixed order, the layout they were read by, and what is wrong, one line a file."""
+    """Samples in a fixed order, the layout they were read by, and what is wrong."""
 
     root: Path
     layout: str
     samples: tuple[Sample, ...]
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[Problem, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 
 from calibrate.datasets.sample import Sample
-from calibrate.errors import DataError
 
 
 def unit_order(samples: Sequence[Sample]) -> list[str]:
@@ -23,24 +21,3 @@ def split_units(samples: Sequence[Sample], first: int) -> tuple[list[Sample], li
     """(samples of `first` units, the rest), disjoint by unit."""
     chosen = set(unit_order(samples)[:first])
     return [s for s in samples if s.unit in chosen], [s for s in samples if s.unit not in chosen]
-
-
-def check_disjoint(parts: Mapping[str, Sequence[Sample]]) -> None:
-    """Raises DataError naming the first images or units that two parts share.
-
-    An image is known by its bytes.
-    """
-    for (one, first), (other, second) in combinations(parts.items(), 2):
-        by_bytes = {s.sha256: s for s in first}
-        units = {s.unit for s in first}
-        for sample in second:
-            twin = by_bytes.get(sample.sha256)
-            if twin is not None:
-                raise DataError(
-                    f"{sample.path} ({other}) is the same image as {twin.path} ({one}); "
-                    f"{one} and {other} must not share any"
-                )
-            if sample.unit in units:
-                raise DataError(
-                    f"{sample.path}: unit {sample.unit!r} is in {one} and in {other}; they must not share any"
-                )

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from calibrate.datasets.duplicates import COPY, same_bytes, two_labels
+from calibrate.datasets.duplicates import same_bytes
+from calibrate.datasets.leakage import shared_images
 from calibrate.datasets.sample import DataSet, Sample
 from calibrate.datasets.sizes import Size, measure
 
@@ -69,20 +70,19 @@ class Summary:
 def summarise(data: DataSet) -> Summary:
     """Counts and faults of a set; reads every file once, for its header. A file that cannot be read is listed."""
     measured = measure(data.samples, data.root)
-    contradictions = tuple(two_labels(data.samples, data.root))
     return Summary(
         root=str(data.root),
         layout=data.layout,
         pictures=len(data.samples),
         classes=tuple(_class(name, [s for s in data.samples if s.class_name == name]) for name in data.classes),
         sizes=_sizes(measured.sizes),
-        copies=sum(COPY in line for line in data.problems),
+        copies=sum(p.kind == "copy" for p in data.problems),
         same_bytes=tuple(tuple(_name(s, data.root) for s in group) for group in same_bytes(data.samples)),
         leakage=tuple(_leakage(data)),
-        two_labels=contradictions,
+        two_labels=tuple(str(p) for p in data.problems if p.kind == "two labels"),
         mask_sizes=measured.mask_sizes,
         unreadable=measured.unreadable,
-        notes=tuple(line for line in data.problems if line not in contradictions),
+        notes=tuple(str(p) for p in data.problems if p.kind != "two labels"),
     )
 
 
@@ -112,16 +112,12 @@ def _sizes(sizes: Sequence[Size]) -> SizeSummary | None:
 def _leakage(data: DataSet) -> list[str]:
     """One line for each test image whose bytes, or else whose unit, are in train as well."""
     train = [s for s in data.samples if s.split == "train"]
-    by_bytes = {s.sha256: s for s in train}
-    by_unit = {s.unit: s for s in train}
+    test = [s for s in data.samples if s.split == "test"]
     lines = []
-    for sample in data.samples:
-        if sample.split != "test":
-            continue
-        if sample.sha256 in by_bytes:
-            twin = _name(by_bytes[sample.sha256], data.root)
-            lines.append(f"{_name(sample, data.root)}: in test, and the same bytes in train as {twin}")
-        elif sample.unit in by_unit:
-            twin = _name(by_unit[sample.unit], data.root)
-            lines.append(f"{_name(sample, data.root)}: in test, and its unit {sample.unit} in train with {twin}")
+    for shared in shared_images(test, train):
+        name, twin = _name(shared.sample, data.root), _name(shared.twin, data.root)
+        if shared.same_bytes:
+            lines.append(f"{name}: in test, and the same bytes in train as {twin}")
+        else:
+            lines.append(f"{name}: in test, and its unit {shared.sample.unit} in train with {twin}")
     return lines

@@ -13,7 +13,7 @@ from calibrate.datasets.summary import Summary
 MAX_LINES = 20
 
 
-def show(summary: Summary) -> str:
+def summary_text(summary: Summary) -> str:
     """Plain text: a table of the classes, sizes, and the first MAX_LINES of each list of faults."""
     table = Table("class", "split", "good", "defective", "unlabelled", "units", "masks", "kinds")
     for one in summary.classes:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibrate.datasets.sample import Problem
 from calibrate.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -16,11 +17,11 @@ _SHADOW_FOLDERS = frozenset({"__MACOSX"})
 
 @dataclass(frozen=True)
 class Tree:
-    """images: posix paths relative to `root`, sorted; problems: what was passed over, one line a file."""
+    """images: posix paths relative to `root`, sorted; problems: what was passed over."""
 
     root: Path
     images: tuple[str, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
 def folders(file: str) -> tuple[str, ...]:
@@ -43,7 +44,7 @@ def walk(root: Path) -> Tree:
         raise DataError(f"{root}: no such folder")
     home = root.resolve()
     images: list[str] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     seen = 0
     waiting = [""]
     while waiting:
@@ -57,17 +58,17 @@ def walk(root: Path) -> Tree:
                 if item.name.startswith(".") or item.name in _SHADOW_FOLDERS:
                     continue
                 if not _writable(item.name):
-                    problems.append(f"{name!a}: a name that is not plain text; left out")
+                    problems.append(Problem("passed over", ascii(name), "a name that is not plain text; left out"))
                 elif item.is_symlink() and (fault := _link_fault(Path(item.path), home)):
                     if Path(item.path).is_dir() or _is_image(item.name):
-                        problems.append(f"{name}: {fault}; left out")
+                        problems.append(Problem("passed over", name, f"{fault}; left out"))
                 elif item.is_dir():
                     waiting.append(f"{name}/")
                 elif item.is_file() and _is_image(item.name):
                     images.append(name)
     if not images:
         raise DataError(f"{root}: no images ({', '.join(sorted(SUFFIXES))})")
-    return Tree(root, tuple(sorted(images)), tuple(sorted(problems)))
+    return Tree(root, tuple(sorted(images)), tuple(sorted(problems, key=str)))
 
 
 def _is_image(name: str) -> bool:

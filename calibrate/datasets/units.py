@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from calibrate.datasets.entries import Entry
+from calibrate.datasets.sample import Entry
 from calibrate.datasets.tables import read_table
 from calibrate.errors import DataError
 

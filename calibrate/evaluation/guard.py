@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
+from calibrate.datasets.line_data import select
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.errors import DataError
-from calibrate.threshold.line_data import select
 from fbclip.artefacts.adapter import load_adapter
 from fbclip.artefacts.profile import Profile
 

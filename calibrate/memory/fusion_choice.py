@@ -14,7 +14,7 @@ import numpy as np
 
 from calibrate.errors import RefusedError
 from calibrate.memory.fusion_selection import FusionSample, FusionScores, judge
-from calibrate.threshold.order_statistic import fit_statistic
+from calibrate.statistics.scale import fit_statistic
 from fbclip.artefacts.profile import FusionChoice
 from fbclip.decision import highest_region
 from fbclip.memory.fusion import Fusion, TermScale

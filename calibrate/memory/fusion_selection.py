@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibrate.errors import RefusedError
-from calibrate.threshold.order_statistic import fit_statistic
+from calibrate.statistics.scale import fit_statistic
 from fbclip.decision import highest_region
 from fbclip.images.geometry import BoolMap
 from fbclip.memory.fusion import Fusion, Terms, fused_prediction

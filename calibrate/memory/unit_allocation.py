@@ -6,10 +6,10 @@ import re
 from collections.abc import Set
 from dataclasses import replace
 
+from calibrate.datasets.line_data import LineData
 from calibrate.datasets.sample import Sample
 from calibrate.datasets.splits import split_units
 from calibrate.errors import RefusedError
-from calibrate.threshold.line_data import LineData
 from fbclip.errors import ConfigError
 
 

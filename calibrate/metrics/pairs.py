@@ -47,7 +47,7 @@ def count_pairs(values: Sequence[Scores], positive: Sequence[Labels]) -> Pairs:
     positives = np.array([len(found[n]) for n in rows], np.float64)
     ranked = np.concatenate([found[n] for n in rows]) if len(rows) else np.zeros(0)
     owner = np.repeat(np.arange(len(rows)), positives.astype(np.int64))
-    # Rising queries find their places several times as fast.
+    # Rising queries find their positions several times as fast.
     order = np.argsort(ranked)
     ranked, owner = ranked[order], owner[order]
     won = np.zeros((len(rows), len(values)))

@@ -79,7 +79,7 @@ class Spill:
 
     def close(self) -> None:
         """Remove the file; harmless when repeated."""
-        # Closing tries again to write what a full disk refused; that error has been told already.
+        # Closing tries again to write what a full disk refused; that error has been reported already.
         with suppress(OSError):
             if self._file is not None:
                 self._file.close()

@@ -1,1 +1,1 @@
-"""What a number of units can prove: exact binomial bounds and bootstrap. Pure."""
+"""What a number of units can prove: exact binomial bounds, bootstrap intervals, and the scale of z. Pure."""

@@ -9,8 +9,37 @@ anomalous units, the threshold lying just below it, the same numbers bound the s
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from scipy.stats import beta, binom
+
+from calibrate.statistics.intervals import CONFIDENCE
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`count` of `total` units, their share `rate` and its exact interval `low`..`high`, all in 0..1.
+
+    The last three are None for 0 of 0, of which nothing is known.
+    """
+
+    count: int
+    total: int
+    rate: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """(low, high), None for 0 of 0."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+def measured_rate(count: int, total: int, confidence: float = CONFIDENCE) -> Rate:
+    """The rate that `count` of `total` units showed, with Clopper and Pearson's interval."""
+    if not total:
+        return Rate(count, total, None, None, None)
+    return Rate(count, total, count / total, *rate_between(count, total, confidence))
 
 
 def required_units(alpha: float, confidence: float) -> int:

@@ -1,4 +1,4 @@
-"""Where normal and anomalous units meet: one threshold for both bounds, the best F1, or a threshold that was given.
+"""z of the units -> the threshold: by the false-alarm bound, with a recall bound, at the best F1, or as given. Pure.
 
 z are float32 numbers, one a unit, the largest of its images; a unit alarms when z lies strictly above the threshold.
 """
@@ -13,18 +13,48 @@ from numpy.typing import NDArray
 
 from calibrate.errors import RefusedError
 from calibrate.metrics.ranking import f1_max
-from calibrate.statistics.binomial import (
-    allowed_exceedances,
-    rate_at_most,
-    rate_between,
-    required_units,
-    supported_alpha,
-)
-from calibrate.threshold.order_statistic import Threshold, ThresholdTarget
-from fbclip.artefacts.profile import MeasuredRates
+from calibrate.statistics.binomial import allowed_exceedances, measured_rate, rate_at_most
+from calibrate.threshold.request import Goal, ThresholdTarget
+from fbclip.artefacts.profile import Guarantee, MeasuredRates, RecallGuarantee
 
 Values = NDArray[np.float64]
+BAND = 5
+"""The wider of two false-alarm rates, that of `uncertain`, is so many times the narrower one of `anomaly`."""
 CURVE_POINTS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class UnitScores:
+    """z of the units, (n,) each: normal and anomalous ones that set the threshold, and those that only measure it."""
+
+    normal: Values
+    anomalous: Values
+    check_normal: Values
+    check_anomalous: Values
+
+    @property
+    def all_normal(self) -> Values:
+        return np.concatenate((self.normal, self.check_normal))
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """`value` and `uncertain_above` in z; exceedances: normal units that may lie above `value`."""
+
+    value: float
+    uncertain_above: float
+    exceedances: int
+    guarantee: Guarantee | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A threshold and what is known of it; interval: z from and to which both guarantees hold."""
+
+    threshold: Threshold
+    recall_guarantee: RecallGuarantee | None = None
+    interval: tuple[float, float] | None = None
+    measured: MeasuredRates | None = None
 
 
 @dataclass(frozen=True)
@@ -39,15 +69,6 @@ class OperatingPoint:
     recall: float
 
 
-@dataclass(frozen=True)
-class Met:
-    """interval: z from the one bound to the other; carried: whether the anomalous units suffice for the recall's."""
-
-    threshold: Threshold
-    interval: tuple[float, float]
-    carried: bool
-
-
 class InfeasibleError(RefusedError):
     """No threshold keeps both bounds; `curve` shows what is attainable, by falling threshold."""
 
@@ -56,14 +77,62 @@ class InfeasibleError(RefusedError):
         self.curve = tuple(curve)
 
 
-def just_below(z: float) -> float:
-    """The largest float32 below z: at this threshold z itself still alarms."""
-    return float(np.nextafter(np.float32(z), np.float32("-inf")))
+def choose(scores: UnitScores, goal: Goal, target: ThresholdTarget, trusted: bool) -> Choice:
+    """The threshold by the goal's method. `trusted`: enough units set the scale for the false alarms to be promised.
+
+    Raises RefusedError where units are missing, InfeasibleError where both bounds cannot hold.
+    """
+    if not len(scores.all_normal):
+        raise RefusedError("no normal units are left for the threshold; at least 2 are needed")
+    if goal.method == "f1":
+        return _measured(scores, best_f1(scores.normal, scores.anomalous), target)
+    if goal.method == "manual":
+        return _measured(scores, float(np.float32(goal.value)), target)
+    threshold = set_threshold(scores.normal, target)
+    if not trusted:
+        threshold = replace(threshold, guarantee=None)
+    if goal.method == "order-statistic":
+        return Choice(threshold)
+    return meet_both(scores, threshold, target, goal.value)
 
 
-def middle(low: float, high: float) -> float:
-    """The float32 in the middle of two, low <= middle <= high: both ends keep the same distance."""
-    return float(np.float32((low + high) / 2))
+def set_threshold(z: Values, target: ThresholdTarget) -> Threshold:
+    """z of n independent normal units, (n,) -> the lowest threshold that the target allows.
+
+    With too few units it is their maximum, and no guarantee is stated. Raises RefusedError without any.
+    """
+    if not len(z):
+        raise RefusedError("no normal units are left for the threshold; at least 2 are needed")
+    ordered = np.sort(z)[::-1]
+    k = allowed_exceedances(len(z), target.alpha, target.confidence)
+    guarantee = None
+    if k is not None:
+        guarantee = Guarantee(false_alarm_rate=target.alpha, confidence=target.confidence)
+    k = k or 0
+    if target.bounds == "uncertain":
+        fewer = allowed_exceedances(len(z), target.alpha / BAND, target.confidence) or 0
+        return Threshold(float(ordered[fewer]), float(ordered[k]), fewer, guarantee)
+    loose = allowed_exceedances(len(z), target.uncertain, target.confidence) or 0
+    return Threshold(float(ordered[k]), float(ordered[max(loose, k)]), k, guarantee)
+
+
+def meet_both(scores: UnitScores, base: Threshold, target: ThresholdTarget, recall: float) -> Choice:
+    """The threshold that `set_threshold` found in the normal units, raised to the middle of what both bounds allow.
+
+    The false-alarm bound holds from its order statistic upwards and the recall bound from its own downwards, each
+    with the confidence of the target; so both hold anywhere between, together with at least 2·confidence − 1, and the
+    middle leaves a margin to either side. Raises InfeasibleError where the two cross, RefusedError without defects.
+    """
+    highest, carried = recall_limit(scores.anomalous, recall, target.confidence)
+    # The z that the false-alarm rate is bounded at.
+    lowest = base.value if target.bounds == "anomaly" else base.uncertain_above
+    if lowest > highest:
+        raise _infeasible(scores, (lowest, highest), target, recall)
+    value = middle(lowest, highest)
+    threshold = replace(base, value=value, exceedances=int((scores.normal > value).sum()))
+    promise = RecallGuarantee(recall=recall, confidence=target.confidence) if carried else None
+    both = promise is not None and threshold.guarantee is not None
+    return Choice(threshold, promise, (lowest, highest) if both else None)
 
 
 def recall_limit(anomalous: Values, recall: float, confidence: float) -> tuple[float, bool]:
@@ -77,32 +146,48 @@ def recall_limit(anomalous: Values, recall: float, confidence: float) -> tuple[f
     return just_below(np.sort(anomalous)[k or 0]), k is not None
 
 
-def check_enough_defects(m: int, recall: float, confidence: float) -> None:
-    """Raises RefusedError when m anomalous units cannot carry the recall, saying how many can and what m carry."""
-    needed = required_units(1 - recall, confidence)
-    if m >= needed:
-        return
-    raise RefusedError(
-        f"{m} anomalous units cannot carry a recall of {recall:.1%} at {confidence:.0%} confidence: {needed} are "
-        f"needed; these carry {1 - supported_alpha(m, confidence):.1%}, with every one of them found. "
-        "Collect more, ask for less, or use --best-effort for a profile without this guarantee"
+def best_f1(normal: Values, anomalous: Values) -> float:
+    """The threshold with the largest F1 of units; of equal ones the highest, amid the gap below the lowest alarm.
+
+    Raises RefusedError when either kind is missing.
+    """
+    z = np.concatenate((normal, anomalous))
+    found = f1_max(z, np.arange(len(z)) >= len(normal))
+    if found is None:
+        raise RefusedError(f"--f1 takes normal and anomalous units, there are {len(normal)} and {len(anomalous)}")
+    lowest = found[1]
+    below = z[z < lowest]
+    # Of neighbouring float32 the middle may round up to the alarm itself.
+    return min(middle(float(below.max()), lowest), just_below(lowest)) if len(below) else just_below(lowest)
+
+
+def _measured(scores: UnitScores, value: float, target: ThresholdTarget) -> Choice:
+    """Nothing is promised of such a threshold; what it does is measured on units that had no say in it."""
+    band = set_threshold(scores.normal if len(scores.normal) else scores.check_normal, target).uncertain_above
+    above = int((scores.all_normal > value).sum())
+    return Choice(
+        Threshold(value, min(band, value), above, None),
+        measured=measure(scores.check_normal, scores.check_anomalous, value, target.confidence),
     )
 
 
-def meet_both(normal: Values, anomalous: Values, base: Threshold, wish: ThresholdTarget, recall: float) -> Met:
-    """The threshold that `set_threshold` found in `normal`, raised to the middle of what both bounds allow.
-
-    The false-alarm bound holds from its order statistic upwards and the recall bound from its own downwards, each
-    with the confidence of the wish; so both hold anywhere between, together with at least 2·confidence − 1, and the
-    middle leaves a margin to either side. Raises InfeasibleError where the two cross, RefusedError without defects.
-    """
-    highest, carried = recall_limit(anomalous, recall, wish.confidence)
-    lowest = base.alarm_from(wish)
-    if lowest > highest:
-        raise _infeasible(normal, anomalous, lowest, highest, wish, recall)
-    value = middle(lowest, highest)
-    above = int((normal > value).sum())
-    return Met(replace(base, value=value, exceedances=above), (lowest, highest), carried)
+def measure(normal: Values, anomalous: Values, threshold: float, confidence: float) -> MeasuredRates:
+    """False-alarm rate and recall with their intervals; valid where these units had no say in the threshold."""
+    alarms = measured_rate(int((normal > threshold).sum()), len(normal), confidence)
+    found = measured_rate(int((anomalous > threshold).sum()), len(anomalous), confidence)
+    false_alarm_low, false_alarm_high = alarms.interval or (0.0, 1.0)
+    recall_low, recall_high = found.interval or (0.0, 1.0)
+    return MeasuredRates(
+        confidence=confidence,
+        n_good=alarms.total,
+        false_alarms=alarms.count,
+        false_alarm_low=false_alarm_low,
+        false_alarm_high=false_alarm_high,
+        n_bad=found.total,
+        misses=found.total - found.count,
+        recall_low=recall_low,
+        recall_high=recall_high,
+    )
 
 
 def trade_off(normal: Values, anomalous: Values, confidence: float) -> list[OperatingPoint]:
@@ -124,48 +209,26 @@ def trade_off(normal: Values, anomalous: Values, confidence: float) -> list[Oper
 
 
 def _infeasible(
-    normal: Values, anomalous: Values, lowest: float, highest: float, wish: ThresholdTarget, recall: float
+    scores: UnitScores, bounds: tuple[float, float], target: ThresholdTarget, recall: float
 ) -> InfeasibleError:
-    with_false_alarm = 1 - rate_at_most(int((anomalous <= lowest).sum()), len(anomalous), wish.confidence)
+    (lowest, highest), normal, anomalous = bounds, scores.normal, scores.anomalous
+    with_false_alarm = 1 - rate_at_most(int((anomalous <= lowest).sum()), len(anomalous), target.confidence)
     # The recall limit comes from anomalous units only, so the normal units' alarms at it are a plain count.
-    with_recall = rate_at_most(int((normal > highest).sum()), len(normal), wish.confidence)
+    with_recall = rate_at_most(int((normal > highest).sum()), len(normal), target.confidence)
     message = (
-        f"no threshold keeps a false-alarm rate of {wish.alpha:.2%} and a recall of {recall:.1%}: the first needs z >= "
-        f"{lowest:.4f}, the second z <= {highest:.4f}. At {wish.confidence:.0%} confidence this false-alarm rate goes "
-        f"with a recall of {with_false_alarm:.1%}, this recall with a false-alarm rate of {with_recall:.1%}. "
+        f"no threshold keeps a false-alarm rate of {target.alpha:.2%} and a recall of {recall:.1%}: the first needs "
+        f"z >= {lowest:.4f}, the second z <= {highest:.4f}. At {target.confidence:.0%} confidence this false-alarm "
+        f"rate goes with a recall of {with_false_alarm:.1%}, this recall with a false-alarm rate of {with_recall:.1%}. "
         "Ask for less of one, or tune the line's adapter"
     )
-    return InfeasibleError(message, trade_off(normal, anomalous, wish.confidence))
+    return InfeasibleError(message, trade_off(normal, anomalous, target.confidence))
 
 
-def best_f1(normal: Values, anomalous: Values) -> float:
-    """The threshold with the largest F1 of units; of equal ones the highest, amid the gap below the lowest alarm.
-
-    Raises RefusedError when either kind is missing.
-    """
-    z = np.concatenate((normal, anomalous))
-    found = f1_max(z, np.arange(len(z)) >= len(normal))
-    if found is None:
-        raise RefusedError(f"--f1 takes normal and anomalous units, there are {len(normal)} and {len(anomalous)}")
-    lowest = found[1]
-    below = z[z < lowest]
-    # Of neighbouring float32 the middle may round up to the alarm itself.
-    return min(middle(float(below.max()), lowest), just_below(lowest)) if len(below) else just_below(lowest)
+def just_below(z: float) -> float:
+    """The largest float32 below z: at this threshold z itself still alarms."""
+    return float(np.nextafter(np.float32(z), np.float32("-inf")))
 
 
-def measure(normal: Values, anomalous: Values, threshold: float, confidence: float) -> MeasuredRates:
-    """False-alarm rate and recall with their intervals; valid where these units had no say in the threshold."""
-    alarms, misses = int((normal > threshold).sum()), int((anomalous <= threshold).sum())
-    low, high = rate_between(alarms, len(normal), confidence)
-    found_low, found_high = rate_between(len(anomalous) - misses, len(anomalous), confidence)
-    return MeasuredRates(
-        confidence=confidence,
-        n_good=len(normal),
-        false_alarms=alarms,
-        false_alarm_low=low,
-        false_alarm_high=high,
-        n_bad=len(anomalous),
-        misses=misses,
-        recall_low=found_low,
-        recall_high=found_high,
-    )
+def middle(low: float, high: float) -> float:
+    """The float32 in the middle of two, low <= middle <= high: both ends keep the same distance."""
+    return float(np.float32((low + high) / 2))

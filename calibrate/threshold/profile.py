@@ -1,9 +1,9 @@
-"""`calibrate threshold`: images of a line -> its profile."""
+"""A line's images -> its profile: split, fusion, scale, unit scores, choice, profile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,46 +12,82 @@ from numpy.typing import NDArray
 from calibrate.datasets.sample import Sample, data_sha256
 from calibrate.errors import RefusedError
 from calibrate.inference import Scored, Skips, View
-from calibrate.memory.fusion_choice import Use, choice_record, chosen_words
+from calibrate.memory.fusion_choice import Chosen, choice_record
 from calibrate.memory.fusion_samples import fit_fusion
-from calibrate.statistics.units import unit_maxima
-from calibrate.threshold.choice import Choice, Goal, UnitScores, choose
-from calibrate.threshold.line_data import LineData, Method, split
-from calibrate.threshold.operating_point import check_enough_defects
-from calibrate.threshold.order_statistic import (
-    MIN_CONSTANT_UNITS,
-    ThresholdTarget,
-    check_enough,
-    constant_units,
-    fit_statistic,
-    quantiles,
-    reference,
-)
-from fbclip.artefacts.profile import Calibration, IgnoreMask, Profile
+from calibrate.statistics.scale import fit_statistic
+from calibrate.threshold.operating_point import Choice, UnitScores, choose
+from calibrate.threshold.request import ThresholdRequest
+from calibrate.threshold.split import MIN_CONSTANT_UNITS, split_line
+from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.decision import Statistic, combined_statistic, highest_region
 from fbclip.detector import Detector
-from fbclip.images.framing import Framing
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+MAX_REFERENCE = 1000
 
 
 @dataclass(frozen=True)
-class ThresholdRequest:
-    """What the user asked for. `min_area_px` is in map pixels; None means a quarter of a patch.
+class ProfileResult:
+    """fusion: what decides and by which numbers that was chosen, None without a memory."""
 
-    memory: id of one that the detector has, so that its distances count as `use` says; its images are not in `data`.
+    profile: Profile
+    fusion: Chosen | None
+
+
+def make_profile(
+    detector: Detector, adapter: str, request: ThresholdRequest, advance: Callable[[int], None], skips: Skips
+) -> ProfileResult:
+    """Score every unit and set the threshold; raises DataError or RefusedError, writes nothing.
+
+    `skips` says what becomes of images that cannot be judged, and lists them; `advance` hears of images done.
     """
+    patch = detector.backbone.config.patch_size
+    min_area = request.min_area_px or max(1, patch * patch // 4)
+    # An ignore mask leaves the image term out, since CLS sees the masked parts.
+    pixel_only = request.pixel_only or request.framing.mask is not None
 
-    line: str
-    data: LineData
-    wish: ThresholdTarget
-    goal: Goal = field(default_factory=Goal)
-    unit_from: str | None = None
-    framing: Framing = field(default_factory=Framing)
-    ignore_mask: IgnoreMask | None = None
-    min_area_px: int | None = None
-    pixel_only: bool = False
-    best_effort: bool = False
-    memory: str | None = None
-    use: Use = "auto"
+    split = split_line(request)
+    view, fusion = View(detector, adapter, request.framing, request.memory), None
+    if request.memory is not None:
+        fusion = fit_fusion(view, split.scale, request.use, min_area, pixel_only)
+        view = replace(view, memory=None if fusion.fusion is None else request.memory, fusion=fusion.fusion)
+    measure = _Measure(view, min_area, skips, advance)
+    statistic, scale_units = measure.fit_scale(split.scale, pixel_only)
+    scores = UnitScores(
+        normal=measure.unit_z(split.normal, statistic),
+        anomalous=measure.unit_z(split.anomalous, statistic),
+        check_normal=measure.unit_z(split.check_normal, statistic),
+        check_anomalous=measure.unit_z(split.check_anomalous, statistic),
+    )
+    # A scale set by a handful of units may be poor, so then nothing is promised, whatever the others would carry.
+    choice = choose(scores, request.goal, request.target, trusted=scale_units >= MIN_CONSTANT_UNITS)
+    if skips.skipped and not request.best_effort:
+        _check_still_enough(request, choice, len(skips.skipped))
+    running = detector.running(adapter, view.memory)
+    profile = Profile(
+        line=request.line,
+        created=datetime.now(UTC).replace(microsecond=0),
+        adapter=adapter,
+        memory=view.memory,
+        fusion=view.fusion,
+        fusion_choice=None if fusion is None else choice_record(fusion),
+        backbone=running.backbone,
+        backbone_sha256=running.backbone_sha256,
+        device="cuda" if running.device == "cuda" else "cpu",
+        size=running.size,
+        precision=detector.precision,
+        roi=request.framing.roi,
+        ignore_mask=request.ignore_mask,
+        tiling=request.framing.tiling,
+        smoothing=detector.smoothing[adapter],
+        min_area_px=min_area,
+        statistic=statistic,
+        threshold=choice.threshold.value,
+        uncertain_above=choice.threshold.uncertain_above,
+        map_limits=_map_limits(statistic, choice.threshold.value),
+        calibration=_calibration(request, scale_units, scores, choice),
+    )
+    return ProfileResult(profile, fusion)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +99,10 @@ class _Measure:
     skips: Skips
     advance: Callable[[int], None]
 
-    def scored(self, samples: Sequence[Sample]) -> Iterator[Scored]:
-        """What the agent would see of the samples, in order."""
-        return self.skips.rest(self.view.score(samples, self.advance))
-
-    def fit(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
+    def fit_scale(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
         """The constants of z and the number of units behind them."""
         terms, units = [], set()
-        for s in self.scored(samples):
+        for s in self._scored(samples):
             units.add(s.sample.unit)
             terms.append((s.prediction.margin, highest_region(s.prediction.map, self.min_area, s.ignore)))
         if not terms:
@@ -83,92 +115,30 @@ class _Measure:
     def unit_z(self, samples: Sequence[Sample], statistic: Statistic) -> NDArray[np.float64]:
         """z of each unit, (n_units,)."""
         units, z = [], []
-        for s in self.scored(samples):
+        for s in self._scored(samples):
             units.append(s.sample.unit)
             z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore))
         return unit_maxima(units, z)
 
-
-def make_profile(
-    detector: Detector,
-    adapter: str,
-    request: ThresholdRequest,
-    advance: Callable[[int], None],
-    skips: Skips,
-    tell: Callable[[str], None] = lambda _: None,
-) -> Profile:
-    """Score every unit and set the threshold; raises DataError or RefusedError, writes nothing.
-
-    `skips` says what becomes of images that cannot be judged, and lists them.
-    `tell` hears what the evidence is and why, where there is a memory.
-    """
-    check_counts(request)
-    data, wish, framing = request.data, request.wish, request.framing
-    patch = detector.backbone.config.patch_size
-    min_area = request.min_area_px or max(1, patch * patch // 4)
-    parts = split(data, request.goal.method, constant_units(data.normal_units, wish))
-    # An ignore mask leaves the image term out, since CLS sees the masked parts.
-    pixel_only = request.pixel_only or framing.mask is not None
-    fusion, fusion_choice, memory = None, None, request.memory
-    if memory is not None:
-        chosen = fit_fusion(View(detector, adapter, framing, memory), parts.scale, request.use, min_area, pixel_only)
-        tell(chosen_words(chosen))
-        fusion, fusion_choice = chosen.fusion, choice_record(chosen)
-        memory = None if fusion is None else memory
-    measure = _Measure(View(detector, adapter, framing, memory, fusion), min_area, skips, advance)
-    statistic, scale_units = measure.fit(parts.scale, pixel_only)
-    scores = UnitScores(
-        normal=measure.unit_z(parts.normal, statistic),
-        anomalous=measure.unit_z(parts.anomalous, statistic),
-        check_normal=measure.unit_z(parts.check_normal, statistic),
-        check_anomalous=measure.unit_z(parts.check_anomalous, statistic),
-    )
-    # A scale set by a handful of units may be poor, so then nothing is promised, whatever the others would carry.
-    choice = choose(scores, request.goal, wish, trusted=scale_units >= MIN_CONSTANT_UNITS)
-    if skips.skipped and not request.best_effort:
-        _check_still_enough(choice, request.goal.method, len(skips.skipped))
-    running = detector.running(adapter, memory)
-    return Profile(
-        line=request.line,
-        created=datetime.now(UTC).replace(microsecond=0),
-        adapter=adapter,
-        memory=memory,
-        fusion=fusion,
-        fusion_choice=fusion_choice,
-        backbone=running.backbone,
-        backbone_sha256=running.backbone_sha256,
-        device="cuda" if running.device == "cuda" else "cpu",
-        size=running.size,
-        precision=detector.precision,
-        roi=framing.roi,
-        ignore_mask=request.ignore_mask,
-        tiling=framing.tiling,
-        smoothing=detector.smoothing[adapter],
-        min_area_px=min_area,
-        statistic=statistic,
-        threshold=choice.threshold.value,
-        uncertain_above=choice.threshold.uncertain_above,
-        map_limits=_map_limits(statistic, choice.threshold.value),
-        calibration=_calibration(request, scale_units, scores, choice),
-    )
+    def _scored(self, samples: Sequence[Sample]) -> Iterator[Scored]:
+        return self.view.score_usable(samples, self.skips, self.advance)
 
 
-def check_counts(request: ThresholdRequest) -> None:
-    """Raises RefusedError when there are too few units for a guarantee that was asked for and is not waived."""
-    if request.best_effort:
-        return
-    if request.goal.method in {"order-statistic", "recall"}:
-        check_enough(request.data.normal_units, request.wish)
-    if request.goal.method == "recall":
-        check_enough_defects(request.data.anomalous_units, request.goal.value, request.wish.confidence)
+def unit_maxima(units: Sequence[str], z: Sequence[float]) -> NDArray[np.float64]:
+    """z of images, as many as `units` -> the largest of each unit, (n_units,)."""
+    # A unit alarms when any of its images does.
+    best: dict[str, float] = {}
+    for unit, value in zip(units, z, strict=True):
+        best[unit] = max(value, best.get(unit, float("-inf")))
+    return np.array(list(best.values()))
 
 
-def _check_still_enough(choice: Choice, method: Method, skipped: int) -> None:
+def _check_still_enough(request: ThresholdRequest, choice: Choice, skipped: int) -> None:
     """Units that cannot be judged may be just those that were needed."""
-    if method in {"order-statistic", "recall"} and choice.threshold.guarantee is None:
-        kind = "good"
-    elif method == "recall" and choice.recall_guarantee is None:
-        kind = "defective"
+    if request.goal.promises and choice.threshold.guarantee is None:
+        kind = "normal"
+    elif request.goal.method == "recall" and choice.recall_guarantee is None:
+        kind = "anomalous"
     else:
         return
     raise RefusedError(
@@ -186,21 +156,21 @@ def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
 
 
 def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores, choice: Choice) -> Calibration:
-    wish, goal = request.wish, request.goal
+    target, goal = request.target, request.goal
     return Calibration(
         method=goal.method,
-        unit=_unit_words(request),
+        unit=_unit_source(request),
         n_good=len(scores.all_normal),
         n_constants=scale_units,
         n_bad=len(scores.anomalous) + len(scores.check_anomalous),
         exceedances=choice.threshold.exceedances,
-        target=wish.alpha,
-        confidence=wish.confidence,
-        uncertain_target=wish.uncertain,
+        target=target.alpha,
+        confidence=target.confidence,
+        uncertain_target=target.uncertain,
         guarantee=choice.threshold.guarantee,
-        quantiles=quantiles(scores.all_normal),
+        quantiles={f"{q:g}": round(float(np.quantile(scores.all_normal, q)), 6) for q in QUANTILES},
         data_sha256=data_sha256(request.data.samples),
-        bounds=wish.bounds,
+        bounds=target.bounds,
         recall_target=goal.value if goal.method == "recall" else None,
         recall_guarantee=choice.recall_guarantee,
         interval=choice.interval,
@@ -209,7 +179,18 @@ def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores
     )
 
 
-def _unit_words(request: ThresholdRequest) -> str:
+def reference(z: NDArray[np.float64]) -> tuple[float, ...]:
+    """z of the units, rising, in float32 rounded to 6 digits, evenly thinned to MAX_REFERENCE; for drift.
+
+    The lowest and the highest always stay.
+    """
+    ordered = np.sort(z).astype(np.float32)
+    if len(ordered) > MAX_REFERENCE:
+        ordered = ordered[np.linspace(0, len(ordered) - 1, MAX_REFERENCE).round().astype(int)]
+    return tuple(round(float(v), 6) for v in ordered)
+
+
+def _unit_source(request: ThresholdRequest) -> str:
     """How units were told apart: `file`, `layout` (the data set itself says), `folder`, `collect` or `name:REGEX`."""
     if request.unit_from is None:
         samples = request.data.samples

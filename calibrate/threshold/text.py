@@ -1,4 +1,4 @@
-"""What `calibrate threshold` says: of a profile, and of a wish that cannot be met."""
+"""What `calibrate threshold` prints: of a profile, and of bounds that cannot both be kept."""
 
 from __future__ import annotations
 
@@ -7,61 +7,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from calibrate.statistics.binomial import supported_alpha
+from calibrate.threshold.guarantee_text import guarantee_text
 from calibrate.threshold.operating_point import InfeasibleError, OperatingPoint
-from fbclip.artefacts.profile import Calibration, MeasuredRates, Profile
+from fbclip.artefacts.profile import Profile
 
 
 def profile_text(out: Path, profile: Profile) -> str:
     """A few lines: the threshold, what stands behind it, and what is guaranteed."""
-    c = profile.calibration
-    units = f"{c.n_good} normal units" + (f" and {c.n_bad} anomalous ones" if c.n_bad else "")
-    lines = [f"{out}: threshold {profile.threshold:.4f} from {units} ({c.n_constants} more set the scale)"]
-    if c.measured is not None:
-        return "\n".join([*lines, "guarantee: none", *_measured_lines(c.measured)])
-    lines.append(_false_alarm_line(c))
-    if c.recall_guarantee is not None:
-        lines.append(
-            f"guarantee: with {c.confidence:.0%} confidence at least {c.recall_guarantee.recall:.1%} "
-            "of anomalous units like these alarm"
-        )
-    elif c.recall_target is not None:
-        shown = 1 - supported_alpha(c.n_bad, c.confidence)
-        lines.append(
-            f"recall guarantee: none. {c.n_bad} anomalous units can only show that at least {shown:.1%} alarm, "
-            f"with {c.confidence:.0%} confidence"
-        )
-    if c.interval is not None:
-        lines.append(
-            f"both bounds hold from z = {c.interval[0]:.4f} to {c.interval[1]:.4f}; the threshold is the middle"
-        )
-    return "\n".join(lines)
-
-
-def _false_alarm_line(c: Calibration) -> str:
-    if c.guarantee is None:
-        return (
-            f"guarantee: none. {c.n_good} normal units can only show that at most "
-            f"{supported_alpha(c.n_good, c.confidence):.1%} alarm, with {c.confidence:.0%} confidence"
-        )
-    what = "alarm or are uncertain" if c.bounds == "uncertain" else "alarm"
-    return (
-        f"guarantee: with {c.confidence:.0%} confidence at most {c.guarantee.false_alarm_rate:.2%} "
-        f"of normal units {what} ({c.exceedances} of {c.n_good} lie above the threshold)"
-    )
-
-
-def _measured_lines(m: MeasuredRates) -> list[str]:
+    text, interval = guarantee_text(profile.calibration), profile.calibration.interval
     lines = [
-        f"measured: {m.false_alarms} of {m.n_good} normal units alarm, {m.false_alarm_low:.2%} to "
-        f"{m.false_alarm_high:.2%} at {m.confidence:.0%} confidence"
+        f"{out}: threshold {profile.threshold:.4f} from {text.units}",
+        f"guarantee: {'' if text.promised else 'none; '}{text.false_alarms}",
     ]
-    if m.n_bad:
-        lines.append(
-            f"measured: {m.n_bad - m.misses} of {m.n_bad} anomalous units alarm, {m.recall_low:.1%} to "
-            f"{m.recall_high:.1%} at {m.confidence:.0%} confidence"
-        )
-    return lines
+    if text.recall is not None:
+        lines.append(f"recall guarantee: {'' if text.recall_promised else 'none; '}{text.recall}")
+    if interval is not None:
+        lines.append(f"both bounds hold from z = {interval[0]:.4f} to {interval[1]:.4f}; the threshold is the middle")
+    return "\n".join([*lines, *(f"measured: {line}" for line in text.measured)])
 
 
 def curve_text(curve: Sequence[OperatingPoint], confidence: float) -> str:
@@ -72,4 +34,5 @@ def curve_text(curve: Sequence[OperatingPoint], confidence: float) -> str:
 
 
 def curve_json(error: InfeasibleError) -> dict[str, Any]:
+    """The same for a machine: why it was refused, and the points of the curve."""
     return {"refused": str(error), "curve": [asdict(p) for p in error.curve]}

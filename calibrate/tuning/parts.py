@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from calibrate.datasets.leakage import check_disjoint
 from calibrate.datasets.sample import DataSet, Sample
-from calibrate.datasets.splits import check_disjoint, split_units
+from calibrate.datasets.splits import split_units
 from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
 from calibrate.defects.painting import Item, Painted
 from calibrate.errors import DataError

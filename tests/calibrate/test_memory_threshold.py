@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from calibrate.commands.memory import memory
 from calibrate.commands.threshold import threshold
 from calibrate.datasets import read_data
+from calibrate.datasets.line_data import LineData
 from calibrate.datasets.splits import split_units
 from calibrate.embedded.samples.files import write_calibration
 from calibrate.errors import RefusedError
@@ -18,7 +19,6 @@ from calibrate.memory.fusion_samples import fit_fusion, painted_samples
 from calibrate.memory.fusion_selection import FusionSample, FusionScores, judge
 from calibrate.memory.provenance import seen_by
 from calibrate.memory.unit_allocation import leave_out
-from calibrate.threshold.line_data import LineData
 from fbclip.artefacts.profile_file import load_profile
 from fbclip.decision import combined_statistic
 from fbclip.detector import open_detector
@@ -26,7 +26,7 @@ from fbclip.errors import ConfigError, ProfileError
 from fbclip.memory.bank import load_memory
 from fbclip.memory.fusion import Terms
 
-WISH = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]
+TARGET = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_in_doubt_both_opinions_are_used_then_the_memory():
 
 def test_profile_fuses_what_it_was_measured_with(images, remembered, tmp_path):
     out = tmp_path / "p.yaml"
-    answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered, "--use", "fused")
+    answer = run("threshold", images, "--out", out, *TARGET, "--memory", remembered, "--use", "fused")
     assert answer.exit_code == 0, answer.output
     assert "8 normal units were seen by the memory" in answer.stderr
     assert "evidence: fused, as asked for" in answer.stderr
@@ -142,7 +142,7 @@ def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(images, remem
     monkeypatch.setattr(fusion_samples, "MAX_PAINTED", 3)
     assert len(list(painted_samples(view, scale))) == 3
     out = tmp_path / "z.yaml"
-    answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered, "--use", "zero-shot")
+    answer = run("threshold", images, "--out", out, *TARGET, "--memory", remembered, "--use", "zero-shot")
     assert answer.exit_code == 0
     profile = load_profile(out).profile
     assert (profile.memory, profile.fusion, profile.fusion_choice) == (None, None, None)
@@ -151,7 +151,7 @@ def test_auto_chooses_the_same_again_and_zero_shot_needs_no_memory(images, remem
 def test_profile_keeps_what_its_fusion_was_chosen_by(images, remembered, tmp_path, monkeypatch):
     monkeypatch.setattr(fusion_samples, "MAX_PAINTED", 4)
     out = tmp_path / "p.yaml"
-    answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered)
+    answer = run("threshold", images, "--out", out, *TARGET, "--memory", remembered)
     assert answer.exit_code == 0, answer.output
     profile = load_profile(out).profile
     kept = profile.fusion_choice
@@ -173,14 +173,14 @@ def test_profile_keeps_what_its_fusion_was_chosen_by(images, remembered, tmp_pat
 
 def test_memory_that_cannot_be_used_is_refused(images, remembered, tmp_path):
     out = tmp_path / "p.yaml"
-    answer = run("threshold", images, "--out", out, *WISH, "--use", "memory")
+    answer = run("threshold", images, "--out", out, *TARGET, "--use", "memory")
     assert isinstance(answer.exception, ConfigError)
     assert "needs --memory" in str(answer.exception)
-    answer = run("threshold", images, "--out", out, *WISH, "--memory", remembered, "--roi", "0,0,0.5,1")
+    answer = run("threshold", images, "--out", out, *TARGET, "--memory", remembered, "--roi", "0,0,0.5,1")
     assert "--roi" in str(answer.exception)
     everything = tmp_path / "all"
     run("memory", images, "--out", everything, "--tokens", 64)
-    answer = run("threshold", images, "--out", out, *WISH, "--memory", everything)
+    answer = run("threshold", images, "--out", out, *TARGET, "--memory", everything)
     assert isinstance(answer.exception, RefusedError)
     assert "--units 40%" in str(answer.exception)
     assert not out.exists()

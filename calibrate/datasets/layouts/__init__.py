@@ -1,1 +1,1 @@
-"""One file a layout: which folders it fits, and what its names say of each image."""
+"""One file a layout: which folders it matches, and what its names say of each image."""

@@ -11,7 +11,7 @@ image is a part of its own; `line` becomes the class; `ts` is ISO 8601 and not u
 
 from __future__ import annotations
 
-from calibrate.datasets.entries import Entry, Reading
+from calibrate.datasets.sample import Entry, Problem, Reading
 from calibrate.datasets.tables import inside, read_table
 from calibrate.datasets.tree import Tree
 
@@ -20,7 +20,7 @@ FOLDER = "frames"
 _LABELS = {"ok": False, "anomaly": True}
 
 
-def fits(tree: Tree) -> bool:
+def matches(tree: Tree) -> bool:
     return (tree.root / LIST_FILE).is_file()
 
 
@@ -28,13 +28,14 @@ def read(tree: Tree) -> Reading:
     """Raises DataError for a list without one of its columns."""
     images = frozenset(tree.images)
     entries: dict[str, Entry] = {}
-    problems: list[str] = []
+    problems: list[Problem] = []
     for row in read_table(tree.root, LIST_FILE, ("file", "unit", "line", "ts", "label")):
         file = inside(tree.root, f"{FOLDER}/{row['file']}")
         if file is None or file not in images or not file.startswith(f"{FOLDER}/"):
-            problems.append(f"{row['file']}: named by {LIST_FILE}, but there is no such image in {FOLDER}/")
+            detail = f"named by {LIST_FILE}, but there is no such image in {FOLDER}/"
+            problems.append(Problem("list", row["file"], detail))
         elif file in entries:
-            problems.append(f"{file}: a second row in {LIST_FILE}; the first one counts")
+            problems.append(Problem("list", file, f"a second row in {LIST_FILE}; the first one counts"))
         else:
             unit = f"{row['line']}/{row['unit']}" if row["unit"] else None
             entries[file] = Entry(file, _LABELS.get(row["label"].lower()), row["line"] or "all", unit=unit)

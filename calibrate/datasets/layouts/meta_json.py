@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from calibrate.datasets.entries import Entry, Reading
-from calibrate.datasets.sample import Split
+from calibrate.datasets.sample import Entry, Problem, Reading, Split
 from calibrate.datasets.tables import inside, read_text
 from calibrate.datasets.tree import Tree
 from calibrate.errors import DataError
@@ -20,7 +19,7 @@ META_FILE = "meta.json"
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
 
-def fits(tree: Tree) -> bool:
+def matches(tree: Tree) -> bool:
     return (tree.root / META_FILE).is_file()
 
 
@@ -30,14 +29,15 @@ def read(tree: Tree) -> Reading:
     images = frozenset(tree.images)
     entries: list[Entry] = []
     masks: set[str] = set()
-    problems: list[str] = []
+    problems: list[Problem] = []
     for split in _SPLITS:
         for name, items in lists.get(split, {}).items():
             for number, item in enumerate(items, 1):
                 try:
                     entry, fault = _entry(tree, images, item, name, split)
                 except ValueError as error:
-                    problems.append(f"{META_FILE}: {split}/{name}, entry {number}: {error}; left out")
+                    detail = f"{split}/{name}, entry {number}: {error}; left out"
+                    problems.append(Problem("list", META_FILE, detail))
                     continue
                 entries.append(entry)
                 problems += [fault] if fault else []
@@ -60,7 +60,7 @@ def _load(tree: Tree) -> dict[str, dict[str, list[Any]]]:
     return dict(lists)
 
 
-def _entry(tree: Tree, images: frozenset[str], item: object, name: str, split: Split) -> tuple[Entry, str | None]:
+def _entry(tree: Tree, images: frozenset[str], item: object, name: str, split: Split) -> tuple[Entry, Problem | None]:
     """(entry, what is wrong with its mask). Raises ValueError for an item that names no image or no label."""
     if not isinstance(item, dict) or not isinstance(item.get("img_path"), str):
         raise ValueError("img_path is missing")
@@ -78,6 +78,6 @@ def _entry(tree: Tree, images: frozenset[str], item: object, name: str, split: S
     if label and isinstance(named, str) and named:
         mask = inside(tree.root, named)
         if mask not in images:
-            fault = f"{file}: there is no mask {named!r} in the data folder"
+            fault = Problem("mask", file, f"there is no mask {named!r} in the data folder")
             mask = None
     return Entry(file, label, name, split, kind, mask), fault

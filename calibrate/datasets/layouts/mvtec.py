@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-from calibrate.datasets.entries import Entry, Reading
 from calibrate.datasets.label_names import MASKS, NORMAL, label_of
 from calibrate.datasets.pairs import pair_masks
-from calibrate.datasets.sample import Split
+from calibrate.datasets.sample import Entry, Reading, Split
 from calibrate.datasets.tree import Tree, folders
 
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 
-def fits(tree: Tree) -> bool:
+def matches(tree: Tree) -> bool:
     """True with test/<kind> in the folder, or with test/<kind> or train/good in a folder of it.
 
     train/good alone, without a class around it, is a plain folder of normal images.

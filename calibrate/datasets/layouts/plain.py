@@ -10,16 +10,16 @@ Folders may lie deeper; the deepest name that means something decides.
 
 from __future__ import annotations
 
-from calibrate.datasets.entries import Entry, Reading
 from calibrate.datasets.label_names import MASKS, NORMAL, meaning
 from calibrate.datasets.pairs import pair_masks
+from calibrate.datasets.sample import Entry, Reading
 from calibrate.datasets.tree import Tree, folders, stem
 from calibrate.errors import DataError
 
 _MASK_ENDINGS = ("_mask", "_label", "_segmentation")
 
 
-def fits(tree: Tree) -> bool:
+def matches(tree: Tree) -> bool:
     """True with images directly in the folder, in a folder named good, or in train/good."""
     return any(_is_normal_top(f) or _is_train_normal(f) or "/" not in f for f in tree.images)
 
@@ -77,11 +77,11 @@ def _label(path: tuple[str, ...]) -> tuple[bool | None, str | None]:
     """(label, kind) by the deepest folder that means something; without one the first folder names the kind."""
     for at in reversed(range(len(path))):
         match meaning(path[at]):
-            case "good":
+            case "normal":
                 return False, None
             case "unlabelled":
                 return None, None
-            case "defective":
+            case "anomalous":
                 # bad/scratch/: the folder below says more than the word itself.
                 return True, path[at + 1] if at + 1 < len(path) else path[at]
     return True, path[0]

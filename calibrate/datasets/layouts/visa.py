@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from calibrate.datasets.entries import Entry, Reading
 from calibrate.datasets.label_names import label_of
 from calibrate.datasets.pairs import pair_masks
-from calibrate.datasets.sample import Split
+from calibrate.datasets.sample import Entry, Problem, Reading, Split
 from calibrate.datasets.tables import inside, read_table
 from calibrate.datasets.tree import Tree, folders
 
@@ -19,7 +18,7 @@ SPLIT_FILE = "split_csv/1cls.csv"
 _SPLITS: dict[str, Split] = {"train": "train", "test": "test"}
 
 
-def fits(tree: Tree) -> bool:
+def matches(tree: Tree) -> bool:
     """True with Data/Images in the folder or in a folder of it."""
     return any(_is_part(path, "images") or _is_part(path[1:], "images") for path in map(folders, tree.images))
 
@@ -48,12 +47,12 @@ def _is_part(path: tuple[str, ...], part: str) -> bool:
     return len(path) > 1 and path[0].casefold() == "data" and path[1].casefold() == part
 
 
-def _split(tree: Tree, entries: list[Entry]) -> tuple[list[Entry], list[str]]:
-    """Entries with the split that the table names; the folder's label stands, and a row that differs is told."""
+def _split(tree: Tree, entries: list[Entry]) -> tuple[list[Entry], list[Problem]]:
+    """Entries with the split that the table names; the folder's label stands, and a row that differs is reported."""
     known = {entry.file: entry for entry in entries}
     classes = {entry.class_name for entry in entries}
     absent: set[str] = set()
-    problems: list[str] = []
+    problems: list[Problem] = []
     rows = read_table(tree.root, SPLIT_FILE, ("object", "split", "label", "image", "mask"))
     for row in rows:
         if row["object"] not in classes:
@@ -62,16 +61,20 @@ def _split(tree: Tree, entries: list[Entry]) -> tuple[list[Entry], list[str]]:
         file = inside(tree.root, row["image"])
         entry = known.get(file or "")
         if entry is None:
-            problems.append(f"{row['image']}: named by {SPLIT_FILE}, but there is no such image")
+            problems.append(Problem("list", row["image"], f"named by {SPLIT_FILE}, but there is no such image"))
         elif row["split"] not in _SPLITS:
-            problems.append(f"{entry.file}: {SPLIT_FILE} puts it into {row['split']!r}, neither train nor test")
+            detail = f"{SPLIT_FILE} puts it into {row['split']!r}, neither train nor test"
+            problems.append(Problem("list", entry.file, detail))
         else:
             known[entry.file] = replace(entry, split=_SPLITS[row["split"]])
             if label_of(row["label"])[0] != entry.label:
-                problems.append(f"{entry.file}: {SPLIT_FILE} calls it {row['label']!r}; its folder decides")
+                detail = f"{SPLIT_FILE} calls it {row['label']!r}; its folder decides"
+                problems.append(Problem("list", entry.file, detail))
         mask = inside(tree.root, row["mask"]) if row["mask"] else None
         if row["mask"] and (mask is None or not (tree.root / mask).is_file()):
-            problems.append(f"{row['mask']}: a mask named by {SPLIT_FILE}, but there is no such file")
-    problems += [f"{name}: a class of {SPLIT_FILE} that is not here" for name in sorted(absent)]
-    problems += [f"{e.file}: not in {SPLIT_FILE}; in no split" for e in known.values() if e.split is None]
+            problems.append(Problem("mask", row["mask"], f"a mask named by {SPLIT_FILE}, but there is no such file"))
+    problems += [Problem("list", name, f"a class of {SPLIT_FILE} that is not here") for name in sorted(absent)]
+    problems += [
+        Problem("list", e.file, f"not in {SPLIT_FILE}; in no split") for e in known.values() if e.split is None
+    ]
     return list(known.values()), problems

@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 from calibrate.commands.data import data as command
 from calibrate.datasets import read_data
 from calibrate.datasets.summary import summarise
-from calibrate.datasets.summary_text import MAX_LINES, show
+from calibrate.datasets.summary_text import MAX_LINES, summary_text
 from calibrate.errors import DataError
-from tests.calibrate.test_datasets import image, images, mvtec
+from tests.factories.images import mvtec_tree, write_image, write_images
 
 
 @pytest.fixture
 def bottle(tmp_path):
-    mvtec(tmp_path / "bottle")
+    mvtec_tree(tmp_path / "bottle")
     return tmp_path / "bottle"
 
 
@@ -27,7 +27,7 @@ def run(*arguments):
 
 
 def test_counts_sizes_and_kinds(bottle):
-    image(bottle / "test/dent/1.png", size=(30, 20))
+    write_image(bottle / "test/dent/1.png", size=(30, 20))
     summary = summarise(read_data(bottle))
     (one,) = summary.classes
     assert one.counts == {
@@ -37,7 +37,7 @@ def test_counts_sizes_and_kinds(bottle):
     assert (one.name, one.kinds, one.units, one.masks) == ("bottle", {"broken": 2, "dent": 1}, 6, 2)
     assert (summary.sizes.smallest, summary.sizes.median, summary.sizes.largest) == ((16, 12), (16, 12), (30, 20))
     assert summary.sizes.distinct == 2
-    assert summary.notes == ("test/dent/1.png: defective without a mask, though others of bottle have one",)
+    assert summary.notes == ("test/dent/1.png: anomalous without a mask, though others of bottle have one",)
     assert summary.usable
     assert json.loads(json.dumps(summary.as_dict()))["usable"] is True
 
@@ -57,21 +57,21 @@ def test_leakage_by_bytes_and_by_unit(bottle):
 
 def test_copies_are_counted_and_two_labels_found(tmp_path):
     for name in ("good/1.png", "good/2.png", "good/3.png", "bad/4.png"):
-        image(tmp_path / name, 1)
+        write_image(tmp_path / name, 1)
     summary = summarise(read_data(tmp_path))
     assert (summary.pictures, summary.copies) == (2, 2)
-    assert summary.two_labels == ("bad/4.png: defective, but good/1.png has the same bytes and is good",)
+    assert summary.two_labels == ("bad/4.png: anomalous, but good/1.png has the same bytes and is normal",)
     assert len(summary.notes) == 2
     assert not summary.usable
-    assert show(summary).count("bad/4.png") == 1
+    assert summary_text(summary).count("bad/4.png") == 1
 
 
 def test_masks_of_another_size_and_unreadable_files_are_listed(bottle):
-    image(bottle / "ground_truth/broken/9_mask.png", size=(17, 12))
+    write_image(bottle / "ground_truth/broken/9_mask.png", size=(17, 12))
     cut = bottle / "test/broken/10.png"
     cut.write_bytes(cut.read_bytes()[:-20])
     (bottle / "train/good/empty.png").write_bytes(b"")
-    image(bottle / "train/good/tiny.png", size=(4, 4))
+    write_image(bottle / "train/good/tiny.png", size=(4, 4))
     (bottle / "ground_truth/broken/10_mask.png").write_text("no image")
     summary = summarise(read_data(bottle))
     assert summary.mask_sizes == ("ground_truth/broken/9_mask.png: 17x12, but test/broken/9.png is 16x12",)
@@ -95,14 +95,14 @@ def test_nothing_readable_has_no_sizes(tmp_path):
     (tmp_path / "1.png").write_bytes(b"x")
     summary = summarise(read_data(tmp_path))
     assert summary.sizes is None
-    assert "NOT USABLE" in show(summary)
+    assert "NOT USABLE" in summary_text(summary)
 
 
 def test_text_is_bounded_and_takes_brackets_as_they_are(tmp_path):
-    images(tmp_path, "[red]a/train/good/1.png")
+    write_images(tmp_path, "[red]a/train/good/1.png")
     for n in range(MAX_LINES + 5):
-        image(tmp_path / f"[red]a/train/good/x{n:02}.png", 9)
-    text = show(summarise(read_data(tmp_path)))
+        write_image(tmp_path / f"[red]a/train/good/x{n:02}.png", 9)
+    text = summary_text(summarise(read_data(tmp_path)))
     assert "[red]a" in text
     assert "... and 4 more" in text
     assert text.splitlines()[-1] == "usable"

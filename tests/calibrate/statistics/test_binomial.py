@@ -6,6 +6,7 @@ from scipy.stats import binom
 
 from calibrate.statistics.binomial import (
     allowed_exceedances,
+    measured_rate,
     rate_at_most,
     rate_between,
     required_units,
@@ -73,3 +74,12 @@ def test_interval_covers_exactly_computed(p):
     limits = [rate_between(k, n, confidence) for k in range(n + 1)]
     covered = sum(binom.pmf(k, n, p) for k, (low, high) in enumerate(limits) if low <= p <= high)
     assert covered >= confidence
+
+
+def test_a_measured_rate_has_its_interval_and_nothing_is_known_of_none():
+    rate = measured_rate(1, 10)
+    assert (rate.count, rate.total, rate.rate) == (1, 10, 0.1)
+    assert rate.interval == rate_between(1, 10, 0.95) == (rate.low, rate.high)
+    assert measured_rate(1, 10, 0.8).interval == rate_between(1, 10, 0.8)
+    nothing = measured_rate(0, 0)
+    assert nothing.rate is nothing.low is nothing.high is nothing.interval is None

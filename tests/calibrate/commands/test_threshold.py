@@ -23,7 +23,7 @@ from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.errors import ConfigError, ProfileError
 
 # 30 % at 80 % confidence takes 5 units for the threshold and 10 for the scale.
-WISH = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]
+TARGET = ["--false-alarm", "0.3", "--confidence", "0.8", "--line", "inbox"]
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def run(app, *arguments):
 
 def test_profile_is_written_and_judges_as_it_was_measured(images, tmp_path):
     out = tmp_path / "inbox.yaml"
-    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--json")
+    answer = run(calibrate, "threshold", images, "--out", out, *TARGET, "--json")
     assert answer.exit_code == 0, answer.output
     profile = load_profile(out).profile
     assert json.loads(answer.stdout)["id"] == profile.id
@@ -75,7 +75,7 @@ def test_profile_is_written_and_judges_as_it_was_measured(images, tmp_path):
     assert max(z) == pytest.approx(profile.threshold, abs=1e-3)
 
     again = tmp_path / "again.yaml"
-    run(calibrate, "threshold", images, "--out", again, *WISH)
+    run(calibrate, "threshold", images, "--out", again, *TARGET)
     assert load_profile(again).profile.threshold == profile.threshold
     copy = tmp_path / "copy.yaml"
     save_profile(profile, copy)
@@ -88,11 +88,11 @@ def test_too_few_are_refused_and_best_effort_claims_nothing(images, tmp_path):
     for path in sorted((images / "good").iterdir())[:14]:
         shutil.copy(path, few)
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", few, "--out", out, *WISH)
+    answer = run(calibrate, "threshold", few, "--out", out, *TARGET)
     assert isinstance(answer.exception, RefusedError)
     assert "15 are needed" in str(answer.exception)
     assert not out.exists()
-    answer = run(calibrate, "threshold", few, "--out", out, *WISH, "--best-effort")
+    answer = run(calibrate, "threshold", few, "--out", out, *TARGET, "--best-effort")
     assert answer.exit_code == 0
     assert "guarantee: none" in answer.stdout
     assert load_profile(out).profile.calibration.guarantee is None
@@ -111,7 +111,7 @@ def test_units_come_from_names_and_copies_count_once(images, tmp_path):
     assert len(first) == 4
     assert not {s.unit for s in first} & {s.unit for s in rest}
     assert data_sha256(samples) == data_sha256(list(reversed(samples)))
-    answer = run(calibrate, "threshold", folder, "--out", tmp_path / "p.yaml", *WISH, "--unit-from", r"part(\d+)")
+    answer = run(calibrate, "threshold", folder, "--out", tmp_path / "p.yaml", *TARGET, "--unit-from", r"part(\d+)")
     assert "4 normal units cannot carry" in str(answer.exception)
 
 
@@ -124,7 +124,7 @@ def test_images_that_cannot_be_judged_are_listed(images, tmp_path, name, content
     shutil.copytree(images / "good", folder)
     (folder / name).write_bytes(content)
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", folder, "--out", out, *WISH)
+    answer = run(calibrate, "threshold", folder, "--out", out, *TARGET)
     assert isinstance(answer.exception, DataError)
     assert name in str(answer.exception)
     assert says in str(answer.exception)
@@ -159,7 +159,7 @@ def test_wrong_usage_is_named(arguments, error, says, tmp_path, monkeypatch, ima
 )
 def test_a_damaged_profile_is_refused_by_field(images, tmp_path, old, new, says):
     out = tmp_path / "p.yaml"
-    assert run(calibrate, "threshold", images, "--out", out, *WISH).exit_code == 0
+    assert run(calibrate, "threshold", images, "--out", out, *TARGET).exit_code == 0
     out.write_text(out.read_text().replace(old, new, 1))
     with pytest.raises(ProfileError, match=says):
         load_profile(out)
@@ -175,10 +175,10 @@ def test_inspect_without_a_profile_scores_but_does_not_judge(images):
 # 75 % recall at 80 % confidence takes 6 anomalous units.
 def test_recall_is_guaranteed_beside_the_false_alarm_rate(labelled, tmp_path):
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", labelled, "--out", out, *WISH, "--recall", "0.75")
+    answer = run(calibrate, "threshold", labelled, "--out", out, *TARGET, "--recall", "0.75")
     assert answer.exit_code == 0, answer.output
-    assert "at most 30.00% of normal units" in answer.stdout
-    assert "at least 75.0% of anomalous units" in answer.stdout
+    assert "at most 30% of normal units" in answer.stdout
+    assert "at least 75% of anomalous units" in answer.stdout
     c = load_profile(out).profile.calibration
     assert (c.method, c.n_good, c.n_bad, c.n_constants, c.recall_target) == ("recall", 6, 8, 10, 0.75)
     assert (c.recall_guarantee.recall, c.recall_guarantee.confidence) == (0.75, 0.8)
@@ -195,11 +195,11 @@ def test_recall_is_guaranteed_beside_the_false_alarm_rate(labelled, tmp_path):
 
 def test_too_few_defects_are_refused_and_best_effort_drops_that_promise_only(labelled, tmp_path):
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", labelled, "--out", out, *WISH, "--recall", "0.9")
+    answer = run(calibrate, "threshold", labelled, "--out", out, *TARGET, "--recall", "0.9")
     assert isinstance(answer.exception, RefusedError)
     assert "16 are needed; these carry 81.8%" in str(answer.exception)
     assert not out.exists()
-    answer = run(calibrate, "threshold", labelled, "--out", out, *WISH, "--recall", "0.9", "--best-effort")
+    answer = run(calibrate, "threshold", labelled, "--out", out, *TARGET, "--recall", "0.9", "--best-effort")
     assert answer.exit_code == 0, answer.output
     assert "recall guarantee: none" in answer.stdout
     c = load_profile(out).profile.calibration
@@ -217,7 +217,7 @@ def test_bounds_that_cross_are_refused_with_the_curve(labelled, tmp_path, as_jso
         write_png(folder / "bad" / f"{k}.png", inbox_part(400_000 + k).image)
     out = tmp_path / "p.yaml"
     options = ["--recall", "0.75", *(["--json"] if as_json else [])]
-    answer = run(calibrate, "threshold", folder, "--out", out, *WISH, *options)
+    answer = run(calibrate, "threshold", folder, "--out", out, *TARGET, *options)
     assert isinstance(answer.exception, InfeasibleError)
     assert not out.exists()
     if as_json:
@@ -251,7 +251,7 @@ def test_a_given_threshold_is_kept_and_measured(labelled, tmp_path):
 
 def test_uncertain_verdicts_can_be_bounded_too(images, tmp_path):
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--alert-on-uncertain")
+    answer = run(calibrate, "threshold", images, "--out", out, *TARGET, "--alert-on-uncertain")
     assert "alarm or are uncertain" in answer.stdout
     assert load_profile(out).profile.calibration.bounds == "uncertain"
 
@@ -263,7 +263,7 @@ def test_the_normal_images_of_train_are_used_and_those_of_test_are_not(images, t
         folder.mkdir(parents=True)
         for path in part:
             shutil.copy(path, folder)
-    answer = run(calibrate, "threshold", tmp_path / "part", "--out", tmp_path / "p.yaml", *WISH)
+    answer = run(calibrate, "threshold", tmp_path / "part", "--out", tmp_path / "p.yaml", *TARGET)
     assert answer.exit_code == 0, answer.output
     assert "1 normal images outside of train are left for evaluation" in answer.stderr
     assert load_profile(tmp_path / "p.yaml").profile.calibration.n_good == 5
@@ -276,7 +276,7 @@ def test_several_classes_have_to_be_told_apart(images, tmp_path):
             (tmp_path / "set" / name / split / "good").mkdir(parents=True)
         shutil.copy(one[k], tmp_path / "set" / name / "train" / "good")
         shutil.copy(one[k + 2], tmp_path / "set" / name / "test" / "good")
-    arguments = ["threshold", tmp_path / "set", "--out", tmp_path / "p.yaml", *WISH]
+    arguments = ["threshold", tmp_path / "set", "--out", tmp_path / "p.yaml", *TARGET]
     answer = run(calibrate, *arguments)
     assert isinstance(answer.exception, ConfigError)
     assert "--class: bolt, nut" in str(answer.exception)
@@ -291,14 +291,14 @@ def test_images_that_something_else_was_fitted_to_are_refused(images, tmp_path):
     (tmp_path / "tuned").mkdir()
     shutil.copy(one, tmp_path / "tuned" / "another_name.png")
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--not", tmp_path / "tuned")
+    answer = run(calibrate, "threshold", images, "--out", out, *TARGET, "--not", tmp_path / "tuned")
     assert isinstance(answer.exception, DataError)
     assert one.name in str(answer.exception)
     embedded = load_adapter(EMBEDDED_DIR / "adapter")
     digests = [s.sha256 for s in read_data(tmp_path / "tuned").samples]
     manifest = embedded.manifest.model_copy(update={"provenance": {"pictures": digests}})
     save_adapter(replace(embedded, manifest=manifest, bound=None), tmp_path / "adapter")
-    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--adapter", tmp_path / "adapter")
+    answer = run(calibrate, "threshold", images, "--out", out, *TARGET, "--adapter", tmp_path / "adapter")
     assert isinstance(answer.exception, DataError)
     assert "was tuned on" in str(answer.exception)
     assert not out.exists()
@@ -308,7 +308,7 @@ def test_the_same_image_normal_and_anomalous_is_refused(labelled, tmp_path):
     folder = tmp_path / "both"
     shutil.copytree(labelled, folder)
     shutil.copy(sorted((folder / "good").iterdir())[0], folder / "bad" / "x.png")
-    answer = run(calibrate, "threshold", folder, "--out", tmp_path / "p.yaml", *WISH, "--recall", "0.75")
+    answer = run(calibrate, "threshold", folder, "--out", tmp_path / "p.yaml", *TARGET, "--recall", "0.75")
     assert isinstance(answer.exception, DataError)
     assert "same image" in str(answer.exception)
 
@@ -320,13 +320,13 @@ def test_unusable_images_are_left_out_only_while_enough_remain(images, tmp_path)
     name = next(n for n in map("{}.png".format, range(99)) if digest(n) > "e")
     (folder / name).write_bytes(b"no image")
     out = tmp_path / "p.yaml"
-    answer = run(calibrate, "threshold", folder, "--out", out, *WISH, "--skip-bad")
+    answer = run(calibrate, "threshold", folder, "--out", out, *TARGET, "--skip-bad")
     assert answer.exit_code == 0, answer.output
     assert f"left out: {name}" in answer.stderr
     for path in sorted(folder.glob("unit*"))[:5]:
         path.write_bytes(path.name.encode())
     out.unlink()
-    answer = run(calibrate, "threshold", folder, "--out", out, *WISH, "--skip-bad")
+    answer = run(calibrate, "threshold", folder, "--out", out, *TARGET, "--skip-bad")
     assert isinstance(answer.exception, RefusedError)
     assert "normal units of the guarantee" in str(answer.exception)
     assert not out.exists()
@@ -335,14 +335,14 @@ def test_unusable_images_are_left_out_only_while_enough_remain(images, tmp_path)
 @pytest.mark.parametrize("fault", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_write_that_fails_leaves_the_old_profile_and_no_rest(images, tmp_path, monkeypatch, fault):
     out = tmp_path / "p.yaml"
-    assert run(calibrate, "threshold", images, "--out", out, *WISH).exit_code == 0
+    assert run(calibrate, "threshold", images, "--out", out, *TARGET).exit_code == 0
     before = out.read_bytes()
 
     def fail(_):
         raise fault
 
     monkeypatch.setattr("fbclip.files.os.fsync", fail)
-    answer = run(calibrate, "threshold", images, "--out", out, *WISH, "--best-effort")
+    answer = run(calibrate, "threshold", images, "--out", out, *TARGET, "--best-effort")
     assert answer.exit_code != 0
     assert out.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["p.yaml"]
@@ -362,6 +362,6 @@ def test_a_write_that_fails_leaves_the_old_profile_and_no_rest(images, tmp_path,
     ],
 )
 def test_options_that_contradict_are_wrong_usage(images, tmp_path, options, says):
-    answer = run(calibrate, "threshold", images, "--out", tmp_path / "p.yaml", *WISH, *options)
+    answer = run(calibrate, "threshold", images, "--out", tmp_path / "p.yaml", *TARGET, *options)
     assert isinstance(answer.exception, ConfigError), answer.exception
     assert says in str(answer.exception)
