@@ -17,12 +17,11 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Paired bootstrap over units of image AUROC and AP; the other numbers side by side."""
-    from calibrate.evaluation.compare import compare as weigh
-    from calibrate.evaluation.compare_text import comparison_text
-    from calibrate.evaluation.stored import read_stored
+    from calibrate.evaluation import compare as comparison
+    from calibrate.evaluation.markdown import comparison_text
     from fbclip.files import write_atomically
 
-    found = weigh([read_stored(folder) for folder in runs])
+    found = comparison.compare([comparison.read_compared(folder) for folder in runs])
     text = comparison_text(found)
     if out is not None:
         write_atomically(out, text.encode())

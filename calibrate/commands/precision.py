@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +35,7 @@ def precision(
     """Mask flips, largest differences of margins and maps, and the AUROC, beside float32."""
     from calibrate.datasets import read_data
     from calibrate.evaluation.precision import precision_effect
+    from calibrate.inference import Skips
     from fbclip.artefacts.adapter import load_adapter
     from fbclip.backbone.weights import EMBEDDED_DIR, find_weights
     from fbclip.errors import ConfigError
@@ -46,14 +46,21 @@ def precision(
     samples = read_data(data, layout).samples
     samples = samples[:: -(-len(samples) // limit)]
     loaded = load_adapter(adapter or EMBEDDED_DIR / "adapter")
+    file, skips = find_weights(backbone, weights), Skips(allowed=True)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("both precisions", total=len(samples))
         effect = precision_effect(
-            find_weights(backbone, weights), loaded, samples, lower, pick_device(device), lambda: progress.advance(task)
+            file, loaded, samples, lower, pick_device(device), skips, lambda: progress.advance(task)
         )
+    for skipped in skips.skipped:
+        typer.echo(f"left out: {skipped}", err=True)
+    values = effect.model_dump(mode="json", by_alias=True)
     if as_json:
-        typer.echo(json.dumps(asdict(effect)))
+        typer.echo(json.dumps(values))
         return
-    for name, value in asdict(effect).items():
-        shown = "n/a" if value is None else f"{value:.6g}" if isinstance(value, float) else value
-        typer.echo(f"{name:20} {shown}")
+    for name, value in values.items():
+        typer.echo(f"{name:20} {_text(value)}")
+
+
+def _text(value: object) -> str:
+    return "n/a" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -19,14 +19,15 @@ def report(
     ] = None,
 ) -> None:
     """One self-contained page to read, to print and to keep."""
+    from calibrate.few_shot.document import read_few_shot
     from calibrate.report.page import render
-    from calibrate.report.reading import read_few_shot, read_run, with_profile
+    from calibrate.report.reading import read_run, with_profile
     from fbclip.files import write_atomically
 
-    page = out or run / "report.html"
     curves = None if few_shot is None else read_few_shot(few_shot)
     evaluated = read_run(run)
     if profile is not None:
         evaluated = with_profile(evaluated, profile)
+    page = out or run / "report.html"
     write_atomically(page, render(evaluated, curves).encode())
     typer.echo(f"{page}: written")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
 from fbclip.errors import ImageError
 from fbclip.images.decode import read_image
@@ -39,3 +40,13 @@ def resize_mask(inside: BoolMap, placement: Placement, shape: tuple[int, int]) -
 def map_mask(path: Path, placement: Placement, shape: tuple[int, int]) -> BoolMap:
     """Mask file of its image's size -> bool of the map's `shape` (H,W). Raises DataError as `read_mask` does."""
     return resize_mask(read_mask(path), placement, shape)
+
+
+def true_mask(sample: Sample, placement: Placement, shape: tuple[int, int]) -> BoolMap | None:
+    """Which pixels of a map of `shape` (H,W) are anomalous: of a normal image none; None where nobody knows.
+
+    Raises DataError for a mask that cannot be read.
+    """
+    if not sample.label:
+        return np.zeros(shape, dtype=np.bool_)
+    return None if sample.mask is None else map_mask(sample.mask, placement, shape)

@@ -1,131 +1,154 @@
-"""A detector over a labelled data set -> numbers a class, verdicts, and one row of scalars an image."""
+"""A detector over a labelled data set -> the document of its numbers, and the scalars of every image."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.errors import DataError
-from calibrate.evaluation.evaluator import ClassCurves, ClassEvaluator
-from calibrate.evaluation.guard import check_unseen
-from calibrate.evaluation.masks import find_faults
-from calibrate.evaluation.numbers import Numbers, mean_numbers
-from calibrate.evaluation.request import EvaluationRequest, framing_of, select
-from calibrate.evaluation.rows import EvaluatedImage
-from calibrate.evaluation.verdicts import Confusion, Counts, confusion, kinds
-from fbclip.artefacts.compatibility import RunningModel
+from calibrate.evaluation.document import (
+    EvaluatedData,
+    EvaluatedFraming,
+    EvaluatedModel,
+    EvaluatedProfile,
+    EvaluationDocument,
+)
+from calibrate.evaluation.evaluated_images import EvaluatedImage
+from calibrate.evaluation.evaluator import ClassEvaluation, ClassEvaluator, relative_name
+from calibrate.evaluation.notes import evaluation_notes
+from calibrate.evaluation.numbers import mean_numbers
+from calibrate.evaluation.pixels import PaperMaps
+from calibrate.evaluation.request import EvaluationRequest, check_not_fitted, find_faults, framing_of, images_of
+from calibrate.evaluation.verdicts import confusion, kinds
+from calibrate.inference import View
+from calibrate.wording import listed
 from fbclip.detector import Detector
-from fbclip.images.framing import Framing
-from fbclip.memory.fusion import Fusion
 
-SHOWN = 5
+PACKAGES = ("fbclip-inspect", "torch", "numpy", "scipy", "open_clip_torch", "opencv-python-headless", "pillow")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
-    """rows: one a labelled image, rejected ones with a profile too; skipped: left out or rejected, one line each.
+    """images: one a labelled sample, rejected ones too; samples: the same by the image's path; view: what scored them.
 
-    empty_masks: anomalous images whose mask holds nothing at the map's resolution or outside the region of interest;
-    without_mask: anomalous images left out of the pixel numbers.
+    The document has no heat limits, no worst images and no command yet.
     """
 
-    rows: tuple[EvaluatedImage, ...]
+    document: EvaluationDocument
+    images: tuple[EvaluatedImage, ...]
     samples: dict[str, Sample]
-    classes: dict[str, Numbers]
-    mean: Numbers
-    curves: dict[str, ClassCurves]
-    confusion: Confusion | None
-    kinds: dict[str, dict[str, Counts]]
-    data_sha256: str
-    part: str
-    unlabelled: int
-    without_mask: int
-    empty_masks: int
-    skipped: tuple[str, ...]
-    notes: tuple[str, ...]
-    running: RunningModel
-    fusion: Fusion | None
-    framing: Framing
-    paper: bool
+    view: View
 
 
 def evaluate(
-    detector: Detector, adapter: str, data: DataSet, plan: EvaluationRequest, advance: Callable[[int], None]
+    detector: Detector,
+    adapter: str,
+    data: DataSet,
+    request: EvaluationRequest,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
-    """Judge every labelled image of the plan's part; `advance` hears how many are done.
+    """Judge every labelled image of the requested part; `advance` hears how many more are done.
 
     Classes come one after the other and maps are dropped as soon as their pixels are in the class's PixelStore, so
     memory is bounded whatever the set's size. Raises DataError for images that were used before, cannot be judged or
     have a foreign mask (the last two are left out with `skip_bad`), ConfigError for a profile of another model.
     """
-    framing = framing_of(detector, adapter, plan)
-    chosen, part = select(data, plan.part)
-    check_unseen(data, chosen, plan.seen, None if plan.profile is None else plan.profile.profile)
+    framing = framing_of(detector, adapter, request)
+    chosen, part = images_of(data, request.part)
+    check_not_fitted(data, chosen, request)
     labelled = [s for s in chosen if s.label is not None]
     if not labelled:
         raise DataError(f"{data.root}: none of the {len(chosen)} images has a label; sort them into good and bad")
     faults = find_faults(labelled, data.root)
-    if not plan.skip_bad:
+    if not request.skip_bad:
         _refuse([*faults.images, *faults.masks.values()])
     usable = [s for s in labelled if s.path not in faults.masks]
-    judge = ClassEvaluator(detector, adapter, data.root, plan, framing, advance)
-    classes: dict[str, Numbers] = {}
-    curves: dict[str, ClassCurves] = {}
-    for name in dict.fromkeys(s.class_name for s in usable):
-        classes[name], curves[name] = judge.one_class([s for s in usable if s.class_name == name])
-    if not plan.skip_bad:
-        _refuse(judge.rejected)
-    mean = mean_numbers(classes.values())
+    view = View(detector, adapter, framing, request.memory, request.fusion)
+    found = _by_class(view, usable, data, request, advance)
+    rejected = [f"{relative_name(s.sample, data.root)} ({s.reason})" for one in found.values() for s in one.skipped]
+    if not request.skip_bad:
+        _refuse(rejected)
+    images = tuple(image for one in found.values() for image in one.images)
     unlabelled = len(chosen) - len(labelled)
-    return Evaluation(
-        rows=tuple(judge.rows),
-        samples=judge.samples,
-        classes=classes,
-        mean=mean,
-        curves=curves,
-        confusion=confusion(judge.rows),
-        kinds=kinds(judge.rows),
-        data_sha256=data_sha256(chosen),
-        part=part,
-        unlabelled=unlabelled,
-        without_mask=judge.without_mask,
-        empty_masks=judge.empty_masks,
-        skipped=(*faults.masks.values(), *judge.rejected),
-        notes=tuple(_notes(data, judge, classes, unlabelled)),
-        running=detector.running(adapter, plan.memory),
-        fusion=plan.fusion,
-        framing=framing,
-        paper=plan.paper,
+    document = EvaluationDocument(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        definition="paper" if request.paper else "exact",
+        data=EvaluatedData(
+            name=data.root.resolve().name,
+            layout=data.layout,
+            split=part,
+            data_sha256=data_sha256(chosen),
+            normal=sum(not image.anomalous for image in images),
+            anomalous=sum(image.anomalous for image in images),
+            units=len({(image.class_name, image.unit) for image in images}),
+            unlabelled=unlabelled,
+            without_mask=sum(one.without_mask for one in found.values()),
+            empty_masks=sum(one.empty_masks for one in found.values()),
+            skipped=(*faults.masks.values(), *rejected),
+        ),
+        model=_model(view),
+        framing=EvaluatedFraming(roi=framing.roi, tiling=framing.tiling, ignore_mask=framing.mask is not None),
+        profile=None if request.profile is None else EvaluatedProfile.of(request.profile.profile),
+        classes={name: one.numbers for name, one in found.items()},
+        mean=mean_numbers(one.numbers for one in found.values()),
+        confusion=confusion(images),
+        kinds=kinds(images),
+        curves={name: one.curves for name, one in found.items()},
+        notes=evaluation_notes(data, request, detector.device.type, unlabelled, found),
+        versions=_versions(),
+    )
+    return Evaluation(document, images, {relative_name(s, data.root): s for s in usable}, view)
+
+
+def _by_class(
+    view: View,
+    samples: Sequence[Sample],
+    data: DataSet,
+    request: EvaluationRequest,
+    advance: Callable[[int], None],
+) -> dict[str, ClassEvaluation]:
+    detector, paper = view.detector, None
+    if request.paper:
+        paper = PaperMaps(detector.size, detector.backbone.config.patch_size, detector.smoothing[view.adapter])
+    profile = None if request.profile is None else request.profile.profile
+    evaluator = ClassEvaluator(view, data.root, profile, paper)
+    return {
+        name: evaluator.evaluate([s for s in samples if s.class_name == name], advance)
+        for name in dict.fromkeys(s.class_name for s in samples)
+    }
+
+
+def _model(view: View) -> EvaluatedModel:
+    running = view.detector.running(view.adapter, view.memory)
+    return EvaluatedModel(
+        backbone=running.backbone,
+        backbone_sha256=running.backbone_sha256,
+        adapter=running.adapter,
+        memory=running.memory,
+        fusion=view.fusion,
+        device=running.device,
+        precision=running.precision,
+        size=running.size,
     )
 
 
 def _refuse(faults: Sequence[str]) -> None:
     if faults:
-        shown = ", ".join(faults[:SHOWN]) + (f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else "")
         raise DataError(
-            f"{len(faults)} images or masks cannot be used; mend them or leave them out with --skip-bad: {shown}"
+            f"{len(faults)} images or masks cannot be used; mend them or leave them out with --skip-bad: "
+            f"{listed(faults)}"
         )
 
 
-def _notes(data: DataSet, judge: ClassEvaluator, classes: dict[str, Numbers], unlabelled: int) -> list[str]:
-    notes = [f"{len(data.problems)} notes on the data; `calibrate data` lists them"] if data.problems else []
-    if unlabelled:
-        notes.append(f"{unlabelled} images without a label are left out")
-    if judge.profile is not None and judge.profile.device != judge.device:
-        notes.append(f"the profile was measured on {judge.profile.device}, this run on {judge.device}")
-    for name, numbers in classes.items():
-        labels = {row.label for row in judge.rows if row.class_name == name and row.margin is not None}
-        if len(labels) < 2:
-            what = "no" if not labels else "only anomalous" if True in labels else "only normal"
-            notes.append(f"{name}: {what} images were judged, so there are no image numbers")
-        if numbers.pixel_auroc is None:
-            notes.append(f"{name}: no masks, or nothing of them on the maps, so there are no pixel numbers")
-    if judge.without_mask:
-        notes.append(f"{judge.without_mask} anomalous images without a mask are left out of the pixel numbers")
-    if judge.empty_masks:
-        notes.append(
-            f"{judge.empty_masks} masks are empty on the map (outside the region of interest, or smaller than half a "
-            "map pixel); their images count as normal pixels"
-        )
-    return notes
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

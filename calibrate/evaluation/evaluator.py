@@ -1,132 +1,118 @@
-"""The images of one class after the other -> rows, numbers and curves; maps are dropped at once."""
+"""The images of one class -> scalars, numbers and curves; every map is dropped as soon as it is counted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from calibrate.datasets.masks import true_mask
 from calibrate.datasets.sample import Sample
-from calibrate.evaluation.masks import map_mask
-from calibrate.evaluation.numbers import Numbers, Points, image_numbers
-from calibrate.evaluation.paper import PaperMaps
-from calibrate.evaluation.pixels import ClassPixels, PixelNumbers
-from calibrate.evaluation.request import EvaluationRequest
-from calibrate.evaluation.rows import EvaluatedImage
+from calibrate.evaluation.document import ClassCurves, Numbers
+from calibrate.evaluation.evaluated_images import EvaluatedImage
+from calibrate.evaluation.numbers import ImageNumbers, image_numbers
+from calibrate.evaluation.pixels import ClassPixels, PaperMaps, PixelNumbers
 from calibrate.inference import Scored, Skipped, View
+from fbclip.artefacts.profile import Profile
 from fbclip.decision import Verdict
-from fbclip.detector import Detector
-from fbclip.images.framing import Framing
 
 
-@dataclass(frozen=True)
-class ClassCurves:
-    """Thinned points (x, y): image ROC and PR, PRO over the pixels' FPR, pixel ROC and PR; empty where undefined."""
+@dataclass(frozen=True, eq=False)
+class ClassEvaluation:
+    """images: one a sample, in order; without_mask, empty_masks: see EvaluatedData."""
 
-    roc: Points
-    pr: Points
-    pro: Points
-    pixel_roc: Points
-    pixel_pr: Points
+    images: tuple[EvaluatedImage, ...]
+    numbers: Numbers
+    curves: ClassCurves
+    skipped: tuple[Skipped, ...]
+    without_mask: int
+    empty_masks: int
 
 
+@dataclass(frozen=True, eq=False)
 class ClassEvaluator:
-    """What grows while the classes are judged."""
+    """How images are scored and decided on. root: of the data set; paper: makes probability maps by its definition."""
 
-    def __init__(
-        self,
-        detector: Detector,
-        adapter: str,
-        root: Path,
-        plan: EvaluationRequest,
-        framing: Framing,
-        advance: Callable[[int], None],
-    ) -> None:
-        self._view = View(detector, adapter, framing, plan.memory, plan.fusion)
-        self._root, self._advance = root, advance
-        self.profile = None if plan.profile is None else plan.profile.profile
-        self._paper: PaperMaps | None = None
-        if plan.paper:
-            sigma = detector.smoothing[adapter]
-            self._paper = PaperMaps(detector.size, detector.backbone.config.patch_size, sigma)
-        self.rows: list[EvaluatedImage] = []
-        self.samples: dict[str, Sample] = {}
-        self.rejected: list[str] = []
-        self.without_mask = self.empty_masks = 0
-        self.device = detector.device.type
+    view: View
+    root: Path
+    profile: Profile | None = None
+    paper: PaperMaps | None = None
 
-    def one_class(self, samples: Sequence[Sample]) -> tuple[Numbers, ClassCurves]:
-        """Rows, numbers and curves of the samples of one class; the store is gone afterwards."""
-        rows: list[EvaluatedImage] = []
+    def evaluate(self, samples: Sequence[Sample], advance: Callable[[int], None]) -> ClassEvaluation:
+        """The samples of one class, all labelled; `advance` hears how many more are done."""
+        images: list[EvaluatedImage] = []
+        skipped: list[Skipped] = []
+        without_mask = empty_masks = 0
         has_masks = any(s.mask is not None for s in samples)
-        pixel = PixelNumbers()
-        with ExitStack() as stack:
-            store = stack.enter_context(ClassPixels()) if has_masks else None
-            for result in self._view.score(samples, self._advance):
+        with ClassPixels() as pixels:
+            for result in self.view.score(samples, advance):
                 if isinstance(result, Skipped):
-                    rows.append(self._rejected(result))
-                else:
-                    rows.append(self._row(result))
-                    self._pixels(store, result)
-            if store is not None:
-                pixel = store.numbers(self._paper is not None)
-        self.rows += rows
-        self.samples |= {self._name(s): s for s in samples}
-        image = image_numbers(rows, self._paper is not None)
-        numbers = Numbers(
-            image.auroc,
-            image.average_precision,
-            image.f1_max,
-            pixel.auroc,
-            pixel.average_precision,
-            pixel.f1_max,
-            pixel.aupro,
+                    skipped.append(result)
+                    images.append(self._rejected(result.sample))
+                    continue
+                images.append(self._decided(result))
+                values = result.prediction.map
+                mask = true_mask(result.sample, result.placement, (values.shape[0], values.shape[1]))
+                if mask is None:
+                    without_mask += 1
+                elif has_masks:
+                    empty_masks += bool(result.sample.label) and not mask.any()
+                    scores = values if self.paper is None else self.paper.probabilities(values)
+                    pixels.add(scores, mask, result.ignore)
+            pixel = pixels.numbers(self.paper is not None) if has_masks else PixelNumbers()
+        image = image_numbers(images, self.paper is not None)
+        return ClassEvaluation(
+            tuple(images), _numbers(image, pixel), _curves(image, pixel), tuple(skipped), without_mask, empty_masks
         )
-        return numbers, ClassCurves(image.roc, image.pr, pixel.pro, pixel.roc, pixel.pr)
 
-    def _row(self, scored: Scored) -> EvaluatedImage:
+    def _decided(self, scored: Scored) -> EvaluatedImage:
         prediction, sample = scored.prediction, scored.sample
         decision = None
         if self.profile is not None:
             decision = self.profile.decide(prediction, scored.placement, scored.ignore)
         return EvaluatedImage(
-            path=self._name(sample),
+            path=relative_name(sample, self.root),
             class_name=sample.class_name,
-            label=bool(sample.label),
+            anomalous=bool(sample.label),
             kind=sample.kind,
             unit=sample.unit,
             sha256=sample.sha256,
             margin=prediction.margin,
             score=prediction.score,
             z=None if decision is None else decision.z,
-            verdict=None if decision is None else decision.verdict.value,
+            verdict=None if decision is None else decision.verdict,
             peak=float(prediction.map.max()),
         )
 
-    def _pixels(self, store: ClassPixels | None, scored: Scored) -> None:
-        sample, values = scored.sample, scored.prediction.map
-        if sample.label and sample.mask is None:
-            self.without_mask += 1
-        if store is None or (sample.label and sample.mask is None):
-            return
-        mask = np.zeros(values.shape, dtype=np.bool_)
-        if sample.label and sample.mask is not None:
-            mask = map_mask(sample.mask, scored.placement, (values.shape[0], values.shape[1]))
-            self.empty_masks += not mask.any()
-        store.add(values if self._paper is None else self._paper.probabilities(values), mask, scored.ignore)
-
-    def _rejected(self, skipped: Skipped) -> EvaluatedImage:
+    def _rejected(self, sample: Sample) -> EvaluatedImage:
         """A profile's verdict on what cannot be judged is `rejected`, as on the line."""
-        sample = skipped.sample
-        name = self._name(sample)
-        self.rejected.append(f"{name} ({skipped.reason})")
-        verdict = None if self.profile is None else Verdict.REJECTED.value
         return EvaluatedImage(
-            name, sample.class_name, bool(sample.label), sample.kind, sample.unit, sample.sha256, verdict=verdict
+            path=relative_name(sample, self.root),
+            class_name=sample.class_name,
+            anomalous=bool(sample.label),
+            kind=sample.kind,
+            unit=sample.unit,
+            sha256=sample.sha256,
+            verdict=None if self.profile is None else Verdict.REJECTED,
         )
 
-    def _name(self, sample: Sample) -> str:
-        return sample.path.relative_to(self._root).as_posix()
+
+def relative_name(sample: Sample, root: Path) -> str:
+    """A sample's path below the data root, with slashes."""
+    return sample.path.relative_to(root).as_posix()
+
+
+def _numbers(image: ImageNumbers, pixel: PixelNumbers) -> Numbers:
+    return Numbers(
+        image_auroc=image.auroc,
+        image_ap=image.average_precision,
+        image_f1_max=image.f1_max,
+        pixel_auroc=pixel.auroc,
+        pixel_ap=pixel.average_precision,
+        pixel_f1_max=pixel.f1_max,
+        pixel_aupro=pixel.aupro,
+    )
+
+
+def _curves(image: ImageNumbers, pixel: PixelNumbers) -> ClassCurves:
+    return ClassCurves(roc=image.roc, pr=image.pr, pro=pixel.pro, pixel_roc=pixel.roc, pixel_pr=pixel.pr)

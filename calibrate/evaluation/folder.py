@@ -1,19 +1,40 @@
-"""The folder of a run: whole or not there, and never in place of something else."""
+"""The folder of a run: written whole or not at all, and never in place of something else."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from calibrate.errors import DataError
+from calibrate.evaluation import document, evaluated_images
+from calibrate.evaluation.document import SCHEMA, EvaluationDocument
+from calibrate.evaluation.evaluated_images import EvaluatedImage, images_csv
+from calibrate.evaluation.markdown import summary
+from calibrate.evaluation.numbers import METRICS
 
-SCHEMA = "calibrate.evaluation/1"
-MAIN = "evaluation.json"
-OWN = frozenset({MAIN, "samples.csv", "metrics.csv", "summary.md", "worst", "report.html"})
+METRICS_FILE, SUMMARY_FILE = "metrics.csv", "summary.md"
+OWN = frozenset({document.FILE, evaluated_images.FILE, METRICS_FILE, SUMMARY_FILE, "worst", "report.html"})
+
+
+def write_run(out: Path, run: EvaluationDocument, images: Iterable[EvaluatedImage], worst: Mapping[str, bytes]) -> None:
+    """All files at once, in place of an earlier run; worst: name in the folder -> JPEG.
+
+    Raises DataError for a folder that holds something else, OSError.
+    """
+    text = json.dumps(run.as_json(), indent=2, allow_nan=False, ensure_ascii=False)
+    files = {
+        document.FILE: (text + "\n").encode(),
+        evaluated_images.FILE: images_csv(images),
+        METRICS_FILE: _metrics_csv(run),
+        SUMMARY_FILE: summary(run).encode(),
+    }
+    replace_folder(out, files | dict(worst))
 
 
 def check_free(out: Path) -> None:
@@ -25,7 +46,7 @@ def check_free(out: Path) -> None:
     held = sorted(p.name for p in out.iterdir())
     if not held:
         return
-    if not _is_run(out / MAIN):
+    if not _is_run(out / document.FILE):
         raise DataError(f"{out}: not empty and no earlier run; name another folder")
     foreign = [name for name in held if name not in OWN]
     if foreign:
@@ -69,3 +90,12 @@ def _is_run(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(data, dict) and data.get("schema") == SCHEMA
+
+
+def _metrics_csv(run: EvaluationDocument) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("class", *METRICS))
+    for name, numbers in (*run.classes.items(), ("mean", run.mean)):
+        writer.writerow([name, *("" if v is None else repr(v) for v in numbers.model_dump().values())])
+    return text.getvalue().encode()

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.evaluation.rows import EvaluatedImage
+from calibrate.evaluation.document import Numbers, Points
+from calibrate.evaluation.evaluated_images import EvaluatedImage
 from calibrate.metrics.ranking import auroc, average_precision, f1_max, pr_curve_points, roc_curve_points
 
-Points = list[list[float]]
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """All in 0..1. None: the data hold only one kind, or no masks for the pixel numbers."""
-
-    image_auroc: float | None = None
-    image_ap: float | None = None
-    image_f1_max: float | None = None
-    pixel_auroc: float | None = None
-    pixel_ap: float | None = None
-    pixel_f1_max: float | None = None
-    pixel_aupro: float | None = None
-
-    def as_dict(self) -> dict[str, float | None]:
-        return asdict(self)
-
-
-NAMES: tuple[str, ...] = tuple(f.name for f in fields(Numbers))
+METRICS: tuple[str, ...] = tuple(Numbers.model_fields)
 
 
 @dataclass(frozen=True)
@@ -44,17 +26,17 @@ class ImageNumbers:
     pr: Points
 
 
-def image_numbers(rows: Sequence[EvaluatedImage], paper: bool) -> ImageNumbers:
+def image_numbers(images: Sequence[EvaluatedImage], paper: bool) -> ImageNumbers:
     """Of the images that have a margin.
 
     Ranked by the margin, which never saturates; by the paper's definition by its probability in float64, in which
     margins up to 36 keep their order.
     """
-    judged = [(row.margin, row.label) for row in rows if row.margin is not None]
-    scores = np.array([margin for margin, _ in judged], dtype=np.float64)
+    scored = [(image.margin, image.anomalous) for image in images if image.margin is not None]
+    scores = np.array([margin for margin, _ in scored], dtype=np.float64)
     if paper:
         scores = probability(scores)
-    labels = np.array([label for _, label in judged], dtype=np.bool_)
+    labels = np.array([anomalous for _, anomalous in scored], dtype=np.bool_)
     best = f1_max(scores, labels)
     return ImageNumbers(
         auroc(scores, labels),
@@ -72,14 +54,14 @@ def probability(margins: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def points(curve: NDArray[np.float64] | None) -> Points:
     """(K,2) -> pairs that JSON can hold, rounded beyond what a plot shows."""
-    return [] if curve is None else [[round(float(x), 6), round(float(y), 6)] for x, y in curve]
+    return [] if curve is None else [(round(float(x), 6), round(float(y), 6)) for x, y in curve]
 
 
 def mean_numbers(classes: Iterable[Numbers]) -> Numbers:
     """Each number's mean over the classes that have it."""
     found = list(classes)
     means = {}
-    for name in NAMES:
+    for name in METRICS:
         values = [value for value in (getattr(numbers, name) for numbers in found) if value is not None]
         means[name] = sum(values) / len(values) if values else None
     return Numbers(**means)

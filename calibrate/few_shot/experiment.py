@@ -8,7 +8,7 @@ for the intervals, the same draws for every memory of a class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from calibrate.datasets.masks import true_mask
 from calibrate.datasets.sample import Sample
 from calibrate.datasets.splits import split_units
 from calibrate.defects.painting import Item
 from calibrate.errors import DataError
-from calibrate.evaluation.masks import map_mask
 from calibrate.few_shot.document import Measure, Method
 from calibrate.inference import ItemTerms, View
 from calibrate.memory.coreset import coreset
@@ -42,28 +42,28 @@ from fbclip.method.maps import smooth_map
 
 COUNTS = (1, 2, 4, 8, 16)
 _STRIDE = 4
-"""The pixel AUROC takes every so-manieth row and column; the maps are smooth beyond that."""
+"""The pixel AUROC takes every fourth row and column; the maps are smooth beyond that."""
 _TRUNCATE = ScoreConfig().smoothing_truncate
 RESAMPLES = 1000
 
-Drawn = dict[tuple[Method, Measure], Floats]
+Draws = Mapping[tuple[Method, Measure], Floats]
+"""Of every method and measure (1+RESAMPLES,): as the images are, then of every draw of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class FewShotPoint:
     """A memory of `count` images drawn by `seed`; chosen: the use that auto took.
 
-    drawn: AUROC in 0..1 of each method and measure, (1+RESAMPLES,): of the test images as they are, then of every
-    draw of them, NaN where a draw holds no mask. Without any mask there is no pixel measure.
+    draws: AUROC in 0..1 of the test images, NaN where a draw holds no mask. Without any mask there is no pixel measure.
     """
 
     count: int
     seed: int
     chosen: str
-    drawn: Drawn
+    draws: Draws
 
 
-class Counted(NamedTuple):
+class LabelTotals(NamedTuple):
     """How many test images measured."""
 
     normal: int
@@ -71,7 +71,7 @@ class Counted(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
+class _EncodedImage:
     """An image after its one pass: raw tokens (N,C) of each of the memory's layers, and the zero-shot terms."""
 
     unit: str
@@ -81,8 +81,8 @@ class _Seen:
     mask: BoolMap | None = None
 
 
-class Bench:
-    """The images of one class, seen once; `points` then makes memories of them."""
+class FewShotExperiment:
+    """The images of one class, encoded once; `points` then makes memories of them."""
 
     def __init__(
         self,
@@ -104,20 +104,20 @@ class Bench:
                 f"few-shot curves take a train split of more than {least} normal units and a test split with normal "
                 "and anomalous images"
             )
-        self._pool = list(self._see(map(Item, pool)))
-        self._normal = list(self._see(map(Item, scale)))
+        self._pool = list(self._encode(map(Item, pool)))
+        self._normal = list(self._encode(map(Item, scale)))
         painted = [Item(s, painted_with(s, k)) for s in scale for k in range(PAINTED_EACH)]
-        self._painted = list(self._see(painted))
-        self._test = list(self._see(map(Item, test)))
-        self._labels = np.array([one.anomalous for one in self._test])
+        self._painted = list(self._encode(painted))
+        self._test = list(self._encode(map(Item, test)))
+        self._labels = np.array([image.anomalous for image in self._test])
         if not self._pool or self._labels.all() or not self._labels.any():
             raise DataError("few-shot curves: no normal training, normal test or anomalous test image can be judged")
         self._min_area = max(1, detector.backbone.config.patch_size**2 // 4)
         # Seeded by the images, so that two classes are drawn independently.
         rng = np.random.default_rng(int(test[0].sha256[:16], 16))
-        draws = draw_weights([one.unit for one in self._test], self._labels, RESAMPLES, rng)
-        self._weights = np.concatenate([np.ones((1, len(self._test))), *draws])
-        self._zero_shot = self._measured([one.terms for one in self._test], None)
+        weights = draw_weights([image.unit for image in self._test], self._labels, RESAMPLES, rng)
+        self._weights = np.concatenate([np.ones((1, len(self._test))), *weights])
+        self._zero_shot = self._measure([image.terms for image in self._test], None)
 
     @property
     def images(self) -> int:
@@ -125,9 +125,9 @@ class Bench:
         return len(self._pool)
 
     @property
-    def tested(self) -> Counted:
+    def tested(self) -> LabelTotals:
         """Test images that could be judged."""
-        return Counted(int((~self._labels).sum()), int(self._labels.sum()))
+        return LabelTotals(int((~self._labels).sum()), int(self._labels.sum()))
 
     def points(self, counts: Iterable[int], seeds: int) -> Iterator[FewShotPoint]:
         """A memory for each count and seed; of all images one, since there is nothing to draw."""
@@ -136,37 +136,37 @@ class Bench:
                 yield self._point(count, seed)
 
     def _point(self, count: int, seed: int) -> FewShotPoint:
-        chosen = np.random.default_rng((seed, count)).permutation(self.images)[:count]
-        lookup = MemoryIndex(self._memory([self._pool[i] for i in chosen], seed), self._detector.device)
+        rows = np.random.default_rng((seed, count)).permutation(self.images)[:count]
+        index = MemoryIndex(self._memory([self._pool[row] for row in rows], seed), self._detector.device)
         normal, painted, test = (
-            [self._shown(one, lookup) for one in part] for part in (self._normal, self._painted, self._test)
+            [self._fusion_sample(image, index) for image in part] for part in (self._normal, self._painted, self._test)
         )
         scales = term_scales(normal, self._min_area)
         best = choose_fusion(scales, lambda: [*normal, *painted], "auto", self._min_area, pixel_only=False).use
-        terms = [one.terms for one in test]
+        terms = [sample.terms for sample in test]
         of_method: dict[Method, dict[Measure, Floats]] = {
             "zero-shot": self._zero_shot,
-            "memory": self._measured(terms, scales),
-            "fused": self._measured(terms, fused(scales)),
+            "memory": self._measure(terms, scales),
+            "fused": self._measure(terms, fused(scales)),
         }
         of_method["chosen"] = of_method[best]
-        drawn = {(method, measure): found for method, own in of_method.items() for measure, found in own.items()}
-        return FewShotPoint(count, seed, best, drawn)
+        draws = {(method, measure): found for method, own in of_method.items() for measure, found in own.items()}
+        return FewShotPoint(count, seed, best, draws)
 
-    def _measured(self, test: Sequence[Terms], fusion: Fusion | None) -> dict[Measure, Floats]:
+    def _measure(self, test: Sequence[Terms], fusion: Fusion | None) -> dict[Measure, Floats]:
         """`image`: of the image's one number; `pixel`: of the map, left out where no mask is known."""
-        found = [fused_prediction(terms, fusion) for terms in test]
-        margins = np.array([one.margin for one in found])
+        predictions = [fused_prediction(terms, fusion) for terms in test]
+        margins = np.array([prediction.margin for prediction in predictions])
         measured: dict[Measure, Floats] = {"image": weighted_ranking(margins, self._labels, self._weights).auroc}
-        known = [n for n, seen in enumerate(self._test) if seen.mask is not None]
-        masks = [mask[::_STRIDE, ::_STRIDE] for seen in self._test if (mask := seen.mask) is not None]
+        known = [n for n, image in enumerate(self._test) if image.mask is not None]
+        masks = [mask[::_STRIDE, ::_STRIDE] for image in self._test if (mask := image.mask) is not None]
         if any(mask.any() for mask in masks):
-            maps = [found[n].map[::_STRIDE, ::_STRIDE] for n in known]
+            maps = [predictions[n].map[::_STRIDE, ::_STRIDE] for n in known]
             measured["pixel"] = count_pairs(maps, masks).auroc(self._weights[:, known])
         return measured
 
-    def _memory(self, images: Sequence[_Seen], seed: int) -> Memory:
-        layers = {n: torch.stack([one.layers[n] for one in images]) for n in self._config.layers}
+    def _memory(self, images: Sequence[_EncodedImage], seed: int) -> Memory:
+        layers = {n: torch.stack([image.layers[n] for image in images]) for n in self._config.layers}
         features = memory_features(layers, self._config).flatten(0, 1)
         tokens, whitening = whitened(features, self._config)
         model = self._detector.backbone.config
@@ -181,27 +181,27 @@ class Bench:
         rows = coreset(tokens, self._tokens, seed)
         return Memory(manifest, tokens[rows], positions[rows], whitening)
 
-    def _shown(self, one: _Seen, lookup: MemoryIndex) -> FusionSample:
-        grid = lookup.distances({n: layer[None].to(self._detector.device) for n, layer in one.layers.items()})
-        far = smooth_map(grid, self._detector.size, self._detector.smoothing[self._adapter], _TRUNCATE)[0].cpu().numpy()
+    def _fusion_sample(self, image: _EncodedImage, index: MemoryIndex) -> FusionSample:
+        """What a memory adds to an image's terms."""
+        device, sigma = self._detector.device, self._detector.smoothing[self._adapter]
+        grid = index.distances({n: layer[None].to(device) for n, layer in image.layers.items()})
+        distances = smooth_map(grid, self._detector.size, sigma, _TRUNCATE)[0].cpu().numpy()
         distance = float(image_distance(grid.flatten(1))[0])
-        return FusionSample(one.unit, one.anomalous, Terms(one.terms.margin, one.terms.map, distance, far))
+        terms = Terms(image.terms.margin, image.terms.map, distance, distances)
+        return FusionSample(image.unit, image.anomalous, terms)
 
-    def _see(self, items: Iterable[Item]) -> Iterator[_Seen]:
+    def _encode(self, items: Iterable[Item]) -> Iterator[_EncodedImage]:
         """One pass each; images that cannot be judged are passed over."""
         view = View(self._detector, self._adapter)
-        for one in view.terms(items, self._advance):
-            if isinstance(one, ItemTerms):
-                yield self._seen(one)
+        for result in view.terms(items, self._advance):
+            if isinstance(result, ItemTerms):
+                yield self._encoded(result)
 
-    def _seen(self, one: ItemTerms) -> _Seen:
-        item, framed, terms = one.framed.item, one.framed.framed, one.terms
+    def _encoded(self, result: ItemTerms) -> _EncodedImage:
+        item, framed, terms = result.framed.item, result.framed.framed, result.terms
         with torch.no_grad():
             blocks = self._detector.backbone(framed.tiles.to(self._detector.device), self._config.layers)
         layers = {n: block[0].cpu() for n, block in zip(self._config.layers, blocks, strict=True)}
-        mask: BoolMap | None = None
-        if item.sample.mask is not None:
-            mask = map_mask(item.sample.mask, framed.placement, terms.map.shape)
-        elif not item.sample.label:
-            mask = np.zeros(terms.map.shape, bool)
-        return _Seen(item.sample.unit, item.anomalous, layers, terms, mask)
+        shape = (terms.map.shape[0], terms.map.shape[1])
+        mask = true_mask(item.sample, framed.placement, shape)
+        return _EncodedImage(item.sample.unit, item.anomalous, layers, terms, mask)

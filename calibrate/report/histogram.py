@@ -7,6 +7,7 @@ outliers are gathered in a bin of their own at the end, instead of squeezing eve
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from calibrate.report.svg import Drawing, Plot, round_step, ticks
+from calibrate.evaluation.document import EvaluatedProfile
+from calibrate.evaluation.evaluated_images import EvaluatedImage
+from calibrate.report.svg import Drawing, Plot, grid_line, round_step, tick_label, tick_mark, ticks
+from calibrate.statistics.bootstrap import Floats
 
-Floats = NDArray[np.float64]
 BINS = 48
 # Beyond the quartiles by this many times their distance a value is far out (Tukey's outer fence), and where it lies
 # a further share of the drawn span away it is gathered with the others of its kind.
@@ -46,6 +49,34 @@ class Bins:
     above: tuple[int, int]
     lowest: float
     highest: float
+
+
+@dataclass(frozen=True)
+class ScoreHistogram:
+    """The histogram for wide and for narrow screens; `gathered` where it has bins for far outliers."""
+
+    charts: tuple[Markup, ...]
+    gathered: bool
+
+
+def score_histogram(images: Iterable[EvaluatedImage], profile: EvaluatedProfile | None) -> ScoreHistogram | None:
+    """Of z where a profile gave one, else of the margin; None without any.
+
+    Drawn twice, for wide and for narrow screens, so that its lettering has one size on both.
+    """
+    values: dict[bool, list[float]] = {False: [], True: []}
+    for image in images:
+        value = image.margin if profile is None else image.z
+        if value is not None:
+            values[image.anomalous].append(value)
+    normal, anomalous = (np.array(values[label], np.float64) for label in (False, True))
+    if not len(normal) + len(anomalous):
+        return None
+    marks = Marks() if profile is None else Marks(profile.threshold, profile.uncertain_above)
+    quantity = "margin (logit difference)" if profile is None else "z (the profile's statistic)"
+    bins = make_bins(normal, anomalous, marks)
+    charts = (_draw(bins, marks, quantity, 1120, 380, "wide"), _draw(bins, marks, quantity, 350, 360, "narrow"))
+    return ScoreHistogram(charts, sum(bins.below) + sum(bins.above) > 0)
 
 
 def make_bins(normal: Floats, anomalous: Floats, marks: Marks) -> Bins:
@@ -91,11 +122,11 @@ def _right_closed(values: Floats, edges: Floats) -> NDArray[np.int64]:
     return np.bincount(where[inside], minlength=len(edges) - 1)
 
 
-def draw(bins: Bins, marks: Marks, quantity: str, width: int, height: int, css: str) -> Markup:
+def _draw(bins: Bins, marks: Marks, quantity: str, width: int, height: int, css: str) -> Markup:
     """`quantity` names the horizontal axis."""
-    n_good = int(bins.normal.sum()) + bins.below[0] + bins.above[0]
-    n_bad = int(bins.anomalous.sum()) + bins.below[1] + bins.above[1]
-    label = f"Histogram of {quantity}: {n_good} normal images upwards, {n_bad} anomalous images downwards"
+    normal = int(bins.normal.sum()) + bins.below[0] + bins.above[0]
+    anomalous = int(bins.anomalous.sum()) + bins.below[1] + bins.above[1]
+    label = f"Histogram of {quantity}: {normal} normal images upwards, {anomalous} anomalous images downwards"
     if marks.threshold is not None:
         label += f"; threshold at {marks.threshold:.3f}"
     drawing = Drawing(width, height, label, css)
@@ -111,7 +142,7 @@ def draw(bins: Bins, marks: Marks, quantity: str, width: int, height: int, css: 
     top = 46 if marks.values else 12
     plot = Plot(52, top, width - 12, height - 46, x, (-down, up))
     _zones(drawing, plot, marks)
-    _count_axis(drawing, plot, (n_good, n_bad))
+    _count_axis(drawing, plot, (normal, anomalous))
     _bars(drawing, plot, bins, step)
     _value_axis(drawing, plot, bins, quantity, width)
     _marks(drawing, plot, marks)
@@ -137,8 +168,7 @@ def _count_axis(drawing: Drawing, plot: Plot, totals: tuple[int, int]) -> None:
                 break
             at = plot.py(value)
             if abs(at - last) >= 17:
-                drawing.line(plot.left, at, plot.right, at, "grid")
-                drawing.text(plot.left - 6, at + 4, f"{count:,}", "end", "tick")
+                grid_line(drawing, plot, value, f"{count:,}")
                 last = at
     drawing.text(plot.left - 6, plot.py(0) + 4, "0", "end", "tick")
     drawing.text(13, (plot.top + plot.bottom) / 2, "images (square-root scale)", "middle", "axis", turn=True)
@@ -158,11 +188,11 @@ def _bars(drawing: Drawing, plot: Plot, bins: Bins, step: float) -> None:
         box: dict[str, Any] = {"x": left + 0.5, "width": max(right - left - 1, 0.5)}
         if normal:
             top = min(plot.py(math.sqrt(normal)), zero - 2)
-            drawing.add("rect", f"bar good{extra}", f"{where}: {normal} normal", y=top, height=zero - top, **box)
+            drawing.add("rect", f"bar normal{extra}", f"{where}: {normal} normal", y=top, height=zero - top, **box)
         if anomalous:
             bottom = max(plot.py(-math.sqrt(anomalous)), zero + 2)
             drawing.add(
-                "rect", f"bar bad{extra}", f"{where}: {anomalous} anomalous", y=zero, height=bottom - zero, **box
+                "rect", f"bar anomalous{extra}", f"{where}: {anomalous} anomalous", y=zero, height=bottom - zero, **box
             )
     drawing.line(plot.left, zero, plot.right, zero, "base")
 
@@ -170,24 +200,23 @@ def _bars(drawing: Drawing, plot: Plot, bins: Bins, step: float) -> None:
 def _value_axis(drawing: Drawing, plot: Plot, bins: Bins, quantity: str, width: int) -> None:
     first, last = float(bins.edges[0]), float(bins.edges[-1])
     step = float(bins.edges[1] - bins.edges[0])
-    foot = plot.bottom + 17
     outer = []
     if sum(bins.below):
         outer.append((plot.px(first - 2 * step), f"≤ {first:.3g}"))
     if sum(bins.above):
         outer.append((plot.px(last + 2 * step), f"> {last:.3g}"))
     for at, text in outer:
-        drawing.text(at, foot, text.replace("-", "−"), "middle", "tick")
+        tick_label(drawing, plot, at, text.replace("-", "−"))
     for value in ticks(first, last, max(4, width // 90)):
         at = plot.px(value)
-        drawing.line(at, plot.bottom, at, plot.bottom + 4, "base")
+        tick_mark(drawing, plot, value)
         if all(abs(at - other) > 40 for other, _ in outer):
-            drawing.text(at, foot, f"{value:.6g}".replace("-", "−"), "middle", "tick")
+            tick_label(drawing, plot, at, f"{value:.6g}".replace("-", "−"))
     drawing.text((plot.left + plot.right) / 2, plot.bottom + 38, quantity, "middle", "axis")
 
 
 def _marks(drawing: Drawing, plot: Plot, marks: Marks) -> None:
-    """Each line's words stand in a row of their own, so that two lines close together stay readable."""
+    """Each line's label stands in a row of its own, so that two lines close together stay readable."""
     rows = ((marks.threshold, "alarm", "mark threshold", 15), (marks.uncertain_above, "uncertain", "mark", 34))
     for value, word, css, row in rows:
         if value is None:
@@ -196,7 +225,7 @@ def _marks(drawing: Drawing, plot: Plot, marks: Marks) -> None:
         drawing.line(at, row - 11, at, plot.bottom, css)
         text = f"{word} above {value:.3f}"
         length = 8 * len(text) + 6
-        # The lower line's words go left and the threshold's right, away from each other, where there is room.
+        # The lower line's label goes left and the threshold's right, away from each other, where there is room.
         left = at > length if word == "uncertain" else at + length > drawing.width
         right = max(at, plot.px(marks.threshold)) if marks.threshold is not None else at
         drawing.text(at - 6 if left else right + 6, row, text, "end" if left else "start", "mark-label")

@@ -1,4 +1,4 @@
-"""The least of SVG that the charts need: elements with escaped text, a plot area, and round ticks.
+"""The least of SVG that the charts need: elements with escaped text, a plot area, its axes, and round ticks.
 
 Colours, fonts and dashes are the style sheet's; elements only name their class, so one chart suits both themes.
 """
@@ -27,13 +27,13 @@ class Drawing:
         if tip:
             ET.SubElement(element, "title").text = tip
 
-    def text(self, x: float, y: float, words: str, anchor: str = "start", css: str = "", turn: bool = False) -> None:
+    def text(self, x: float, y: float, text: str, anchor: str = "start", css: str = "", turn: bool = False) -> None:
         """`turn` writes upwards, for the label of a vertical axis."""
         named = {"x": _plain(x), "y": _plain(y), "text-anchor": anchor}
         if turn:
             named["transform"] = f"rotate(-90 {_plain(x)} {_plain(y)})"
         element = ET.SubElement(self._root, "text", named | ({"class": css} if css else {}))
-        element.text = words
+        element.text = text
 
     def line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
         self.add("line", css, x1=x1, y1=y1, x2=x2, y2=y2)
@@ -59,6 +59,29 @@ class Plot:
 
     def py(self, value: float) -> float:
         return self.bottom - (value - self.y[0]) / (self.y[1] - self.y[0]) * (self.bottom - self.top)
+
+
+def grid_line(drawing: Drawing, plot: Plot, y: float, text: str) -> None:
+    """Across the plot at the value `y`, with its label at the left axis."""
+    at = plot.py(y)
+    drawing.line(plot.left, at, plot.right, at, "grid")
+    drawing.text(plot.left - 6, at + 4, text, "end", "tick")
+
+
+def tick_mark(drawing: Drawing, plot: Plot, x: float) -> None:
+    """Below the plot at the value `x`."""
+    drawing.line(plot.px(x), plot.bottom, plot.px(x), plot.bottom + 4, "base")
+
+
+def tick_label(drawing: Drawing, plot: Plot, at: float, text: str) -> None:
+    """Below the plot, at the drawing's `at`."""
+    drawing.text(at, plot.bottom + 17, text, "middle", "tick")
+
+
+def axis_titles(drawing: Drawing, plot: Plot, x: str, y: str) -> None:
+    """Below the plot, and upwards along its left side."""
+    drawing.text((plot.left + plot.right) / 2, plot.bottom + 42, x, "middle", "axis")
+    drawing.text(12, (plot.top + plot.bottom) / 2, y, "middle", "axis", turn=True)
 
 
 def round_step(span: float, most: int) -> float:

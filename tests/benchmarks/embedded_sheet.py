@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from calibrate.embedded.generator.scene import generate
-from calibrate.evaluation.heat_image import fixed_limits
+from calibrate.evaluation.worst import fixed_limits
 from calibrate.surfaces.families import TEST_FAMILIES
 from fbclip.detector import open_detector
 from fbclip.images.heat_map import blend_heat_map

@@ -1,10 +1,11 @@
-"""JSON files that other commands wrote, as typed values. What is wrong with one is told on one line."""
+"""JSON files that one command writes and another reads, as pydantic models; a wrong one is a one-line error."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -35,6 +36,15 @@ def read_document(path: Path, kind: type[Document], schema: str, limit: int, mak
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         raise DataError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from error
+
+
+def without_unknown(kind: type[BaseModel]) -> Callable[[Any], Any]:
+    """A validator that drops the keys a later version has added to a part that otherwise refuses them."""
+
+    def drop(value: Any) -> Any:
+        return {k: v for k, v in value.items() if k in kind.model_fields} if isinstance(value, dict) else value
+
+    return drop
 
 
 def first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """`calibrate evaluate --memory`: an existing memory, a folder of normal images, and what goes with a profile."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +11,8 @@ from calibrate.embedded.samples.files import write_png
 from calibrate.embedded.samples.products import inbox_part
 from calibrate.errors import DataError
 from fbclip.errors import ConfigError
-from tests.e2e.running_agent import SAMPLES
+
+SAMPLES = Path(__file__).parents[3] / "deploy" / "samples"
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def test_a_folder_of_normal_images_becomes_the_memory_of_the_run(data, tmp_path)
 def test_what_was_remembered_is_not_evaluated(data, tmp_path):
     answer = evaluate(data, tmp_path / "run", "--memory", data / "train" / "good", "--split", "all")
     assert isinstance(answer.exception, DataError)
-    assert "18 of the images were used" in str(answer.exception)
+    assert "the data of this adapter or memory as well (18 of 26 images are)" in str(answer.exception)
 
 
 def test_a_memory_goes_with_the_profile_that_names_it(data, tmp_path):

@@ -1,0 +1,69 @@
+"""`calibrate few-shot` as one call: every class of every data set -> its curve, and their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from calibrate.datasets.reader import read_data
+from calibrate.datasets.sample import Sample
+from calibrate.few_shot.curve import mean_curve, measured_curve
+from calibrate.few_shot.document import Curve, FewShot
+from calibrate.few_shot.experiment import COUNTS, RESAMPLES, FewShotExperiment
+from calibrate.memory.build import default_tokens
+from calibrate.statistics.intervals import CONFIDENCE
+from fbclip.detector import Detector
+from fbclip.memory.features import default_config
+
+
+@dataclass(frozen=True)
+class FewShotRequest:
+    """data: sets with a train and a test split; seeds: draws of each number of images; tokens: of a memory at most."""
+
+    data: Sequence[Path]
+    seeds: int = 5
+    tokens: int | None = None
+
+
+def run_few_shot(
+    detector: Detector,
+    request: FewShotRequest,
+    advance: Callable[[int], None] = lambda _: None,
+    show: Callable[[Curve], None] = lambda _: None,
+) -> FewShot:
+    """The curves of a request's data; `show` gets each as soon as it is there, `advance` how many more images are done.
+
+    Raises DataError for a set without the two splits.
+    """
+    model = detector.backbone.config
+    tokens = default_tokens(model) if request.tokens is None else request.tokens
+    rng = np.random.default_rng(0)
+    sets = []
+    for name, samples in _classes(request.data):
+        experiment = FewShotExperiment(detector, samples, default_config(model), tokens, advance)
+        counts = [*(count for count in COUNTS if count < experiment.images), experiment.images]
+        points = list(experiment.points(counts, request.seeds))
+        sets.append(measured_curve(name, points, experiment.images, experiment.tested, rng))
+        show(sets[-1].curve)
+    return FewShot(
+        created=datetime.now(UTC).replace(microsecond=0),
+        backbone=model.name,
+        adapter=detector.adapters[0],
+        confidence=CONFIDENCE,
+        resamples=RESAMPLES,
+        curves=tuple(one.curve for one in sets),
+        mean=mean_curve(sets),
+    )
+
+
+def _classes(roots: Sequence[Path]) -> Iterator[tuple[str, list[Sample]]]:
+    """Every class of every data set by name."""
+    for root in roots:
+        data = read_data(root)
+        for name in data.classes:
+            title = root.name if len(data.classes) == 1 else f"{root.name}/{name}"
+            yield title, [s for s in data.samples if s.class_name == name]
