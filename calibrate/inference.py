@@ -89,7 +89,8 @@ class Skips:
                 yield result
         if self.skipped and not self.allowed:
             raise DataError(
-                f"{len(self.skipped)} images cannot be judged, take them out of the data: {listed(self.skipped)}"
+                f"{len(self.skipped)} images cannot be used, take them out of the data or add --skip-bad: "
+                f"{listed(self.skipped)}"
             )
 
 

@@ -17,7 +17,7 @@ def import_checkpoint(
     weights: WeightsOption = None,
 ) -> None:
     """An FB-CLIP checkpoint in the authors' format -> an adapter with its prototypes."""
-    from calibrate.tuning.checkpoint_import import import_adapter
+    from calibrate.tuning.parameters import import_adapter
     from fbclip.artefacts.adapter import save_adapter
     from fbclip.backbone.weights import find_weights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -202,15 +202,14 @@ def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> tuple[L
     """The images that a memory has not seen, and its id; raises ConfigError where it looks at images in another way."""
     from calibrate.datasets.leakage import check_unseen
     from calibrate.datasets.provenance import seen_by
-    from calibrate.memory.provenance import check_framing
-    from calibrate.memory.unit_allocation import leave_out
+    from calibrate.memory.provenance import check_framing, leave_out
     from fbclip.memory.bank import load_memory
 
     memory = load_memory(folder)
     check_framing(memory, framing)
-    rest = leave_out(chosen, seen_by(memory), str(folder))
-    check_unseen(rest.anomalous, {f"the memory {folder}": seen_by(memory)}, ADVICE)
-    return rest, memory.id
+    rest, notes = leave_out(chosen.normal, seen_by(memory), str(folder))
+    check_unseen(chosen.anomalous, {f"the memory {folder}": seen_by(memory)}, ADVICE)
+    return replace(chosen, normal=tuple(rest), notes=(*chosen.notes, *notes)), memory.id
 
 
 def _make(request: ThresholdRequest, memory: Path | None, model: ModelOptions, skips: Skips) -> ProfileResult:
@@ -228,11 +227,10 @@ def _mask_beside(profile: Path, mask: Path) -> IgnoreMask:
 
 
 def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool) -> None:
-    from calibrate.memory.fusion_choice import chosen_words
     from calibrate.threshold.text import profile_text
 
     profile = result.profile
-    _print_notes([] if result.fusion is None else [chosen_words(result.fusion)])
+    _print_notes([] if result.fusion is None else [result.fusion.text])
     _print_notes(f"left out: {skipped}" for skipped in skips.skipped)
     if as_json:
         typer.echo(json.dumps({"profile": str(out), "id": profile.id, **profile.model_dump(mode="json")}))

@@ -9,8 +9,9 @@ from pathlib import Path
 from calibrate.datasets.provenance import seen_by
 from calibrate.datasets.reader import read_data
 from calibrate.inference import Skips
+from calibrate.memory.fusion_choice import plain_distances
 from calibrate.memory.provenance import check_framing
-from calibrate.memory.temporary import TemporaryMemory, distances_alone, of_images
+from calibrate.memory.temporary import TemporaryMemory, make_temporary
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError
@@ -33,7 +34,7 @@ def open_with_memory(
         check_framing(memory, framing if profile is None else profile.framing)
         # Only a profile knows how distances and margins are put together; without one the distances rank by themselves.
         fusion = None if profile is None else profile.profile.fusion
-        return open_detector((folder,)), TemporaryMemory(memory, fusion or distances_alone(), seen_by(memory))
+        return open_detector((folder,)), TemporaryMemory(memory, fusion or plain_distances(), seen_by(memory))
     if profile is not None:
         raise ConfigError(f"--memory {folder}: is no memory; a profile names one that `calibrate memory` made")
     with tempfile.TemporaryDirectory() as made:
@@ -42,5 +43,5 @@ def open_with_memory(
             save_memory(memory, Path(made))
             return open_detector((Path(made),))
 
-        temporary = of_images(open_detector(()), read_data(folder).normal(), framing, open_with, skips)
+        temporary = make_temporary(open_detector(()), read_data(folder).normal(), framing, open_with, skips)
         return open_with(temporary.memory), temporary

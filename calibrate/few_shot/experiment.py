@@ -23,12 +23,11 @@ from calibrate.defects.painting import Item
 from calibrate.errors import DataError
 from calibrate.few_shot.document import Measure, Method
 from calibrate.inference import ItemTerms, View
+from calibrate.memory.candidates import memory_tokens
 from calibrate.memory.coreset import coreset
-from calibrate.memory.fusion_choice import choose_fusion, fused, term_scales
-from calibrate.memory.fusion_samples import PAINTED_EACH, painted_with
-from calibrate.memory.fusion_selection import FusionSample
+from calibrate.memory.fusion_choice import PAINTED_EACH, choose_fusion, fused, painted_with, term_scales
+from calibrate.memory.fusion_scores import FusionSample
 from calibrate.memory.temporary import SCALE_UNITS
-from calibrate.memory.whitened import whitened
 from calibrate.metrics.pairs import count_pairs
 from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking
 from fbclip.detector import Detector
@@ -168,7 +167,7 @@ class FewShotExperiment:
     def _memory(self, images: Sequence[_EncodedImage], seed: int) -> Memory:
         layers = {n: torch.stack([image.layers[n] for image in images]) for n in self._config.layers}
         features = memory_features(layers, self._config).flatten(0, 1)
-        tokens, whitening = whitened(features, self._config)
+        tokens, whitening = memory_tokens(features, self._config)
         model = self._detector.backbone.config
         manifest = MemoryManifest(
             backbone=model.name,

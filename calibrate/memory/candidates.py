@@ -1,4 +1,4 @@
-"""Images -> candidate tokens of a memory, with bounded memory however many images there are."""
+"""Images -> candidate tokens of a memory, within a bound on their number however many images there are."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from calibrate.inference import NOT_FINITE, FramedItem, Skipped, Skips, frame_it
 from fbclip.detector import ROWS_AT_ONCE, Detector
 from fbclip.images.framing import Framing
 from fbclip.memory.features import MemoryConfig, feature_width, memory_features
+from fbclip.memory.whitening import Whitening, fit_whitening
 
 MAX_CANDIDATES = 200_000
 MAX_CANDIDATE_BYTES = 1 << 30
 """The fewer of the two: tokens of a ViT-L are 2 to 8 kB each."""
+_ROWS = 16_384
+"""Tokens that are whitened at once, in float32."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """tokens (M,F) float16, not whitened; places (M,2) uint8, row and column; owner (M,) row of `samples`."""
+    """tokens (M,F) float16; positions (M,2) uint8, row and column of the patch; owner (M,) int64, row of `samples`."""
 
     tokens: Tensor
     positions: Tensor
@@ -33,7 +36,7 @@ class Candidates:
     samples: tuple[Sample, ...]
 
     def of(self, kept: Sequence[int]) -> Candidates:
-        """Those of some rows of `samples` only."""
+        """Those of the rows `kept` of `samples` only."""
         wanted = torch.zeros(len(self.samples), dtype=torch.bool)
         wanted[list(kept)] = True
         rows = wanted[self.owner]
@@ -51,7 +54,7 @@ def gather(
     skips: Skips,
     advance: Callable[[int], None],
 ) -> Candidates:
-    """Tokens of every sample; where all would be too many, the same number of each, drawn from `seed`.
+    """Raw tokens of every sample; where all would be too many, the same number of each, drawn from `seed`.
 
     `skips` says what becomes of images that the agent would reject. Raises DataError when none is left.
     """
@@ -64,7 +67,7 @@ def gather(
     tokens: list[Tensor] = []
     positions: list[Tensor] = []
     used: list[Sample] = []
-    for sample, found in skips.rest(_each(detector, samples, framing, config, advance)):
+    for sample, found in skips.rest(_tokens_of_each(detector, samples, framing, config, advance)):
         # Drawn from the image's bytes, so that other images do not change which of its tokens are taken.
         rng = np.random.default_rng((seed, int(sample.sha256[:16], 16)))
         rows = torch.from_numpy(np.sort(rng.permutation(len(found))[:share]))
@@ -77,7 +80,7 @@ def gather(
     return Candidates(torch.cat(tokens), torch.cat(positions), owner, tuple(used))
 
 
-def _each(
+def _tokens_of_each(
     detector: Detector,
     samples: Sequence[Sample],
     framing: Framing,
@@ -86,12 +89,12 @@ def _each(
 ) -> Iterator[tuple[Sample, Tensor] | Skipped]:
     """Every sample with its tokens (T·L,F), one at a time."""
     for sample in samples:
-        one = frame_item(Item(sample), partial(detector.frame, framing=framing))
-        if isinstance(one, FramedItem):
-            found = image_tokens(detector, one.framed.tiles, config)
+        framed = frame_item(Item(sample), partial(detector.frame, framing=framing))
+        if isinstance(framed, FramedItem):
+            found = image_tokens(detector, framed.framed.tiles, config)
             yield (sample, found) if torch.isfinite(found).all() else Skipped(sample, NOT_FINITE)
         else:
-            yield one
+            yield framed
         advance(1)
 
 
@@ -105,6 +108,18 @@ def image_tokens(detector: Detector, tiles: Tensor, config: MemoryConfig) -> Ten
             parts.append(memory_features(named, config).half().cpu())
     # A copy that autograd may see: tensors made in inference mode cannot be saved for anything later.
     return torch.cat(parts).flatten(0, 1).clone()
+
+
+def memory_tokens(raw: Tensor, config: MemoryConfig, known: Whitening | None = None) -> tuple[Tensor, Whitening | None]:
+    """Rows (M,F) of `memory_features`, any float type -> (M,F) float16 as a memory compares them, and its whitening.
+
+    For the cosine they stay as they are. Else they are whitened by `known`, the whitening of a memory that they are
+    added to, so that old and new ones can be compared, or by one fitted to them. Raises ValueError for no tokens.
+    """
+    if config.metric == "cosine":
+        return raw.half(), None
+    whitening = known or fit_whitening(raw)
+    return torch.cat([whitening(part).half() for part in torch.split(raw, _ROWS)]), whitening
 
 
 def _share(images: int, tokens: int, width: int) -> int:

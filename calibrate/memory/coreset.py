@@ -59,13 +59,13 @@ def _block(points: Tensor, norms: Tensor, nearest: Tensor, count: int, smallest:
     near, own, own_norms = nearest[rows].clone(), points[rows], norms[rows]
     chosen: list[int] = []
     while len(chosen) < count:
-        place = int(near.argmax())
-        if chosen and (near[place] <= rest or near[place] <= smallest):
+        farthest = int(near.argmax())
+        if chosen and (near[farthest] <= rest or near[farthest] <= smallest):
             break
-        chosen.append(int(rows[place]))
-        closer = _squared(own, own_norms, own[place : place + 1], own_norms[place : place + 1])[:, 0]
+        chosen.append(int(rows[farthest]))
+        closer = _squared(own, own_norms, own[farthest : farthest + 1], own_norms[farthest : farthest + 1])[:, 0]
         near = torch.minimum(near, closer)
-        near[place] = 0
+        near[farthest] = 0
     return chosen
 
 

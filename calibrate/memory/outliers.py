@@ -1,8 +1,8 @@
 """Normal images that may not be normal: far from what all the others show.
 
-An anomalous image in a memory teaches it that its defect is normal. Each image is therefore judged by the tokens
-of the other units, as if it had not been there. Several images with the same defect explain each other and are not
-found.
+An anomalous image in a memory teaches it that its defect is normal. Each image is therefore compared with the tokens
+of the other units only, as if it had not been there. Several images with the same defect explain each other and are
+not found.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from torch import Tensor
 
+from calibrate.datasets.sample import Sample
 from calibrate.memory.candidates import Candidates
 from fbclip.memory.index import image_distance, nearest_distance
 
@@ -44,11 +45,18 @@ class Outliers:
             return []
         return [int(i) for i in np.argsort(-self.scores, kind="stable") if self.scores[i] > self.limit]
 
+    def lines(self, samples: Sequence[Sample]) -> list[str]:
+        """One line an outlier of the P samples, the farthest first."""
+        if self.limit is None:
+            return []
+        times = "times the distance that normal images stay within"
+        return [f"{samples[row].path}: {self.scores[row] / self.limit:.2f} {times}" for row in self.rows]
+
 
 def find_outliers(candidates: Candidates, seed: int, known: Tensor | None = None) -> Outliers:
-    """Judge every image by the others and by `known` (K,F), tokens of an existing memory.
+    """Score every image by its distance from the others and from `known` (K,F), tokens of an existing memory.
 
-    At most _MAX_REFERENCE tokens, drawn from `seed`, are what an image is compared with.
+    At most _MAX_REFERENCE tokens of either, drawn from `seed`, are what an image is compared with.
     """
     units = [sample.unit for sample in candidates.samples]
     if len(set(units)) < MIN_UNITS:
@@ -80,12 +88,3 @@ def robust_limit(scores: NDArray[np.float64], units: int) -> float:
     centre = float(np.median(logs))
     sigma = max(_MAD_TO_SIGMA * float(np.median(np.abs(logs - centre))), 0.01)
     return float(np.exp(centre + float(norm.ppf(1 - RATE)) * (1 + 10 / units) * sigma))
-
-
-def outlier_words(outliers: Outliers, names: Sequence[str]) -> list[str]:
-    """One line an outlier, the farthest first."""
-    return [
-        f"{names[row]}: {outliers.scores[row] / outliers.limit:.2f} times the distance that normal images stay within"
-        for row in outliers.rows
-        if outliers.limit is not None
-    ]

@@ -1,12 +1,15 @@
-"""What a memory says of its making: which images it has seen, and how they were looked at."""
+"""Which images a memory takes, what it records of them, and what must not be used with it again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Sequence, Set
 from importlib.metadata import version
 from typing import Any
 
 from calibrate.datasets.sample import Sample, data_sha256
+from calibrate.datasets.splits import split_units
+from calibrate.errors import RefusedError
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing
 from fbclip.memory.bank import Memory
@@ -14,8 +17,40 @@ from fbclip.memory.bank import Memory
 _OPTIONS = {"roi": "--roi", "tiling": "--tiles"}
 
 
+def take_units(normal: Sequence[Sample], wanted: str) -> tuple[list[Sample], int]:
+    """`40%` or `200` of the normal units, in the order of their digests -> (their samples, number of units left).
+
+    Raises ConfigError for another form, RefusedError for more units than there are.
+    """
+    total = len({sample.unit for sample in normal})
+    match = re.fullmatch(r"(\d{1,7})(%?)", wanted)
+    if match is None or int(match[1]) < 1 or (match[2] and int(match[1]) > 100):
+        raise ConfigError(f"--units {wanted!r} must be a share such as 40% or a number of units such as 200")
+    count = max(1, round(int(match[1]) * total / 100)) if match[2] else int(match[1])
+    if count > total:
+        raise RefusedError(f"--units {wanted}: there are {total} normal units")
+    return split_units(normal, count)[0], total - count
+
+
+def leave_out(normal: Sequence[Sample], seen: Set[str], memory: str) -> tuple[list[Sample], list[str]]:
+    """(the normal samples without the units of which a memory has seen an image, notes: how many those are).
+
+    `seen` are sha256 of images, `memory` names it. Raises RefusedError when nothing is left.
+    """
+    units = {sample.unit for sample in normal if sample.sha256 in seen}
+    if not units:
+        return list(normal), []
+    rest = [sample for sample in normal if sample.unit not in units]
+    if not rest:
+        raise RefusedError(
+            f"all {len(units)} normal units are in the memory {memory}; a threshold needs other ones: "
+            "add images, or make the memory of a part of them with --units 40%"
+        )
+    return rest, [f"{len(units)} normal units were seen by the memory {memory} and do not set the threshold"]
+
+
 def images_record(used: Sequence[Sample], outliers: Sequence[Sample], base: Memory | None) -> dict[str, Any]:
-    """`images` are in the memory, `outliers` were left out of it, both by the sha256 of their files.
+    """Provenance: `pictures` are in the memory, `outliers` were left out of it, both by the sha256 of their files.
 
     Those of `base` come first; data_sha256 has one entry for each time that images were added.
     """
@@ -29,14 +64,8 @@ def images_record(used: Sequence[Sample], outliers: Sequence[Sample], base: Memo
     }
 
 
-def seen_by(memory: Memory) -> frozenset[str]:
-    """sha256 of every image that had a say in a memory: those in it, and those left out of it as outliers."""
-    lists = [memory.manifest.provenance.get(name, []) for name in ("pictures", "outliers")]
-    return frozenset(p for found in lists if isinstance(found, list) for p in found if isinstance(p, str))
-
-
 def framing_record(framing: Framing) -> dict[str, Any]:
-    """What the surroundings of a token depend on."""
+    """Provenance: what the surroundings of a token depend on."""
     return {
         "roi": None if framing.roi is None else framing.roi.model_dump(),
         "tiling": None if framing.tiling is None else framing.tiling.model_dump(),

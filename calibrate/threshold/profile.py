@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from calibrate.datasets.sample import Sample, data_sha256
 from calibrate.errors import RefusedError
 from calibrate.inference import Scored, Skips, View
-from calibrate.memory.fusion_choice import Chosen, choice_record
-from calibrate.memory.fusion_samples import fit_fusion
+from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
 from calibrate.statistics.scale import fit_statistic
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
 from calibrate.threshold.request import ThresholdRequest
@@ -31,7 +30,7 @@ class ProfileResult:
     """fusion: what decides and by which numbers that was chosen, None without a memory."""
 
     profile: Profile
-    fusion: Chosen | None
+    fusion: ChosenFusion | None
 
 
 def make_profile(
@@ -70,7 +69,7 @@ def make_profile(
         adapter=adapter,
         memory=view.memory,
         fusion=view.fusion,
-        fusion_choice=None if fusion is None else choice_record(fusion),
+        fusion_choice=None if fusion is None else fusion.record,
         backbone=running.backbone,
         backbone_sha256=running.backbone_sha256,
         device="cuda" if running.device == "cuda" else "cpu",

@@ -7,7 +7,7 @@ from typing import Literal
 
 from calibrate.datasets.line_data import LineData
 from calibrate.errors import RefusedError
-from calibrate.memory.fusion_choice import Use
+from calibrate.memory.fusion_choice import RequestedUse
 from fbclip.artefacts.profile import IgnoreMask
 from fbclip.images.framing import Framing
 
@@ -67,4 +67,4 @@ class ThresholdRequest:
     pixel_only: bool = False
     best_effort: bool = False
     memory: str | None = None
-    use: Use = "auto"
+    use: RequestedUse = "auto"

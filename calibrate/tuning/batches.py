@@ -11,14 +11,14 @@ from calibrate.defects.painting import Item
 
 
 @dataclass(frozen=True)
-class BatchPlan:
+class BatchIndices:
     """Indices of a batch's items; `pixel`: are all their masks known, and any of a defect in the data?"""
 
     indices: tuple[int, ...]
     pixel: bool
 
 
-def in_order(items: Sequence[Item], batch: int) -> list[BatchPlan]:
+def in_order(items: Sequence[Item], batch: int) -> list[BatchIndices]:
     """Every item once, those with known masks first; for measuring a loss."""
     pixel = _any_defect_masked(items)
     known = [i for i, item in enumerate(items) if pixel and item.masked]
@@ -26,7 +26,7 @@ def in_order(items: Sequence[Item], batch: int) -> list[BatchPlan]:
     return _cut(known, batch, True) + _cut(unknown, batch, False)
 
 
-def shuffled(items: Sequence[Item], batch: int, seed: int, epoch: int) -> list[BatchPlan]:
+def shuffled(items: Sequence[Item], batch: int, seed: int, epoch: int) -> list[BatchIndices]:
     """Batches of one epoch in a random order.
 
     Painted defects alternate with normal images, which are repeated for it. Otherwise every item comes once, and
@@ -44,8 +44,8 @@ def shuffled(items: Sequence[Item], batch: int, seed: int, epoch: int) -> list[B
     share = round(len(normal) * len(unknown) / len(anomalous))
     first = _mixed(normal[:share] + unknown, rng)
     second = _mixed(normal[share:] + [i for i in anomalous if items[i].masked], rng)
-    plans = _cut(first, batch, False) + _cut(second, batch, True)
-    return [plans[i] for i in rng.permutation(len(plans))]
+    batches = _cut(first, batch, False) + _cut(second, batch, True)
+    return [batches[i] for i in rng.permutation(len(batches))]
 
 
 def _any_defect_masked(items: Sequence[Item]) -> bool:
@@ -56,5 +56,5 @@ def _mixed(indices: list[int], rng: np.random.Generator) -> list[int]:
     return [indices[i] for i in rng.permutation(len(indices))]
 
 
-def _cut(indices: Sequence[int], batch: int, pixel: bool) -> list[BatchPlan]:
-    return [BatchPlan(tuple(indices[i : i + batch]), pixel) for i in range(0, len(indices), batch)]
+def _cut(indices: Sequence[int], batch: int, pixel: bool) -> list[BatchIndices]:
+    return [BatchIndices(tuple(indices[i : i + batch]), pixel) for i in range(0, len(indices), batch)]

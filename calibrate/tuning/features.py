@@ -1,8 +1,19 @@
-"""Items -> what a training step takes: tokens of the frozen backbone, labels and masks."""
+"""Items -> what a training step takes: tokens of the frozen backbone, computed once an image, labels and masks.
+
+Tokens are kept in memory, beyond that in a file, beyond that computed anew each time; and not the views made of them,
+which take twice the room (a spatial view is as large as its tokens, and they are needed beside it) and little time.
+They stay float32: the foreground mask is a hard step, and rounding would move patches across it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -10,10 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from calibrate.defects.painting import Item
-from calibrate.tuning.batches import BatchPlan
-from calibrate.tuning.cache import TokenCache
-from calibrate.tuning.images import Loaded, Loader
+from calibrate.tuning.batches import BatchIndices
+from calibrate.tuning.images import ImageLoader, LoadedImage
+from calibrate.tuning.training import TokenBatch
 from fbclip.backbone.tower import Backbone
+
+DISK_RESERVE = 1 << 30
+"""Bytes of the disk that are left free."""
 
 
 class Features:
@@ -22,7 +36,7 @@ class Features:
     def __init__(
         self,
         items: Sequence[Item],
-        loader: Loader,
+        loader: ImageLoader,
         backbone: Backbone,
         layers: tuple[int, ...],
         cache: TokenCache | None,
@@ -35,21 +49,19 @@ class Features:
         # A bit a pixel: the masks of 2,000 images are 70 MB at 518 px.
         self._masks: dict[int, NDArray[np.uint8]] = {}
 
-    def fetch(
-        self, plan: BatchPlan, turn: np.random.Generator | None = None
-    ) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """K tokens (B,N,C), labels (B,), masks (B,S,S) or None; `turn` turns and mirrors the images at random.
+    def fetch(self, batch: BatchIndices, turn: np.random.Generator | None = None) -> TokenBatch:
+        """Tokens, labels and masks of some items; `turn` turns and mirrors the images at random.
 
-        Raises DataError when a file is gone or has changed into none.
+        Raises DataError when a file is gone or is no longer an image.
         """
         rows, masks = [], []
-        for index in plan.indices:
+        for index in batch.indices:
             tokens, mask = self._one(index) if turn is None else self._turned(index, turn)
             rows.append(tokens)
             masks.append(mask)
-        labels = torch.tensor([float(self.items[i].anomalous) for i in plan.indices])
-        known = torch.stack([m.float() for m in masks if m is not None]) if plan.pixel else None
-        return list(torch.stack(rows, dim=1)), labels, known
+        labels = torch.tensor([float(self.items[i].anomalous) for i in batch.indices])
+        known = torch.stack([m.float() for m in masks if m is not None]) if batch.pixel else None
+        return TokenBatch(list(torch.stack(rows, dim=1)), labels, known)
 
     def _one(self, index: int) -> tuple[Tensor, Tensor | None]:
         tokens = self._run(index) if self._cache is None else self._cache.get(index, lambda: self._run(index))
@@ -76,7 +88,7 @@ class Features:
         return torch.stack([layer[0] for layer in layers]).cpu()
 
 
-def turned(loaded: Loaded, rng: np.random.Generator) -> Loaded:
+def turned(loaded: LoadedImage, rng: np.random.Generator) -> LoadedImage:
     """One of the eight turns and mirror images of the square input and its mask."""
     turns, mirrored = int(rng.integers(0, 4)), bool(rng.random() < 0.5)
 
@@ -84,4 +96,50 @@ def turned(loaded: Loaded, rng: np.random.Generator) -> Loaded:
         values = torch.rot90(values, turns, dims=(-2, -1))
         return (values.flip(-1) if mirrored else values).contiguous()
 
-    return Loaded(move(loaded.image), loaded.label, None if loaded.mask is None else move(loaded.mask))
+    return LoadedImage(move(loaded.image), loaded.label, None if loaded.mask is None else move(loaded.mask))
+
+
+class TokenCache:
+    """Room for `count` tokens of one shape (K,N,C) float32: `limit` bytes of memory, then a file in `folder`."""
+
+    def __init__(self, count: int, shape: tuple[int, int, int], limit: int, folder: Path) -> None:
+        """Raises OSError when the folder cannot be written."""
+        row_bytes = self.row_bytes(shape)
+        self.in_memory = min(count, limit // row_bytes)
+        self._memory: NDArray[np.float32] = np.empty((self.in_memory, *shape), np.float32)
+        self.on_disk = 0
+        self._file: IO[bytes] | None = None
+        self._disk: NDArray[np.float32] = np.empty((0, *shape), np.float32)
+        rest = count - self.in_memory
+        if rest:
+            folder.mkdir(parents=True, exist_ok=True)
+            room = max(0, shutil.disk_usage(folder).free - DISK_RESERVE)
+            self.on_disk = min(rest, room // row_bytes)
+        if self.on_disk:
+            # Without a name it goes with the process, however that ends.
+            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+            # Reserved at once: a full disk is an error here, and not a crash in the middle of a write.
+            os.posix_fallocate(self._file.fileno(), 0, self.on_disk * row_bytes)
+            self._disk = np.memmap(self._file, np.float32, "r+", shape=(self.on_disk, *shape))
+        self._known = np.zeros(self.in_memory + self.on_disk, bool)
+
+    @staticmethod
+    def row_bytes(shape: tuple[int, int, int]) -> int:
+        """What the tokens of one image take."""
+        return 4 * math.prod(shape)
+
+    def get(self, index: int, compute: Callable[[], Tensor]) -> Tensor:
+        """Tokens (K,N,C) of image `index` on the CPU, computed at most once where there is room."""
+        if index >= len(self._known):
+            return compute()
+        rows, row = (self._memory, index) if index < self.in_memory else (self._disk, index - self.in_memory)
+        if not self._known[index]:
+            rows[row] = compute().numpy()
+            self._known[index] = True
+        return torch.from_numpy(np.array(rows[row]))
+
+    def close(self) -> None:
+        """Give the file's room back."""
+        self._disk = self._disk[:0].copy()
+        if self._file is not None:
+            self._file.close()

@@ -1,6 +1,6 @@
-"""The tuning loop: frozen backbone, learned head and prompts. Section 7 of the method.
+"""Training: frozen backbone, learned head and prompts. Section 7 of the method.
 
-Views hold no learned parameter, so they are computed once an image and only the head runs in the loop.
+Views hold no learned parameter, so they are computed without a gradient and only the head is differentiated.
 """
 
 from __future__ import annotations
@@ -14,37 +14,13 @@ from torch import Tensor, nn
 
 from calibrate.errors import TrainingError
 from calibrate.tuning.losses import Losses, tuning_losses
-from fbclip.artefacts.adapter import Adapter, AdapterManifest
-from fbclip.backbone.config import BackboneConfig
+from calibrate.tuning.parameters import LearnedModules, Tuned, fresh
 from fbclip.backbone.tower import Backbone
 from fbclip.method.config import FBCLIPConfig
-from fbclip.method.model import Head
-from fbclip.method.text import PromptFusion, TextTower
+from fbclip.method.text import TextTower
 
 PAPER_LEARNING_RATE = 5e-5
 PAPER_BETAS = (0.5, 0.999)
-
-
-def make_optimiser(
-    parameters: Iterable[nn.Parameter], learning_rate: float, betas: tuple[float, float]
-) -> torch.optim.Adam:
-    """Adam as the released code uses it: eps 1e-8, no weight decay."""
-    return torch.optim.Adam(list(parameters), lr=learning_rate, betas=betas, eps=1e-8)
-
-
-@dataclass(frozen=True, eq=False)
-class TuningBatch:
-    """images (B,3,S,S) normalised, labels (B,) and masks (B,S,S) float 0 or 1; masks may be unknown."""
-
-    images: Tensor
-    labels: Tensor
-    masks: Tensor | None
-
-
-class Batches(Protocol):
-    """Anything that yields the batches of one epoch, seeded by the epoch's number."""
-
-    def __call__(self, epoch: int) -> Iterator[TuningBatch]: ...
 
 
 @dataclass(frozen=True)
@@ -58,21 +34,56 @@ class Recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class Tuned:
-    """A head and prompts after training, on the CPU."""
+class TuningBatch:
+    """images (B,3,S,S) normalised, labels (B,) and masks (B,S,S) float 0 or 1; masks may be unknown."""
 
-    head: Head
-    fusion: PromptFusion
-    prototypes: Tensor
+    images: Tensor
+    labels: Tensor
+    masks: Tensor | None
 
-    def adapter(self, backbone_sha256: str, backbone: BackboneConfig, provenance: dict[str, object]) -> Adapter:
-        """The result as an adapter bound to the weights it was tuned on."""
-        manifest = AdapterManifest(
-            backbone=backbone, backbone_sha256=backbone_sha256, method=self.head.config, provenance=provenance
-        )
-        tensors = {f"head.{k}": v.detach().clone() for k, v in self.head.state_dict().items()}
-        tensors |= {f"prompts.{k}": v.detach().clone() for k, v in self.fusion.state_dict().items()}
-        return Adapter(manifest, tensors, self.prototypes.detach().clone())
+
+@dataclass(frozen=True, eq=False)
+class TokenBatch:
+    """The same behind the backbone: tokens of K layers, (B,N,C) each."""
+
+    tokens: Sequence[Tensor]
+    labels: Tensor
+    masks: Tensor | None
+
+
+class Batches(Protocol):
+    """Anything that yields the batches of one epoch, seeded by the epoch's number."""
+
+    def __call__(self, epoch: int) -> Iterator[TuningBatch]: ...
+
+
+StepReport = Callable[[int, int, list[float]], None]
+"""Called after every step with epoch and step, both from 0, and the losses before it, as `Losses.row`."""
+
+
+def tune(
+    backbone: Backbone,
+    tower: TextTower,
+    method: FBCLIPConfig,
+    batches: Batches,
+    recipe: Recipe,
+    progress: StepReport,
+    start: LearnedModules | None = None,
+) -> Tuned:
+    """Train all epochs from `start` or a seeded fresh start, with nothing kept of the images.
+
+    Raises TrainingError when a margin or a loss is not finite.
+    """
+    trainer = TuningTrainer(backbone, tower, method, recipe, start)
+
+    def tokens(batch: TuningBatch) -> TokenBatch:
+        with torch.no_grad():
+            layers = backbone(batch.images.to(trainer.device), method.feature_layers)
+        return TokenBatch(layers, batch.labels, batch.masks)
+
+    for epoch in range(recipe.epochs):
+        trainer.train_epoch(epoch, map(tokens, batches(epoch)), progress)
+    return trainer.finish()
 
 
 class TuningTrainer:
@@ -84,7 +95,7 @@ class TuningTrainer:
         tower: TextTower,
         method: FBCLIPConfig,
         recipe: Recipe,
-        start: tuple[Head, PromptFusion] | None = None,
+        start: LearnedModules | None = None,
     ) -> None:
         """`start`: parameters to go on from, which are trained in place; without, fresh ones from the seed."""
         torch.manual_seed(recipe.seed)
@@ -92,62 +103,48 @@ class TuningTrainer:
         self.tower = tower
         self.projection = backbone.projection
         self.device = self.projection.device
-        head, fusion = start or (
-            Head(backbone.config.width, method),
-            PromptFusion(backbone.config, method.text, method.modules.mstff),
-        )
-        self.head, self.fusion = head.to(self.device), fusion.to(self.device)
-        parameters = [*self.head.parameters(), *self.fusion.parameters()]
-        self.optimiser = make_optimiser(parameters, recipe.learning_rate, recipe.betas)
+        self.learned = (start or fresh(backbone.config, method)).to(self.device)
+        self.optimiser = make_optimiser(self.learned.parameters(), recipe.learning_rate, recipe.betas)
 
-    def losses(self, tokens: Sequence[Tensor], labels: Tensor, masks: Tensor | None, where: str) -> Losses:
-        """K tokens (B,N,C), labels (B,), masks (B,S,S) or None -> losses; TrainingError when they are not finite."""
+    def train_epoch(self, epoch: int, batches: Iterable[TokenBatch], progress: StepReport = lambda *_: None) -> float:
+        """One step a batch -> the mean total loss of the steps, each before it was made; at least one batch."""
+        totals = []
+        for step, batch in enumerate(batches):
+            losses = self.losses(batch, f"epoch {epoch + 1}, step {step + 1}")
+            self.optimiser.zero_grad()
+            torch.autograd.backward(losses.total)
+            self.optimiser.step()
+            row = losses.row()
+            totals.append(row[0])
+            progress(epoch, step, row)
+        return sum(totals) / len(totals)
+
+    def losses(self, batch: TokenBatch, where: str) -> Losses:
+        """The losses of a batch; raises TrainingError naming `where` when they are not finite."""
+        head = self.learned.head
         with torch.no_grad():
-            views = list(self.head.views([layer.to(self.device) for layer in tokens]))
-        prototypes = self.fusion(self.tower)
-        output = self.head.score(views, prototypes, self.projection)
+            views = list(head.views([layer.to(self.device) for layer in batch.tokens]))
+        prototypes = self.learned.prompts(self.tower)
+        output = head.score(views, prototypes, self.projection)
         if not torch.isfinite(output.margins).all():
             raise TrainingError(f"the model is not finite at {where}; lower the learning rate")
-        known = None if masks is None else masks.to(self.device)
+        masks = None if batch.masks is None else batch.masks.to(self.device)
         temperature, scr = self.method.score.temperature, self.method.consistency
-        losses = tuning_losses(output, prototypes, labels.to(self.device), known, temperature, scr)
+        losses = tuning_losses(output, prototypes, batch.labels.to(self.device), masks, temperature, scr)
         if not torch.isfinite(losses.total):
             raise TrainingError(f"the loss is not finite at {where}; lower the learning rate")
         return losses
 
-    def step(self, tokens: Sequence[Tensor], labels: Tensor, masks: Tensor | None, where: str) -> list[float]:
-        """One optimiser step; the losses before it, as `Losses.row`."""
-        losses = self.losses(tokens, labels, masks, where)
-        self.optimiser.zero_grad()
-        torch.autograd.backward(losses.total)
-        self.optimiser.step()
-        return losses.row()
-
     def finish(self) -> Tuned:
         """What was learned, moved to the CPU; the trainer is of no use afterwards."""
         with torch.no_grad():
-            prototypes = self.fusion(self.tower)
-        return Tuned(self.head.cpu().eval(), self.fusion.cpu().eval(), prototypes.cpu())
+            prototypes = self.learned.prompts(self.tower).cpu()
+        learned = self.learned.to(torch.device("cpu"))
+        return Tuned(LearnedModules(learned.head.eval(), learned.prompts.eval()), prototypes)
 
 
-def tune(
-    backbone: Backbone,
-    tower: TextTower,
-    method: FBCLIPConfig,
-    batches: Batches,
-    recipe: Recipe,
-    progress: Callable[[int, int, list[float]], None],
-    start: tuple[Head, PromptFusion] | None = None,
-) -> Tuned:
-    """Train from `start` or a seeded fresh start; `progress(epoch, step, losses)` is called after every step.
-
-    Raises TrainingError when a margin or a loss is not finite.
-    """
-    trainer = TuningTrainer(backbone, tower, method, recipe, start)
-    for epoch in range(recipe.epochs):
-        for step, batch in enumerate(batches(epoch)):
-            with torch.no_grad():
-                tokens = backbone(batch.images.to(trainer.device), method.feature_layers)
-            row = trainer.step(tokens, batch.labels, batch.masks, f"epoch {epoch}, step {step}")
-            progress(epoch, step, row)
-    return trainer.finish()
+def make_optimiser(
+    parameters: Iterable[nn.Parameter], learning_rate: float, betas: tuple[float, float]
+) -> torch.optim.Adam:
+    """Adam as the released code uses it: eps 1e-8, no weight decay."""
+    return torch.optim.Adam(list(parameters), lr=learning_rate, betas=betas, eps=1e-8)

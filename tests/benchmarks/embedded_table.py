@@ -26,8 +26,8 @@ from calibrate.embedded.pretraining.model import build_clip, shipped_state
 from calibrate.metrics.ranking import auroc, average_precision
 from calibrate.metrics.regions import aupro_exact
 from calibrate.surfaces.families import TEST_FAMILIES
-from calibrate.tuning.method import changed_method
-from calibrate.tuning.training import Tuned
+from calibrate.tuning.model import changed_method
+from calibrate.tuning.parameters import LearnedModules, Tuned
 from fbclip.artefacts.adapter import Adapter, load_adapter
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.tower import load_backbone
@@ -106,7 +106,9 @@ def untrained() -> Detector:
     fusion = PromptFusion(EMBEDDED, EMBEDDED_METHOD.text)
     with torch.no_grad():
         prototypes = fusion(load_text_tower(state, EMBEDDED))
-    adapter = Tuned(Head(EMBEDDED.width, EMBEDDED_METHOD), fusion, prototypes).adapter(digest, EMBEDDED, {})
+    adapter = Tuned(LearnedModules(Head(EMBEDDED.width, EMBEDDED_METHOD), fusion), prototypes).adapter(
+        digest, EMBEDDED, {}
+    )
     return Detector(backbone, digest, [adapter], torch.device("cpu"))
 
 
@@ -118,7 +120,7 @@ def not_tuned(weights: Path | None) -> Detector:
     head, fusion = initialize_from_backbone(backbone, tower, EMBEDDED_METHOD, seed=0)
     with torch.no_grad():
         prototypes = fusion(tower)
-    adapter = Tuned(head, fusion, prototypes).adapter(digest, file.config, {})
+    adapter = Tuned(LearnedModules(head, fusion), prototypes).adapter(digest, file.config, {})
     return Detector(backbone, digest, [adapter], torch.device("cpu"))
 
 

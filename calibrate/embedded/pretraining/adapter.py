@@ -18,6 +18,7 @@ from calibrate.embedded.pretraining.batches import normalise, to_float
 from calibrate.embedded.pretraining.generated_images import ImageRecipe, load_or_generate
 from calibrate.embedded.pretraining.initialization import initialize_from_backbone
 from calibrate.surfaces.families import ADAPTER_FAMILIES
+from calibrate.tuning.parameters import LearnedModules
 from calibrate.tuning.training import Recipe, TuningBatch, tune
 from fbclip.artefacts.adapter import Adapter
 from fbclip.backbone.weights import WeightsFile, open_backbone
@@ -82,7 +83,7 @@ def train_adapter(weights: WeightsFile, request: AdapterRequest) -> Adapter:
             recent.clear()
 
     batches = GeneratedBatches(data.images, data.masks, request.batch, recipe.seed)
-    start = initialize_from_backbone(backbone, tower, method, recipe.seed)
+    start = LearnedModules(*initialize_from_backbone(backbone, tower, method, recipe.seed))
     tuned = tune(backbone.to(request.device), tower.to(request.device), method, batches, recipe, progress, start)
     provenance: dict[str, object] = {
         "recipe": asdict(recipe),

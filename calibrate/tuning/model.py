@@ -1,8 +1,9 @@
-"""The method to tune with: a base's own, or one changed by a file and by switching modules off."""
+"""What is tuned: the frozen backbone, the adapter to start from, and the method, the base's own or a changed one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ import torch
 import yaml
 from pydantic import ValidationError
 
-from fbclip.artefacts.adapter import Adapter
-from fbclip.backbone.tower import load_strictly
-from fbclip.errors import AdapterError, ConfigError, WeightsError
+from fbclip.artefacts.adapter import Adapter, load_adapter
+from fbclip.backbone.tower import Backbone
+from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
+from fbclip.errors import ConfigError
 from fbclip.method.config import FBCLIPConfig
+from fbclip.method.defaults import method_for
 from fbclip.method.model import Head
-from fbclip.method.text import PromptFusion
+from fbclip.method.text import TextTower, load_text_tower
+from fbclip.runtime import pick_device
 
 MAX_METHOD_BYTES = 1 << 16
 MODULES: Mapping[str, Mapping[str, Any]] = {
@@ -26,6 +30,70 @@ MODULES: Mapping[str, Mapping[str, Any]] = {
     "contrast": {"contrast": {"weight": 0.0}},
 }
 """What can be switched off: the paper's ablation table, and contrast, which is ours."""
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """What to tune. base: folder of the adapter to start from and to compare with; by default the embedded one.
+
+    from_scratch: start from fresh parameters, a base is only compared with. method: a YAML file with fields of the
+    method to change; without: modules to switch off, keys of MODULES.
+    """
+
+    backbone: str = "embedded"
+    weights: Path | None = None
+    device: str = "auto"
+    base: Path | None = None
+    from_scratch: bool = False
+    method: Path | None = None
+    without: tuple[str, ...] = ()
+
+    @property
+    def base_folder(self) -> Path | None:
+        """The adapter to start from or to compare with; from scratch there need not be one."""
+        if self.base is not None or self.from_scratch:
+            return self.base
+        if self.backbone == "embedded":
+            return EMBEDDED_DIR / "adapter"
+        raise ConfigError(f"backbone {self.backbone}: name an adapter to start from with --from, or add --from-scratch")
+
+
+@dataclass(frozen=True, eq=False)
+class TuningModel:
+    """The frozen parts on one device, the method to tune, and the adapter to start from and to compare with."""
+
+    backbone: Backbone
+    backbone_sha256: str
+    tower: TextTower
+    method: FBCLIPConfig
+    base: Adapter | None
+    from_scratch: bool = False
+
+    @property
+    def start(self) -> Adapter | None:
+        """The adapter to start from."""
+        return None if self.from_scratch else self.base
+
+
+def open_model(request: ModelRequest) -> TuningModel:
+    """Read and check everything. Raises ConfigError, WeightsError or AdapterError, naming the file or the option."""
+    device = pick_device(request.device)
+    file = find_weights(request.backbone, request.weights)
+    folder = request.base_folder
+    base = None if folder is None else load_adapter(folder)
+    own = method_for(file.config) if base is None or request.from_scratch else base.manifest.method
+    method = changed_method(own, request.method, request.without)
+    check_runs(method, file.config.patch_size, file.config.layers)
+    backbone, digest = open_backbone(file, method.image_size)
+    if base is not None and base.manifest.backbone_sha256 != digest:
+        raise ConfigError(f"--from {folder}: was tuned on other weights than those of backbone {request.backbone}")
+    if base is not None and base.manifest.method.image_size != method.image_size:
+        raise ConfigError(
+            f"--from {folder}: is for {base.manifest.method.image_size} px and cannot be compared at "
+            f"{method.image_size} px; leave it out with --from-scratch, or keep image_size"
+        )
+    tower = load_text_tower(file.all(), file.config).to(device)
+    return TuningModel(backbone.to(device), digest, tower, method, base, request.from_scratch)
 
 
 def changed_method(base: FBCLIPConfig, file: Path | None, without: Sequence[str]) -> FBCLIPConfig:
@@ -46,26 +114,6 @@ def changed_method(base: FBCLIPConfig, file: Path | None, without: Sequence[str]
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the method"
         raise ConfigError(f"{file or '--without'}: {field}: {first['msg']}") from error
-
-
-def start_from(base: Adapter, method: FBCLIPConfig) -> tuple[Head, PromptFusion]:
-    """Trainable copies of an adapter's parameters under `method`.
-
-    Raises ConfigError when they do not fit it, AdapterError when the adapter holds none for the prompts.
-    """
-    backbone = base.manifest.backbone
-    head = Head(backbone.width, method)
-    fusion = PromptFusion(backbone, method.text, method.modules.mstff)
-    if not any(name.startswith("prompts.") for name in base.tensors):
-        raise AdapterError(f"adapter {base.id[:12]} holds no prompts to go on from; use --from-scratch")
-    for module, prefix in ((head, "head."), (fusion, "prompts.")):
-        own = {k.removeprefix(prefix): v.clone() for k, v in base.tensors.items() if k.startswith(prefix)}
-        try:
-            load_strictly(module, own, f"adapter {base.id[:12]}")
-        except WeightsError as error:
-            raise ConfigError(f"{error}: its parameters do not fit this method; add --from-scratch") from error
-        module.requires_grad_(True)
-    return head, fusion
 
 
 def check_runs(method: FBCLIPConfig, patch: int, layers: int) -> None:

@@ -44,7 +44,7 @@ def test_normal_only_keeps_the_base_when_too_little_is_known(images, tmp_path):
     out = tmp_path / "adapter"
     answer = call(images, "--out", out, *QUICK)
     assert answer.exit_code == 0, answer.output
-    assert "undecided" in answer.output and "synthetic evidence" in answer.output
+    assert "undecided" in answer.output and "synthetic comparison" in answer.output
     kept = digests(out)
     assert kept.pop("tuning.json")
     assert kept == digests(EMBEDDED_DIR / "adapter")
@@ -76,7 +76,7 @@ def test_an_interruption_leaves_nothing_half_written(images, tmp_path, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("calibrate.tuning.pipeline.judge", interrupted)
+    monkeypatch.setattr("calibrate.tuning.run.score_adapters", interrupted)
     answer = call(images, "--out", tmp_path / "a", *QUICK)
     assert answer.exit_code == 130
     assert "interrupted" in answer.output
@@ -118,10 +118,10 @@ def test_anomalous_input_is_one_clear_error(images, tmp_path):
         ((images, "--out", out, "--roi", "1,2"), ConfigError, "--roi"),
         ((images, "--out", odd), ConfigError, "is a file"),
     ]
-    for arguments, kind, words in cases:
+    for arguments, kind, message in cases:
         answer = call(*arguments)
         assert isinstance(answer.exception, kind), (arguments, answer.output, answer.exception)
-        assert words in str(answer.exception)
+        assert message in str(answer.exception)
         assert "\n" not in str(answer.exception)
     assert not out.exists()
 

@@ -1,4 +1,4 @@
-"""Which images tune, which stop early and which judge: disjoint by unit and by content."""
+"""Which images train, which stop the training early and which test its result: disjoint by unit and by content."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from calibrate.errors import DataError
 
 Mode = Literal["masks", "labels", "good only"]
 WantedSplit = Literal["train", "test", "all"]
-STOP_SHARE, JUDGE_SHARE = 0.15, 0.25
+VALIDATION_SHARE, TEST_SHARE = 0.15, 0.25
 MAX_SYNTHETIC = 2000
 MAX_IMAGES = 10_000
 """An adapter lists all of them in its manifest, whose size is bounded."""
-_TUNE, _STOP, _JUDGE = range(3)
+_TRAIN_SEED, _VALIDATION_SEED, _TEST_SEED = range(3)
 
-MEANING: dict[Mode, str] = {
+MODE_TEXT: dict[Mode, str] = {
     "masks": "anomalous images with masks: image and pixel losses",
     "labels": "anomalous images without masks: image losses only",
-    "good only": "normal images only: defects are synthesised, and the judging is synthetic evidence",
+    "good only": "normal images only: defects are painted on them, so the comparison is synthetic",
 }
 
 
@@ -33,14 +33,14 @@ class TuningSplit:
     """Items by what they do; `samples` are the files behind all of them."""
 
     mode: Mode
-    tune: tuple[Item, ...]
-    stop: tuple[Item, ...]
-    judge: tuple[Item, ...]
+    train: tuple[Item, ...]
+    validation: tuple[Item, ...]
+    test: tuple[Item, ...]
 
     @property
     def samples(self) -> list[Sample]:
         """Each once, in a fixed order."""
-        return list(dict.fromkeys(item.sample for item in (*self.tune, *self.stop, *self.judge)))
+        return list(dict.fromkeys(item.sample for item in (*self.train, *self.validation, *self.test)))
 
 
 def select(data: DataSet, wanted: WantedSplit) -> tuple[list[Sample], list[str]]:
@@ -74,43 +74,44 @@ def mode_of(samples: Sequence[Sample]) -> Mode:
     return "masks" if any(s.mask is not None for s in anomalous) else "labels"
 
 
-def make_parts(samples: Sequence[Sample], synthetic: int, seed: int) -> TuningSplit:
-    """60 % of the units tune, 15 % stop, 25 % judge, apart for normal and for anomalous units.
+def make_split(samples: Sequence[Sample], synthetic: int, seed: int) -> TuningSplit:
+    """60 % of the units train, 15 % validate, 25 % test, apart for normal and for anomalous units.
 
-    Good only: `synthetic` painted versions of each image to tune on, at most MAX_SYNTHETIC in all; one painted
-    version of each to stop on; and to judge, one with a kind of defect that is painted nowhere else.
+    Good only: `synthetic` painted versions of each image to train on, at most MAX_SYNTHETIC in all; one painted
+    version of each to validate; and to test, one with a kind of defect that is painted nowhere else.
     Raises DataError when there are too few units, or two parts share an image.
     """
     mode = mode_of(samples)
-    broken = {s.unit for s in samples if s.label}
-    tune: list[Sample] = []
-    stop: list[Sample] = []
-    judge: list[Sample] = []
+    defective = {s.unit for s in samples if s.label}
+    train: list[Sample] = []
+    validation: list[Sample] = []
+    test: list[Sample] = []
     for name, stratum in (
-        ("good", [s for s in samples if s.unit not in broken]),
-        ("defective", [s for s in samples if s.unit in broken]),
+        ("normal", [s for s in samples if s.unit not in defective]),
+        ("anomalous", [s for s in samples if s.unit in defective]),
     ):
-        if name == "defective" and mode == "good only":
+        if name == "anomalous" and mode == "good only":
             continue
         units = len({s.unit for s in stratum})
         if units < 3:
             raise DataError(
-                f"{units} {name} units are too few: tuning, early stopping and judging need one each; bring 3 or more"
+                f"{units} {name} units are too few: training, early stopping and testing need one each; bring 3 or more"
             )
-        judging = max(1, round(JUDGE_SHARE * units))
-        stopping = max(1, round(STOP_SHARE * units))
-        one, rest = split_units(stratum, judging)
-        two, three = split_units(rest, stopping)
-        judge, stop, tune = judge + one, stop + two, tune + three
-    check_disjoint({"tuning": tune, "early stopping": stop, "judging": judge})
-    items = {part: tuple(Item(s) for s in found) for part, found in enumerate((tune, stop, judge))}
-    if mode == "good only":
-        count = min(synthetic * len(tune), MAX_SYNTHETIC)
-        items[_TUNE] += _painted(tune, count, TUNE_KINDS, (seed, _TUNE))
-        items[_STOP] += _painted(stop, len(stop), TUNE_KINDS, (seed, _STOP))
-        items[_JUDGE] += _painted(judge, len(judge), JUDGE_KINDS, (seed, _JUDGE))
-    return TuningSplit(mode, items[_TUNE], items[_STOP], items[_JUDGE])
+        tested, rest = split_units(stratum, max(1, round(TEST_SHARE * units)))
+        validating, training = split_units(rest, max(1, round(VALIDATION_SHARE * units)))
+        test, validation, train = test + tested, validation + validating, train + training
+    check_disjoint({"training": train, "early stopping": validation, "testing": test})
+    items = TuningSplit(mode, *(tuple(map(Item, part)) for part in (train, validation, test)))
+    if mode != "good only":
+        return items
+    count = min(synthetic * len(train), MAX_SYNTHETIC)
+    return TuningSplit(
+        mode,
+        items.train + _painted(train, count, TUNE_KINDS, (seed, _TRAIN_SEED)),
+        items.validation + _painted(validation, len(validation), TUNE_KINDS, (seed, _VALIDATION_SEED)),
+        items.test + _painted(test, len(test), JUDGE_KINDS, (seed, _TEST_SEED)),
+    )
 
 
-def _painted(normals: Sequence[Sample], count: int, kinds: tuple[str, ...], seed: tuple[int, int]) -> tuple[Item, ...]:
-    return tuple(Item(normals[i % len(normals)], Painted(kinds, (*seed, i))) for i in range(count))
+def _painted(normal: Sequence[Sample], count: int, kinds: tuple[str, ...], seed: tuple[int, int]) -> tuple[Item, ...]:
+    return tuple(Item(normal[i % len(normal)], Painted(kinds, (*seed, i))) for i in range(count))
