@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from calibrate.datasets.sample import Sample
-from calibrate.defects.painting import Item, paint
+from calibrate.defects.painting import Item, add_defect
 from calibrate.errors import DataError
 from calibrate.wording import listed
 from fbclip.decision import Prediction
@@ -108,9 +108,9 @@ def frame_item(item: Item, frame: Callable[[RgbImage], Framed]) -> FramedItem | 
     try:
         image = read_usable(item.sample.path)
         framed = frame(image)
-        if item.painted is None:
+        if item.defect is None:
             return FramedItem(item, image, framed)
-        image, mask = paint(image, item.painted, framed.placement)
+        image, mask = add_defect(image, item.defect, framed.placement)
         return FramedItem(item, image, frame(image), mask)
     except (ImageError, OSError) as error:
         return Skipped(item.sample, str(error))

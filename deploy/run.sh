@@ -5,14 +5,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/environment.sh
 make_environment ""
 
-# On the first run the sample pictures arrive in the hot folder one by one, so that there is something to watch.
+# On the first run the sample images arrive in the hot folder one by one, so that there is something to watch.
 # Each is copied under a hidden name and then renamed, as a careful sender does it.
 if [ ! -e var/inbox ] && [ "$#" -eq 0 ]; then
     mkdir -p var/inbox
     (
-        for picture in deploy/samples/inbox/*.png; do
-            name="$(basename "$picture")"
-            cp "$picture" "var/inbox/.$name" && mv "var/inbox/.$name" "var/inbox/$name"
+        for image in deploy/samples/inbox/*.png; do
+            name="$(basename "$image")"
+            cp "$image" "var/inbox/.$name" && mv "var/inbox/.$name" "var/inbox/$name"
             sleep 4
         done
     ) &

@@ -1,6 +1,6 @@
 """Defects painted on normal real images: where the object is, how large the defect is, and which kinds are for what.
 
-The kinds are in two families. Tuning uses TUNE_KINDS only, and its result is evaluated on JUDGE_KINDS, so
+The kinds are in two families. Tuning uses TUNE_KINDS only, and its result is evaluated on EVALUATION_KINDS, so
 that recognising the painter's own strokes is no success.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 from calibrate.defects.kinds import KINDS, paint
 from calibrate.surfaces.noise import Array, log_uniform, smooth
 
-JUDGE_KINDS = ("crack", "hole", "missing", "texture_swap")
+EVALUATION_KINDS = ("crack", "hole", "missing", "texture_swap")
 """A thin one, a blob, a missing part and a changed texture."""
 _ALIKE = ("noise_swap", "fracture", "broken_off")
-"""Look like one of JUDGE_KINDS, so they are in neither family."""
-TUNE_KINDS = tuple(kind for kind in KINDS if kind not in (*JUDGE_KINDS, *_ALIKE))
+"""Look like one of EVALUATION_KINDS, so they are in neither family."""
+TUNE_KINDS = tuple(kind for kind in KINDS if kind not in (*EVALUATION_KINDS, *_ALIKE))
 
 _WORKING_SIDE = 256
 _LEAST_OBJECT, _MOST_OBJECT = 0.10, 0.95

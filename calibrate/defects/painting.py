@@ -13,8 +13,8 @@ from fbclip.images.geometry import BoolMap, Placement, RgbImage
 
 
 @dataclass(frozen=True)
-class Painted:
-    """A defect to synthesise: one of `kinds`, drawn from `seed`."""
+class DefectRequest:
+    """Which defect to synthesise: one of `kinds`, from `seed`."""
 
     kinds: tuple[str, ...]
     seed: tuple[int, ...]
@@ -25,25 +25,25 @@ class Item:
     """A labelled sample, as it is or with a synthesised defect; the same item is the same image every time."""
 
     sample: Sample
-    painted: Painted | None = None
+    defect: DefectRequest | None = None
 
     @property
     def anomalous(self) -> bool:
-        return self.painted is not None or self.sample.label is True
+        return self.defect is not None or self.sample.label is True
 
     @property
     def masked(self) -> bool:
         """Is it known which pixels are anomalous? Of a normal image it is: none."""
-        return not self.anomalous or self.painted is not None or self.sample.mask is not None
+        return not self.anomalous or self.defect is not None or self.sample.mask is not None
 
 
-def paint(image: RgbImage, painted: Painted, placement: Placement) -> tuple[RgbImage, BoolMap]:
+def add_defect(image: RgbImage, request: DefectRequest, placement: Placement) -> tuple[RgbImage, BoolMap]:
     """Image (H,W,3) with the defect inside the region of interest, and its mask (H,W); raises ImageError too_small."""
     p = placement
     window = np.s_[p.y : p.y + p.height, p.x : p.x + p.width]
-    rng = np.random.default_rng(painted.seed)
+    rng = np.random.default_rng(request.seed)
     try:
-        inner, inside, _ = defect_on(np.ascontiguousarray(image[window]), rng, painted.kinds)
+        inner, inside, _ = defect_on(np.ascontiguousarray(image[window]), rng, request.kinds)
     except ValueError as error:
         raise ImageError("too_small", str(error)) from error
     out, mask = image.copy(), np.zeros(image.shape[:2], bool)

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from calibrate.datasets.sample import Sample
-from calibrate.defects.on_images import JUDGE_KINDS
-from calibrate.defects.painting import Item, Painted
+from calibrate.defects.on_images import EVALUATION_KINDS
+from calibrate.defects.painting import DefectRequest, Item
 from calibrate.errors import RefusedError
 from calibrate.inference import ItemTerms, View
 from calibrate.memory.fusion_scores import FusionSample, FusionScores, MemoryUse, compare_fusions
@@ -167,10 +167,10 @@ def painted_samples(view: View, samples: Sequence[Sample]) -> Iterator[FusionSam
     return _fusion_samples(view, (Item(s, painted_with(s, k)) for s in chosen for k in range(each)))
 
 
-def painted_with(sample: Sample, number: int) -> Painted:
+def painted_with(sample: Sample, number: int) -> DefectRequest:
     """Defect `number` of an image: the kinds take turns, the seed comes from the file's bytes."""
-    kind = JUDGE_KINDS[number % len(JUDGE_KINDS)]
-    return Painted((kind,), (int(sample.sha256[:8], 16), number))
+    kind = EVALUATION_KINDS[number % len(EVALUATION_KINDS)]
+    return DefectRequest((kind,), (int(sample.sha256[:8], 16), number))
 
 
 def _fusion_samples(view: View, items: Iterable[Item]) -> Iterator[FusionSample]:

@@ -35,7 +35,7 @@ def shuffled(items: Sequence[Item], batch: int, seed: int, epoch: int) -> list[B
     rng = np.random.default_rng((seed, epoch))
     normal = _mixed([i for i, item in enumerate(items) if not item.anomalous], rng)
     anomalous = _mixed([i for i, item in enumerate(items) if item.anomalous], rng)
-    if any(item.painted is not None for item in items):
+    if any(item.defect is not None for item in items):
         pairs = [i for k, index in enumerate(anomalous) for i in (index, normal[k % len(normal)])]
         return _cut(pairs, batch, True)
     if not _any_defect_masked(items):

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from calibrate.datasets.masks import read_mask, resize_mask
 from calibrate.datasets.sample import Sample
-from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
-from calibrate.defects.painting import Item, Painted, paint
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS
+from calibrate.defects.painting import DefectRequest, Item, add_defect
 from calibrate.errors import DataError
 from calibrate.inference import FramedItem, Skipped, Skips, frame_item
 from fbclip.errors import ImageError
@@ -92,15 +92,15 @@ def write_preview(samples: Sequence[Sample], roi: Roi | None, seed: int, folder:
     Shows what tuning would paint, before it does. Raises DataError naming an image that cannot be used, OSError.
     """
     written = []
-    for number, kind in enumerate((*TUNE_KINDS, *JUDGE_KINDS)):
+    for number, kind in enumerate((*TUNE_KINDS, *EVALUATION_KINDS)):
         sample = samples[number % len(samples)]
         try:
             image = read_image(sample.path).image
             placement = roi_placement(image.shape[0], image.shape[1], roi)
-            painted, mask = paint(image, Painted((kind,), (seed, number)), placement)
+            painted, mask = add_defect(image, DefectRequest((kind,), (seed, number)), placement)
         except (ImageError, OSError) as error:
             raise DataError(f"{sample.path}: {error}") from error
-        use = "judge" if kind in JUDGE_KINDS else "tune"
+        use = "judge" if kind in EVALUATION_KINDS else "tune"
         path = folder / f"{number + 1:02d}_{use}_{kind}.png"
         ok, data = cv2.imencode(".png", outlined(painted, mask)[..., ::-1])
         if not ok:

@@ -9,7 +9,7 @@ from typing import Any
 
 from calibrate.datasets.sample import data_sha256
 from calibrate.defects.kinds import GENERATOR_VERSION
-from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS
 from calibrate.defects.painting import Item
 from calibrate.tuning.model import TuningModel
 from calibrate.tuning.split import TuningSplit
@@ -62,7 +62,7 @@ def description(model: TuningModel, split: TuningSplit, roi: Roi | None, request
     }
     if split.mode == "good only":
         out["synthetic"] = request.synthetic
-        out["tune_kinds"], out["judge_kinds"] = list(TUNE_KINDS), list(JUDGE_KINDS)
+        out["tune_kinds"], out["judge_kinds"] = list(TUNE_KINDS), list(EVALUATION_KINDS)
         out["generator_version"] = GENERATOR_VERSION
     return out
 
@@ -77,5 +77,5 @@ def _items_sha256(items: Sequence[Item]) -> str:
     rows = []
     for item in items:
         mask = None if item.sample.mask is None else file_sha256(item.sample.mask)
-        rows.append([item.sample.sha256, item.sample.label, mask, None if item.painted is None else item.painted.seed])
+        rows.append([item.sample.sha256, item.sample.label, mask, None if item.defect is None else item.defect.seed])
     return hashlib.sha256(canonical_json(rows)).hexdigest()

@@ -9,8 +9,8 @@ from typing import Literal
 from calibrate.datasets.leakage import check_disjoint
 from calibrate.datasets.sample import DataSet, Sample
 from calibrate.datasets.splits import split_units
-from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
-from calibrate.defects.painting import Item, Painted
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS
+from calibrate.defects.painting import DefectRequest, Item
 from calibrate.errors import DataError
 
 Mode = Literal["masks", "labels", "good only"]
@@ -109,9 +109,9 @@ def make_split(samples: Sequence[Sample], synthetic: int, seed: int) -> TuningSp
         mode,
         items.train + _painted(train, count, TUNE_KINDS, (seed, _TRAIN_SEED)),
         items.validation + _painted(validation, len(validation), TUNE_KINDS, (seed, _VALIDATION_SEED)),
-        items.test + _painted(test, len(test), JUDGE_KINDS, (seed, _TEST_SEED)),
+        items.test + _painted(test, len(test), EVALUATION_KINDS, (seed, _TEST_SEED)),
     )
 
 
 def _painted(normal: Sequence[Sample], count: int, kinds: tuple[str, ...], seed: tuple[int, int]) -> tuple[Item, ...]:
-    return tuple(Item(normal[i % len(normal)], Painted(kinds, (*seed, i))) for i in range(count))
+    return tuple(Item(normal[i % len(normal)], DefectRequest(kinds, (*seed, i))) for i in range(count))

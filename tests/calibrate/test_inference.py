@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from calibrate.datasets.reader import read_data
-from calibrate.defects.painting import Item, Painted
+from calibrate.defects.painting import DefectRequest, Item
 from calibrate.embedded.sample_files import write_calibration
 from calibrate.errors import DataError
 from calibrate.inference import HIDDEN, ItemTerms, Skipped, Skips, View
@@ -28,7 +28,7 @@ def view():
 
 
 def test_a_painted_defect_below_the_ignore_mask_is_skipped(samples, view):
-    items = [Item(samples[0]), Item(samples[0], Painted(("hole",), (1, 2)))]
+    items = [Item(samples[0]), Item(samples[0], DefectRequest(("hole",), (1, 2)))]
     plain, painted = view.terms(items)
     assert isinstance(plain, ItemTerms)
     assert isinstance(painted, ItemTerms)

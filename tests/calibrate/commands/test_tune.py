@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from calibrate.commands.tune import tune
-from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS
 from calibrate.embedded.samples.files import write_png
 from calibrate.embedded.samples.products import inbox_part
 from calibrate.errors import DataError
@@ -92,7 +92,7 @@ def test_preview_writes_every_kind_and_does_not_train(images, tmp_path):
     answer = call(images, "--out", tmp_path / "a", "--preview", tmp_path / "p")
     assert answer.exit_code == 0, answer.output
     names = sorted(p.name for p in (tmp_path / "p").iterdir())
-    assert len(names) == len(TUNE_KINDS) + len(JUDGE_KINDS) and names[0] == "01_tune_scratch.png"
+    assert len(names) == len(TUNE_KINDS) + len(EVALUATION_KINDS) and names[0] == "01_tune_scratch.png"
     image = read_image(tmp_path / "p" / names[3]).image
     assert image.shape == (96, 96, 3)
     assert (image == (255, 0, 255)).all(axis=2).any()

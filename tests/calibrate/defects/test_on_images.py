@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calibrate.defects.kinds import KINDS
-from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS, defect_on, foreground
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS, defect_on, foreground
 from calibrate.embedded.samples.products import belt_part, inbox_part
 
 
@@ -17,9 +17,9 @@ def part_on_a_table(side=160):
 
 
 def test_kinds_for_judging_are_apart_from_those_for_tuning():
-    assert not set(JUDGE_KINDS) & set(TUNE_KINDS)
-    assert set(KINDS) - set(JUDGE_KINDS) - set(TUNE_KINDS) == {"noise_swap", "fracture", "broken_off"}
-    assert len(JUDGE_KINDS) == 4
+    assert not set(EVALUATION_KINDS) & set(TUNE_KINDS)
+    assert set(KINDS) - set(EVALUATION_KINDS) - set(TUNE_KINDS) == {"noise_swap", "fracture", "broken_off"}
+    assert len(EVALUATION_KINDS) == 4
 
 
 @pytest.mark.parametrize("kind", KINDS)

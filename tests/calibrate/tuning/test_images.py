@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from calibrate.datasets.masks import resize_mask
-from calibrate.defects.painting import Item, Painted
+from calibrate.defects.painting import DefectRequest, Item
 from calibrate.embedded.samples.files import write_png
 from calibrate.errors import DataError
 from calibrate.inference import Skips
@@ -27,7 +27,7 @@ def test_masks_follow_the_image(labelled):
     mask[:, 4:] = True
     assert resize_mask(mask, Placement(4, 0, 4, 4), (6, 6)).all()
     assert not resize_mask(mask, Placement(0, 0, 4, 4), (6, 6)).any()
-    painted = Item(next(s for s in labelled_samples(labelled) if not s.label), Painted(("blob",), (1, 2)))
+    painted = Item(next(s for s in labelled_samples(labelled) if not s.label), DefectRequest(("blob",), (1, 2)))
     one, two = LOADER.load(painted), LOADER.load(painted)
     assert torch.equal(one.image, two.image) and torch.equal(one.mask, two.mask) and one.mask.any()
     assert one.label == 1.0

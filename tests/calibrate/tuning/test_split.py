@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from calibrate.datasets.reader import read_data
-from calibrate.defects.on_images import JUDGE_KINDS, TUNE_KINDS
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS
 from calibrate.errors import DataError
 from calibrate.tuning.split import make_split, mode_of, select
 from tests.factories.tuning import labelled_samples, unread_sample
@@ -26,10 +26,10 @@ def test_normal_only_paints_held_out_kinds_to_test():
     split = make_split([unread_sample(f"g{k}", False) for k in range(20)], 4, 0)
     assert split.mode == "good only"
     assert [len(p) for p in (split.train, split.validation, split.test)] == [12 * 5, 6, 10]
-    kinds = [{k for i in items if i.painted for k in i.painted.kinds} for items in (split.train, split.test)]
-    assert kinds == [set(TUNE_KINDS), set(JUDGE_KINDS)]
+    kinds = [{k for i in items if i.defect for k in i.defect.kinds} for items in (split.train, split.test)]
+    assert kinds == [set(TUNE_KINDS), set(EVALUATION_KINDS)]
     many = make_split([unread_sample(f"{k}", False) for k in range(999)], 9, 0)
-    assert sum(i.painted is not None for i in many.train) == 2000
+    assert sum(i.defect is not None for i in many.train) == 2000
 
 
 def test_too_little_data_is_refused(labelled):
