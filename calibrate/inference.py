@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from calibrate.datasets.sample import Sample
-from calibrate.defects.painting import Item, add_defect
+from calibrate.defects.on_images import Item, add_defect
 from calibrate.errors import DataError
 from calibrate.wording import listed
 from fbclip.decision import Prediction

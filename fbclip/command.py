@@ -88,7 +88,9 @@ def _options(group: type) -> list[inspect.Parameter]:
 
 def _usage_text(error: Any) -> str:
     text = error.format_message()
-    return f"{text} See `{error.ctx.command_path} --help`." if text and error.ctx is not None else text
+    if not text or error.ctx is None:
+        return text
+    return f"{text.rstrip('.')}. See `{error.ctx.command_path} --help`."
 
 
 def _fail(text: str, error: BaseException, code: int) -> None:

@@ -107,6 +107,11 @@ def _has_region(mask: BoolMap, min_area_px: int) -> bool:
     return bool(areas.size and areas.max() >= min_area_px)
 
 
+def default_min_area(patch_size: int) -> int:
+    """Smallest region that counts where nobody says otherwise: a quarter of a patch, in map pixels."""
+    return max(1, patch_size**2 // 4)
+
+
 def highest_region(margins: FloatMap, min_area_px: int, ignore: BoolMap | None = None) -> float:
     """M of a map (H,W) in margins, leaving out the pixels where `ignore` (H,W) is true."""
     judged = margins if ignore is None else np.where(ignore, np.float32("-inf"), margins)

@@ -19,8 +19,7 @@ def data(
     as_json: JsonOption = False,
 ) -> None:
     """Images, units, masks and faults of a data set; exit 1 when it cannot be used as it is."""
-    from calibrate.datasets.summary import summarise
-    from calibrate.datasets.summary_text import summary_text
+    from calibrate.datasets.summary import summarise, summary_text
 
     summary = summarise(reading.read(data))
     typer.echo(json.dumps(summary.as_dict()) if as_json else summary_text(summary))

@@ -34,8 +34,7 @@ def few_shot(
     as_json: JsonOption = False,
 ) -> None:
     """Tables of the AUROC over the number of normal images in a memory: zero-shot, memory, both; 95% intervals."""
-    from calibrate.few_shot.run import FewShotRequest, run_few_shot
-    from calibrate.few_shot.text import table
+    from calibrate.few_shot.run import FewShotRequest, run_few_shot, table
     from fbclip.detector import open_detector
 
     if not data and not generated:

@@ -179,9 +179,8 @@ def _line_data(
     adapter: Path | None,
 ) -> tuple[LineData, str | None]:
     """The images that nothing else was fitted to, and the id of the memory that they are seen with, if any."""
-    from calibrate.datasets.leakage import check_unseen
+    from calibrate.datasets.leakage import check_unseen, tuned_on
     from calibrate.datasets.line_data import select
-    from calibrate.datasets.provenance import tuned_on
     from calibrate.datasets.reader import read_data
 
     chosen = select(reading.read(data), selection.class_name, with_anomalous=goal.method != "order-statistic")
@@ -200,8 +199,7 @@ def _line_data(
 
 def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> tuple[LineData, str]:
     """The images that a memory has not seen, and its id; raises ConfigError where it looks at images in another way."""
-    from calibrate.datasets.leakage import check_unseen
-    from calibrate.datasets.provenance import seen_by
+    from calibrate.datasets.leakage import check_unseen, seen_by
     from calibrate.memory.provenance import check_framing, leave_out
     from fbclip.memory.bank import load_memory
 

@@ -1,16 +1,32 @@
-"""Which images show the same part, file or volume: they are not independent and count once."""
+"""Which images show the same part, file or volume: they are not independent, count once, and are never split apart."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from calibrate.datasets.sample import Entry
+from calibrate.datasets.sample import Entry, Sample
 from calibrate.datasets.tables import read_table
 from calibrate.errors import DataError
 
 COLLECT_FILE = "collect.csv"
+
+
+def unit_order(samples: Sequence[Sample]) -> list[str]:
+    """Units in the order of their digests.
+
+    That order is fixed and has nothing to do with when or where an image was taken, so a drift over the
+    collection does not end up in one part only.
+    """
+    return sorted({s.unit for s in samples}, key=lambda u: hashlib.sha256(u.encode()).hexdigest())
+
+
+def split_units(samples: Sequence[Sample], first: int) -> tuple[list[Sample], list[Sample]]:
+    """(samples of `first` units, the rest), disjoint by unit."""
+    chosen = set(unit_order(samples)[:first])
+    return [s for s in samples if s.unit in chosen], [s for s in samples if s.unit not in chosen]
 
 
 def unit_namer(root: Path, unit_from: str | None) -> Callable[[Entry], str]:

@@ -7,9 +7,8 @@ import numpy as np
 
 from calibrate.defects.sites import Site, blur
 from calibrate.surfaces.families import TRAIN_FAMILIES, WHOLE_FRAME_FAMILIES, surface
-from calibrate.surfaces.fields import relief
+from calibrate.surfaces.fields import Array, fractal, relief, smooth
 from calibrate.surfaces.inks import colour
-from calibrate.surfaces.noise import Array, fractal, smooth
 
 
 def full(site: Site, ink: Array) -> Array:

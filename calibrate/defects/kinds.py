@@ -14,7 +14,7 @@ import numpy as np
 
 from calibrate.defects import fills, local_fills, marks, shapes
 from calibrate.defects.sites import EVERY_SIZE, Extent, Site, choose_site
-from calibrate.surfaces.noise import Array, log_uniform
+from calibrate.surfaces.fields import Array, log_uniform
 
 GENERATOR_VERSION = "2"
 """Raised whenever the same seed would give another surface, defect or scene; stored with weights and adapters."""

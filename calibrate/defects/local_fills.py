@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from calibrate.defects.sites import Site, blur
-from calibrate.surfaces.noise import Array, smooth
+from calibrate.surfaces.fields import Array, smooth
 
 
 def elsewhere(site: Site, alpha: Array, rng: np.random.Generator) -> Array:  # noqa: ARG001

@@ -7,7 +7,7 @@ import numpy as np
 
 from calibrate.defects.shapes import soft_blob, thickness, walk
 from calibrate.defects.sites import Site, blur
-from calibrate.surfaces.noise import Array
+from calibrate.surfaces.fields import Array
 
 
 def inks(site: Site) -> tuple[Array, Array, Array]:

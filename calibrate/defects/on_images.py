@@ -7,12 +7,16 @@ that recognising the painter's own strokes is no success.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from calibrate.datasets.sample import Sample
 from calibrate.defects.kinds import KINDS, paint
-from calibrate.surfaces.noise import Array, log_uniform, smooth
+from calibrate.surfaces.fields import Array, log_uniform, smooth
+from fbclip.errors import ImageError
+from fbclip.images.geometry import BoolMap, Placement, RgbImage
 
 EVALUATION_KINDS = ("crack", "hole", "missing", "texture_swap")
 """A thin one, a blob, a missing part and a changed texture."""
@@ -109,3 +113,42 @@ def _rough_disc(shape: tuple[int, ...], at: tuple[int, int], radius: int, rng: n
     ys, xs = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     rough = smooth((shape[0], shape[1]), max(4.0, radius * 0.4), rng)
     return np.asarray(1 - np.hypot(ys - at[0], xs - at[1]) / radius + 0.2 * rough > 0)
+
+
+@dataclass(frozen=True)
+class DefectRequest:
+    """Which defect to synthesise: one of `kinds`, from `seed`."""
+
+    kinds: tuple[str, ...]
+    seed: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A labelled sample, as it is or with a synthesised defect; the same item is the same image every time."""
+
+    sample: Sample
+    defect: DefectRequest | None = None
+
+    @property
+    def anomalous(self) -> bool:
+        return self.defect is not None or self.sample.label is True
+
+    @property
+    def masked(self) -> bool:
+        """Is it known which pixels are anomalous? Of a normal image it is: none."""
+        return not self.anomalous or self.defect is not None or self.sample.mask is not None
+
+
+def add_defect(image: RgbImage, request: DefectRequest, placement: Placement) -> tuple[RgbImage, BoolMap]:
+    """Image (H,W,3) with the defect inside the region of interest, and its mask (H,W); raises ImageError too_small."""
+    p = placement
+    window = np.s_[p.y : p.y + p.height, p.x : p.x + p.width]
+    rng = np.random.default_rng(request.seed)
+    try:
+        inner, inside, _ = defect_on(np.ascontiguousarray(image[window]), rng, request.kinds)
+    except ValueError as error:
+        raise ImageError("too_small", str(error)) from error
+    out, mask = image.copy(), np.zeros(image.shape[:2], bool)
+    out[window], mask[window] = inner, inside
+    return out, mask

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from calibrate.defects.sites import Site
-from calibrate.surfaces.fields import polygon
-from calibrate.surfaces.noise import Array, fractal, log_uniform, smooth
+from calibrate.surfaces.fields import Array, fractal, log_uniform, polygon, smooth
 
 
 def stroke(size: tuple[int, int], points: Array, width: int) -> Array:

@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from calibrate.surfaces.noise import Array, log_uniform
+from calibrate.surfaces.fields import Array, log_uniform
 
 LEAST_RADIUS = 2.5
 """Pixels; anything smaller is lost in the camera's noise."""

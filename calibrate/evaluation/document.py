@@ -20,8 +20,7 @@ from pydantic import (
 )
 
 from calibrate.documents import read_document, without_unknown
-from calibrate.statistics.binomial import Rate
-from calibrate.statistics.intervals import CONFIDENCE
+from calibrate.statistics.intervals import CONFIDENCE, Rate
 from fbclip.artefacts.profile import Calibration, FusionChoice, Profile
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi

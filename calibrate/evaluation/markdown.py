@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from calibrate.evaluation.compare import COMPARED, LETTERS, RESAMPLES, Comparison, Difference
 from calibrate.evaluation.document import Confusion, EvaluationDocument, Numbers, VerdictCounts
 from calibrate.evaluation.numbers import METRICS
-from calibrate.statistics.binomial import Rate
-from calibrate.statistics.intervals import CONFIDENCE
+from calibrate.statistics.intervals import CONFIDENCE, Rate
 from fbclip.decision import Verdict
 
 HEADS = ("image AUROC", "image AP", "image F1", "pixel AUROC", "pixel AP", "pixel F1", "AUPRO")

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from calibrate.evaluation.document import Numbers, Points
 from calibrate.evaluation.evaluated_images import EvaluatedImage
-from calibrate.metrics.ranking import auroc, average_precision, f1_max, pr_curve_points, roc_curve_points
+from calibrate.metrics.points import pr_curve_points, roc_curve_points
+from calibrate.metrics.ranking import auroc, average_precision, f1_max
 
 METRICS: tuple[str, ...] = tuple(Numbers.model_fields)
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from calibrate.datasets.sample import Sample
-from calibrate.defects.painting import Item
+from calibrate.defects.on_images import Item
 from calibrate.errors import DataError
 from calibrate.inference import Skips, frame_item
 from calibrate.metrics.ranking import auroc

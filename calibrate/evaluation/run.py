@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from calibrate.datasets.provenance import tuned_on
+from calibrate.datasets.leakage import tuned_on
 from calibrate.datasets.sample import DataSet
 from calibrate.evaluation.document import EvaluationDocument
 from calibrate.evaluation.evaluate import evaluate
 from calibrate.evaluation.folder import check_free, write_run
 from calibrate.evaluation.request import EvaluationRequest, Part
-from calibrate.evaluation.with_memory import OpenDetector, open_with_memory
 from calibrate.evaluation.worst import draw_worst, heat_limits
 from calibrate.inference import Skips
+from calibrate.memory.temporary import OpenDetector, open_with_memory
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing

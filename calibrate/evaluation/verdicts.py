@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from calibrate.evaluation.document import Confusion, KindCounts, LabelCounts, VerdictCounts
 from calibrate.evaluation.evaluated_images import EvaluatedImage
-from calibrate.statistics.binomial import measured_rate
+from calibrate.statistics.intervals import measured_rate
 from fbclip.decision import Verdict
 
 SEVERITY = (Verdict.ANOMALY, Verdict.UNCERTAIN, Verdict.REJECTED, Verdict.OK)

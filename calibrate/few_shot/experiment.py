@@ -18,8 +18,8 @@ from torch import Tensor
 
 from calibrate.datasets.masks import true_mask
 from calibrate.datasets.sample import Sample
-from calibrate.datasets.splits import split_units
-from calibrate.defects.painting import Item
+from calibrate.datasets.units import split_units
+from calibrate.defects.on_images import Item
 from calibrate.errors import DataError
 from calibrate.few_shot.document import Measure, Method
 from calibrate.inference import ItemTerms, View
@@ -28,8 +28,8 @@ from calibrate.memory.coreset import coreset
 from calibrate.memory.fusion_choice import PAINTED_EACH, choose_fusion, fused, painted_with, term_scales
 from calibrate.memory.fusion_scores import FusionSample
 from calibrate.memory.temporary import SCALE_UNITS
-from calibrate.metrics.pairs import count_pairs
-from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking
+from calibrate.statistics.bootstrap import Floats, count_pairs, draw_weights, weighted_ranking
+from fbclip.decision import default_min_area
 from fbclip.detector import Detector
 from fbclip.images.geometry import BoolMap
 from fbclip.memory.bank import Memory, MemoryManifest
@@ -111,7 +111,7 @@ class FewShotExperiment:
         self._labels = np.array([image.anomalous for image in self._test])
         if not self._pool or self._labels.all() or not self._labels.any():
             raise DataError("few-shot curves: no normal training, normal test or anomalous test image can be judged")
-        self._min_area = max(1, detector.backbone.config.patch_size**2 // 4)
+        self._min_area = default_min_area(detector.backbone.config.patch_size)
         # Seeded by the images, so that two classes are drawn independently.
         rng = np.random.default_rng(int(test[0].sha256[:16], 16))
         weights = draw_weights([image.unit for image in self._test], self._labels, RESAMPLES, rng)

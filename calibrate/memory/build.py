@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from calibrate.datasets.provenance import seen_by
+from calibrate.datasets.leakage import seen_by
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError, RefusedError
 from calibrate.inference import Skips

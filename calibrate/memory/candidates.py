@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from calibrate.datasets.sample import Sample
-from calibrate.defects.painting import Item
+from calibrate.defects.on_images import Item
 from calibrate.errors import DataError
 from calibrate.inference import NOT_FINITE, FramedItem, Skipped, Skips, frame_item
 from fbclip.detector import ROWS_AT_ONCE, Detector

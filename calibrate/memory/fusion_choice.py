@@ -13,8 +13,7 @@ from typing import Literal
 import numpy as np
 
 from calibrate.datasets.sample import Sample
-from calibrate.defects.on_images import EVALUATION_KINDS
-from calibrate.defects.painting import DefectRequest, Item
+from calibrate.defects.on_images import EVALUATION_KINDS, DefectRequest, Item
 from calibrate.errors import RefusedError
 from calibrate.inference import ItemTerms, View
 from calibrate.memory.fusion_scores import FusionSample, FusionScores, MemoryUse, compare_fusions

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 from calibrate.datasets.sample import Sample, data_sha256
-from calibrate.datasets.splits import split_units
+from calibrate.datasets.units import split_units
 from calibrate.errors import RefusedError
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing

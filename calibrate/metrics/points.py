@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibrate.metrics.groups import Array, Groups, Totals
+from calibrate.metrics.ranking import Array, Groups, Totals, ranked_groups
 
 CELLS = 80
 """Cells along each of FPR, TPR and PRO; each border is crossed once, so at most 2·3·CELLS + 2 points stay."""
@@ -75,3 +75,24 @@ class CurvePoints:
             return inside
         (x0, y0), (x1, y1) = inside[-1], curve[len(inside)]
         return np.vstack((inside, [limit, y0 + (limit - x0) / (x1 - x0) * (y1 - y0)]))
+
+
+def roc_curve_points(scores: Array, labels: Array) -> Array | None:
+    """float64 (K,2), K < 500: FPR and TPR from (0,0) to (1,1)."""
+    points = _points(scores, labels)
+    return None if points is None else points.roc()
+
+
+def pr_curve_points(scores: Array, labels: Array) -> Array | None:
+    """float64 (K,2), K < 500: recall from 0 to 1, and precision."""
+    points = _points(scores, labels)
+    return None if points is None else points.precision_recall()
+
+
+def _points(scores: Array, labels: Array) -> CurvePoints | None:
+    ranked = ranked_groups(scores, labels)
+    if ranked is None:
+        return None
+    points = CurvePoints(ranked[0])
+    points.add(ranked[1])
+    return points

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from calibrate.errors import DataError
-from calibrate.metrics.groups import Array, Groups, Totals, group_positives, limited_area
 from calibrate.metrics.points import CurvePoints
+from calibrate.metrics.ranking import Array, Groups, Totals, group_positives, limited_area
 
 FPR_LIMIT = 0.3
 PAPER_STEPS = 200

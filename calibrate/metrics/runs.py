@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from calibrate.errors import DataError
-from calibrate.metrics.groups import Array
+from calibrate.metrics.ranking import Array
 
 POSITIVE_COST = 8
 """A positive and what is computed for it weigh as much in memory as this many negatives."""

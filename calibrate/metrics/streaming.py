@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from calibrate.errors import DataError
-from calibrate.metrics.groups import Array, Groups, RankingTally, Totals, group_positives, limited_area
 from calibrate.metrics.points import CurvePoints
+from calibrate.metrics.ranking import Array, Groups, RankingTally, Totals, group_positives, limited_area
 from calibrate.metrics.regions import FPR_LIMIT, PaperTally, split_map
 from calibrate.metrics.runs import POSITIVE_COST, Ends, SortedRun, Spill, descending_ranges
 

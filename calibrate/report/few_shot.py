@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from calibrate.evaluation.document import EvaluatedModel
 from calibrate.few_shot.document import Curve, Estimate, FewShot, Measure, Method
-from calibrate.few_shot.text import took_text
+from calibrate.few_shot.run import took_text
 from calibrate.report.curves import Panel
 from calibrate.report.svg import Drawing, Plot, axis_titles, grid_line, tick_label, ticks
 from calibrate.report.wording import number

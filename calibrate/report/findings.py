@@ -9,7 +9,7 @@ from calibrate.evaluation.document import EvaluationDocument
 from calibrate.report.metrics import ImageIntervals
 from calibrate.report.verdicts import VerdictRow
 from calibrate.report.wording import INTERVAL, between, interval, number, percent, share
-from calibrate.statistics.binomial import Rate
+from calibrate.statistics.intervals import Rate
 from calibrate.threshold.guarantee_text import alarm_verb, guarantee_text
 from calibrate.wording import plural
 from fbclip.artefacts.profile import Calibration

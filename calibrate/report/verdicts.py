@@ -10,7 +10,7 @@ from markupsafe import Markup
 from calibrate.evaluation.document import EvaluationDocument, KindCounts, VerdictCounts
 from calibrate.report.svg import Drawing
 from calibrate.report.wording import share
-from calibrate.statistics.binomial import Rate, measured_rate
+from calibrate.statistics.intervals import Rate, measured_rate
 from fbclip.decision import Verdict
 
 WIDTH, HEIGHT, PAD = 160, 16, 5

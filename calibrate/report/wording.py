@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from calibrate import wording
-from calibrate.statistics.binomial import Rate
-from calibrate.statistics.intervals import CONFIDENCE
+from calibrate.statistics.intervals import CONFIDENCE, Rate
 
 UNDEFINED = "n/a"
 INTERVAL = f"{wording.percent(CONFIDENCE)} interval"

@@ -1,12 +1,9 @@
-"""Units drawn again and again: what AUROC and average precision become, for all draws at once. Pure.
-
-A draw is a weight an image: how often its unit was drawn. Ranking metrics need only sums of weights in the order of
-the scores, so a draw costs one pass over the sorted images, and two runs share their draws.
-"""
+"""Units drawn again and again: AUROC and average precision of images and of pixels, for all draws at once. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +13,8 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 CELLS = 4_000_000
 """Weights held at once; a float64 array of that size takes 32 MB."""
+
+Scores = NDArray[np.float32] | Floats
 
 
 class Ranking(NamedTuple):
@@ -62,3 +61,46 @@ def weighted_ranking(scores: Floats, labels: Labels, weights: Floats) -> Ranking
         area = (positives * below).sum(axis=1) / (all_positives * all_negatives)
         precision = (positives * tp / found).sum(axis=1) / np.where(all_negatives > 0, all_positives, np.nan)
     return Ranking(area, precision)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """won (D,N): positives of image rows[d] above negatives of image n, a tie counting half.
+
+    rows (D,): the images that have positives; positives (D,) and negatives (N,): how many each image has.
+    """
+
+    won: Floats
+    rows: NDArray[np.int64]
+    positives: Floats
+    negatives: Floats
+
+    def auroc(self, weights: Floats) -> Floats:
+        """Weights (draws,N) -> AUROC (draws,) in 0..1; NaN for a draw of one kind only."""
+        above = weights[:, self.rows]
+        won = ((above @ self.won) * weights).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(won / ((above @ self.positives) * (weights @ self.negatives)), np.float64)
+
+
+def count_pairs(values: Sequence[Scores], positive: Sequence[Labels]) -> Pairs:
+    """The values of every image, in any shape, and which of them are positive.
+
+    Time grows with positives times images, memory with images squared.
+    """
+    found = [scores[chosen] for scores, chosen in zip(values, positive, strict=True)]
+    rows = np.array([n for n, own in enumerate(found) if len(own)], np.int64)
+    positives = np.array([len(found[n]) for n in rows], np.float64)
+    ranked = np.concatenate([found[n] for n in rows]) if len(rows) else np.zeros(0)
+    owner = np.repeat(np.arange(len(rows)), positives.astype(np.int64))
+    # Rising queries find their positions several times as fast.
+    order = np.argsort(ranked)
+    ranked, owner = ranked[order], owner[order]
+    won = np.zeros((len(rows), len(values)))
+    negatives = np.zeros(len(values))
+    for n, (scores, chosen) in enumerate(zip(values, positive, strict=True)):
+        others = np.sort(scores[~chosen])
+        below = (np.searchsorted(others, ranked, "left") + np.searchsorted(others, ranked, "right")) / 2
+        won[:, n] = np.bincount(owner, below, minlength=len(rows))
+        negatives[n] = len(others)
+    return Pairs(won, rows, positives, negatives)

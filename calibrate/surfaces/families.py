@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from calibrate.surfaces import goods, graphics, materials, medical_optics, patterns, radiology, sheets
-from calibrate.surfaces.noise import Array, Maker, Size
+from calibrate.surfaces.fields import Array, Maker, Size
 
 MAKERS: dict[str, Maker] = {
     **materials.MAKERS,

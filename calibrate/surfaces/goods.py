@@ -8,9 +8,21 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import coordinates, mix, relief, rotate, unit
+from calibrate.surfaces.fields import (
+    Array,
+    Maker,
+    Size,
+    coordinates,
+    fractal,
+    log_uniform,
+    mix,
+    relief,
+    rotate,
+    smooth,
+    unit,
+    white,
+)
 from calibrate.surfaces.inks import finish, ink, monochrome, muted_colour, scale, two_inks
-from calibrate.surfaces.noise import Array, Maker, Size, fractal, log_uniform, smooth, white
 
 
 def knit(size: Size, rng: np.random.Generator) -> Array:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import coordinates, mix, unit
+from calibrate.surfaces.fields import Array, Maker, Size, coordinates, fractal, log_uniform, mix, unit
 from calibrate.surfaces.inks import finish, ink, muted_colour, scale, two_inks, write
-from calibrate.surfaces.noise import Array, Maker, Size, fractal, log_uniform
 
 CHARACTERS = list("ABCDEFGHJKLMNPRSTUVWXYZ0123456789 -./")
 

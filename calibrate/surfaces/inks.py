@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.noise import Array, Size, smooth, white
+from calibrate.surfaces.fields import Array, Size, smooth, white
 
 Ink = tuple[float, ...]
 """A colour as OpenCV's drawing functions take it."""

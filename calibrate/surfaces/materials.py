@@ -8,9 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import coordinates, mix, relief, rotate, unit
+from calibrate.surfaces.fields import Array, Maker, Size, coordinates, fractal, mix, relief, rotate, smooth, unit, white
 from calibrate.surfaces.inks import colour
-from calibrate.surfaces.noise import Array, Maker, Size, fractal, smooth, white
 
 
 def shade(field: Array, rng: np.random.Generator, contrast: tuple[float, float] = (0.08, 0.35)) -> Array:

@@ -9,9 +9,21 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import ramp, relief, rotate, subject_axes, unit
+from calibrate.surfaces.fields import (
+    Array,
+    Maker,
+    Size,
+    fractal,
+    log_uniform,
+    ramp,
+    relief,
+    rotate,
+    smooth,
+    subject_axes,
+    unit,
+    white,
+)
 from calibrate.surfaces.inks import scale
-from calibrate.surfaces.noise import Array, Maker, Size, fractal, log_uniform, smooth, white
 from calibrate.surfaces.radiology import grey
 
 

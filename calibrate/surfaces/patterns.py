@@ -8,9 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import coordinates, mix, unit
+from calibrate.surfaces.fields import Array, Maker, Size, coordinates, fractal, mix, smooth, unit, white
 from calibrate.surfaces.inks import colour, ink, write
-from calibrate.surfaces.noise import Array, Maker, Size, fractal, smooth, white
 
 
 def tiled(size: Size, rng: np.random.Generator) -> Array:

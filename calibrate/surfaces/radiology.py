@@ -9,9 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import ramp, subject_axes, unit
+from calibrate.surfaces.fields import Array, Maker, Size, fractal, log_uniform, ramp, smooth, subject_axes, unit, white
 from calibrate.surfaces.inks import scale, write
-from calibrate.surfaces.noise import Array, Maker, Size, fractal, log_uniform, smooth, white
 
 
 def grey(field: Array, rng: np.random.Generator, note: float = 0.15) -> Array:

@@ -8,9 +8,19 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import coordinates, relief, rotate
+from calibrate.surfaces.fields import (
+    Array,
+    Maker,
+    Size,
+    coordinates,
+    fractal,
+    log_uniform,
+    relief,
+    rotate,
+    smooth,
+    white,
+)
 from calibrate.surfaces.inks import monochrome, muted_colour, scale
-from calibrate.surfaces.noise import Array, Maker, Size, fractal, log_uniform, smooth, white
 
 
 def rolled(size: Size, rng: np.random.Generator) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calibrate.statistics.binomial import supported_alpha
+from calibrate.statistics.intervals import supported_alpha
 from calibrate.wording import percent, plural
 from fbclip.artefacts.profile import Calibration, MeasuredRates
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibrate.errors import RefusedError
 from calibrate.metrics.ranking import f1_max
-from calibrate.statistics.binomial import allowed_exceedances, measured_rate, rate_at_most
+from calibrate.statistics.intervals import allowed_exceedances, measured_rate, rate_at_most
 from calibrate.threshold.request import Goal, ThresholdTarget
 from fbclip.artefacts.profile import Guarantee, MeasuredRates, RecallGuarantee
 

@@ -18,7 +18,7 @@ from calibrate.threshold.operating_point import Choice, UnitScores, choose
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.split import MIN_CONSTANT_UNITS, split_line
 from fbclip.artefacts.profile import Calibration, Profile
-from fbclip.decision import Statistic, combined_statistic, highest_region
+from fbclip.decision import Statistic, combined_statistic, default_min_area, highest_region
 from fbclip.detector import Detector
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
@@ -40,8 +40,7 @@ def make_profile(
 
     `skips` says what becomes of images that cannot be judged, and lists them; `advance` hears of images done.
     """
-    patch = detector.backbone.config.patch_size
-    min_area = request.min_area_px or max(1, patch * patch // 4)
+    min_area = request.min_area_px or default_min_area(detector.backbone.config.patch_size)
     # An ignore mask leaves the image term out, since CLS sees the masked parts.
     pixel_only = request.pixel_only or request.framing.mask is not None
 

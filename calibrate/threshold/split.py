@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from calibrate.datasets.leakage import check_disjoint
 from calibrate.datasets.sample import Sample
-from calibrate.datasets.splits import split_units
+from calibrate.datasets.units import split_units
 from calibrate.errors import RefusedError
-from calibrate.statistics.binomial import required_units, supported_alpha
+from calibrate.statistics.intervals import required_units, supported_alpha
 from calibrate.threshold.request import ThresholdRequest, ThresholdTarget
 
 MIN_CONSTANT_UNITS, MAX_CONSTANT_UNITS = 10, 100

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calibrate.defects.painting import Item
+from calibrate.defects.on_images import Item
 from calibrate.errors import TrainingError
 from calibrate.metrics.ranking import auroc
 from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking

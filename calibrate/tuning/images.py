@@ -14,8 +14,7 @@ from torch import Tensor
 
 from calibrate.datasets.masks import read_mask, resize_mask
 from calibrate.datasets.sample import Sample
-from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS
-from calibrate.defects.painting import DefectRequest, Item, add_defect
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS, DefectRequest, Item, add_defect
 from calibrate.errors import DataError
 from calibrate.inference import FramedItem, Skipped, Skips, frame_item
 from fbclip.errors import ImageError

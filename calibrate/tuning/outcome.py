@@ -10,9 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from calibrate.tuning.comparison import AdapterComparison, Change, KeepDecision
-from calibrate.tuning.loop import TrainedRun
+from calibrate.tuning.loop import EpochLosses, TrainedRun
 from calibrate.tuning.split import MODE_TEXT, Mode, TuningSplit
-from calibrate.tuning.state import EpochLosses
 from fbclip.artefacts.adapter import Adapter, save_adapter
 from fbclip.files import write_atomically
 from fbclip.frozen import Frozen

@@ -9,8 +9,7 @@ from typing import Any
 
 from calibrate.datasets.sample import data_sha256
 from calibrate.defects.kinds import GENERATOR_VERSION
-from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS
-from calibrate.defects.painting import Item
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS, Item
 from calibrate.tuning.model import TuningModel
 from calibrate.tuning.split import TuningSplit
 from calibrate.tuning.training import Recipe

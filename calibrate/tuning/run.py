@@ -13,13 +13,12 @@ from calibrate.inference import Skips
 from calibrate.tuning.comparison import compare, score_adapters
 from calibrate.tuning.features import Features, TokenCache
 from calibrate.tuning.images import ImageLoader, usable_samples
-from calibrate.tuning.loop import Report, TrainedRun, train
+from calibrate.tuning.loop import Report, TrainedRun, drop_state, train
 from calibrate.tuning.model import ModelRequest, TuningModel, open_model
 from calibrate.tuning.outcome import Outcome, TuningDocument, write_outcome
 from calibrate.tuning.parameters import start_from
 from calibrate.tuning.request import TuningRequest, description, run_key
 from calibrate.tuning.split import MAX_IMAGES, MODE_TEXT, TuningSplit, make_split, mode_of
-from calibrate.tuning.state import drop_state
 from calibrate.tuning.training import TuningTrainer
 from fbclip.artefacts.adapter import Adapter
 from fbclip.errors import ConfigError

@@ -8,9 +8,8 @@ from typing import Literal
 
 from calibrate.datasets.leakage import check_disjoint
 from calibrate.datasets.sample import DataSet, Sample
-from calibrate.datasets.splits import split_units
-from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS
-from calibrate.defects.painting import DefectRequest, Item
+from calibrate.datasets.units import split_units
+from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS, DefectRequest, Item
 from calibrate.errors import DataError
 
 Mode = Literal["masks", "labels", "good only"]

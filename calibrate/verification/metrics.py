@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from calibrate.errors import DataError
-from calibrate.metrics.groups import Array
-from calibrate.metrics.ranking import auroc, average_precision
+from calibrate.metrics.ranking import Array, auroc, average_precision
 from calibrate.metrics.regions import aupro_paper
 from fbclip.errors import FbclipError
 from fbclip.verification.golden import Deviation, read_safetensors

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import typer
 
-from calibrate.metrics.groups import Array
+from calibrate.metrics.ranking import Array
 from calibrate.metrics.regions import aupro_exact, aupro_paper
 from calibrate.metrics.streaming import PixelStore
 from tests.golden.metrics4 import plain

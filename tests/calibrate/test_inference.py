@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from calibrate.datasets.reader import read_data
-from calibrate.defects.painting import DefectRequest, Item
-from calibrate.embedded.sample_files import write_calibration
+from calibrate.defects.on_images import DefectRequest, Item
+from calibrate.embedded.samples.files import write_calibration
 from calibrate.errors import DataError
 from calibrate.inference import HIDDEN, ItemTerms, Skipped, Skips, View
 from fbclip.detector import open_detector

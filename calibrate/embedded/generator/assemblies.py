@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from calibrate.surfaces.fields import Array
 from calibrate.surfaces.inks import Ink, colour, ink, write
-from calibrate.surfaces.noise import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,8 @@ import numpy as np
 from calibrate.embedded.generator.assemblies import furnish
 from calibrate.embedded.generator.solids import body_of_revolution, height_field, illuminate
 from calibrate.surfaces.families import TRAIN_FAMILIES, WHOLE_FRAME_FAMILIES, surface
-from calibrate.surfaces.fields import coordinates, polygon
+from calibrate.surfaces.fields import Array, Size, coordinates, polygon, smooth, white
 from calibrate.surfaces.inks import colour
-from calibrate.surfaces.noise import Array, Size, smooth, white
 
 SHAPES = ("disc", "ring", "plate", "block", "capsule", "gear", "pebble", "cross")
 REVOLUTION = "bottle"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import coordinates
-from calibrate.surfaces.noise import Array, white
+from calibrate.surfaces.fields import Array, coordinates, white
 
 
 def lighting(image: Array, rng: np.random.Generator, strength: float = 0.25) -> Array:

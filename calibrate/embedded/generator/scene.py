@@ -11,8 +11,7 @@ from calibrate.defects.kinds import KINDS, draw_kind, paint
 from calibrate.embedded.generator.objects import arrange
 from calibrate.embedded.generator.photometry import photograph
 from calibrate.surfaces.families import ALL_FAMILIES, WHOLE_FRAME_FAMILIES, surface
-from calibrate.surfaces.fields import to_uint8
-from calibrate.surfaces.noise import Array
+from calibrate.surfaces.fields import Array, to_uint8
 
 _TEXTURE_SHARE = 0.4
 _DEFECT_SHARE = 0.55

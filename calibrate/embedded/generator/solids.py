@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from calibrate.surfaces.fields import coordinates
-from calibrate.surfaces.noise import Array, Size, fractal, log_uniform, smooth
+from calibrate.surfaces.fields import Array, Size, coordinates, fractal, log_uniform, smooth
 
 
 def illuminate(height: Array, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from calibrate.embedded.pretraining.generated_images import GeneratedImages
-from calibrate.surfaces.noise import Array
+from calibrate.surfaces.fields import Array
 from fbclip.images.preprocess import CLIP_MEAN, CLIP_STD
 
 PATCH_FLOOR = 0.05

@@ -15,7 +15,7 @@ import numpy as np
 
 from calibrate.defects.kinds import GENERATOR_VERSION
 from calibrate.embedded.generator.scene import generate
-from calibrate.surfaces.noise import Array
+from calibrate.surfaces.fields import Array
 
 _CHUNK = 100
 """Images a process makes before it asks for more."""

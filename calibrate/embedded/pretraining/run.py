@@ -21,8 +21,7 @@ from calibrate.embedded.pretraining.config import PretrainConfig, Processes
 from calibrate.embedded.pretraining.generated_images import GeneratedImages, ImageRecipe, load_or_generate
 from calibrate.embedded.pretraining.initialization import initialize_from_file
 from calibrate.embedded.pretraining.model import save_backbone
-from calibrate.embedded.pretraining.trainer import PretrainingTrainer
-from calibrate.embedded.pretraining.validation import held_out_aurocs
+from calibrate.embedded.pretraining.trainer import PretrainingTrainer, held_out_aurocs
 from calibrate.surfaces.families import ADAPTER_FAMILIES, TRAIN_FAMILIES
 from fbclip.backbone.config import EMBEDDED, BackboneConfig
 from fbclip.backbone.weights import read_tensors

@@ -3,25 +3,67 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from open_clip.model import CLIP
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from calibrate.defects.kinds import GENERATOR_VERSION
-from calibrate.embedded.pretraining.batches import PretrainingBatch, draw_batch
+from calibrate.embedded.pretraining.batches import PATCH_FLOOR, PretrainingBatch, draw_batch, normalise, to_float
 from calibrate.embedded.pretraining.config import PretrainConfig, Processes
 from calibrate.embedded.pretraining.generated_images import GeneratedImages
-from calibrate.embedded.pretraining.model import build_clip, distinct, vocabulary
-from calibrate.embedded.pretraining.objective import PLAIN_PROMPTS, Objective
+from calibrate.embedded.pretraining.model import build_clip, distinct, stem_stages, vision_tokens, vocabulary
+from calibrate.embedded.pretraining.objective import PLAIN_PROMPTS, Objective, margins
 from calibrate.errors import TrainingError
+from calibrate.metrics.ranking import auroc
+from calibrate.surfaces.fields import Array
 from fbclip.backbone.config import BackboneConfig
 from fbclip.method.config import EMBEDDED_METHOD
 from fbclip.method.text import tokenize
+
+_BATCH = 20
+
+
+@dataclass(frozen=True)
+class HeldOutAurocs:
+    """Over patches, and over images by CLS plus the largest patch; NaN where all are of one kind."""
+
+    patch: float
+    image: float
+
+
+@torch.no_grad()
+def held_out_aurocs(
+    objective: Objective, held_out: GeneratedImages, patch_size: int, device: str, count: int = 400
+) -> HeldOutAurocs:
+    """Measured on the first `count` images, whole."""
+    prototypes = objective.prototypes()
+    patch_scores, patch_labels, image_scores, image_labels = [], [], [], []
+    for start in range(0, min(count, len(held_out.images)), _BATCH):
+        images = normalise(to_float(held_out.images[start : start + _BATCH])).to(device)
+        masks = torch.from_numpy(np.array(held_out.masks[start : start + _BATCH], np.float32))
+        cover = F.avg_pool2d(masks.unsqueeze(1), patch_size)[:, 0].flatten(1)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=objective.mixed):
+            patches = stem_stages(objective.clip, images)[-1]
+            tokens = vision_tokens(objective.clip, patches, objective.layers)[-1]
+        score = margins(tokens, prototypes, objective.weights.temperature).cpu()
+        patch_scores.append(score[:, 1:].flatten().numpy())
+        patch_labels.append((cover > PATCH_FLOOR).flatten().numpy())
+        image_scores.append((score[:, 0] + score[:, 1:].amax(dim=1)).numpy())
+        image_labels.append((masks.flatten(1).amax(dim=1) > 0).numpy())
+    return HeldOutAurocs(_auroc(patch_scores, patch_labels), _auroc(image_scores, image_labels))
+
+
+def _auroc(scores: Sequence[Array], labels: Sequence[Array]) -> float:
+    found = auroc(np.concatenate(scores), np.concatenate(labels))
+    return float("nan") if found is None else found
 
 
 class PretrainingTrainer:

@@ -12,7 +12,7 @@ import numpy as np
 
 from calibrate.embedded.generator.scene import Scene
 from calibrate.embedded.samples.products import SAMPLE_DEFECTS, belt_part, inbox_part
-from calibrate.surfaces.noise import Array
+from calibrate.surfaces.fields import Array
 
 BELT_PARTS, FRAMES_A_PART, FPS = 40, 5, 5
 _ANOMALOUS_EVERY = 6

@@ -18,8 +18,7 @@ from calibrate.embedded.generator.solids import height_field, illuminate
 from calibrate.embedded.samples.files import write_png
 from calibrate.embedded.samples.products import SAMPLE_DEFECTS, belt_part, inbox_part
 from calibrate.surfaces.families import TEST_FAMILIES, WHOLE_FRAME_FAMILIES, surface
-from calibrate.surfaces.fields import polygon, to_uint8
-from calibrate.surfaces.noise import Array, Size, white
+from calibrate.surfaces.fields import Array, Size, polygon, to_uint8, white
 
 SIDE = 256
 _SHEET = 3 * SIDE

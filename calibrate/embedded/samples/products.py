@@ -11,8 +11,7 @@ import numpy as np
 
 from calibrate.defects.kinds import paint
 from calibrate.embedded.generator.scene import Scene, describe
-from calibrate.surfaces.fields import relief, to_uint8
-from calibrate.surfaces.noise import Array, Size, smooth, white
+from calibrate.surfaces.fields import Array, Size, relief, smooth, to_uint8, white
 
 PRODUCTS = ("belt", "inbox")
 SAMPLE_DEFECTS = ("scratch", "crack", "hole", "stain")

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from calibrate.commands.memory import memory
-from calibrate.datasets.provenance import seen_by
+from calibrate.datasets.leakage import seen_by
 from calibrate.datasets.reader import read_data
 from calibrate.embedded.samples.files import write_calibration
 from calibrate.errors import DataError, RefusedError

@@ -12,7 +12,7 @@ from agent.cli import app as agent
 from calibrate.cli import app as calibrate
 from calibrate.datasets import read_data
 from calibrate.datasets.sample import data_sha256
-from calibrate.datasets.splits import split_units
+from calibrate.datasets.units import split_units
 from calibrate.embedded.samples.files import write_calibration, write_png
 from calibrate.embedded.samples.products import SAMPLE_DEFECTS, inbox_part
 from calibrate.errors import DataError, RefusedError

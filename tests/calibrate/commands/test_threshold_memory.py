@@ -6,9 +6,9 @@ from typer.testing import CliRunner
 
 from calibrate.commands.memory import memory
 from calibrate.commands.threshold import threshold
-from calibrate.datasets.provenance import seen_by
+from calibrate.datasets.leakage import seen_by
 from calibrate.datasets.reader import read_data
-from calibrate.datasets.splits import split_units
+from calibrate.datasets.units import split_units
 from calibrate.embedded.samples.files import write_calibration
 from calibrate.errors import RefusedError
 from calibrate.inference import Skips, View

@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 
 from calibrate.commands.data import data as command
 from calibrate.datasets import read_data
-from calibrate.datasets.summary import summarise
-from calibrate.datasets.summary_text import MAX_LINES, summary_text
+from calibrate.datasets.summary import MAX_LINES, summarise, summary_text
 from calibrate.errors import DataError
 from tests.factories.images import mvtec_tree, write_image, write_images
 

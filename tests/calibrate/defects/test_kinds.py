@@ -8,8 +8,7 @@ import pytest
 
 from calibrate.defects.kinds import FLOOR, KINDS, draw_kind, paint
 from calibrate.surfaces.families import surface
-from calibrate.surfaces.fields import to_uint8
-from calibrate.surfaces.noise import Array
+from calibrate.surfaces.fields import Array, to_uint8
 
 
 def round_region(side: int) -> Array:

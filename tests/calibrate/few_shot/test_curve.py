@@ -6,7 +6,7 @@ import pytest
 from calibrate.few_shot.curve import mean_curve, measured_curve
 from calibrate.few_shot.document import METHODS
 from calibrate.few_shot.experiment import FewShotPoint, LabelTotals
-from calibrate.few_shot.text import table
+from calibrate.few_shot.run import table
 from calibrate.statistics.bootstrap import draw_weights, weighted_ranking
 
 

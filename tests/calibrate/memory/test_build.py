@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from calibrate.datasets.provenance import seen_by
+from calibrate.datasets.leakage import seen_by
 from calibrate.datasets.reader import read_data
 from calibrate.embedded.samples.files import write_png
 from calibrate.embedded.samples.products import inbox_part

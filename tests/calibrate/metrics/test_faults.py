@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from calibrate.errors import DataError
-from calibrate.metrics.ranking import auroc, average_precision, f1_max, pr_curve_points, roc_curve_points
+from calibrate.metrics.points import pr_curve_points, roc_curve_points
+from calibrate.metrics.ranking import auroc, average_precision, f1_max
 from calibrate.metrics.regions import aupro_exact, aupro_paper, pro_curve_points
 from calibrate.metrics.streaming import PixelStore
 from tests.factories.maps import image_set

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from calibrate.metrics.pairs import count_pairs
 from calibrate.metrics.ranking import auroc
+from calibrate.statistics.bootstrap import count_pairs
 
 
 @pytest.mark.parametrize("levels", [6, 10_000])

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_auc_score
 
-from calibrate.metrics.ranking import auroc, average_precision, f1_max, pr_curve_points, roc_curve_points
+from calibrate.metrics.points import pr_curve_points, roc_curve_points
+from calibrate.metrics.ranking import auroc, average_precision, f1_max
 from calibrate.metrics.regions import aupro_exact, pro_curve_points
 from tests.factories.maps import image_set, smooth_set
 from tests.golden.metrics4 import plain

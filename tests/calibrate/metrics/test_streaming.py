@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calibrate.errors import DataError
-from calibrate.metrics.ranking import auroc, average_precision, pr_curve_points, roc_curve_points
+from calibrate.metrics.points import pr_curve_points, roc_curve_points
+from calibrate.metrics.ranking import auroc, average_precision
 from calibrate.metrics.regions import aupro_paper, pro_curve_points
 from calibrate.metrics.runs import POSITIVE_COST
 from calibrate.metrics.streaming import PixelStore

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from calibrate.statistics.binomial import (
+from calibrate.statistics.intervals import (
     allowed_exceedances,
     measured_rate,
     rate_at_most,

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from calibrate.errors import RefusedError
-from calibrate.statistics.binomial import supported_alpha
+from calibrate.statistics.intervals import supported_alpha
 from calibrate.statistics.scale import fit_statistic
 from calibrate.threshold.operating_point import (
     InfeasibleError,

@@ -1,7 +1,7 @@
 """Which images are in which batch."""
 
-from calibrate.defects.painting import Item
-from calibrate.tuning.batches import in_order, shuffled
+from calibrate.defects.on_images import Item
+from calibrate.tuning.features import in_order, shuffled
 from calibrate.tuning.split import make_split
 from tests.factories.tuning import labelled_samples, unread_sample
 

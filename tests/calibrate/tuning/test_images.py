@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from calibrate.datasets.masks import resize_mask
-from calibrate.defects.painting import DefectRequest, Item
+from calibrate.defects.on_images import DefectRequest, Item
 from calibrate.embedded.samples.files import write_png
 from calibrate.errors import DataError
 from calibrate.inference import Skips

@@ -6,9 +6,8 @@ import pytest
 
 from calibrate.errors import TrainingError
 from calibrate.tuning.features import Features, TokenCache
-from calibrate.tuning.loop import train
+from calibrate.tuning.loop import EpochLosses, train
 from calibrate.tuning.split import make_split
-from calibrate.tuning.state import EpochLosses
 from calibrate.tuning.training import Recipe, TuningTrainer
 from fbclip.errors import ConfigError
 from tests.factories.tuning import LOADER, METHOD, REQUEST, labelled_samples, tuned, tuning_model

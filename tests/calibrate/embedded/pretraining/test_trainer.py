@@ -11,8 +11,7 @@ import torch
 
 from calibrate.embedded.pretraining.config import fast_in_bfloat16
 from calibrate.embedded.pretraining.generated_images import GeneratedImages
-from calibrate.embedded.pretraining.trainer import PretrainingTrainer
-from calibrate.embedded.pretraining.validation import held_out_aurocs
+from calibrate.embedded.pretraining.trainer import PretrainingTrainer, held_out_aurocs
 from calibrate.errors import TrainingError
 from tests.factories.pretraining import TINY_CLIP, TINY_RUN
 
