@@ -87,10 +87,11 @@ def _options(group: type) -> list[inspect.Parameter]:
 
 
 def _usage_text(error: Any) -> str:
-    text = error.format_message()
+    text: str = error.format_message()
     if not text or error.ctx is None:
         return text
-    return f"{text.rstrip('.')}. See `{error.ctx.command_path} --help`."
+    end = "" if text[-1] in ".?" else "."
+    return f"{text}{end} See `{error.ctx.command_path} --help`."
 
 
 def _fail(text: str, error: BaseException, code: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from calibrate.datasets.masks import true_mask
@@ -66,17 +66,12 @@ class ClassEvaluator:
         )
 
     def _decided(self, scored: Scored) -> EvaluatedImage:
-        prediction, sample = scored.prediction, scored.sample
+        prediction = scored.prediction
         decision = None
         if self.profile is not None:
             decision = self.profile.decide(prediction, scored.placement, scored.ignore)
-        return EvaluatedImage(
-            path=relative_name(sample, self.root),
-            class_name=sample.class_name,
-            anomalous=bool(sample.label),
-            kind=sample.kind,
-            unit=sample.unit,
-            sha256=sample.sha256,
+        return replace(
+            self._unjudged(scored.sample),
             margin=prediction.margin,
             score=prediction.score,
             z=None if decision is None else decision.z,
@@ -86,6 +81,9 @@ class ClassEvaluator:
 
     def _rejected(self, sample: Sample) -> EvaluatedImage:
         """A profile's verdict on what cannot be judged is `rejected`, as on the line."""
+        return replace(self._unjudged(sample), verdict=None if self.profile is None else Verdict.REJECTED)
+
+    def _unjudged(self, sample: Sample) -> EvaluatedImage:
         return EvaluatedImage(
             path=relative_name(sample, self.root),
             class_name=sample.class_name,
@@ -93,7 +91,6 @@ class ClassEvaluator:
             kind=sample.kind,
             unit=sample.unit,
             sha256=sample.sha256,
-            verdict=None if self.profile is None else Verdict.REJECTED,
         )
 
 

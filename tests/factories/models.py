@@ -97,3 +97,15 @@ def tiny_profile(**changes: Any) -> Profile:
         "map_limits": (-1.0, 1.0), "calibration": calibration,
     }  # fmt: skip
     return Profile(**(values | changes))
+
+
+def tokens_and_mask(side: int, width: int, seed: int, kind: str, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random tokens (B,1+side²,width) and their mask (B,side²): mixed, all ones or all halves; float64."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randn(batch, 1 + side * side, width, generator=generator, dtype=torch.float64) * 3
+    mask = torch.where(torch.rand(batch, side * side, generator=generator) > 0.5, 1.0, 0.5).double()
+    if kind == "ones":
+        mask = torch.ones_like(mask)
+    if kind == "halves":
+        mask = torch.full_like(mask, 0.5)
+    return tokens, mask

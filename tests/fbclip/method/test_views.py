@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fbclip.method.config import ViewConfig
 from fbclip.method.views import layer_views, semantic_mix, spatial_view
 from tests.factories import plain_formulas as plain
+from tests.factories.models import tokens_and_mask
 
 SIDES = st.integers(2, 7)
 WIDTHS = st.integers(2, 9)
@@ -16,17 +17,6 @@ SEEDS = st.integers(0, 2**31)
 
 def semantic_view(tokens: torch.Tensor, mask: torch.Tensor, config: ViewConfig) -> torch.Tensor:
     return semantic_mix(tokens, mask, config).view(tokens)
-
-
-def tokens_and_mask(side: int, width: int, seed: int, kind: str, batch: int = 2):
-    generator = torch.Generator().manual_seed(seed)
-    tokens = torch.randn(batch, 1 + side * side, width, generator=generator, dtype=torch.float64) * 3
-    mask = torch.where(torch.rand(batch, side * side, generator=generator) > 0.5, 1.0, 0.5).double()
-    if kind == "ones":
-        mask = torch.ones_like(mask)
-    if kind == "halves":
-        mask = torch.full_like(mask, 0.5)
-    return tokens, mask
 
 
 @pytest.mark.parametrize("config", [ViewConfig(), ViewConfig(semantic_mix=0.3, spatial_window=3)])
