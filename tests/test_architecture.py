@@ -22,7 +22,7 @@ FLOORS = {
         {"errors", "frozen", "files"},
         {"manifest", "command"},
         {"images"},
-        {"backbone"},
+        {"backbone", "features"},
         {"method"},
         {"decision"},
         {"memory"},
