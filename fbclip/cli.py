@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fbclip.backbone.config import Precision
 from fbclip.command import grouped, guarded
+from fbclip.features.catalog import Features
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -61,6 +62,7 @@ class TimedModel:
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto"
     precision: Annotated[Precision, typer.Option(help="of the matrix products")] = "float32"
     memory: Annotated[int, typer.Option(min=0, help="also ask a memory of so many tokens")] = 0
+    features: Annotated[Features, typer.Option(help="what that memory looks with: backbone or imagenet")] = "backbone"
 
 
 @app.command()
@@ -72,12 +74,13 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Bare backbone beside the whole forward: medians, ratio, stages and peak memory."""
+    from fbclip.bench.benchmark import TimedMemory, open_parts
     from fbclip.bench.benchmark import bench as timed
-    from fbclip.bench.benchmark import open_parts
     from fbclip.runtime import pick_device
 
     backbone, head = open_parts(model.backbone, model.size, model.weights, model.random_weights)
-    result = timed(backbone, head, batch or [1], pick_device(model.device), repeats, model.precision, model.memory)
+    asked = TimedMemory(model.memory, model.features) if model.memory else None
+    result = timed(backbone, head, batch or [1], pick_device(model.device), repeats, model.precision, asked)
     typer.echo(json.dumps(asdict(result)) if as_json else result.text())
 
 

@@ -18,15 +18,19 @@ from fbclip.backbone.tower import Backbone
 from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
 from fbclip.decision import Prediction
 from fbclip.errors import AdapterError
+from fbclip.features.catalog import Features
+from fbclip.features.imagenet import ImageNetFeatures, open_imagenet
 from fbclip.images.framing import Framed, Framing, frame_image
 from fbclip.images.geometry import FloatMap, RgbImage
 from fbclip.images.tiling import Tiling, stitch
 from fbclip.memory.bank import Memory, load_memory
+from fbclip.memory.features import MemoryConfig
 from fbclip.memory.fusion import Fusion, Terms, fused_prediction
 from fbclip.memory.index import MemoryIndex, image_distance
+from fbclip.memory.network import FeatureNetwork, backbone_network, imagenet_network
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
-from fbclip.runtime import forbid_tf32, pick_device, set_precision
+from fbclip.runtime import MATRIX_DTYPES, forbid_tf32, pick_device, set_precision
 
 K = TypeVar("K")
 ROWS_AT_ONCE = 8
@@ -83,6 +87,7 @@ class Detector:
         self.backbone = backbone.to(device)
         self.backbone_sha256 = backbone_sha256
         self.size = backbone.image_size
+        self._imagenet: ImageNetFeatures | None = None
         self._heads: dict[str, tuple[Head, Tensor]] = {}
         for adapter in adapters:
             check_adapter(adapter, backbone.config, backbone_sha256, self.size)
@@ -90,10 +95,10 @@ class Detector:
         set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
         self._indexes: dict[str, MemoryIndex] = {}
         for memory in memories:
-            check_memory(memory, backbone.config, backbone_sha256, self.size)
+            check_memory(memory, self.network(memory.manifest.config.features))
             self._indexes[memory.id] = MemoryIndex(memory, device)
         wanted = [head.config.layers for head, _ in self._heads.values()]
-        wanted += [index.config.layers for index in self._indexes.values()]
+        wanted += [index.config.layers for index in self._indexes.values() if index.config.features == "backbone"]
         self._layers = sorted({layer for layers in wanted for layer in layers})
         forbid_tf32()
 
@@ -127,6 +132,29 @@ class Detector:
     def frame(self, image: RgbImage, framing: Framing) -> Framed:
         """RGB uint8 (H,W,3) -> this model's input; raises ImageError when it cannot be judged."""
         return frame_image(image, framing, self.size, self.backbone.config.patch_size)
+
+    def network(self, features: Features) -> FeatureNetwork:
+        """The network that memories of these features are made of; raises WeightsError where it is not installed."""
+        if features == "backbone":
+            return backbone_network(self.backbone.config, self.backbone_sha256, self.size)
+        if self._imagenet is None:
+            self._imagenet = open_imagenet().compute_in(MATRIX_DTYPES[self.precision]).to(self.device)
+        return imagenet_network(self.size)
+
+    @torch.inference_mode()
+    def memory_layers(self, images: Tensor, config: MemoryConfig) -> dict[int, Tensor]:
+        """Network input (B,3,S,S) -> the raw tokens that a memory of this kind is made of, by layer."""
+        images = images.to(self.device)
+        if config.features == "backbone":
+            return dict(zip(config.layers, self.backbone(images, config.layers), strict=True))
+        self.network(config.features)
+        return self._features(images)
+
+    def _features(self, images: Tensor) -> dict[int, Tensor]:
+        if self._imagenet is None:
+            raise ValueError("no memory of these features was opened")
+        found: dict[int, Tensor] = self._imagenet(images)
+        return found
 
     def warm_up(self) -> None:
         """One throw-away image a head and a memory, so that the first real frame is not the slow one."""
@@ -165,7 +193,7 @@ class Detector:
         """Margins, and distances where the row's job names a memory."""
         images = torch.stack([tile for _, tile in rows]).to(self.device)
         tokens = dict(zip(self._layers, self.backbone(images, self._layers), strict=True))
-        margins, distances = self._margins(rows, tokens), self._distances(rows, tokens)
+        margins, distances = self._margins(rows, tokens), self._distances(rows, images, tokens)
         return [(margins[index], distances.get(index)) for index in range(len(rows))]
 
     def _margins(self, rows: Sequence[_Tile], tokens: Mapping[int, Tensor]) -> dict[int, _TileOutput]:
@@ -176,13 +204,16 @@ class Detector:
             outputs |= self._outputs(group, result.image_margin, result.grid_margin, adapter, sigma)
         return outputs
 
-    def _distances(self, rows: Sequence[_Tile], tokens: Mapping[int, Tensor]) -> dict[int, _TileOutput]:
+    def _distances(self, rows: Sequence[_Tile], images: Tensor, tokens: Mapping[int, Tensor]) -> dict[int, _TileOutput]:
         outputs: dict[int, _TileOutput] = {}
         for (memory, adapter, sigma), group in _groups(rows, lambda job: (job.memory, job.adapter, job.sigma)):
             if memory is not None:
                 index = self._indexes[memory]
-                grid = index.distances(_of_rows(tokens, index.config.layers, group))
-                outputs |= self._outputs(group, image_distance(grid.flatten(1)), grid, adapter, sigma)
+                backbone = index.config.features == "backbone"
+                layers = _of_rows(tokens, index.config.layers, group) if backbone else self._features(images[group])
+                grid = index.distances(layers)
+                numbers = image_distance(grid.flatten(1), index.config.farthest)
+                outputs |= self._outputs(group, numbers, grid, adapter, sigma)
         return outputs
 
     def _outputs(

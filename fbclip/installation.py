@@ -13,6 +13,10 @@ from fbclip.artefacts.adapter import load_adapter
 from fbclip.backbone.catalog import usable_backbones
 from fbclip.backbone.config import EMBEDDED, BackboneConfig
 from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
+from fbclip.errors import WeightsError
+from fbclip.features.catalog import IMAGENET
+from fbclip.features.imagenet import weights_file
+from fbclip.files import file_sha256
 from fbclip.frozen import Frozen
 from fbclip.method.config import FBCLIPConfig
 
@@ -30,6 +34,17 @@ class EmbeddedModelFacts(Frozen):
     adapter_provenance: Mapping[str, Any]
 
 
+class FeatureNetworkFacts(Frozen):
+    """A network that memories can be made of; installed: its weights are there, and are the published ones."""
+
+    name: str
+    architecture: str
+    licence: str
+    package: str
+    sha256: str
+    installed: bool
+
+
 class InstallationFacts(Frozen):
     """device: the one that `auto` takes."""
 
@@ -37,6 +52,7 @@ class InstallationFacts(Frozen):
     torch: str
     device: str
     backbones: tuple[str, ...]
+    features: tuple[FeatureNetworkFacts, ...]
     embedded: EmbeddedModelFacts
 
 
@@ -51,6 +67,7 @@ def installation() -> InstallationFacts:
         torch=torch.__version__,
         device="cuda" if torch.cuda.is_available() else "cpu",
         backbones=tuple(usable_backbones()),
+        features=(_imagenet(),),
         embedded=EmbeddedModelFacts(
             adapter=adapter.id,
             backbone_sha256=digest,
@@ -61,4 +78,20 @@ def installation() -> InstallationFacts:
             backbone_provenance=json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None,
             adapter_provenance=adapter.manifest.provenance,
         ),
+    )
+
+
+def _imagenet() -> FeatureNetworkFacts:
+    try:
+        file = weights_file()
+        installed = file.is_file() and file_sha256(file) == IMAGENET.sha256
+    except WeightsError:
+        installed = False
+    return FeatureNetworkFacts(
+        name=IMAGENET.name,
+        architecture=IMAGENET.architecture,
+        licence=IMAGENET.licence,
+        package=IMAGENET.package,
+        sha256=IMAGENET.sha256,
+        installed=installed,
     )

@@ -11,7 +11,11 @@ from fbclip.backbone.tower import Backbone
 from fbclip.errors import ConfigError
 from fbclip.method.model import Head
 
-_DTYPES: dict[Precision, torch.dtype] = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+MATRIX_DTYPES: dict[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -37,6 +41,6 @@ def set_precision(backbone: Backbone, heads: Iterable[Head], precision: Precisio
     """Matrix products of the blocks and of FB-Attention in `precision`; everything else stays float32."""
     if precision == "float32":
         return
-    backbone.compute_in(_DTYPES[precision])
+    backbone.compute_in(MATRIX_DTYPES[precision])
     for head in heads:
-        head.attention.product_dtype = _DTYPES[precision]
+        head.attention.product_dtype = MATRIX_DTYPES[precision]

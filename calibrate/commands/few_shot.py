@@ -10,7 +10,14 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from calibrate.commands.options import AdapterOption, BackboneOption, DeviceOption, JsonOption, WeightsOption
+from calibrate.commands.options import (
+    AdapterOption,
+    BackboneOption,
+    DeviceOption,
+    FeaturesOption,
+    JsonOption,
+    WeightsOption,
+)
 from fbclip.errors import ConfigError
 from fbclip.files import write_atomically
 
@@ -26,6 +33,7 @@ def few_shot(
     generated: Annotated[bool, typer.Option("--generated", help="generated lines as well")] = False,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="draws of each number of images")] = 5,
     tokens: Annotated[int | None, typer.Option(min=1, help="of a memory, at most")] = None,
+    features: FeaturesOption = None,
     adapter: AdapterOption = None,
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
@@ -50,7 +58,8 @@ def few_shot(
     with tempfile.TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
         roots = [*(data or []), *(_generate(Path(folder)) if generated else [])]
         task = progress.add_task("images", total=None)
-        found = run_few_shot(detector, FewShotRequest(roots, seeds, tokens), lambda n: progress.advance(task, n), show)
+        request = FewShotRequest(roots, seeds, tokens, features or "backbone")
+        found = run_few_shot(detector, request, lambda n: progress.advance(task, n), show)
     if out is not None:
         write_atomically(out, found.text().encode())
     if as_json:

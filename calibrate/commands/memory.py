@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from calibrate.commands.options import (
     DataOptions,
+    FeaturesOption,
     JsonOption,
     ModelOptions,
     OverlapOption,
@@ -41,8 +42,10 @@ class MemoryOptions:
     tokens: Annotated[
         int | None, typer.Option(help="tokens to keep; default 4096 for the embedded backbone, else 10000")
     ] = None
+    features: FeaturesOption = None
     layers: Annotated[
-        str | None, typer.Option(help="blocks to read, as 2,6; 0 is the stem; default: of --add, or by the backbone")
+        str | None,
+        typer.Option(help="blocks to read, as 2,6, 0 is the stem; of imagenet strides, as 8,16; default likewise"),
     ] = None
     metric: Annotated[
         str | None, typer.Option(help="cosine, or mahalanobis to whiten; default: of --add, or by the backbone")
@@ -66,7 +69,9 @@ class MemoryOptions:
 
         base = None if self.add is None else load_memory(self.add)
         return MemoryRequest(
-            self._changed(default_config(backbone) if base is None else base.manifest.config),
+            self._changed(
+                default_config(backbone, self.features or "backbone") if base is None else base.manifest.config
+            ),
             default_tokens(backbone) if self.tokens is None else self.tokens,
             framing,
             self.seed,
@@ -79,6 +84,7 @@ class MemoryOptions:
         from fbclip.memory.features import MemoryConfig
 
         changes = {
+            "features": self.features,
             "layers": _numbers("--layers", self.layers),
             "metric": self.metric,
             "neighbourhood": _numbers("--neighbourhood", self.neighbourhood),

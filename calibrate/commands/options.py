@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from fbclip.backbone.config import Precision
 from fbclip.errors import ConfigError, ImageError
+from fbclip.features.catalog import Features
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing, mask_from
 from fbclip.images.geometry import Roi
@@ -33,6 +34,10 @@ UnitFromOption = Annotated[
     typer.Option(help="what names a unit: a regular expression for a part of the file name, or folder, or collect"),
 ]
 PrecisionOption = Annotated[Precision, typer.Option(help="of the matrix products; a threshold belongs to one")]
+FeaturesOption = Annotated[
+    Features | None,
+    typer.Option(help="what a memory looks with: backbone, or imagenet, which knows real images; default: backbone"),
+]
 RoiOption = Annotated[str | None, typer.Option(help="x1,y1,x2,y2 as fractions of the frame")]
 TilesOption = Annotated[str | None, typer.Option(help="COLUMNSxROWS: judge large images in overlapping tiles")]
 OverlapOption = Annotated[float, typer.Option(help="share of a tile's side that neighbours have in common")]

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from calibrate.documents import read_document
+from fbclip.features.catalog import Features
 from fbclip.frozen import Frozen
 
 SCHEMA: Literal["calibrate.few-shot/1"] = "calibrate.few-shot/1"
@@ -92,6 +93,7 @@ class FewShot(Frozen):
     created: datetime
     backbone: str
     adapter: str
+    features: Features = "backbone"
     confidence: Annotated[float, Field(gt=0, lt=1)]
     resamples: int = Field(ge=1)
     curves: tuple[Curve, ...] = Field(min_length=1)

@@ -168,15 +168,12 @@ class FewShotExperiment:
         layers = {n: torch.stack([image.layers[n] for image in images]) for n in self._config.layers}
         features = memory_features(layers, self._config).flatten(0, 1)
         tokens, whitening = memory_tokens(features, self._config)
-        model = self._detector.backbone.config
+        network = self._detector.network(self._config.features)
         manifest = MemoryManifest(
-            backbone=model.name,
-            backbone_sha256=self._detector.backbone_sha256,
-            image_size=self._detector.size,
-            config=self._config,
+            backbone=network.name, backbone_sha256=network.sha256, image_size=network.image_size, config=self._config
         )
-        side = self._detector.backbone.grid
-        positions = torch.cartesian_prod(torch.arange(side), torch.arange(side)).to(torch.uint8).repeat(len(images), 1)
+        side = torch.arange(network.grid)
+        positions = torch.cartesian_prod(side, side).to(torch.uint8).repeat(len(images), 1)
         rows = coreset(tokens, self._tokens, seed)
         return Memory(manifest, tokens[rows], positions[rows], whitening)
 
@@ -185,7 +182,7 @@ class FewShotExperiment:
         device, sigma = self._detector.device, self._detector.smoothing[self._adapter]
         grid = index.distances({n: layer[None].to(device) for n, layer in image.layers.items()})
         distances = smooth_map(grid, self._detector.size, sigma, _TRUNCATE)[0].cpu().numpy()
-        distance = float(image_distance(grid.flatten(1))[0])
+        distance = float(image_distance(grid.flatten(1), self._config.farthest)[0])
         terms = Terms(image.terms.margin, image.terms.map, distance, distances)
         return FusionSample(image.unit, image.anomalous, terms)
 
@@ -198,9 +195,8 @@ class FewShotExperiment:
 
     def _encoded(self, result: ItemTerms) -> _EncodedImage:
         item, framed, terms = result.framed.item, result.framed.framed, result.terms
-        with torch.no_grad():
-            blocks = self._detector.backbone(framed.tiles.to(self._detector.device), self._config.layers)
-        layers = {n: block[0].cpu() for n, block in zip(self._config.layers, blocks, strict=True)}
+        found = self._detector.memory_layers(framed.tiles, self._config)
+        layers = {layer: tokens[0].cpu() for layer, tokens in found.items()}
         shape = (terms.map.shape[0], terms.map.shape[1])
         mask = true_mask(item.sample, framed.placement, shape)
         return _EncodedImage(item.sample.unit, item.anomalous, layers, terms, mask)

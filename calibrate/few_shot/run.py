@@ -17,6 +17,7 @@ from calibrate.few_shot.experiment import COUNTS, RESAMPLES, FewShotExperiment
 from calibrate.memory.build import default_tokens
 from calibrate.statistics.intervals import CONFIDENCE
 from fbclip.detector import Detector
+from fbclip.features.catalog import Features
 from fbclip.memory.features import default_config
 
 _HEADS = {"image": "AUROC of the image's number", "pixel": "AUROC of the map's pixels"}
@@ -51,11 +52,15 @@ def took_text(took: Mapping[str, int]) -> str:
 
 @dataclass(frozen=True)
 class FewShotRequest:
-    """data: sets with a train and a test split; seeds: draws of each number of images; tokens: of a memory at most."""
+    """data: sets with a train and a test split; seeds: draws of each number of images; tokens: of a memory at most.
+
+    features: what the memories look with.
+    """
 
     data: Sequence[Path]
     seeds: int = 5
     tokens: int | None = None
+    features: Features = "backbone"
 
 
 def run_few_shot(
@@ -70,10 +75,11 @@ def run_few_shot(
     """
     model = detector.backbone.config
     tokens = default_tokens(model) if request.tokens is None else request.tokens
+    config = default_config(model, request.features)
     rng = np.random.default_rng(0)
     sets = []
     for name, samples in _classes(request.data):
-        experiment = FewShotExperiment(detector, samples, default_config(model), tokens, advance)
+        experiment = FewShotExperiment(detector, samples, config, tokens, advance)
         counts = [*(count for count in COUNTS if count < experiment.images), experiment.images]
         points = list(experiment.points(counts, request.seeds))
         sets.append(measured_curve(name, points, experiment.images, experiment.tested, rng))
@@ -82,6 +88,7 @@ def run_few_shot(
         created=datetime.now(UTC).replace(microsecond=0),
         backbone=model.name,
         adapter=detector.adapters[0],
+        features=request.features,
         confidence=CONFIDENCE,
         resamples=RESAMPLES,
         curves=tuple(one.curve for one in sets),

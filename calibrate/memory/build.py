@@ -79,13 +79,14 @@ def build_memory(
     raw = gather(detector, new, request.framing, request.config, request.seed, skips, advance)
     tokens, whitening = memory_tokens(raw.tokens, request.config, None if base is None else base.whitening)
     candidates = replace(raw, tokens=tokens)
-    outliers = find_outliers(candidates, request.seed, None if base is None else base.tokens)
+    outliers = find_outliers(candidates, request.config.farthest, request.seed, None if base is None else base.tokens)
     if outliers.limit is None:
         notes.append(f"not searched for anomalous images: that takes {MIN_UNITS} units")
     out = () if request.keep_outliers else outliers.rows
     kept = candidates.of([row for row in range(len(candidates.samples)) if row not in out])
     tokens, positions = _with_base(kept, base)
     rows = _coreset_rows(tokens, positions, request)
+    network = detector.network(request.config.features)
     provenance = {
         **framing_record(request.framing),
         "precision": detector.precision,
@@ -97,24 +98,24 @@ def build_memory(
         **images_record(kept.samples, [candidates.samples[row] for row in out], base),
     }
     manifest = MemoryManifest(
-        backbone=detector.backbone.config.name,
-        backbone_sha256=detector.backbone_sha256,
+        backbone=network.name,
+        backbone_sha256=network.sha256,
         image_size=detector.size,
         config=request.config,
         provenance=provenance,
     )
     memory = Memory(manifest, tokens[rows].contiguous(), positions[rows].contiguous(), whitening)
-    check_memory(memory, detector.backbone.config, detector.backbone_sha256, detector.size)
+    check_memory(memory, network)
     return BuiltMemory(memory, kept.samples, tuple(outliers.lines(candidates.samples)), tuple(notes))
 
 
 def _check_request(request: MemoryRequest, detector: Detector) -> None:
-    config, backbone = request.config, detector.backbone.config
+    config, network = request.config, detector.network(request.config.features)
     if not 1 <= request.tokens <= MAX_TOKENS:
         raise ConfigError(f"--tokens must lie between 1 and {MAX_TOKENS}, got {request.tokens}")
-    if config.layers[-1] > backbone.layers:
-        raise ConfigError(f"--layers: block {config.layers[-1]}, but {backbone.name} has {backbone.layers}")
-    width = feature_width(config, backbone)
+    if not set(config.layers) <= network.widths.keys():
+        raise ConfigError(f"--layers: block {config.layers[-1]}, but {network.name} has {max(network.widths)}")
+    width = feature_width(config, network)
     if config.metric == "mahalanobis" and width > MAX_WHITENED:
         raise ConfigError(
             f"--metric mahalanobis: tokens would have {width} numbers, at most {MAX_WHITENED} can be whitened; "
@@ -124,9 +125,9 @@ def _check_request(request: MemoryRequest, detector: Detector) -> None:
     if base is None:
         return
     # Tokens of another kind than those of the base could not be compared with them.
-    check_memory(base, backbone, detector.backbone_sha256, detector.size)
     if base.manifest.config != config:
         raise ConfigError(f"--add: the memory has {base.manifest.config}, asked for is {config}")
+    check_memory(base, network)
     check_framing(base, request.framing)
 
 

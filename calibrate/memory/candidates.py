@@ -58,9 +58,10 @@ def gather(
 
     `skips` says what becomes of images that the agent would reject. Raises DataError when none is left.
     """
-    side = detector.backbone.grid
+    network = detector.network(config.features)
+    side = network.grid
     tiles = 1 if framing.tiling is None else framing.tiling.columns * framing.tiling.rows
-    width = feature_width(config, detector.backbone.config)
+    width = feature_width(config, network)
     share = _share(len(samples), tiles * side * side, width)
     grid = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), dim=-1).reshape(-1, 2)
     grid = grid.to(torch.uint8).repeat(tiles, 1)
@@ -103,9 +104,8 @@ def image_tokens(detector: Detector, tiles: Tensor, config: MemoryConfig) -> Ten
     parts = []
     with torch.inference_mode():
         for start in range(0, len(tiles), ROWS_AT_ONCE):
-            layers = detector.backbone(tiles[start : start + ROWS_AT_ONCE].to(detector.device), config.layers)
-            named = dict(zip(config.layers, layers, strict=True))
-            parts.append(memory_features(named, config).half().cpu())
+            layers = detector.memory_layers(tiles[start : start + ROWS_AT_ONCE], config)
+            parts.append(memory_features(layers, config).half().cpu())
     # A copy that autograd may see: tensors made in inference mode cannot be saved for anything later.
     return torch.cat(parts).flatten(0, 1).clone()
 

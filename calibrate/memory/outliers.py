@@ -53,8 +53,10 @@ class Outliers:
         return [f"{samples[row].path}: {self.scores[row] / self.limit:.2f} {times}" for row in self.rows]
 
 
-def find_outliers(candidates: Candidates, seed: int, known: Tensor | None = None) -> Outliers:
+def find_outliers(candidates: Candidates, farthest: int, seed: int, known: Tensor | None = None) -> Outliers:
     """Score every image by its distance from the others and from `known` (K,F), tokens of an existing memory.
+
+    `farthest`: see `MemoryConfig`.
 
     At most _MAX_REFERENCE tokens of either, drawn from `seed`, are what an image is compared with.
     """
@@ -74,7 +76,7 @@ def find_outliers(candidates: Candidates, seed: int, known: Tensor | None = None
         others = reference[reference_unit != number].float()
         for row in (k for k, name in enumerate(units) if name == unit):
             tokens = candidates.tokens[candidates.owner == row]
-            scores[row] = float(image_distance(nearest_distance(tokens[None].float(), others)))
+            scores[row] = float(image_distance(nearest_distance(tokens[None].float(), others), farthest))
     return Outliers(scores, robust_limit(scores, len(index)))
 
 

@@ -11,6 +11,7 @@ from fbclip.errors import AdapterError, MemoryBankError
 from fbclip.memory.bank import Memory
 from fbclip.memory.features import feature_width
 from fbclip.memory.index import uncovered
+from fbclip.memory.network import FeatureNetwork
 
 
 @dataclass(frozen=True)
@@ -55,24 +56,24 @@ def check_adapter(adapter: Adapter, backbone: BackboneConfig, backbone_sha256: s
         raise AdapterError(f"{name} reads block {deepest}, the backbone has {backbone.layers}")
 
 
-def check_memory(memory: Memory, backbone: BackboneConfig, backbone_sha256: str, size: int) -> None:
-    """Raises MemoryBankError where `memory` was made for another backbone, or input side `size` in pixels."""
+def check_memory(memory: Memory, network: FeatureNetwork) -> None:
+    """Raises MemoryBankError where `memory` was made with another network, or for another input side."""
     manifest, config = memory.manifest, memory.manifest.config
     name = f"memory {memory.id[:12]}"
-    if manifest.backbone_sha256 != backbone_sha256:
+    if manifest.backbone_sha256 != network.sha256:
         raise MemoryBankError(
             f"{name} was made with {manifest.backbone} weights {manifest.backbone_sha256[:12]}, "
-            f"loaded are {backbone.name} weights {backbone_sha256[:12]}"
+            f"loaded are {network.name} weights {network.sha256[:12]}"
         )
-    if manifest.image_size != size:
-        raise MemoryBankError(f"{name} is for {manifest.image_size} px, the backbone runs at {size} px")
-    if config.layers[-1] > backbone.layers:
-        raise MemoryBankError(f"{name} reads block {config.layers[-1]}, the backbone has {backbone.layers}")
-    width = feature_width(config, backbone)
+    if manifest.image_size != network.image_size:
+        raise MemoryBankError(f"{name} is for {manifest.image_size} px, the backbone runs at {network.image_size} px")
+    if not set(config.layers) <= network.widths.keys():
+        raise MemoryBankError(f"{name} reads block {config.layers[-1]}, the backbone has {max(network.widths)}")
+    width = feature_width(config, network)
     if memory.tokens.shape[1] != width:
         raise MemoryBankError(f"{name} has tokens of {memory.tokens.shape[1]} numbers, its layers give {width}")
     if config.reach is not None:
-        blind = uncovered(memory.positions, size // backbone.patch_size, config.reach)
+        blind = uncovered(memory.positions, network.grid, config.reach)
         if blind:
             raise MemoryBankError(
                 f"{name} has no token within reach {config.reach} of {blind} patches; "

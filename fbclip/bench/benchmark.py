@@ -8,6 +8,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,17 +23,20 @@ from fbclip.backbone.tower import Backbone
 from fbclip.backbone.weights import find_weights, open_backbone
 from fbclip.bench.results import BatchResult, BenchResult
 from fbclip.bench.stopwatch import Stopwatch
+from fbclip.features.catalog import Features
+from fbclip.features.imagenet import ImageNetFeatures, open_imagenet
 from fbclip.images.decode import decode
 from fbclip.images.preprocess import preprocess
 from fbclip.memory.bank import Memory, MemoryManifest
 from fbclip.memory.features import default_config, feature_width
 from fbclip.memory.index import MemoryIndex, image_distance
+from fbclip.memory.network import backbone_network, imagenet_network
 from fbclip.memory.whitening import Whitening
 from fbclip.method.config import FBCLIPConfig
 from fbclip.method.defaults import method_for
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
-from fbclip.runtime import set_precision
+from fbclip.runtime import MATRIX_DTYPES, set_precision
 
 
 def open_parts(
@@ -50,6 +54,26 @@ def open_parts(
     return backbone, Head(config.width, method).requires_grad_(False).eval()
 
 
+@dataclass(frozen=True)
+class TimedMemory:
+    """A memory of so many random tokens of these features."""
+
+    tokens: int
+    features: Features = "backbone"
+
+
+@dataclass(frozen=True, eq=False)
+class _OpenMemory:
+    """imagenet: None for a memory of the backbone's own tokens."""
+
+    index: MemoryIndex
+    imagenet: ImageNetFeatures | None
+
+    @property
+    def backbone_layers(self) -> tuple[int, ...]:
+        return self.index.config.layers if self.imagenet is None else ()
+
+
 def random_parts(config: BackboneConfig, method: FBCLIPConfig) -> tuple[Backbone, Head]:
     """Real dimensions without weights: what is timed does not depend on the numbers."""
     torch.manual_seed(0)
@@ -65,19 +89,20 @@ def bench(
     device: torch.device,
     repeats: int,
     precision: Precision = "float32",
-    memory_tokens: int = 0,
+    asked: TimedMemory | None = None,
 ) -> BenchResult:
     """Time `repeats` rounds of every batch size, each after one that is thrown away.
 
-    With `memory_tokens` the whole forward also asks a memory of so many tokens.
+    The whole forward also asks the memory, where one is asked for; raises WeightsError where its features are not
+    installed.
     """
     backbone, head = backbone.to(device), head.to(device)
     set_precision(backbone, [head], precision)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
-    index = _random_index(backbone, memory_tokens, device) if memory_tokens else None
-    results = tuple(_bench_batch(backbone, head, index, batch, device, repeats, frame) for batch in batches)
+    memory = None if asked is None else _random_memory(backbone, asked, device, precision)
+    results = tuple(_bench_batch(backbone, head, memory, batch, device, repeats, frame) for batch in batches)
     watch = Stopwatch(device)
     png = cv2.imencode(".png", frame)[1].tobytes()
     for _ in range(repeats):
@@ -87,7 +112,7 @@ def bench(
     return BenchResult(
         backbone=backbone.config.name,
         size=backbone.image_size,
-        memory_tokens=memory_tokens,
+        memory_tokens=0 if asked is None else asked.tokens,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         precision=precision,
         threads=torch.get_num_threads(),
@@ -102,23 +127,27 @@ def bench(
     )
 
 
-def _random_index(backbone: Backbone, count: int, device: torch.device) -> MemoryIndex:
-    """A memory of `count` random tokens, of the kind that `calibrate memory` makes."""
-    config = default_config(backbone.config)
+def _random_memory(backbone: Backbone, asked: TimedMemory, device: torch.device, precision: Precision) -> _OpenMemory:
+    """Random tokens of the kind that `calibrate memory` makes."""
+    config, imagenet = default_config(backbone.config, asked.features), None
+    network = backbone_network(backbone.config, "", backbone.image_size)
+    if asked.features == "imagenet":
+        network = imagenet_network(backbone.image_size)
+        imagenet = open_imagenet().compute_in(MATRIX_DTYPES[precision]).to(device)
     manifest = MemoryManifest(
-        backbone=backbone.config.name, backbone_sha256="", image_size=backbone.image_size, config=config
+        backbone=network.name, backbone_sha256=network.sha256, image_size=network.image_size, config=config
     )
-    width = feature_width(config, backbone.config)
-    tokens = torch.nn.functional.normalize(torch.randn(count, width), dim=-1)
-    positions = torch.randint(backbone.grid, (count, 2), dtype=torch.int16)
+    width = feature_width(config, network)
+    tokens = torch.nn.functional.normalize(torch.randn(asked.tokens, width), dim=-1)
+    positions = torch.randint(network.grid, (asked.tokens, 2), dtype=torch.int16)
     whitening = Whitening(torch.zeros(width), torch.eye(width)) if config.metric == "mahalanobis" else None
-    return MemoryIndex(Memory(manifest, tokens.half(), positions, whitening), device)
+    return _OpenMemory(MemoryIndex(Memory(manifest, tokens.half(), positions, whitening), device), imagenet)
 
 
 def _bench_batch(
     backbone: Backbone,
     head: Head,
-    index: MemoryIndex | None,
+    memory: _OpenMemory | None,
     batch: int,
     device: torch.device,
     repeats: int,
@@ -128,7 +157,7 @@ def _bench_batch(
     prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim, device=device), dim=-1)
     images = torch.stack([preprocess(frame, size)] * batch)
     watch = Stopwatch(device)
-    layers = sorted({*config.layers, *(index.config.layers if index else ())})
+    layers = sorted({*config.layers, *(memory.backbone_layers if memory else ())})
 
     def forward() -> Tensor:
         found = watch.timed("backbone", lambda: backbone(images.to(device), layers))
@@ -140,8 +169,10 @@ def _bench_batch(
         score = config.score
         smooth = partial(smooth_map, size=size, sigma=score.smoothing_sigma, truncate=score.smoothing_truncate)
         maps = watch.timed("map", lambda: smooth(output.grid_margin))
-        if index is not None:
-            maps = maps + watch.timed("memory", lambda: _ask_memory(index, tokens, smooth))
+        if memory is not None:
+            imagenet = memory.imagenet
+            seen = tokens if imagenet is None else watch.timed("features", lambda: imagenet(images.to(device)))
+            maps = maps + watch.timed("memory", lambda: _ask_memory(memory.index, seen, smooth))
         return maps.cpu()
 
     for turn in range(repeats + 1):
@@ -158,7 +189,7 @@ def _bench_batch(
 def _ask_memory(index: MemoryIndex, tokens: Mapping[int, Tensor], smooth: Callable[[Tensor], Tensor]) -> Tensor:
     """What a memory adds to the forward: every patch's distance, the image's, and the map (B,S,S)."""
     grid = index.distances(tokens)
-    image_distance(grid.flatten(1))
+    image_distance(grid.flatten(1), index.config.farthest)
     return smooth(grid)
 
 

@@ -53,7 +53,8 @@ class BenchResult:
         for row in self.batches:
             lines.append(row.text())
             if self.memory_tokens:
-                growth = row.stages["memory"] / (row.forward_ms - row.stages["memory"])
+                spent = row.stages["memory"] + row.stages.get("features", 0.0)
+                growth = spent / (row.forward_ms - spent)
                 lines.append(
                     f"batch {row.batch}: a memory of {self.memory_tokens} tokens adds {growth:.1%} to the forward"
                 )

@@ -28,7 +28,8 @@ LENGTH_TOLERANCE = 2e-3
 
 
 class MemoryManifest(Manifest):
-    """memory.json: `backbone_sha256` names the image tower's tensors; `image_size` is the side S in pixels."""
+    """memory.json: `backbone` names the network that the tokens come from, `backbone_sha256` its weights; `image_size`
+    is the side S in pixels."""
 
     bound_fields: ClassVar[tuple[str, ...]] = ("backbone", "backbone_sha256", "image_size", "config")
     schema_: str = SCHEMA

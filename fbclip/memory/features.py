@@ -1,7 +1,7 @@
-"""What a token of a memory is: backbone tokens, averaged with their neighbours.
+"""What a token of a memory is: tokens of a frozen network, averaged with their neighbours.
 
-After PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022), from the stem or
-from middle blocks.
+After PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022): of the backbone's stem
+or middle blocks, or of a network that was trained on real images.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbclip.backbone.config import STEM, BackboneConfig
-from fbclip.backbone.tower import layer_width
+from fbclip.features.catalog import IMAGENET, Features
 from fbclip.frozen import Frozen
+from fbclip.memory.network import FeatureNetwork
 
 MAX_SIDE = 31
+
+_FARTHEST: dict[Features, int] = {"backbone": 50, "imagenet": 100}
 
 
 class MemoryConfig(Frozen):
@@ -31,7 +34,10 @@ class MemoryConfig(Frozen):
     at most so many rows and columns away, of a tiled image within its tile. Without it the position does not matter.
     """
 
-    layers: tuple[int, ...] = Field(min_length=1, description="block outputs, counted from 1; 0 is the stem")
+    features: Features = "backbone"
+    layers: tuple[int, ...] = Field(
+        min_length=1, description="blocks of the backbone, counted from 1, 0 is its stem; strides of imagenet, 8 and 16"
+    )
     neighbourhood: tuple[int, ...] = Field(
         (3,), min_length=1, description="sides, odd, of the squares around a patch whose means make its token"
     )
@@ -48,35 +54,45 @@ class MemoryConfig(Frozen):
     def _sane(self) -> MemoryConfig:
         if list(self.layers) != sorted(set(self.layers)) or self.layers[0] < STEM:
             raise ValueError(f"layers {self.layers} must rise and start at {STEM}, the stem, or later")
+        if self.features == "imagenet" and not set(self.layers) <= IMAGENET.widths.keys():
+            raise ValueError(f"layers {self.layers} of imagenet must be of the strides {tuple(IMAGENET.widths)}")
         sides = self.neighbourhood
         if list(sides) != sorted(set(sides)) or any(side % 2 == 0 or not 1 <= side <= MAX_SIDE for side in sides):
             raise ValueError(f"neighbourhood {sides} must be odd, rise and stay within 1 to {MAX_SIDE}")
         return self
 
+    @property
+    def farthest(self) -> int:
+        """An image's distance is the mean of the largest L // farthest of its L tokens', at least of one."""
+        return _FARTHEST[self.features]
 
-def default_config(backbone: BackboneConfig) -> MemoryConfig:
+
+def default_config(backbone: BackboneConfig, features: Features = "backbone") -> MemoryConfig:
     """The whitened cells of a convolutional stem, alone and with their surroundings; of a plain ViT the directions of
     one block, two thirds up.
 
     On lines generated from materials that the embedded backbone was not trained on, its stem with 16 images had a
     mean image AUROC of 0.93 and pixel AUROC of 0.97, the best block 0.85 and 0.88. The surroundings made no difference
     there, but did on families whose images vary much. Of blocks, whitening improved the image's number and spoilt
-    the map.
+    the map. Of imagenet: the directions of both strides.
     """
+    if features == "imagenet":
+        return MemoryConfig(features=features, layers=tuple(IMAGENET.widths))
     if backbone.stem == "conv":
         return MemoryConfig(layers=(STEM,), neighbourhood=(1, 5), metric="mahalanobis")
     return MemoryConfig(layers=(max(1, round(2 * backbone.layers / 3)),))
 
 
 def memory_features(layers: Mapping[int, Tensor], config: MemoryConfig) -> Tensor:
-    """Layer -> raw tokens, of a block (B,N,C), CLS first, of the stem (B,L,C) -> (B,L,F) float32.
+    """Layer -> raw tokens, of a block (B,N,C), CLS first, of stem and strides (B,L,C) -> (B,L,F) float32.
 
     Each layer of `config.layers` in turn: the patches' means over each neighbourhood, at the border over the patches
     that are there. For the cosine each then has the same length, and a row of all of them length 1.
     """
     parts = []
     for layer in config.layers:
-        patches = (layers[layer] if layer == STEM else layers[layer][:, 1:]).float()
+        has_cls = config.features == "backbone" and layer != STEM
+        patches = (layers[layer][:, 1:] if has_cls else layers[layer]).float()
         batch, count, width = patches.shape
         side = math.isqrt(count)
         grid = patches.reshape(batch, side, side, width).permute(0, 3, 1, 2)
@@ -88,6 +104,6 @@ def memory_features(layers: Mapping[int, Tensor], config: MemoryConfig) -> Tenso
     return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1) / math.sqrt(len(parts))
 
 
-def feature_width(config: MemoryConfig, backbone: BackboneConfig) -> int:
-    """Numbers F that a row of `memory_features` has."""
-    return len(config.neighbourhood) * sum(layer_width(backbone, layer) for layer in config.layers)
+def feature_width(config: MemoryConfig, network: FeatureNetwork) -> int:
+    """Numbers F that a row of `memory_features` has; KeyError for a layer that the network lacks."""
+    return len(config.neighbourhood) * sum(network.widths[layer] for layer in config.layers)

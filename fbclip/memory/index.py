@@ -16,9 +16,6 @@ from torch.nn import functional as F
 from fbclip.memory.bank import Memory
 from fbclip.memory.features import memory_features
 
-IMAGE_SHARE = 50
-"""An image's distance is the mean of the largest L // IMAGE_SHARE of its tokens, at least one."""
-
 
 def nearest_distance(
     features: Tensor, memory: Tensor, positions: Tensor | None = None, reach: int | None = None, block: int = 2048
@@ -78,9 +75,9 @@ def uncovered(positions: Tensor, side: int, reach: int) -> int:
     return int(((rows.float() @ columns.float().T) == 0).sum())
 
 
-def image_distance(distances: Tensor) -> Tensor:
-    """Distances of tokens (B,L) -> (B,): the mean of the largest of each image."""
-    count = max(1, distances.shape[1] // IMAGE_SHARE)
+def image_distance(distances: Tensor, farthest: int) -> Tensor:
+    """Distances of tokens (B,L) -> (B,): the mean of the largest L // farthest of each image, at least of one."""
+    count = max(1, distances.shape[1] // farthest)
     return distances.topk(count, dim=1).values.mean(dim=1)
 
 

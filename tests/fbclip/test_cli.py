@@ -14,8 +14,10 @@ def test_info_names_versions_and_the_embedded_model():
     answer = CliRunner().invoke(app, ["info", "--json"])
     assert answer.exit_code == 0, answer.output
     facts = json.loads(answer.stdout)
-    assert set(facts) == {"version", "torch", "device", "backbones", "embedded"}
+    assert set(facts) == {"version", "torch", "device", "backbones", "features", "embedded"}
     assert facts["version"] == fbclip.__version__
+    [imagenet] = facts["features"]
+    assert (imagenet["name"], imagenet["licence"], imagenet["installed"]) == ("imagenet", "Apache-2.0", True)
     assert {"embedded", "ViT-L-14-336"} <= set(facts["backbones"])
     embedded = facts["embedded"]
     assert embedded["tuned_on_same_weights"] is True

@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from fbclip.detector import Detector, Job, open_detector
+from fbclip.features.imagenet import open_imagenet
 from fbclip.images.tiling import Tiling, stitch
-from fbclip.memory.bank import Memory, save_memory
-from fbclip.memory.features import memory_features
+from fbclip.memory.bank import Memory, MemoryManifest, save_memory
+from fbclip.memory.features import MemoryConfig, memory_features
 from fbclip.memory.index import nearest_distance
+from fbclip.memory.network import imagenet_network
 from fbclip.method.maps import smooth_map
-from tests.factories.models import tiny_adapter, tiny_backbone, tiny_detector, tiny_fusion, tiny_memory
+from tests.factories.models import tiny_adapter, tiny_backbone, tiny_detector, tiny_fusion, tiny_memory, unit_rows
 
 
 @pytest.fixture
@@ -46,6 +48,29 @@ def test_terms_are_the_definitions(detector, memories):
         grid = nearest_distance(features, known, memory.positions, config.reach).view(1, 4, 4)
         assert terms.distance_image == pytest.approx(grid.max().item(), abs=1e-5)
         assert np.abs(terms.distance_map - smooth_map(grid, 32, 1.5, 4.0)[0].numpy()).max() < 1e-5
+
+
+def test_a_memory_of_imagenet_features_shares_a_batch_with_others(memories):
+    network = imagenet_network(32)
+    config = MemoryConfig(features="imagenet", layers=(8, 16), reach=1)
+    manifest = MemoryManifest(backbone=network.name, backbone_sha256=network.sha256, image_size=32, config=config)
+    side = torch.arange(network.grid, dtype=torch.uint8)
+    known = Memory(manifest, unit_rows(network.grid**2, 168).half(), torch.cartesian_prod(side, side))
+    detector = tiny_detector([memories[0], known])
+    torch.manual_seed(6)
+    jobs = [
+        Job(torch.randn(1, 3, 32, 32), detector.adapters[0], 1.5, memory=memory.id) for memory in (known, memories[0])
+    ]
+    (terms, other) = detector.infer_terms(jobs)
+    with torch.inference_mode():
+        features = memory_features(open_imagenet()(jobs[0].tiles), config)
+    rows = torch.nn.functional.normalize(known.tokens.float(), dim=1)
+    grid = nearest_distance(features, rows, known.positions, 1).view(1, network.grid, network.grid)
+    assert terms.distance_image == pytest.approx(grid.max().item(), abs=1e-5)
+    assert np.abs(terms.distance_map - smooth_map(grid, 32, 1.5, 4.0)[0].numpy()).max() < 1e-5
+    (bare,) = detector.infer_terms([Job(jobs[0].tiles, detector.adapters[0], 1.5)])
+    assert terms.margin == pytest.approx(bare.margin, abs=1e-5)
+    assert other.distance_image == pytest.approx(detector.infer_terms(jobs[1:])[0].distance_image, abs=1e-5)
 
 
 @pytest.mark.parametrize("fusion", [tiny_fusion(), tiny_fusion("memory"), tiny_fusion(share=0)])

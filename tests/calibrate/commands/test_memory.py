@@ -13,6 +13,7 @@ from calibrate.datasets.reader import read_data
 from calibrate.embedded.samples.files import write_calibration
 from calibrate.errors import DataError, RefusedError
 from fbclip.errors import ConfigError
+from fbclip.features.catalog import IMAGENET
 from fbclip.memory.bank import load_memory
 
 
@@ -52,6 +53,21 @@ def test_adding_takes_its_configuration_from_what_is_added_to(normal, tmp_path, 
     assert answer.exit_code == 0, answer.output
     assert load_memory(tmp_path / "n").manifest.config == load_memory(tmp_path / "m").manifest.config
     assert "12 normal images" in answer.stdout
+
+
+def test_a_memory_of_imagenet_features_is_added_to_with_its_own(normal, tmp_path):
+    out, more = tmp_path / "m", tmp_path / "n"
+    answer = run(normal, "--out", out, "--units", "6", "--tokens", 200, "--features", "imagenet")
+    assert answer.exit_code == 0, answer.output
+    made = load_memory(out).manifest
+    assert (made.backbone, made.backbone_sha256) == (IMAGENET.architecture, IMAGENET.sha256)
+    assert (made.config.features, made.config.layers) == ("imagenet", (8, 16))
+    assert run(normal, "--out", more, "--add", out).exit_code == 0
+    assert load_memory(more).manifest.config == made.config
+    for options in (["--add", out, "--features", "backbone"], ["--features", "imagenet", "--layers", "6"]):
+        answer = run(normal, "--out", tmp_path / "none", *options)
+        assert isinstance(answer.exception, ConfigError), answer.output
+        assert not (tmp_path / "none").exists()
 
 
 def test_broken_images_and_wrong_options_are_named(normal, tmp_path):

@@ -30,10 +30,10 @@ def images(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def remembered(images, tmp_path_factory):
+@pytest.fixture(scope="module", params=["backbone", "imagenet"])
+def remembered(request, images, tmp_path_factory):
     out = tmp_path_factory.mktemp("memory") / "m"
-    answer = run("memory", images, "--out", out, "--units", "8", "--tokens", 256)
+    answer = run("memory", images, "--out", out, "--units", "8", "--tokens", 256, "--features", request.param)
     assert answer.exit_code == 0, answer.output
     return out
 

@@ -6,7 +6,9 @@ import torch
 from fbclip.artefacts.compatibility import mismatches
 from fbclip.detector import Detector
 from fbclip.errors import AdapterError, MemoryBankError
-from fbclip.memory.bank import Memory
+from fbclip.features.catalog import IMAGENET
+from fbclip.memory.bank import Memory, MemoryManifest
+from fbclip.memory.features import MemoryConfig
 from tests.factories.models import (
     tiny_adapter,
     tiny_backbone,
@@ -33,6 +35,23 @@ def test_a_memory_for_another_model_is_refused_with_both_values(memory, problem)
     backbone, digest = tiny_backbone()
     with pytest.raises(MemoryBankError, match=problem):
         Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[memory()])
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"backbone_sha256": "f" * 64}, "loaded are tf_efficientnet_lite2 weights 9656183eaeaf"),
+        ({"image_size": 320}, "320 px, the backbone runs at 32 px"),
+        ({}, "tokens of 6 numbers, its layers give 168"),
+    ],
+)
+def test_a_memory_of_other_imagenet_features_is_refused(changes, problem):
+    named = {"backbone": IMAGENET.architecture, "backbone_sha256": IMAGENET.sha256, "image_size": 32} | changes
+    manifest = MemoryManifest(config=MemoryConfig(features="imagenet", layers=(8, 16)), **named)
+    memory = Memory(manifest, unit_rows(4, 6).half(), torch.zeros(4, 2, dtype=torch.uint8))
+    backbone, digest = tiny_backbone()
+    with pytest.raises(MemoryBankError, match=problem):
+        Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[memory])
 
 
 def test_tokens_of_another_width_are_refused():

@@ -45,3 +45,10 @@ def test_bench_times_a_memory_inside_the_forward():
     assert result["memory_tokens"] == 50
     assert 0 < result["stages"]["memory"] < result["forward_ms"]
     assert "a memory of 50 tokens adds" in CliRunner().invoke(app, arguments).output
+
+
+def test_bench_times_the_features_beside_the_backbone():
+    arguments = ["bench", "--repeats", "1", "--device", "cpu", "--random-weights", "--size", "128", "--memory", "50"]
+    answer = CliRunner().invoke(app, [*arguments, "--features", "imagenet", "--json"])
+    assert answer.exit_code == 0, answer.output
+    assert json.loads(answer.stdout)["stages"]["features"] > 0

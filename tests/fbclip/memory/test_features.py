@@ -52,6 +52,8 @@ def test_features_are_as_defined(neighbourhood, layers, side):
         {"layers": (1,), "neighbourhood": (-1,)},
         {"layers": (1,), "neighbourhood": (33,)},
         {"layers": (1,), "reach": -1},
+        {"features": "imagenet", "layers": (4, 8)},
+        {"features": "photographs", "layers": (8,)},
     ],
 )
 def test_configs_that_make_no_sense_are_refused(bad):

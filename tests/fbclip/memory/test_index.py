@@ -66,12 +66,12 @@ def test_a_token_of_the_memory_is_near_and_a_nan_is_not_lost():
         broken[0, 3, 0] = float("nan")
         found = nearest_distance(broken, index._tokens, memory.positions, reach)
         assert torch.isnan(found[0]).nonzero().tolist() == [[3]]
-        assert torch.isnan(image_distance(found)).all()
+        assert torch.isnan(image_distance(found, 50)).all()
     with pytest.raises(ValueError, match="positions"):
         nearest_distance(features, index._tokens, None, 1)
 
 
-def test_the_distance_of_an_image_is_that_of_its_farthest_fiftieth():
+def test_the_distance_of_an_image_is_that_of_its_farthest_tokens():
     distances = torch.arange(250.0)[torch.randperm(250)][None]
-    assert image_distance(distances).tolist() == [247.0]
-    assert image_distance(torch.tensor([[1.0, 3.0, 2.0]])).tolist() == [3.0]
+    assert image_distance(distances, 50).tolist() == [247.0]
+    assert image_distance(torch.tensor([[1.0, 3.0, 2.0]]), 50).tolist() == [3.0]
