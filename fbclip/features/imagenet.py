@@ -12,9 +12,11 @@ from pathlib import Path
 
 import timm
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fbclip.errors import WeightsError
 from fbclip.features.catalog import IMAGENET
@@ -35,10 +37,11 @@ class ImageNetFeatures(nn.Module):
     offset: Tensor
 
     def __init__(self, network: EfficientNet) -> None:
-        """Of `network` only what the features need is kept, so that nothing is computed in vain."""
+        """Takes `network` apart and keeps what the features need, so that nothing is computed in vain."""
         super().__init__()
+        _fold_norms(network)
         self.stem: nn.Conv2d = network.conv_stem
-        self.norm: nn.Module = network.bn1
+        self.activation: nn.Module = network.bn1
         self.blocks: nn.Sequential = network.blocks[:_BLOCKS]
         mean, std = torch.tensor(CLIP_MEAN).view(3, 1, 1), torch.tensor(CLIP_STD).view(3, 1, 1)
         self.register_buffer("gain", std / _STD, persistent=False)
@@ -46,13 +49,13 @@ class ImageNetFeatures(nn.Module):
 
     def compute_in(self, dtype: torch.dtype) -> ImageNetFeatures:
         """The convolutions in `dtype`; what comes before and after them stays float32."""
-        for part in (self.stem, self.norm, self.blocks):
+        for part in (self.stem, self.blocks):
             part.to(dtype)
         return self
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         x = torch.addcmul(self.offset, images, self.gain).to(self.stem.weight.dtype)
-        x = self.norm(self.stem(x.contiguous(memory_format=torch.channels_last)))
+        x = self.activation(self.stem(x.contiguous(memory_format=torch.channels_last)))
         fine = x
         for number, block in enumerate(self.blocks):
             x = block(x)
@@ -61,6 +64,19 @@ class ImageNetFeatures(nn.Module):
         fine, coarse = fine.float(), x.float()
         coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear", align_corners=False)
         return {8: _tokens(fine), 16: _tokens(coarse)}
+
+
+def _fold_norms(module: nn.Module) -> None:
+    """Every normalisation into the convolution before it, which saves a pass over the grid; its activation is left."""
+    convolution = ""
+    for name, child in list(module.named_children()):
+        if isinstance(child, BatchNormAct2d):
+            setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), child))
+            setattr(module, name, child.act)
+        elif isinstance(child, nn.Conv2d):
+            convolution = name
+        else:
+            _fold_norms(child)
 
 
 def _tokens(grid: Tensor) -> Tensor:
