@@ -87,7 +87,8 @@ def _options(group: type) -> list[inspect.Parameter]:
 
 
 def _usage_text(error: Any) -> str:
-    text: str = error.format_message()
+    # typer says by which kind of check a value failed, as pydantic does; a user need not know.
+    text: str = error.format_message().replace("Value error, ", "")
     if not text or error.ctx is None:
         return text
     end = "" if text[-1] in ".?" else "."
