@@ -8,7 +8,7 @@ from pathlib import Path
 
 from calibrate.datasets.sample import Sample
 from fbclip.errors import ImageError
-from fbclip.images.decode import MAX_BYTES, MAX_PIXELS, MIN_SIDE
+from fbclip.images.header import MAX_BYTES, check_limits
 from fbclip.images.headers import read_header
 
 Size = tuple[int, int]
@@ -55,9 +55,5 @@ def _size(path: Path) -> Size:
     if len(data) > MAX_BYTES:
         raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
     header = read_header(data)
-    size = header.width, header.height
-    if size[0] * size[1] > MAX_PIXELS:
-        raise ImageError("too_large", f"{size[0]}x{size[1]} is more than {MAX_PIXELS} pixels")
-    if min(size) < MIN_SIDE:
-        raise ImageError("too_small", f"{size[0]}x{size[1]}, need at least {MIN_SIDE} pixels a side")
-    return size
+    check_limits(header)
+    return header.upright

@@ -1,44 +1,47 @@
-"""Image headers, read before anything is decoded: size, depth, and whether the file is whole.
+"""Image headers, read before anything is decoded: size, depth, orientation, and whether the file is whole.
 
 A decoder believes what the header says and allocates that much; and it paints a cut JPEG as if it were
-whole, grey below the cut, which would be judged as a defect. So both are checked here first.
+whole, grey below the cut, which would be judged as a defect. So both are checked here first, in time that grows
+with the file's length and no faster.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
 from fbclip.errors import ImageError
+from fbclip.images.header import Header
+from fbclip.images.jpeg_header import JPEG_MAGIC, read_jpeg
+from fbclip.images.tiff_header import TIFF_MAGICS, exif_orientation, read_tiff
+from fbclip.images.web_headers import GIF_MAGICS, read_gif, read_webp
 
-Format = Literal["PNG", "JPEG", "BMP", "TIFF"]
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-JPEG_MAGIC = b"\xff\xd8\xff"
-TIFF_MAGICS = {b"II*\0": "<", b"MM\0*": ">"}
-# In JPEG scan data a 0xFF is followed by 0 (stuffing) or a restart; anything else is the next marker.
-_NEXT_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
-_TIFF_SIZES = {1: 1, 3: 2, 4: 4}
-_TIFF_CODES = {1: "B", 3: "H", 4: "I"}
-_MAX_TIFF_VALUES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the file says of itself; `depth` is bits per channel."""
-
-    format: Format
-    width: int
-    height: int
-    depth: int
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_MAX_PNG_CHUNKS = 200_000
+_BEGINNINGS = (PNG_MAGIC, JPEG_MAGIC, b"BM", *TIFF_MAGICS, *GIF_MAGICS)
+# What people do hand in, and what would else be called no image at all: offset, bytes, name.
+_UNSUPPORTED = (
+    (4, b"ftypavif", "avif"),
+    (4, b"ftypavis", "avif"),
+    *((4, b"ftyp" + brand, "heic") for brand in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", "jpeg2000"),
+    (0, b"\xff\x4f\xff\x51", "jpeg2000"),
+    (0, b"\0\0\0\x0cJXL \r\n\x87\n", "jpegxl"),
+    (0, b"\xff\x0a", "jpegxl"),
+    (0, b"II+\0", "bigtiff"),
+    (0, b"MM\0+", "bigtiff"),
+    (0, b"8BPS", "psd"),
+    (0, b"\x76\x2f\x31\x01", "openexr"),
+)
 
 
 def read_header(data: bytes) -> Header:
     """Header of a whole file.
 
-    Raises ImageError: empty, not_an_image, truncated, corrupt, multi_page, unsupported_scan.
+    Raises ImageError: empty, not_an_image, truncated, corrupt, multi_page, too_large, or unsupported_ with the name
+    of the format (unsupported_heic, unsupported_scan, ...).
     """
     if not data:
         raise ImageError("empty")
@@ -47,14 +50,21 @@ def read_header(data: bytes) -> Header:
     if data.startswith(PNG_MAGIC):
         return _png(data)
     if data.startswith(JPEG_MAGIC):
-        return _jpeg(data)
+        return read_jpeg(data)
     if data[:4] in TIFF_MAGICS:
-        return _tiff(data, TIFF_MAGICS[data[:4]])
+        return read_tiff(data)
     if data.startswith(b"BM") and len(data) >= 6:
         return _bmp(data)
-    if any(magic.startswith(data) for magic in (PNG_MAGIC, JPEG_MAGIC, b"BM", *TIFF_MAGICS)):
+    if data.startswith(GIF_MAGICS):
+        return read_gif(data)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return read_webp(data)
+    for offset, magic, name in _UNSUPPORTED:
+        if data[offset : offset + len(magic)] == magic:
+            raise ImageError(f"unsupported_{name}", "a format that is not read by this version")
+    if any(magic.startswith(data) for magic in _BEGINNINGS):
         raise ImageError("truncated", "only the first bytes are there")
-    raise ImageError("not_an_image", "neither PNG, JPEG, TIFF nor BMP")
+    raise ImageError("not_an_image", "neither PNG, JPEG, TIFF, BMP, WebP nor GIF")
 
 
 def is_scan(data: bytes) -> bool:
@@ -67,7 +77,7 @@ def is_scan(data: bytes) -> bool:
 def _png(data: bytes) -> Header:
     header: Header | None = None
     position = len(PNG_MAGIC)
-    while True:
+    for _ in range(_MAX_PNG_CHUNKS):
         if position + 12 > len(data):
             raise ImageError("truncated", "the PNG ends before its end chunk")
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -80,37 +90,18 @@ def _png(data: bytes) -> Header:
         if header is None:
             if kind != b"IHDR" or length != 13:
                 raise ImageError("corrupt", "the PNG does not begin with its header")
-            width, height, depth = struct.unpack_from(">IIB", body)
-            header = Header("PNG", width, height, depth)
+            width, height, depth, colours = struct.unpack_from(">IIBB", body)
+            if depth not in {1, 2, 4, 8, 16} or colours not in _PNG_CHANNELS:
+                raise ImageError("corrupt", "the PNG's header names no kind of pixels")
+            header = Header("PNG", width, height, depth, _PNG_CHANNELS[colours])
         elif kind == b"acTL":
             raise ImageError("multi_page", "an animated PNG")
+        elif kind == b"eXIf":
+            header = replace(header, orientation=exif_orientation(bytes(body)))
         elif kind == b"IEND":
             return header
         position = end
-
-
-def _jpeg(data: bytes) -> Header:
-    """Walks the segments, so that the end marker of a thumbnail inside one is not taken for the image's."""
-    header: Header | None = None
-    position = 2
-    while True:
-        found = _NEXT_MARKER.search(data, position)
-        if found is None:
-            raise ImageError("truncated", "the JPEG has no end marker")
-        marker, position = found.group(1)[0], found.end()
-        if marker == 0xD9:
-            if header is None:
-                raise ImageError("corrupt", "the JPEG holds no image")
-            return header
-        if position + 2 > len(data):
-            raise ImageError("truncated", "the JPEG ends inside a segment")
-        length = struct.unpack_from(">H", data, position)[0]
-        if 0xC0 <= marker <= 0xCF and marker not in {0xC4, 0xC8, 0xCC}:
-            if position + 7 > len(data) or length < 8:
-                raise ImageError("truncated", "the JPEG ends inside its header")
-            depth, height, width = struct.unpack_from(">BHH", data, position + 2)
-            header = Header("JPEG", width, height, depth)
-        position += max(2, length)
+    raise ImageError("too_large", f"a PNG of more than {_MAX_PNG_CHUNKS} chunks")
 
 
 def _bmp(data: bytes) -> Header:
@@ -127,29 +118,3 @@ def _bmp(data: bytes) -> Header:
     if compression in {0, 3} and offset + (width * bits + 31) // 32 * 4 * height > len(data):
         raise ImageError("truncated", "the BMP holds fewer rows than it says")
     return Header("BMP", width, height, 8)
-
-
-def _tiff(data: bytes, order: str) -> Header:
-    try:
-        (first,) = struct.unpack_from(order + "I", data, 4)
-        (count,) = struct.unpack_from(order + "H", data, first)
-        tags = {}
-        for index in range(count):
-            tag, kind, number = struct.unpack_from(order + "HHI", data, first + 2 + 12 * index)
-            if kind in _TIFF_SIZES and number <= _MAX_TIFF_VALUES:
-                at = first + 10 + 12 * index
-                if _TIFF_SIZES[kind] * number > 4:
-                    (at,) = struct.unpack_from(order + "I", data, at)
-                tags[tag] = struct.unpack_from(f"{order}{number}{_TIFF_CODES[kind]}", data, at)
-        (following,) = struct.unpack_from(order + "I", data, first + 2 + 12 * count)
-    except struct.error as error:
-        raise ImageError("truncated", "the TIFF ends inside its directory") from error
-    if following:
-        raise ImageError("multi_page", "a TIFF of more than one page")
-    width, height = tags.get(256, (0,)), tags.get(257, (0,))
-    offsets, sizes = tags.get(273, tags.get(324)), tags.get(279, tags.get(325))
-    if not offsets or not sizes or len(offsets) != len(sizes) or not width or not height:
-        raise ImageError("corrupt", "the TIFF does not say where its image is")
-    if max(o + s for o, s in zip(offsets, sizes, strict=True)) > len(data):
-        raise ImageError("truncated", "the TIFF ends inside its image")
-    return Header("TIFF", width[0], height[0], max(tags.get(258, (1,)), default=1))

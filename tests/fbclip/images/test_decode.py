@@ -65,13 +65,6 @@ def test_grey_and_alpha_become_rgb(tmp_path):
     assert np.array_equal(read_image(tmp_path / "a.png").image, RGB)
 
 
-def test_exif_orientation_is_ignored(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(RGB).save(tmp_path / "turned.jpg", exif=exif)
-    assert read_image(tmp_path / "turned.jpg").image.shape == RGB.shape
-
-
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tiff"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
 def test_a_cut_file_is_truncated_and_nothing_is_printed(suffix, share, capfd):
@@ -117,7 +110,6 @@ def test_too_many_bytes(monkeypatch):
 def test_other_words(tmp_path):
     assert reason(b"") == "empty"
     assert reason(b"<html>no image</html>") == "not_an_image"
-    assert reason(b"GIF89a" + b"\0" * 50) == "not_an_image"
     assert reason(encoded(".png", RGB[:4])) == "too_small"
     assert reason(b"\0" * 128 + b"DICM" + b"\0" * 50) == "unsupported_scan"
     pages = [Image.fromarray(RGB), Image.fromarray(RGB)]
@@ -126,7 +118,7 @@ def test_other_words(tmp_path):
     pages[0].save(tmp_path / "moving.png", save_all=True, append_images=[Image.fromarray(255 - RGB)])
     assert reason((tmp_path / "moving.png").read_bytes()) == "multi_page"
     normal, data = cv2.imencode(".tiff", np.ones((16, 16), np.float32))
-    assert normal and reason(data.tobytes()) == "corrupt"
+    assert normal and reason(data.tobytes()) == "unsupported_tiff"
 
 
 @pytest.mark.parametrize("name", ["miller^anna.dcm", "brain.nii", "brain.nii.gz"])

@@ -1,0 +1,186 @@
+"""Decoding in a process of its own, which may be killed: a file that hangs, crashes or floods the decoder costs itself
+a verdict, and nothing else."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from fbclip.errors import ImageError
+from fbclip.images.decode_worker import KEPT_BYTES
+from fbclip.images.geometry import RgbImage
+from fbclip.images.header import MAX_BYTES, MAX_PIXELS
+
+SECONDS = 20
+MEMORY = 2 << 30
+START_S = 60.0
+_LOOK_S = 0.2
+_REASON = re.compile(r"[a-z0-9_]{1,40}")
+
+
+class DecodingCancelled(Exception):
+    """The caller did not want to wait any longer; nothing is known of the file."""
+
+
+class _Died(Exception):
+    """The process ended without an answer."""
+
+
+def _never() -> bool:
+    return False
+
+
+class DecodeProcess:
+    """One process, started with the first image, reused for all others and replaced when it has died.
+
+    Owned by one thread. `seconds` and `memory` (bytes) are the limits of one image.
+    """
+
+    def __init__(self, seconds: int = SECONDS, memory: int = MEMORY) -> None:
+        self._seconds = seconds
+        self._memory = memory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._source = self._target = -1
+
+    def __enter__(self) -> DecodeProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def decode(self, data: bytes, cancelled: Callable[[], bool] = _never) -> RgbImage:
+        """As `decode` of fbclip/images/decode.py; `cancelled` is asked now and then.
+
+        Raises its ImageErrors; ImageError `decode_timeout` and `decoder_died` where the process had to be killed or
+        ended by itself, twice; DecodingCancelled; OSError where no process can be started.
+        """
+        if len(data) > MAX_BYTES:
+            raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
+        try:
+            answer = self._ask(data, cancelled)
+        except _Died:
+            # It may have been taken down with others when memory ran out: a file is guilty when it happens again.
+            try:
+                answer = self._ask(data, cancelled)
+            except _Died as error:
+                raise ImageError("decoder_died", "decoding it ended the decoder's process") from error
+        return self._image(answer)
+
+    def close(self) -> None:
+        """End the process; the next image starts another. Safe to call twice."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        os.close(self._source)
+        os.close(self._target)
+
+    def _ask(self, data: bytes, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        process = self._running(cancelled)
+        assert process.stdin is not None
+        rest, written = memoryview(data), 0
+        while written < len(rest):
+            written += os.pwrite(self._source, rest[written:], written)
+        try:
+            process.stdin.write(b"%d\n" % len(data))
+            process.stdin.flush()
+        except OSError as error:
+            self.close()
+            raise _Died from error
+        answer = self._answer(process, self._seconds, cancelled)
+        if len(data) > KEPT_BYTES:
+            os.ftruncate(self._source, 0)
+        if answer is None:
+            self.close()
+            raise ImageError("decode_timeout", f"not decoded within {self._seconds} s")
+        return answer
+
+    def _running(self, cancelled: Callable[[], bool]) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
+        self._source, self._target = os.memfd_create("image"), os.memfd_create("pixels")
+        numbers = (self._source, self._target, self._memory, self._seconds + 5)
+        self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [sys.executable, "-P", "-m", "fbclip.images.decode_worker", *map(str, numbers)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(self._source, self._target),
+            env=_environment(),
+            start_new_session=True,
+        )
+        try:
+            ready = self._answer(process, START_S, cancelled)
+        except _Died:
+            ready = None
+        if ready is None:
+            self.close()
+            raise OSError(errno.EAGAIN, "the decoder's process does not start")
+        return process
+
+    def _answer(
+        self, process: subprocess.Popen[bytes], seconds: float, cancelled: Callable[[], bool]
+    ) -> dict[str, Any] | None:
+        """One line of the process, or None when none came in time. It writes a line at once or not at all."""
+        assert process.stdout is not None
+        poll = select.poll()
+        poll.register(process.stdout, select.POLLIN)
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if poll.poll(1000 * min(left, _LOOK_S)):
+                line = process.stdout.readline(4096)
+                try:
+                    answer = json.loads(line)
+                except ValueError as error:
+                    self.close()
+                    raise _Died from error
+                if not isinstance(answer, dict):
+                    self.close()
+                    raise _Died
+                return answer
+            if cancelled():
+                self.close()
+                raise DecodingCancelled
+        return None
+
+    def _image(self, answer: dict[str, Any]) -> RgbImage:
+        """Nothing is taken on trust: whoever took the process over may answer anything."""
+        match answer:
+            case {"shape": [int(height), int(width)]} if height > 0 < width and height * width <= MAX_PIXELS:
+                image = np.empty((height, width, 3), np.uint8)
+                rest, got = image.data.cast("B"), 0
+                while got < len(rest) and (count := os.preadv(self._target, [rest[got:]], got)):
+                    got += count
+                if got == len(rest):
+                    return image
+            case {"reason": str(reason), "detail": str(detail)} if _REASON.fullmatch(reason):
+                raise ImageError(reason, detail)
+        self.close()
+        raise ImageError("decoder_died", "the decoder's process answered nonsense")
+
+
+def _environment() -> dict[str, str]:
+    """What Python needs and nothing else: the agent's own environment may hold passwords."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    # Image buffers are kept from one image to the next, or each would fault its pages in again: a third of the time.
+    malloc = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+    return {**kept, **malloc, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,53 @@
+"""What an image file says of itself, and how much of it may be decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fbclip.errors import ImageError
+
+Format = Literal["PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP"]
+MAX_BYTES = 256 << 20
+MAX_PIXELS = 80_000_000
+MAX_DECODED = 256 << 20
+MIN_SIDE = 8
+
+
+@dataclass(frozen=True)
+class Header:
+    """Sizes in pixels as they are stored; `depth` is bits per channel, `orientation` EXIF's number 1 to 8.
+
+    `block` is the largest number of pixels that the decoder unpacks at once where it may be more than the image has.
+    """
+
+    format: Format
+    width: int
+    height: int
+    depth: int = 8
+    channels: int = 3
+    orientation: int = 1
+    block: int = 0
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """(width, height) once the orientation is applied."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of the pixels as the decoder holds them."""
+        pixels = max(self.width * self.height, self.block)
+        return pixels * max(3, self.channels) * -(-self.depth // 8)
+
+
+def check_limits(header: Header) -> None:
+    """Raises ImageError `too_large` or `too_small`, so that nothing is decoded which no memory was planned for."""
+    size = f"{header.width}x{header.height}"
+    if header.width * header.height > MAX_PIXELS:
+        raise ImageError("too_large", f"{size} is more than {MAX_PIXELS} pixels")
+    if header.decoded_bytes > MAX_DECODED:
+        text = f"{size} with {header.channels} channels of {header.depth} bits"
+        raise ImageError("too_large", f"{text} is more than {MAX_DECODED >> 20} MiB decoded")
+    if min(header.width, header.height) < MIN_SIDE:
+        raise ImageError("too_small", f"{size}, need at least {MIN_SIDE} pixels a side")

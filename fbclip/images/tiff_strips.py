@@ -1,0 +1,43 @@
+"""The compressed strips of a TIFF, checked to their ends.
+
+libtiff stops as soon as a strip's rows are full: it never comes to the checksum behind a deflate stream, and says
+nothing of a JPEG strip that was cut. Both would be judged on what it made up.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import simplejpeg
+
+from fbclip.errors import ImageError
+from fbclip.images.header import MAX_DECODED
+from fbclip.images.tiff_header import TiffHeader
+
+_DEFLATE = frozenset({8, 32946})
+_JPEG = 7
+_STEP = 1 << 20
+
+
+def check_strips(data: bytes, header: TiffHeader) -> None:
+    """Raises ImageError `corrupt` for a strip or tile with a wrong checksum, an early end, or a decoder's warning."""
+    try:
+        for offset, size in header.strips:
+            if header.compression in _DEFLATE:
+                _inflate(data[offset : offset + size])
+            elif header.compression == _JPEG:
+                # The tables that all strips share stand in a JPEG of their own, without an image.
+                tables = data[header.tables[0] : sum(header.tables)]
+                simplejpeg.decode_jpeg(tables[:-2] + data[offset + 2 * bool(tables) : offset + size], "GRAY")
+    except (zlib.error, ValueError) as error:
+        raise ImageError("corrupt", "a strip of the TIFF is damaged") from error
+
+
+def _inflate(strip: bytes) -> None:
+    stream = zlib.decompressobj()
+    rest, total = strip, 0
+    while not stream.eof:
+        total += len(stream.decompress(rest, _STEP))
+        if total > MAX_DECODED or (not stream.unconsumed_tail and not stream.eof):
+            raise ValueError("the stream ends early, or never")
+        rest = stream.unconsumed_tail

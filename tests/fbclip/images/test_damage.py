@@ -1,0 +1,125 @@
+"""What a decoder can only guess is no image: cut and closed again, zeroed in the middle, a strip that is gone."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from fbclip.errors import ImageError
+from fbclip.images.decode import decode
+from fbclip.images.tiff_header import read_tiff
+
+NOISE = np.random.default_rng(5).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+PHOTO = cv2.resize(NOISE, (320, 240), interpolation=cv2.INTER_CUBIC)
+
+
+def saved(kind: str, image: np.ndarray = PHOTO, **options: object) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def reason(data: bytes) -> str:
+    with pytest.raises(ImageError) as caught:
+        decode(data)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("grey", [False, True])
+def test_a_jpeg_cut_and_closed_with_an_end_marker_is_corrupt(options, grey, capfd):
+    data = saved("JPEG", PHOTO[..., 0] if grey else PHOTO, quality=90, **options)
+    assert decode(data).shape == PHOTO.shape
+    for share in (0.3, 0.5, 0.8):
+        # Between two scans of a progressive one the cut is in a table, which then ends early.
+        assert reason(data[: int(len(data) * share)] + b"\xff\xd9") in {"corrupt", "truncated"}
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_a_jpeg_with_a_zeroed_hole_is_corrupt(options):
+    data = bytearray(saved("JPEG", quality=95, **options))
+    middle = len(data) // 2
+    data[middle : middle + 3000] = bytes(3000)
+    assert reason(bytes(data)) == "corrupt"
+
+
+def test_four_channels_are_watched_as_well():
+    stream = io.BytesIO()
+    Image.fromarray(PHOTO).convert("CMYK").save(stream, "JPEG", quality=90)
+    data = stream.getvalue()
+    assert decode(data).shape == PHOTO.shape
+    assert reason(data[: len(data) // 2] + b"\xff\xd9") == "corrupt"
+
+
+def test_pixels_are_those_of_pillow():
+    for options in ({"quality": 75}, {"quality": 95, "subsampling": 0}, {"progressive": True}):
+        data = saved("JPEG", **options)
+        assert np.array_equal(decode(data), np.array(Image.open(io.BytesIO(data)).convert("RGB")))
+
+
+@pytest.mark.parametrize("compression", ["none", "lzw", "deflate"])
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tiff_whose_strips_are_zeroed_is_corrupt(compression, depth, channels, capfd):
+    """Without compression zeros are black pixels: nothing tells them from a black part."""
+    image = PHOTO if channels == 3 else PHOTO[..., 0]
+    deep = image.astype(np.uint16) * 257 if depth == 16 else image
+    number = {"none": 1, "lzw": 5, "deflate": 8}[compression]
+    options = [cv2.IMWRITE_TIFF_COMPRESSION, number, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 16]
+    data = cv2.imencode(".tiff", deep[..., ::-1] if channels == 3 else deep, options)[1].tobytes()
+    assert read_tiff(data).depth == depth
+    expected = PHOTO if channels == 3 else np.repeat(PHOTO[..., :1], 3, axis=2)
+    assert np.array_equal(decode(data), expected)
+    if compression != "none":
+        broken = bytearray(data)
+        place = len(data) // 2
+        broken[place : place + 4000] = bytes(4000)
+        assert reason(bytes(broken)) == "corrupt"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("compression", ["packbits", "tiff_deflate", "group4"])
+def test_other_compressions(compression, capfd):
+    image = Image.fromarray(PHOTO)
+    image = image.convert("1") if compression == "group4" else image
+    stream = io.BytesIO()
+    image.save(stream, "TIFF", compression=compression)
+    assert np.array_equal(decode(stream.getvalue()), np.array(image.convert("RGB")))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_jpeg_inside_a_tiff_is_watched_as_well(grey, capfd):
+    data = saved("TIFF", PHOTO[..., 0] if grey else PHOTO, compression="jpeg", quality=90)
+    assert np.abs(decode(data).astype(int) - (PHOTO[..., :1] if grey else PHOTO)).mean() < 4
+    offset, size = read_tiff(data).strips[0]
+    broken = bytearray(data)
+    broken[offset + size // 2 : offset + size - 2] = bytes(size - 2 - size // 2)
+    assert reason(bytes(broken)) == "corrupt"
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_png_whose_pixels_end_early_is_refused(capfd):
+    """Checksums are right: only the decoder can tell."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    for depth in (8, 16):
+        head = chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, depth, 0, 0, 0, 0))
+        row = b"\0" + bytes(range(64)) * (depth // 8)
+        for rows, damaged in ((64, False), (30, True)):
+            body = chunk(b"IDAT", zlib.compress(row * rows))
+            data = b"\x89PNG\r\n\x1a\n" + head + body + chunk(b"IEND", b"")
+            if damaged:
+                assert reason(data) in {"corrupt", "truncated"}
+            else:
+                assert decode(data).shape == (64, 64, 3)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,137 @@
+"""The decoder's process answers as the decoder does, may be killed at any moment, and knows no secret."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fbclip.errors import ImageError
+from fbclip.images.decode import decode
+from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
+
+IMAGE = np.random.default_rng(2).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+PNG = cv2.imencode(".png", IMAGE)[1].tobytes()
+JPEG = cv2.imencode(".jpg", IMAGE)[1].tobytes()
+
+
+def large(side: int) -> bytes:
+    """Takes a while, and memory."""
+    return cv2.imencode(".png", np.zeros((side, side, 3), np.uint8) + 9)[1].tobytes()
+
+
+def child() -> int:
+    """The only process that this one has started."""
+    (number,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return int(number)
+
+
+@pytest.fixture
+def process():
+    with DecodeProcess() as made:
+        yield made
+
+
+def test_it_answers_as_the_decoder_does_in_one_process(process):
+    for data in (PNG, JPEG, large(600), PNG):
+        assert np.array_equal(process.decode(data), decode(data))
+    first = child()
+    for data, reason in ((b"", "empty"), (PNG[:300], "truncated"), (b"text", "not_an_image")):
+        with pytest.raises(ImageError) as caught:
+            process.decode(data)
+        with pytest.raises(ImageError) as expected:
+            decode(data)
+        assert caught.value.reason == expected.value.reason == reason and str(caught.value) == str(expected.value)
+    assert child() == first
+    process.close()
+    with pytest.raises(ValueError):
+        child()
+
+
+def test_pixels_are_the_callers_own(process):
+    first = process.decode(PNG)
+    process.decode(large(600))
+    assert np.array_equal(first, decode(PNG)) and first.flags.writeable
+
+
+def test_killed_between_two_images_it_is_started_again(process):
+    process.decode(PNG)
+    first = child()
+    os.kill(first, signal.SIGKILL)
+    assert np.array_equal(process.decode(PNG), decode(PNG))
+    assert child() != first
+
+
+def test_a_file_that_ends_the_process_twice_is_refused_and_the_next_is_decoded(process, monkeypatch):
+    start = process._running
+    monkeypatch.setattr(process, "_running", lambda cancelled: start(lambda: False))
+
+    def kill() -> bool:
+        os.kill(child(), signal.SIGKILL)
+        return False
+
+    slow = large(6000)
+    with pytest.raises(ImageError) as caught:
+        process.decode(slow, kill)
+    assert caught.value.reason == "decoder_died"
+    assert np.array_equal(process.decode(PNG), decode(PNG))
+
+
+def test_a_file_that_takes_too_long_is_refused_and_the_next_is_decoded():
+    with DecodeProcess(seconds=0) as hasty:
+        with pytest.raises(ImageError) as caught:
+            hasty.decode(large(2000))
+        assert caught.value.reason == "decode_timeout"
+    with DecodeProcess() as patient:
+        assert patient.decode(PNG).shape == IMAGE.shape
+
+
+def test_a_stopped_process_is_noticed():
+    with DecodeProcess(seconds=1) as process:
+        process.decode(PNG)
+        os.kill(child(), signal.SIGSTOP)
+        with pytest.raises(ImageError) as caught:
+            process.decode(PNG)
+        assert caught.value.reason == "decode_timeout"
+        assert np.array_equal(process.decode(PNG), decode(PNG))
+
+
+def test_memory_is_limited():
+    with DecodeProcess(memory=64 << 20) as small:
+        with pytest.raises(ImageError) as caught:
+            small.decode(large(6000))
+        assert caught.value.reason in {"too_large", "decoder_died"}
+        assert np.array_equal(small.decode(PNG), decode(PNG))
+
+
+def test_who_waits_may_give_up(process):
+    process.decode(PNG)
+    with pytest.raises(DecodingCancelled):
+        process.decode(large(6000), lambda: True)
+    assert np.array_equal(process.decode(PNG), decode(PNG))
+
+
+def test_it_inherits_no_secret_and_survives_a_supervisors_signals(process, monkeypatch):
+    monkeypatch.setenv("FBCLIP_PASSWORD", "hunter2")
+    process.decode(PNG)
+    first = child()
+    assert b"hunter2" not in Path(f"/proc/{first}/environ").read_bytes()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(first, number)
+    assert np.array_equal(process.decode(PNG), decode(PNG)) and child() == first
+
+
+def test_nonsense_from_the_process_is_not_believed(process, monkeypatch):
+    process.decode(PNG)
+    sizes = ([10**6, 10**6], [0, 5], [9999, 9], "all")
+    for answer in (*({"shape": size} for size in sizes), {"reason": "a\nb", "detail": ""}):
+        monkeypatch.setattr(process, "_ask", lambda data, cancelled, answer=answer: answer)
+        with pytest.raises(ImageError) as caught:
+            process.decode(PNG)
+        assert caught.value.reason == "decoder_died"
+        monkeypatch.undo()
+        assert np.array_equal(process.decode(PNG), decode(PNG))
