@@ -12,11 +12,13 @@ from typing import Any
 
 from torch import Tensor
 
+LONGEST_NAME = 255
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Temp file in the same folder, fsync, rename, fsync of the folder; raises OSError and leaves no rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
@@ -34,6 +36,16 @@ def write_atomically(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def fitting_name(stem: str, suffix: str, most: int = LONGEST_NAME) -> str:
+    """`stem` + `suffix`; where that is more than `most` bytes the stem is cut and told apart by its digest."""
+    if len(os.fsencode(stem + suffix)) <= most:
+        return stem + suffix
+    ending = f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}{suffix}"
+    while stem and len(os.fsencode(stem + ending)) > most:
+        stem = stem[:-1]
+    return stem + ending
 
 
 def canonical_json(value: Any) -> bytes:

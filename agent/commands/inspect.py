@@ -22,11 +22,11 @@ from agent.records import Frame, LineMode
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.detector import Detector, open_detector
 from fbclip.errors import ConfigError, ImageError
-from fbclip.files import write_atomically
+from fbclip.files import fitting_name, write_atomically
 from fbclip.images.decode import read_image
 from fbclip.images.geometry import Placement
+from fbclip.images.side_files import IMAGE_SUFFIXES, is_system_folder, is_unfinished
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 # Without a profile no limits were measured; a fixed range keeps images comparable.
 UNMEASURED_LIMITS = (-10.0, 10.0)
 
@@ -83,12 +83,18 @@ def expand(paths: Sequence[Path]) -> list[Path]:
     out: list[Path] = []
     for path in paths:
         if path.is_dir():
-            out += sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
+            out += sorted(p for p in path.rglob("*") if p.is_file() and _wanted(p))
         else:
             out.append(path)
     if not out:
         raise ConfigError(f"{', '.join(map(str, paths))}: no images there")
     return out
+
+
+def _wanted(path: Path) -> bool:
+    """By name: an image, and not a system's copy of one."""
+    named = path.suffix.lower() in IMAGE_SUFFIXES and not is_unfinished(path.name)
+    return named and not any(map(is_system_folder, path.parts))
 
 
 def inspect_files(
@@ -145,4 +151,4 @@ def _save(folder: Path, path: Path, seq: int, judged: Judged) -> None:
     overlaid = overlay(
         image, margins, placement, judged.limits or UNMEASURED_LIMITS, judged.inspection.decision.regions
     )
-    write_atomically(folder / f"{seq:05d}_{path.stem}.png", encode_png(overlaid))
+    write_atomically(folder / fitting_name(f"{seq:05d}_{path.stem}", ".png"), encode_png(overlaid))

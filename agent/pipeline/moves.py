@@ -11,7 +11,8 @@ from agent.config.line import FolderSource
 from agent.errors import SourceError, StoreError
 from agent.pipeline.lines import Line
 from agent.records import FileState, Inspection
-from agent.sources.disposition import FailureNote, dispose
+from agent.sources.disposition import FailureNote, FileGone, dispose
+from agent.sources.path_text import to_path
 from agent.store.ledger import FileRow
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
@@ -33,7 +34,7 @@ def move_judged(writer: Writer, line: Line, inspection: Inspection) -> None:
             sha256=inspection.sha256,
             original_name=Path(inspection.path).name,
         )
-    _move(writer, line, inspection.file_id, Path(inspection.path), inspection.sha256, note)
+    _move(writer, line, inspection.file_id, to_path(inspection.path), inspection.sha256, note)
 
 
 def move_again(writer: Writer, rows: Sequence[FileRow], lines: Mapping[str, Line]) -> None:
@@ -48,7 +49,7 @@ def move_again(writer: Writer, rows: Sequence[FileRow], lines: Mapping[str, Line
             verdict = Verdict.REJECTED.value
             reason, name = row.reason or verdict, Path(row.path).name
             note = FailureNote(reason, verdict, datetime.now(UTC), row.line, row.sha256, name)
-        _move(writer, line, row.id, Path(row.path), row.sha256, note)
+        _move(writer, line, row.id, to_path(row.path), row.sha256, note)
 
 
 def _move(writer: Writer, line: Line, file_id: int, path: Path, sha256: str, note: FailureNote | None) -> None:
@@ -59,7 +60,19 @@ def _move(writer: Writer, line: Line, file_id: int, path: Path, sha256: str, not
     try:
         dispose(path, source.done_dir if note is None else source.failed_dir, sha256, note)
         writer.finish_disposition(file_id)
+    except FileGone:
+        _finish_gone(writer, line, file_id)
     except (OSError, SourceError, StoreError) as error:
         # Names of files may name persons, so only the number is logged.
         text = error.strerror if isinstance(error, OSError) else str(error)
         log.warning("line %s: file %d is judged but could not be moved: %s", line.name, file_id, text)
+
+
+def _finish_gone(writer: Writer, line: Line, file_id: int) -> None:
+    """Somebody took the file away after its verdict, which stands; looking for it for ever would find nothing."""
+    try:
+        writer.finish_disposition(file_id, gone=True)
+    except StoreError as error:
+        log.warning("line %s: file %d is gone, but the store refuses to note it: %s", line.name, file_id, error)
+    else:
+        log.warning("line %s: file %d was taken away after its verdict, before it could be moved", line.name, file_id)

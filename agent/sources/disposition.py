@@ -6,6 +6,7 @@ Nothing is ever overwritten or deleted, and every step may be done again after a
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -18,14 +19,16 @@ from pathlib import Path
 
 from agent.errors import SourceError
 from agent.sources.settling import REASON_SUFFIX
-from fbclip.files import file_sha256, write_atomically
+from fbclip.files import fitting_name, write_atomically
+from fbclip.images.header import MAX_BYTES
 
+_LONGEST_SUFFIX = 20
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 @dataclass(frozen=True)
 class FailureNote:
-    """What stands in `<name>.reason.json` beside a failed file."""
+    """What stands in `<name>.reason.json` beside a failed file; a name that would be too long is cut there."""
 
     reason: str
     verdict: str
@@ -35,19 +38,36 @@ class FailureNote:
     original_name: str
 
 
+class FileGone(SourceError):
+    """A judged file that somebody took away: there is nothing left to move."""
+
+
+def judged_sha256(path: Path) -> str:
+    """Hex sha256 of what is read of a file: all of it, or of one too large to be an image its beginning. A file of a
+    terabyte, which costs nothing to make, would else hold the recorder for an hour."""
+    digest, left = hashlib.sha256(), MAX_BYTES + 1
+    with path.open("rb") as stream:
+        while block := stream.read(min(left, 1 << 20)):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
+
+
 def dispose(source: Path, folder: Path, sha256: str, note: FailureNote | None = None) -> Path | None:
     """Move `source`, whose bytes were judged as `sha256`, into `folder`; with `note`, leave the note beside it.
 
     Returns where it lies now, or None when other bytes lie under its name meanwhile: those are a new file and
-    stay. Done again it finds the finished move. Raises SourceError when the file is in neither place, OSError
-    when the folder cannot be written.
+    stay. Done again it finds the finished move. Raises FileGone when the file is in neither place, OSError when one of
+    the folders is not there or cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if source.is_symlink() or not source.is_file():
         target = _finished(source.name, folder, sha256)
         if target is None:
-            raise SourceError("a judged file is neither in its folder nor where it should have been moved")
-    elif file_sha256(source) != sha256:
+            # A share that is not mounted has lost no file.
+            source.parent.stat()
+            raise FileGone("a judged file is neither in its folder nor where it should have been moved")
+    elif judged_sha256(source) != sha256:
         return _finished(source.name, folder, sha256)
     else:
         target = _move(source, folder)
@@ -58,30 +78,31 @@ def dispose(source: Path, folder: Path, sha256: str, note: FailureNote | None = 
 
 def _write_note(target: Path, note: FailureNote) -> None:
     text = json.dumps({**asdict(note), "ts": note.ts.isoformat(timespec="milliseconds")}, indent=2, sort_keys=True)
-    write_atomically(target.with_name(target.name + REASON_SUFFIX), (text + "\n").encode())
+    write_atomically(target.with_name(fitting_name(target.name, REASON_SUFFIX)), (text + "\n").encode())
 
 
-def _candidates(name: str, folder: Path) -> Iterator[Path]:
+def candidates(name: str, folder: Path) -> Iterator[Path]:
     """name, name-1, name-2 and so on, before the extension."""
     plain = Path(name)
+    stem, suffix = (plain.stem, plain.suffix) if len(plain.suffix) <= _LONGEST_SUFFIX else (name, "")
     yield folder / name
     for number in itertools.count(1):
-        yield folder / f"{plain.stem}-{number}{plain.suffix}"
+        yield folder / fitting_name(stem, f"-{number}{suffix}")
 
 
 def _finished(name: str, folder: Path, sha256: str) -> Path | None:
     """The target of a move that was done before."""
-    for target in _candidates(name, folder):
+    for target in candidates(name, folder):
         if not target.exists():
             return None
-        if file_sha256(target) == sha256:
+        if judged_sha256(target) == sha256:
             return target
     return None
 
 
 def _move(source: Path, folder: Path) -> Path:
     """A hard link fails where a name is taken, which a rename would overwrite; so link, then unlink."""
-    for target in _candidates(source.name, folder):
+    for target in candidates(source.name, folder):
         try:
             if target.exists() and target.samefile(source):
                 # A crash came between the two steps.

@@ -1,7 +1,8 @@
 """A hot folder: every file that has come to rest is judged once.
 
 The ledger in the database is the memory; what the file system tells (watchdog) is only a hint to look now,
-because such hints get lost. The folder is read in full at the start and then at least every `rescan_s`.
+because such hints get lost. The folder is read in full at the start and then at least every `rescan_s`. No file is
+trusted: it is entered in the ledger before it is opened, and decoded in a process of its own.
 """
 
 from __future__ import annotations
@@ -24,17 +25,23 @@ from watchdog.observers.polling import PollingObserver
 from agent.config.line import FolderSource
 from agent.errors import SourceError
 from agent.records import Disposition, FileState, Frame
+from agent.sources.aftermath import Aftermath
 from agent.sources.base import Clock, Sink, SystemClock
+from agent.sources.disposition import judged_sha256
 from agent.sources.ledger import FileLedger
-from agent.sources.settling import Settling, Stamp, scan
+from agent.sources.path_text import to_text
+from agent.sources.settling import Settling, Stamp, list_folder
 from fbclip.errors import ImageError
-from fbclip.files import file_sha256
-from fbclip.images.decode import MAX_BYTES, decode, refuse_scan_name
+from fbclip.images.decode import refuse_scan_name
+from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
 from fbclip.images.geometry import RgbImage
+from fbclip.images.header import MAX_BYTES
 
 log = logging.getLogger(__name__)
 # A cut image may still be on its way over a slow line: so many settle times are waited before it counts as cut.
 PATIENCE = 4
+# Damage that may only be the part which has not arrived yet.
+_UNFINISHED = frozenset({"truncated", "empty", "corrupt"})
 _LOOK_S = 0.2
 
 
@@ -65,7 +72,13 @@ class Folder:
     """Files of one folder as discrete frames; the sink should be a BlockingQueue."""
 
     def __init__(
-        self, line: str, section: FolderSource, sink: Sink, ledger: FileLedger, clock: Clock | None = None
+        self,
+        line: str,
+        section: FolderSource,
+        sink: Sink,
+        ledger: FileLedger,
+        clock: Clock | None = None,
+        decoder: DecodeProcess | None = None,
     ) -> None:
         self._line = line
         self._section = section
@@ -74,6 +87,11 @@ class Folder:
         self._clock = clock or SystemClock()
         self._seq = itertools.count(1)
         self._settling = Settling()
+        self._decoder = decoder or DecodeProcess()
+        self._aftermath = Aftermath(line, (section.done_dir, section.failed_dir))
+        self._ignored = 0
+        # Claimed here and not handed over, because the store failed in between.
+        self._held: set[int] = set()
         self._handled: dict[Path, Stamp] = {}
         self._wake = threading.Event()
         self._observer: BaseObserver | None = None
@@ -83,7 +101,7 @@ class Folder:
 
     @property
     def health(self) -> str:
-        return self._health
+        return f"{self._health}, {self._ignored} side files ignored" if self._ignored else self._health
 
     def check(self) -> None:
         """Raises SourceError when the folder is missing or cannot be listed."""
@@ -101,6 +119,7 @@ class Folder:
                 self._wait(stop)
         finally:
             self._unwatch()
+            self._decoder.close()
             self._health = "stopped"
 
     def look(self, stop: threading.Event) -> None:
@@ -110,10 +129,12 @@ class Folder:
         try:
             info = root.stat()
             self._watch((info.st_dev, info.st_ino))
-            files = dict(scan(root, self._section.recursive))
+            self._aftermath.bring_back(self._clock.monotonic())
+            listing = list_folder(root, self._section.recursive)
         except OSError as error:
             self._lost(error)
             return
+        files, self._ignored = listing.files, listing.ignored
         self._handled = {path: stamp for path, stamp in self._handled.items() if files.get(path) == stamp}
         fresh = {path: stamp for path, stamp in files.items() if path not in self._handled}
         self._settling.observe(fresh, self._clock.monotonic())
@@ -128,20 +149,24 @@ class Folder:
 
     def _offer(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> bool:
         """True when nothing more is to be done with this file as it is now."""
-        known = self._ledger.find(self._line, str(path), stamp.size, stamp.mtime_ns)
-        # Judged and moved away before, and here again: a copy that kept its time is a new arrival.
-        arrived = known is None or known.disposition is Disposition.FINISHED
-        if known is not None and not arrived and known.state is not FileState.PENDING:
-            return True
-        opened = self._open(path, stamp, still)
-        if opened is None:
-            return False
-        if known is None or arrived:
-            file_id = self._ledger.add_pending(self._line, str(path), stamp.size, stamp.mtime_ns, opened.sha256)
-        else:
+        name = to_text(path)
+        known = self._ledger.find(self._line, name, stamp.size, stamp.mtime_ns)
+        if known is None or known.disposition is Disposition.FINISHED:
+            # Judged and moved away before, and here again: a copy that kept its time is a new arrival.
+            file_id = self._ledger.add_claimed(self._line, name, stamp.size, stamp.mtime_ns)
+        elif known.id in self._held or (known.state is FileState.PENDING and self._ledger.claim(known.id)):
             file_id = known.id
-        if not self._ledger.claim(file_id):
+        else:
             return True
+        self._held.add(file_id)
+        quarantined = known is not None and known.id == file_id and known.quarantined
+        opened = self._refused(path, "quarantined") if quarantined else self._open(path, stamp, still, stop)
+        if opened is None:
+            self._ledger.release(file_id)
+            self._held.discard(file_id)
+            return False
+        self._ledger.opened(file_id, opened.sha256)
+        self._held.discard(file_id)
         frame = Frame(
             line=self._line,
             seq=next(self._seq),
@@ -149,36 +174,48 @@ class Folder:
             monotonic=self._clock.monotonic(),
             image=opened.image,
             reason=opened.reason,
-            path=str(path),
+            path=name,
             sha256=opened.sha256,
             discrete=True,
             file_id=file_id,
         )
-        return self._sink.put(frame, stop)
+        if not self._sink.put(frame, stop):
+            return False
+        self._aftermath.add(path, stamp, self._clock.monotonic())
+        return True
 
-    def _open(self, path: Path, stamp: Stamp, still: float) -> _Opened | None:
+    def _open(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> _Opened | None:
         """The file's image, or why it has none; None when it should be looked at again later."""
         try:
-            image, sha256 = self._read(path, stamp)
-            return _Opened(image, None, sha256)
+            data = self._read(path, stamp)
+            image = self._decoder.decode(data, stop.is_set)
+            return _Opened(image, None, hashlib.sha256(data).hexdigest())
         except ImageError as error:
-            if error.reason in {"truncated", "empty"} and still < PATIENCE * self._section.settle_s:
+            if error.reason in _UNFINISHED and still < PATIENCE * self._section.settle_s:
                 return None
-            reason = error.reason
-        except _Changed:
+            return self._refused(path, error.reason)
+        except (_Changed, DecodingCancelled):
             return None
         except OSError as error:
             # Locked by its writer or without permission: not judged, and not forgotten.
             self._report(f"a file cannot be read: {error.strerror}")
             return None
+        except Exception:
+            # One file never stops a folder, whatever it does to the reader.
+            log.exception("line %s: a file cannot be read", self._line)
+            return self._refused(path, "reader_error")
+
+    @staticmethod
+    def _refused(path: Path, reason: str) -> _Opened | None:
         try:
-            return _Opened(None, reason, file_sha256(path))
+            return _Opened(None, reason, judged_sha256(path))
         except OSError:
             return None
 
     @staticmethod
-    def _read(path: Path, stamp: Stamp) -> tuple[RgbImage, str]:
-        """The image and the digest of exactly the bytes it was decoded from."""
+    def _read(path: Path, stamp: Stamp) -> bytes:
+        """Exactly the bytes that stood still. Raises ImageError for a file that is not even read."""
+        refuse_scan_name(path.name)
         if stamp.size > MAX_BYTES:
             raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
         # No link that took the file's place is followed, and no pipe is waited for.
@@ -187,8 +224,7 @@ class Folder:
             info = os.fstat(stream.fileno())
         if not stat.S_ISREG(info.st_mode) or Stamp(info.st_size, info.st_mtime_ns, info.st_ino) != stamp:
             raise _Changed
-        refuse_scan_name(path.name)
-        return decode(data), hashlib.sha256(data).hexdigest()
+        return data
 
     def _wait(self, stop: threading.Event) -> None:
         """Until there is a hint, a file may have settled, or the next scan is due."""

@@ -9,7 +9,10 @@ from agent.records import Disposition, FileState
 
 
 class KnownFile(Protocol):
-    """A row of the ledger; `disposition` is finished once the judged file has left the folder."""
+    """A row of the ledger; `disposition` is finished once the judged file has left the folder.
+
+    `quarantined`: the agent died over this file before, and it must not be decoded again.
+    """
 
     @property
     def id(self) -> int: ...
@@ -20,18 +23,28 @@ class KnownFile(Protocol):
     @property
     def disposition(self) -> Disposition | None: ...
 
+    @property
+    def quarantined(self) -> bool: ...
+
 
 class FileLedger(Protocol):
-    """The memory of which files were judged."""
+    """The memory of which files were judged. A file is entered before it is opened, so that one which ends the whole
+    agent is known at the next start."""
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> KnownFile | None:
         """The latest row of this very file."""
 
-    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int:
-        """Enter a file that has arrived and return its id."""
+    def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int:
+        """Enter a file that has arrived, taken for judging at once, and return its id."""
 
     def claim(self, file_id: int) -> bool:
         """Take a pending file for judging; False if it is not pending."""
+
+    def opened(self, file_id: int, sha256: str) -> None:
+        """A claimed file was read and decoded, or has a reason why it cannot be; it waits for its verdict."""
+
+    def release(self, file_id: int) -> None:
+        """A claimed file cannot be judged yet: whoever looks again finds it as it was before."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class _Claimed:
     id: int
     state: FileState = FileState.CLAIMED
     disposition: Disposition | None = None
+    quarantined: bool = False
 
 
 class OnceLedger:
@@ -46,15 +60,22 @@ class OnceLedger:
 
     def __init__(self) -> None:
         self._files: dict[tuple[str, str, int, int], _Claimed] = {}
+        self._next = 1
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> _Claimed | None:
         return self._files.get((line, path, size, mtime_ns))
 
-    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int:  # noqa: ARG002
-        file_id = len(self._files) + 1
+    def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int:
+        file_id, self._next = self._next, self._next + 1
         self._files[line, path, size, mtime_ns] = _Claimed(file_id)
         return file_id
 
     def claim(self, file_id: int) -> bool:
         """Nobody else looks at this ledger, so every file may be taken."""
         return any(row.id == file_id for row in self._files.values())
+
+    def opened(self, file_id: int, sha256: str) -> None:
+        """Nothing to remember."""
+
+    def release(self, file_id: int) -> None:
+        self._files = {key: row for key, row in self._files.items() if row.id != file_id}

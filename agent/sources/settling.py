@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial")
+from fbclip.images.side_files import is_side_file, is_system_folder, is_unfinished
+
 REASON_SUFFIX = ".reason.json"
 
 
@@ -20,14 +21,18 @@ class Stamp:
     inode: int
 
 
-def wanted(name: str) -> bool:
-    """False for hidden files, unfinished transfers and the notes beside failed files."""
-    lower = name.lower()
-    return not (lower.startswith(".") or lower.endswith((*UNFINISHED_SUFFIXES, REASON_SUFFIX)))
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds: files that may be images; how many files and folders beside them are ignored by name."""
+
+    files: Mapping[Path, Stamp]
+    ignored: int
 
 
-def scan(root: Path, recursive: bool) -> Iterator[tuple[Path, Stamp]]:
+def list_folder(root: Path, recursive: bool) -> Listing:
     """Regular files under root. Links are passed over: they could lead out of the folder. Raises OSError for root."""
+    files: dict[Path, Stamp] = {}
+    ignored = 0
     folders = [root]
     while folders:
         folder = folders.pop()
@@ -40,14 +45,21 @@ def scan(root: Path, recursive: bool) -> Iterator[tuple[Path, Stamp]]:
         for entry in entries:
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    if recursive and not entry.name.startswith("."):
+                    if is_system_folder(entry.name):
+                        ignored += 1
+                    elif recursive and not entry.name.startswith("."):
                         folders.append(Path(entry.path))
-                elif entry.is_file(follow_symlinks=False) and wanted(entry.name):
+                elif not entry.is_file(follow_symlinks=False) or is_unfinished(entry.name):
+                    continue
+                elif is_side_file(entry.name):
+                    ignored += 1
+                else:
                     info = entry.stat(follow_symlinks=False)
-                    yield Path(entry.path), Stamp(info.st_size, info.st_mtime_ns, info.st_ino)
+                    files[Path(entry.path)] = Stamp(info.st_size, info.st_mtime_ns, info.st_ino)
             except OSError:
                 # Gone between listing and looking: the next scan knows.
                 continue
+    return Listing(files, ignored)
 
 
 class Settling:
@@ -56,7 +68,7 @@ class Settling:
     def __init__(self) -> None:
         self._since: dict[Path, tuple[Stamp, float]] = {}
 
-    def observe(self, files: dict[Path, Stamp], now: float) -> None:
+    def observe(self, files: Mapping[Path, Stamp], now: float) -> None:
         """Take in one scan: changed files begin anew, files that are gone are forgotten."""
         self._since = {
             path: (stamp, self._since[path][1] if path in self._since and self._since[path][0] == stamp else now)

@@ -1,6 +1,7 @@
 """Every file of a hot folder exactly once: pending -> claimed -> done | failed, or skipped.
 
-A file is known by line, path, size, mtime and content: new content under an old name is a new row.
+A file is known by line, path, size, mtime and content: new content under an old name is a new row. It is entered
+before it is opened, so a file that ends the agent is known at the next start, and after the second time is quarantined.
 """
 
 from __future__ import annotations
@@ -8,12 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 from sqlalchemy.engine import Row
 
 from agent.records import Disposition, FileState
 from agent.store.engine import Database
-from agent.store.schema import files
+from agent.store.schema import files, runs, suspects
+
+# A run that dies suspects the one file that a line was opening, and a little each that waited for its verdict: most of
+# those were bystanders. Twice while it was opened is enough; a bystander would have to be there six times.
+_OPENING = 3
+_WAITING = 1
+_QUARANTINE = 6
+# Until a file was read nobody knows its digest.
+_UNREAD = ""
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,7 @@ class FileRow:
     state: FileState
     reason: str | None
     disposition: Disposition | None
+    quarantined: bool = False
 
 
 class Ledger:
@@ -40,19 +50,21 @@ class Ledger:
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> FileRow | None:
         """The latest row of this very file, without a look into it; None if it never came."""
         same = and_(files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns)
+        query = select(files, suspects.c.points).outerjoin(suspects, suspects.c.file_id == files.c.id).where(same)
         with self._database.transaction() as connection:
-            row = connection.execute(select(files).where(same).order_by(files.c.id.desc()).limit(1)).first()
-        return None if row is None else _row(row)
+            row = connection.execute(query.order_by(files.c.id.desc()).limit(1)).first()
+        return None if row is None else _row(row, quarantined=(row.points or 0) >= _QUARANTINE)
 
-    def add_pending(self, line: str, path: str, size: int, mtime_ns: int, sha256: str) -> int:
-        """A file that has arrived; returns its id. One that was moved away and is here again gets a new row."""
+    def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int:
+        """A file that has arrived, taken for judging at once; returns its id. One that was moved away and is here
+        again gets a new row."""
         row = {
             "line": line,
             "path": path,
             "size": size,
             "mtime_ns": mtime_ns,
-            "sha256": sha256,
-            "state": FileState.PENDING,
+            "sha256": _UNREAD,
+            "state": FileState.CLAIMED,
             "added": datetime.now(UTC),
         }
         with self._database.transaction() as connection:
@@ -67,11 +79,31 @@ class Ledger:
             change = update(files).where(pending).values(state=FileState.CLAIMED)
             return connection.execute(change).rowcount == 1
 
-    def recover(self) -> tuple[FileRow, ...]:
-        """At start: what was claimed is pending again; returns judged files whose move has to be redone."""
+    def opened(self, file_id: int, sha256: str) -> None:
+        """A claimed file was read and decoded, or cannot be; it waits for its verdict."""
         with self._database.transaction() as connection:
-            claimed = files.c.state == FileState.CLAIMED
-            connection.execute(update(files).where(claimed).values(state=FileState.PENDING))
+            connection.execute(update(files).where(files.c.id == file_id).values(sha256=sha256))
+
+    def release(self, file_id: int) -> None:
+        """A claimed file cannot be judged yet. A row that says nothing is taken back: the file may grow or go."""
+        mine = and_(files.c.id == file_id, files.c.state == FileState.CLAIMED)
+        suspected = select(suspects.c.file_id).where(suspects.c.file_id == file_id).exists()
+        with self._database.transaction() as connection:
+            connection.execute(delete(files).where(mine, files.c.sha256 == _UNREAD, ~suspected))
+            connection.execute(update(files).where(mine).values(state=FileState.PENDING))
+
+    def recover(self) -> tuple[FileRow, ...]:
+        """At start, after the run was entered: what was claimed is pending again, and suspected if the run before
+        died; returns judged files whose move has to be redone."""
+        claimed = files.c.state == FileState.CLAIMED
+        with self._database.transaction() as connection:
+            before = connection.execute(select(runs.c.clean).order_by(runs.c.id.desc()).limit(1).offset(1)).scalar()
+            if before is False:
+                found = connection.execute(select(files.c.id, files.c.sha256).where(claimed)).all()
+                for file_id, sha256 in found:
+                    _suspect(connection, file_id, _OPENING if sha256 == _UNREAD else _WAITING)
+            # It is opened again, so its digest is unknown until then.
+            connection.execute(update(files).where(claimed).values(state=FileState.PENDING, sha256=_UNREAD))
         return self.unmoved()
 
     def unmoved(self) -> tuple[FileRow, ...]:
@@ -83,7 +115,16 @@ class Ledger:
             return tuple(map(_row, connection.execute(select(files).where(where).order_by(files.c.id))))
 
 
-def _row(row: Row[tuple[object, ...]]) -> FileRow:
+def _suspect(connection: Connection, file_id: int, points: int) -> None:
+    same = suspects.c.file_id == file_id
+    change = update(suspects).where(same).values(points=suspects.c.points + points)
+    if not connection.execute(change).rowcount:
+        connection.execute(insert(suspects).values(file_id=file_id, points=points))
+
+
+def _row(row: Row[tuple[object, ...]], quarantined: bool = False) -> FileRow:
     disposition = None if row.disposition is None else Disposition(row.disposition)
     state = FileState(row.state)
-    return FileRow(row.id, row.line, row.path, row.size, row.mtime_ns, row.sha256, state, row.reason, disposition)
+    return FileRow(
+        row.id, row.line, row.path, row.size, row.mtime_ns, row.sha256, state, row.reason, disposition, quarantined
+    )

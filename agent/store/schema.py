@@ -83,6 +83,14 @@ files = Table(
     Index("ix_files_disposition", "disposition"),
 )
 
+# Files that were claimed when a run died; a table of its own, so that databases made before it simply get it.
+suspects = Table(
+    "suspects",
+    metadata,
+    Column("file_id", BigId, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("points", Integer, nullable=False),
+)
+
 inspections = Table(
     "inspections",
     metadata,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from agent.errors import StoreError
 from agent.records import Disposition, EventKind, EventStep, FileState, Inspection, StepType
@@ -67,10 +67,11 @@ class Writer:
                 _end(connection, step)
             put(connection, self._started(), drafts)
 
-    def finish_disposition(self, file_id: int) -> None:
-        """The judged file has been moved."""
+    def finish_disposition(self, file_id: int, gone: bool = False) -> None:
+        """The judged file has been moved, or is `gone`, which is its reason where the verdict had none."""
+        reason = {"reason": func.coalesce(files.c.reason, "gone")} if gone else {}
         with self._database.transaction() as connection:
-            change = update(files).where(files.c.id == file_id).values(disposition=Disposition.FINISHED)
+            change = update(files).where(files.c.id == file_id).values(disposition=Disposition.FINISHED, **reason)
             connection.execute(change)
 
     def end_run(self, clean: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 from fbclip.files import canonical_json
 
 Split = Literal["train", "test"]
-ProblemKind = Literal["passed over", "left out", "copy", "two labels", "list", "mask"]
+ProblemKind = Literal["ignored", "passed over", "left out", "copy", "two labels", "list", "mask"]
 """passed over: neither a plain name nor a plain file; left out: no place in the layout; copy: the bytes of another one;
 two labels: normal and anomalous at once; list: a table beside the images that does not agree with them; mask: one that
 is missing or belongs to no image."""

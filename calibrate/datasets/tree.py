@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from calibrate.datasets.sample import Problem
 from calibrate.errors import DataError
+from fbclip.images.side_files import IMAGE_SUFFIXES, is_system_file, is_system_folder, is_unfinished
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 MAX_FILES = 1_000_000
-# Resource forks that macOS packs beside the real images, under the same names.
-_SHADOW_FOLDERS = frozenset({"__MACOSX"})
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ def stem(file: str) -> str:
 
 
 def walk(root: Path) -> Tree:
-    """All images below `root`, told by their suffix; hidden files and folders are not looked at.
+    """All images below `root`, told by their suffix; hidden files and folders are not looked at, and what systems
+    leave beside images is ignored and counted.
 
     Links to files inside `root` count as files; links that lead out, and links to folders, which may run in
     circles, are passed over. Raises DataError without images or with more than MAX_FILES files, OSError.
@@ -46,6 +46,7 @@ def walk(root: Path) -> Tree:
     images: list[str] = []
     problems: list[Problem] = []
     seen = 0
+    ignored = Counter[str]()
     waiting = [""]
     while waiting:
         prefix = waiting.pop()
@@ -55,9 +56,11 @@ def walk(root: Path) -> Tree:
                 if seen > MAX_FILES:
                     raise DataError(f"{root}: more than {MAX_FILES} files; point to a smaller folder")
                 name = prefix + item.name
-                if item.name.startswith(".") or item.name in _SHADOW_FOLDERS:
+                if item.name.startswith("."):
                     continue
-                if not _writable(item.name):
+                if what := _ignored(item):
+                    ignored[what] += 1
+                elif not _writable(item.name):
                     problems.append(Problem("passed over", ascii(name), "a name that is not plain text; left out"))
                 elif item.is_symlink() and (fault := _link_fault(Path(item.path), home)):
                     if Path(item.path).is_dir() or _is_image(item.name):
@@ -66,13 +69,22 @@ def walk(root: Path) -> Tree:
                     waiting.append(f"{name}/")
                 elif item.is_file() and _is_image(item.name):
                     images.append(name)
+    problems += [Problem("ignored", ".", f"{what}: {count}") for what, count in ignored.items()]
     if not images:
-        raise DataError(f"{root}: no images ({', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"{root}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return Tree(root, tuple(sorted(images)), tuple(sorted(problems, key=str)))
 
 
+def _ignored(item: os.DirEntry[str]) -> str | None:
+    if is_system_folder(item.name) and item.is_dir(follow_symlinks=False):
+        return "folders of systems, with all that is in them"
+    if is_system_file(item.name):
+        return "files of systems"
+    return "images on their way" if is_unfinished(item.name) and _is_image(item.name) else None
+
+
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _writable(name: str) -> bool:

@@ -12,8 +12,7 @@ def write_image(path, seed=None, size=(16, 12)):
     path.parent.mkdir(parents=True, exist_ok=True)
     number = zlib.crc32(str(path).encode()) if seed is None else seed
     pixels = np.random.default_rng(number).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-    kinds = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
-    Image.fromarray(pixels).save(path, kinds[path.suffix.lower()])
+    Image.fromarray(pixels).save(path)
     return path
 
 

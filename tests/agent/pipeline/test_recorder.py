@@ -58,8 +58,8 @@ class Desk:
         path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
         stat = path.stat()
         sha = file_sha256(path)
-        file_id = self.ledger.add_pending("inbox", str(path), stat.st_size, stat.st_mtime_ns, sha)
-        self.ledger.claim(file_id)
+        file_id = self.ledger.add_claimed("inbox", str(path), stat.st_size, stat.st_mtime_ns)
+        self.ledger.opened(file_id, sha)
         ts = datetime(2026, 1, 2, tzinfo=UTC)
         self.tally.grabbed()
         inspection = an_inspection(

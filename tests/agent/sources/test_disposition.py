@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import SourceError
-from agent.sources.disposition import FailureNote, dispose
+from agent.sources.disposition import FailureNote, FileGone, dispose, judged_sha256
 
 DATA = b"image"
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -101,6 +100,33 @@ def test_other_bytes_under_the_name_stay(source, tmp_path):
 
 def test_a_file_that_is_nowhere_is_reported_without_its_name(source, tmp_path):
     source.unlink()
-    with pytest.raises(SourceError) as caught:
+    with pytest.raises(FileGone) as caught:
         dispose(source, tmp_path / "done", SHA)
     assert "a.png" not in str(caught.value)
+
+
+def test_a_file_whose_folder_is_not_there_is_not_gone(source, tmp_path):
+    """A share that is not mounted."""
+    source.parent.rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError):
+        dispose(source, tmp_path / "done", SHA)
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".png", "ä" * 125 + ".png", "a." + "x" * 250])
+def test_the_longest_names_are_moved_numbered_and_noted(tmp_path, name):
+    (tmp_path / "in").mkdir()
+    targets = []
+    for _ in range(3):
+        (tmp_path / "in" / name).write_bytes(DATA)
+        targets.append(dispose(tmp_path / "in" / name, tmp_path / "failed", SHA, NOTE))
+    assert targets[0].name == name and len(set(targets)) == 3
+    notes = [path for path in (tmp_path / "failed").iterdir() if path.name.endswith(".reason.json")]
+    assert len(notes) == 3 and all(json.loads(note.read_text())["reason"] == "truncated" for note in notes)
+    assert len(names(tmp_path / "failed")) == 6
+
+
+def test_of_a_file_too_large_only_the_beginning_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.sources.disposition.MAX_BYTES", 9)
+    (tmp_path / "a").write_bytes(b"0123456789")
+    (tmp_path / "b").write_bytes(b"0123456789 and more")
+    assert judged_sha256(tmp_path / "a") == judged_sha256(tmp_path / "b") == hashlib.sha256(b"0123456789").hexdigest()

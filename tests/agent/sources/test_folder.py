@@ -12,10 +12,15 @@ import numpy as np
 import pytest
 
 from agent.config.line import FolderSource
-from agent.errors import SourceError
+from agent.errors import SourceError, StoreError
 from agent.records import Disposition, FileState
+from agent.sources.disposition import dispose
 from agent.sources.folder import Folder
+from agent.sources.path_text import to_path
 from agent.sources.sinks import BlockingQueue, Tally
+from fbclip.errors import ImageError
+from fbclip.images.decode import decode
+from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
 from tests.factories.agent import FakeClock, KeepingSink
 
 PNG = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))[1].tobytes()
@@ -29,6 +34,8 @@ class Row:
     mtime_ns: int
     state: FileState = FileState.PENDING
     disposition: Disposition | None = None
+    quarantined: bool = False
+    sha256: str = ""
 
 
 class MemoryLedger:
@@ -39,14 +46,26 @@ class MemoryLedger:
         same = [r for r in self.rows if (r.path, r.size, r.mtime_ns) == (path, size, mtime_ns)]
         return same[-1] if same else None
 
-    def add_pending(self, line, path, size, mtime_ns, sha256):
-        self.rows.append(Row(len(self.rows) + 1, path, size, mtime_ns))
+    def add_claimed(self, line, path, size, mtime_ns):
+        self.rows.append(Row(len(self.rows) + 1, path, size, mtime_ns, FileState.CLAIMED))
         return len(self.rows)
 
     def claim(self, file_id):
         row = self.rows[file_id - 1]
         fresh, row.state = row.state is FileState.PENDING, FileState.CLAIMED
         return fresh
+
+    def opened(self, file_id, sha256):
+        self.rows[file_id - 1].sha256 = sha256
+
+    def release(self, file_id):
+        self.rows[file_id - 1].state = FileState.PENDING
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    with DecodeProcess() as process:
+        yield process
 
 
 @pytest.fixture
@@ -58,11 +77,11 @@ def hot(tmp_path):
 class WatchedFolder:
     """A folder source whose time only moves by `after`."""
 
-    def __init__(self, hot, ledger=None, **settings):
+    def __init__(self, hot, decoder, ledger=None, **settings):
         self.clock, self.sink, self.stop = FakeClock(), KeepingSink(), threading.Event()
         self.ledger = ledger or MemoryLedger()
         section = FolderSource(type="folder", path=hot, **({"settle_s": 1.0, "network": False} | settings))
-        self.source = Folder("inbox", section, self.sink, self.ledger, self.clock)
+        self.source = Folder("inbox", section, self.sink, self.ledger, self.clock, decoder)
 
     def after(self, seconds):
         self.clock.time += seconds
@@ -72,8 +91,8 @@ class WatchedFolder:
 
 
 @pytest.fixture
-def watched(hot):
-    made = WatchedFolder(hot)
+def watched(hot, decoder):
+    made = WatchedFolder(hot, decoder)
     yield made
     made.source._unwatch()
 
@@ -133,7 +152,8 @@ def test_a_file_too_large_is_not_read(hot, watched, monkeypatch):
 
 
 def test_hidden_unfinished_links_and_folders_are_passed_over(hot, watched, tmp_path):
-    for name in (".a.png", "b.png.tmp", "c.part", "d.PARTIAL", "e.png.reason.json"):
+    unfinished = (".a.png", "b.png.tmp", "c.part", "d.PARTIAL", "e.png.filepart", "f.png.crdownload", "g.png~")
+    for name in (*unfinished, "~$h.png", "#i.png#"):
         (hot / name).write_bytes(PNG)
     (tmp_path / "secret.png").write_bytes(PNG)
     (hot / "link.png").symlink_to(tmp_path / "secret.png")
@@ -143,10 +163,26 @@ def test_hidden_unfinished_links_and_folders_are_passed_over(hot, watched, tmp_p
     os.mkfifo(hot / "pipe.png")
     watched.after(0)
     assert watched.after(10) == []
+    assert watched.source.health == "watching"
 
 
-def test_recursive_takes_files_of_subfolders(hot):
-    watched = WatchedFolder(hot, recursive=True)
+def test_side_files_are_ignored_and_counted(hot, decoder):
+    watched = WatchedFolder(hot, decoder, recursive=True)
+    names = ("Thumbs.db", "desktop.ini", "a.png:Zone.Identifier", "part17.json", "lot.TRG", "e.png.reason.json")
+    for name in names:
+        (hot / name).write_bytes(PNG)
+    for folder in ("@eaDir", "$RECYCLE.BIN"):
+        (hot / folder).mkdir()
+        (hot / folder / "x.png").write_bytes(PNG)
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    assert [Path(frame.path).name for frame in watched.after(10)] == ["a.png"]
+    assert watched.source.health == "watching, 8 side files ignored"
+    watched.source._unwatch()
+
+
+def test_recursive_takes_files_of_subfolders(hot, decoder):
+    watched = WatchedFolder(hot, decoder, recursive=True)
     (hot / "sub" / "deep").mkdir(parents=True)
     (hot / "sub" / "deep" / "f.png").write_bytes(PNG)
     watched.after(0)
@@ -154,15 +190,15 @@ def test_recursive_takes_files_of_subfolders(hot):
     watched.source._unwatch()
 
 
-def test_after_a_restart_pending_files_come_again_and_judged_ones_do_not(hot, watched):
+def test_after_a_restart_pending_files_come_again_and_judged_ones_do_not(hot, watched, decoder):
     (hot / "a.png").write_bytes(PNG)
     watched.after(0), watched.after(1)
-    again = WatchedFolder(hot, watched.ledger)
+    again = WatchedFolder(hot, decoder, watched.ledger)
     again.after(0)
     assert again.after(1) == []
     again.source._unwatch()
     watched.ledger.rows[0].state = FileState.PENDING
-    third = WatchedFolder(hot, watched.ledger)
+    third = WatchedFolder(hot, decoder, watched.ledger)
     third.after(0)
     assert [f.file_id for f in third.after(1)] == [1]
     third.source._unwatch()
@@ -180,6 +216,114 @@ def test_a_copy_that_kept_its_time_is_judged_again_once_the_first_has_left(hot, 
     os.utime(hot / "a.png", ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     watched.after(0)
     assert [f.file_id for f in watched.after(1)] == [2]
+
+
+def test_a_name_that_is_not_utf8_is_judged_and_what_comes_after_it_too(hot, watched):
+    name = os.fsencode(hot) + b"/pr\xfcfteil.png"
+    Path(os.fsdecode(name)).write_bytes(PNG)
+    (hot / "zzz.png").write_bytes(PNG)
+    watched.after(0)
+    frames = watched.after(1)
+    assert [Path(frame.path).name for frame in frames] == ["pr\\udcfcfteil.png", "zzz.png"]
+    assert all(frame.image is not None and frame.path.encode() for frame in frames)
+    assert os.fsencode(to_path(frames[0].path)) == name
+    assert watched.after(5) == []
+
+
+def test_a_file_is_in_the_ledger_before_it_is_opened(hot, watched, decoder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(decoder, "decode", lambda data, stop: seen.append(watched.ledger.rows[0].state) or decode(data))
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    (frame,) = watched.after(1)
+    assert seen == [FileState.CLAIMED] and watched.ledger.rows[0].sha256 == frame.sha256
+
+
+def test_a_quarantined_file_is_answered_and_never_decoded(hot, watched, decoder, monkeypatch):
+    (hot / "a.png").write_bytes(PNG)
+    info = (hot / "a.png").stat()
+    watched.ledger.rows.append(Row(1, str(hot / "a.png"), info.st_size, info.st_mtime_ns, quarantined=True))
+    monkeypatch.setattr(decoder, "decode", None)
+    watched.after(0)
+    (frame,) = watched.after(1)
+    assert (frame.image, frame.reason, frame.file_id) == (None, "quarantined", 1)
+    assert frame.sha256 == hashlib.sha256(PNG).hexdigest()
+
+
+@pytest.mark.parametrize("fault", [ImageError("decode_timeout"), RuntimeError("a fault of ours")])
+def test_a_file_that_no_reader_survives_is_answered_and_the_next_is_judged(hot, watched, decoder, monkeypatch, fault):
+    def fail(data, stop):
+        monkeypatch.undo()
+        raise fault
+
+    monkeypatch.setattr(decoder, "decode", fail)
+    (hot / "a.png").write_bytes(PNG)
+    (hot / "b.png").write_bytes(PNG)
+    watched.after(0)
+    first, second = watched.after(1)
+    assert first.image is None and first.reason in {"decode_timeout", "reader_error"}
+    assert second.image is not None
+
+
+def test_a_file_is_let_go_when_the_agent_stops_while_it_is_decoded(hot, watched, decoder, monkeypatch):
+    def stop(data, cancelled):
+        watched.stop.set()
+        assert cancelled()
+        raise DecodingCancelled
+
+    monkeypatch.setattr(decoder, "decode", stop)
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    assert watched.after(1) == [] and watched.ledger.rows[0].state is FileState.PENDING
+
+
+def test_a_file_is_not_lost_when_the_store_fails_after_the_claim(hot, watched, monkeypatch):
+    def refuse(file_id, sha256):
+        monkeypatch.undo()
+        raise StoreError("locked")
+
+    monkeypatch.setattr(watched.ledger, "opened", refuse)
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    with pytest.raises(StoreError):
+        watched.after(1)
+    (frame,) = watched.after(1)
+    assert frame.file_id == 1 and frame.image is not None
+
+
+def test_a_file_that_grows_behind_its_verdict_is_judged_again(hot, watched, caplog):
+    """The writer paused, the file was judged and moved, and the writer goes on in the file that it holds."""
+    done = hot.with_name("in.done")
+    with (hot / "a.png").open("wb") as writer:
+        writer.write(PNG)
+        writer.flush()
+        watched.after(0)
+        (frame,) = watched.after(1)
+        moved = dispose(hot / "a.png", done, frame.sha256)
+        assert watched.after(5) == [] and moved.exists()
+        writer.write(b"more")
+    watched.after(5)
+    assert not moved.exists() and "written to within a minute" in caplog.text and "a.png" not in caplog.text
+    (again,) = watched.after(1)
+    assert again.path == frame.path and again.sha256 == hashlib.sha256(PNG + b"more").hexdigest()
+    assert again.file_id != frame.file_id
+
+
+def test_growth_after_a_minute_is_no_longer_watched_and_a_taken_name_is_left_alone(hot, watched):
+    done = hot.with_name("in.done")
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    (frame,) = watched.after(1)
+    moved = dispose(hot / "a.png", done, frame.sha256)
+    (hot / "a.png").write_bytes(PNG + b"another part")
+    with moved.open("ab") as writer:
+        writer.write(b"more")
+    watched.after(5)
+    assert moved.read_bytes() == PNG + b"more" and (hot / "a.png").read_bytes() == PNG + b"another part"
+    watched.after(100)
+    (hot / "a.png").unlink()
+    watched.after(5)
+    assert moved.exists() and not (hot / "a.png").exists()
 
 
 def test_a_missing_folder_is_refused_at_check_and_waited_for_at_run(hot, watched):

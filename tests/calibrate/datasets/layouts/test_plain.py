@@ -13,8 +13,9 @@ from tests.factories.images import (
 
 
 def test_a_folder_of_normal_images_in_all_suffixes_without_the_nuisances(tmp_path):
-    names = ("a.png", "B.JPG", "c.jpeg", "d.BMP", "e.TIF", "f.tiff")
-    write_images(tmp_path, *names, ".hidden.png", ".cache/x.png", "__MACOSX/y.png")
+    names = ("a.png", "B.JPG", "c.jpeg", "d.BMP", "e.TIF", "f.tiff", "g.webp")
+    nuisances = ("__MACOSX/y.png", "@eaDir/a.png/thumb.jpg", "$RECYCLE.BIN/z.png")
+    write_images(tmp_path, *names, ".hidden.png", ".cache/x.png", *nuisances)
     (tmp_path / "Thumbs.db").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
     data = read_data(tmp_path)
@@ -25,7 +26,10 @@ def test_a_folder_of_normal_images_in_all_suffixes_without_the_nuisances(tmp_pat
     }
     assert [s.unit for s in data.samples] == sorted(names)
     assert data.samples[0].sha256 == file_sha256(tmp_path / "B.JPG")
-    assert not data.problems
+    assert sorted(map(str, data.problems)) == [
+        ".: files of systems: 1",
+        ".: folders of systems, with all that is in them: 3",
+    ]
     assert data.classes == ("all",)
 
 
