@@ -140,6 +140,11 @@ def test_the_detector_is_free_of_threads_database_and_network():
         assert not tops & NOT_IN_FBCLIP, f"{path.name} imports {tops & NOT_IN_FBCLIP}"
 
 
+def test_the_detector_starts_no_process_but_the_decoders():
+    starters = {path.name for path in sources("fbclip") if imported(path) & {"subprocess", "multiprocessing"}}
+    assert starters == {"decode_process.py"}
+
+
 def test_class_names_are_unique_across_the_packages():
     found = defaultdict(list)
     for package in PACKAGES:
