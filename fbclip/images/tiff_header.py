@@ -14,20 +14,24 @@ ORIENTATION = 274
 _JPEG_TABLES = 347
 _SIZES = {1: 1, 3: 2, 4: 4, 7: 1}
 _CODES = {1: "B", 3: "H", 4: "I", 7: "B"}
-_WANTED = frozenset({256, 257, 258, 259, 262, 273, 277, 279, 284, 322, 323, 324, 325, 339, ORIENTATION, _JPEG_TABLES})
+_WANTED = frozenset(
+    {256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 322, 323, 324, 325, 339, ORIENTATION, _JPEG_TABLES}
+)
 _MAX_ENTRIES = 4096
 _MAX_VALUES = 1 << 18
 _EXIF_NAME = b"Exif\0\0"
 JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
-# none, CCITT, LZW, JPEG, deflate, PackBits, and as a later addition LZMA and Zstandard
-_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34925, 50000})
-_EIGHT_BIT_ONLY = frozenset({2, 3, 4, 7, 34925, 50000})
+# none, LZW, JPEG, deflate, PackBits, and as a later addition LZMA and Zstandard. Of fax codes libtiff reads whatever is
+# there and reports nothing.
+_COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946, 34925, 50000})
+_EIGHT_BIT_ONLY = frozenset({7, 34925, 50000})
 
 
 @dataclass(frozen=True)
 class TiffHeader(Header):
     """`white_is_zero`: a photographic negative; `orientation_at`: where in the file the orientation's value lies;
-    `strips` (or tiles) and `tables`, which JPEG strips share: offset and size.
+    `strips` (or tiles) and `tables`, which JPEG strips share: offset and size; `rows`: of a strip, or of a tile
+    `columns` wide; `planar`: each strip holds one channel.
     """
 
     white_is_zero: bool = False
@@ -35,6 +39,19 @@ class TiffHeader(Header):
     compression: int = 1
     strips: tuple[tuple[int, int], ...] = ()
     tables: tuple[int, int] = (0, 0)
+    rows: int = 0
+    columns: int = 0
+    planar: bool = False
+
+    def unpacked(self, index: int) -> int:
+        """Bytes of the pixels in a strip or tile."""
+        samples = 1 if self.planar else self.channels
+        if self.columns:
+            return -(-self.columns * samples * self.depth // 8) * self.rows
+        strips = -(-self.height // self.rows)
+        last = self.height - (strips - 1) * self.rows
+        rows = last if index % strips == strips - 1 else self.rows
+        return -(-self.width * samples * self.depth // 8) * rows
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,9 @@ def read_tiff(data: bytes) -> TiffHeader:
         orientation_at=directory.places.get(ORIENTATION),
         compression=one(259, 1),
         strips=tuple(zip(offsets, sizes, strict=True)),
+        rows=max(1, one(323, 0) or min(one(278, height), height)),
+        columns=one(322, 0),
+        planar=one(284, 1) == 2 and one(277, 1) > 1,
         tables=(directory.places.get(_JPEG_TABLES, 0), len(tags.get(_JPEG_TABLES, ()))),
     )
     _refuse_unsupported(directory, header)
@@ -128,10 +148,9 @@ def _refuse_unsupported(directory: _Directory, header: TiffHeader) -> None:
     if compression in JPEG_2000:
         raise ImageError("unsupported_jpeg2000", "JPEG 2000 inside a TIFF is not read")
     whole = set(directory.tags.get(339, (1,))) <= {1, 4}
-    planar = directory.one(284, 1) == 2 and header.channels > 1
     colours = directory.one(262, 1)
     deep = header.depth == 16
     right = whole and compression in _COMPRESSIONS and header.depth in {1, 2, 4, 8, 16} and header.channels <= 5
-    if not right or (deep and (planar or compression in _EIGHT_BIT_ONLY or colours not in {0, 1, 2})):
+    if not right or (deep and (header.planar or compression in _EIGHT_BIT_ONLY or colours not in {0, 1, 2})):
         text = f"{header.channels} channels of {header.depth} bits, compression {compression}, colours {colours}"
-        raise ImageError("unsupported_tiff", f"a TIFF with {text}{', in planes' if planar else ''}")
+        raise ImageError("unsupported_tiff", f"a TIFF with {text}{', in planes' if header.planar else ''}")

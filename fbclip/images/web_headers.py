@@ -13,6 +13,9 @@ GIF_MAGICS = (b"GIF87a", b"GIF89a")
 _MAX_BLOCKS = 1_200_000
 _MAX_CHUNKS = 1000
 _ANIMATED = 0x02
+# A lossy frame has no checksum and decodes whatever is there, but its coder never writes that many zeros: 5 at the
+# most in images of up to 80 megapixels that are plain but for a corner.
+_HOLE = bytes(64)
 
 
 def read_gif(data: bytes) -> Header:
@@ -74,6 +77,8 @@ def read_webp(data: bytes) -> Header:
             raise ImageError("multi_page", "an animated WebP")
         if kind in {b"VP8 ", b"VP8L"} and header is None:
             header = _webp_frame(kind, body)
+            if kind == b"VP8 " and data.find(_HOLE, position, position + 8 + size) >= 0:
+                raise ImageError("corrupt", "a part of the WebP is zeros")
         elif kind == b"EXIF":
             orientation = exif_orientation(body)
         position += 8 + size + size % 2

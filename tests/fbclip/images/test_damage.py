@@ -85,14 +85,40 @@ def test_a_tiff_whose_strips_are_zeroed_is_corrupt(compression, depth, channels,
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("compression", ["packbits", "tiff_deflate", "group4"])
-def test_other_compressions(compression, capfd):
+@pytest.mark.parametrize("compression", ["packbits", "tiff_deflate", "tiff_lzw"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_pillows_tiffs_of_every_depth(compression, mode, capfd):
     image = Image.fromarray(PHOTO)
-    image = image.convert("1") if compression == "group4" else image
+    image = image.quantize(9) if mode == "P" else image.convert(mode)
     stream = io.BytesIO()
     image.save(stream, "TIFF", compression=compression)
-    assert np.array_equal(decode(stream.getvalue()), np.array(image.convert("RGB")))
+    data = stream.getvalue()
+    assert np.array_equal(decode(data), np.array(image.convert("RGB")))
+    offset, size = read_tiff(data).strips[0]
+    broken = bytearray(data)
+    broken[offset + size // 2 : offset + size // 2 + size // 3] = bytes(size // 3)
+    assert reason(bytes(broken)) == "corrupt"
     assert capfd.readouterr() == ("", "")
+
+
+def test_pack_bits_tiffs_of_opencv_are_read_strip_by_strip():
+    options = [cv2.IMWRITE_TIFF_COMPRESSION, 32773, cv2.IMWRITE_TIFF_ROWSPERSTRIP, 7]
+    for deep in (PHOTO, PHOTO.astype(np.uint16) * 257):
+        data = cv2.imencode(".tiff", deep[..., ::-1], options)[1].tobytes()
+        assert len(read_tiff(data).strips) > 1
+        assert np.array_equal(decode(data), PHOTO)
+
+
+def test_fax_codes_are_refused_because_nothing_reports_their_damage():
+    stream = io.BytesIO()
+    Image.fromarray(PHOTO).convert("1").save(stream, "TIFF", compression="group4")
+    assert reason(stream.getvalue()) == "unsupported_tiff"
+
+
+def test_a_lossy_webp_with_a_zeroed_hole_is_corrupt():
+    data = bytearray(saved("WEBP", quality=90))
+    data[len(data) // 2 : len(data) // 2 + 512] = bytes(512)
+    assert reason(bytes(data)) == "corrupt"
 
 
 @pytest.mark.parametrize("grey", [False, True])
