@@ -62,12 +62,19 @@ class MqttSection(Section):
 
 
 class RetentionSection(Section):
-    """What is pruned first: images of ok frames, then the oldest others; rows after `days`."""
+    """What is pruned first: images of ok frames, then those of others; then rows, anomalies last.
 
-    days: Annotated[float, Field(gt=0)] = 30
-    pictures_mb: Annotated[float, Field(gt=0)] = 2048
-    min_free_mb: Annotated[float, Field(ge=0)] = 512
-    ok_every: Annotated[int, Field(ge=0)] = 20
+    `days` count while the agent runs (agent/store/age.py); `anomaly_days` may keep what was anomalous or uncertain
+    longer. `rows` bounds the inspections, `database_mb` the file.
+    """
+
+    days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] = 30
+    anomaly_days: Annotated[float | None, Field(gt=0, le=36_500, allow_inf_nan=False)] = None
+    rows: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 5_000_000
+    database_mb: Annotated[float, Field(ge=16, le=16_777_216, allow_inf_nan=False)] = 8192
+    pictures_mb: Annotated[float, Field(gt=0, le=16_777_216, allow_inf_nan=False)] = 2048
+    min_free_mb: Annotated[float, Field(ge=0, le=16_777_216, allow_inf_nan=False)] = 512
+    ok_every: Annotated[int, Field(ge=0, le=1_000_000_000)] = 20
 
 
 class StoreSection(Section):
