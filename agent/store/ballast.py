@@ -17,13 +17,14 @@ NAME = "ballast"
 # Twice what the log of the database may grow to.
 BALLAST_BYTES = 32 * MB
 FLOOR_BYTES = 64 * MB
-# Small disks keep a twentieth for either.
-SHARE = 20
+# Of small disks a quarter is for verdicts, and a twentieth is ballast.
+FLOOR_SHARE = 4
+BALLAST_SHARE = 20
 
 
 def picture_floor(total: int) -> int:
     """Free bytes below which no image is written to a disk of `total` bytes: what is left is for verdicts."""
-    return min(FLOOR_BYTES, total // SHARE)
+    return min(FLOOR_BYTES, total // FLOOR_SHARE)
 
 
 class Ballast:
@@ -37,7 +38,7 @@ class Ballast:
         """Lay the file down where it is missing and the disk has room for twice as much and the floor."""
         try:
             usage = shutil.disk_usage(self._file.parent)
-            size = min(BALLAST_BYTES, usage.total // SHARE)
+            size = min(BALLAST_BYTES, usage.total // BALLAST_SHARE)
             if self._file.exists() and self._file.stat().st_size >= size:
                 self.released = False
                 return

@@ -27,7 +27,7 @@ def arm(connection: sqlite3.Connection, path: Path) -> None:
     if connection.execute("SELECT 1 FROM main.sqlite_master WHERE name = 'outbox'").fetchone() is None:
         return
     connection.execute("ATTACH DATABASE ? AS unsent", (str(copy_of(path)),))
-    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "journal_size_limit=16777216"):
+    for pragma in ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "journal_size_limit=1048576"):
         connection.execute(f"PRAGMA unsent.{pragma}")
     _make_tables(connection)
     names, values = ", ".join(COLUMNS), ", ".join(f"new.{name}" for name in COLUMNS)

@@ -36,7 +36,8 @@ SECRET = "hunter2"
 NASTY = (
     ".inf", "-.inf", ".nan", "1e400", "-1", "999999", "1" * 5000, "0x" + "f" * 5000, "1" * 30, "2026-13-45",
     "2026-01-02", "[" * 200 + "]" * 200, "{a: {a: {a: b}}}", '"a\\0b"', '"\\uD800"', "~nobody-here/x", "x" * 5000,
-    "!!python/name:os.system", "!!binary aGk=", "!!set {a, b}", "&x [*x]", "*nothing", "true", "~", "1:30", "\x07", "{? [a] : b}",
+    "!!python/name:os.system", "!!binary aGk=", "!!set {a, b}", "&x [*x]", "*nothing", "true", "~", "1:30", "\x07",
+    "{? [a] : b}",
     f"rtsp://user:{SECRET}@host/1", f"'rtsp://h/user=u&password={SECRET}'", f"mqtt://me:{SECRET}",
     f"mqtt://[{SECRET}", f"user:{SECRET}@host", f"postgresql://u:{SECRET}@h:p/db", f"*u:{SECRET}@h", f"!u:{SECRET}@h x",
     f"'x' 'u:{SECRET}@h'", f"{{'rtsp://u:{SECRET}@h': 1}}", f"mqtt://me:{SECRET}/x@host:99999999",
