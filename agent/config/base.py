@@ -24,8 +24,8 @@ def _from_base(value: Path, info: ValidationInfo) -> Path:
     base = (info.context or {}).get("base", Path())
     try:
         path = Path(os.path.normpath(base / value.expanduser()))
-    except RuntimeError:
-        raise ValueError("names the home of a user who is not known here") from None
+    except RuntimeError as error:
+        raise ValueError("names the home of a user who is not known here") from error
     if len(os.fsencode(path)) > MAX_PATH:
         raise ValueError(f"a path has at most {MAX_PATH} bytes")
     return path

@@ -66,9 +66,10 @@ def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
         problem = _QUOTED.sub("…", getattr(error, "problem", None) or "cannot be parsed")
         # The cause quotes the file, which may hold a secret: it is not kept.
         raise ConfigError(f"{where}: not valid YAML: {problem}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: nested deeper than {MAX_DEPTH} levels") from None
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested deeper than {MAX_DEPTH} levels") from error
     except (ValueError, OverflowError, TypeError):
+        # The cause quotes the value.
         raise ConfigError(f"{path}: not valid YAML: a number or value that is none") from None
     if (excess := _excess(data)) is not None:
         raise ConfigError(f"{path}: {excess}")

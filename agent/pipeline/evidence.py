@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 import cv2
 
 from agent.records import Frame
-from agent.store.ballast import picture_floor
+from agent.store.ballast import disk_usage, picture_floor
 from fbclip.decision import Decision, Region
 from fbclip.files import write_atomically
 from fbclip.images.geometry import FloatMap, Placement, RgbImage
@@ -33,13 +32,6 @@ class EvidenceRefs:
 
     image_ref: str | None
     overlay_ref: str | None
-
-
-def disk_usage(folder: Path) -> tuple[int, int]:
-    """Total and free bytes of the disk that holds a folder, which may not be there yet."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    usage = shutil.disk_usage(existing)
-    return usage.total, usage.free
 
 
 class EvidenceWriter:

@@ -22,6 +22,13 @@ FLOOR_SHARE = 4
 BALLAST_SHARE = 20
 
 
+def disk_usage(folder: Path) -> tuple[int, int]:
+    """Total and free bytes of the disk that holds a folder, which may not be there yet."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    usage = shutil.disk_usage(existing)
+    return usage.total, usage.free
+
+
 def picture_floor(total: int) -> int:
     """Free bytes below which no image is written to a disk of `total` bytes: what is left is for verdicts."""
     return min(FLOOR_BYTES, total // FLOOR_SHARE)

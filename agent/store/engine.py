@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.errors import StoreError
+from agent.store.ballast import disk_usage
 from agent.store.connection import kept_cause, make_engine, parse_url, store_error
 from agent.store.integrity import names_corruption
 from agent.store.opening import Incident, make_ready
@@ -32,6 +33,7 @@ from agent.store.tables import check_version, schema_version, upgrade
 from agent.store.unsent_copy import arm, copy_of, refill
 
 log = logging.getLogger(__name__)
+NO_ROOM_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Database:
             if names_corruption(cause):
                 self._damage = Damage(str(cause), content=False)
             # A full disk is an I/O error where SQLite writes its shared memory.
-            self._full = self._full or name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR")
+            self._full = self._full or name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._no_room())
             raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
         except json.JSONDecodeError as error:
             # A stored body that is none any more: the file was written to past SQLite.
@@ -138,12 +140,13 @@ class Database:
             with self._lock, self._engine.connect() as connection:
                 driver = connection.connection.driver_connection
                 assert driver is not None
-                free = int(driver.execute("PRAGMA main.freelist_count").fetchone()[0])
-                if free > spare:
-                    # A step for each page: `execute` would take the first only.
-                    driver.executescript(f"PRAGMA main.incremental_vacuum({min(free - spare, most)})")
-                    # Passive: it waits for no reader while everybody waits for this lock.
-                    driver.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                for name in ("main", "unsent"):
+                    free = int(driver.execute(f"PRAGMA {name}.freelist_count").fetchone()[0])
+                    if free > spare:
+                        # A step for each page: `execute` would take the first only.
+                        driver.executescript(f"PRAGMA {name}.incremental_vacuum({min(free - spare, most)})")
+                        # Passive: it waits for no reader while everybody waits for this lock.
+                        driver.execute(f"PRAGMA {name}.wal_checkpoint(PASSIVE)").fetchall()
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
 
@@ -151,6 +154,9 @@ class Database:
         """Close every connection; safe to call twice."""
         with self._lock:
             self._engine.dispose()
+
+    def _no_room(self) -> bool:
+        return self._path is not None and disk_usage(self._path.parent)[1] < NO_ROOM_BYTES
 
     def _befallen(self, path: Path) -> str | None:
         """What happened to the open file; a deleted one is written out again."""

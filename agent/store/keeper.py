@@ -17,8 +17,8 @@ from agent.store.retention import Retention
 from agent.store.writer import Writer
 
 log = logging.getLogger(__name__)
-# Long enough for whoever looks at health once in a while; `status` says it for good.
-INCIDENT_SHOWN_S = 600.0
+# Long enough for whoever looks at health once a minute; `status` says it for good.
+INCIDENT_SHOWN_S = 120.0
 RENEW_AGAIN_S = 5.0
 
 

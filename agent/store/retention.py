@@ -7,7 +7,6 @@ second, so that pruning keeps up with writing and nobody waits for it.
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from sqlalchemy import ColumnElement, Table, delete, func, select
 from agent.config.services import RetentionSection
 from agent.records import Disposition
 from agent.store.age import DAY_S, DatabaseAge, Horizon
+from agent.store.ballast import disk_usage
 from agent.store.engine import Database
 from agent.store.pictures import bytes_of_pictures, remove, remove_oldest, remove_unnamed
 from agent.store.schema import events, files, inspections, outbox
@@ -47,13 +47,8 @@ class Pruned:
     files: int
 
 
-def free_bytes(folder: Path) -> int:
-    """Free space of the disk below a folder, for programs without special rights."""
-    return shutil.disk_usage(folder).free
-
-
 class Retention:
-    """Owned by one thread. `run` is the one that writes images now."""
+    """Owned by one thread. `run` is the one that writes images now; `usage` total and free bytes of a folder's disk."""
 
     def __init__(
         self,
@@ -61,14 +56,14 @@ class Retention:
         data_dir: Path,
         section: RetentionSection,
         run: str,
-        free: Callable[[Path], int] = free_bytes,
+        usage: Callable[[Path], tuple[int, int]] = disk_usage,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._data_dir = data_dir
         self._section = section
         self._run = run
-        self._free = free
+        self._usage = usage
         self._clock = clock
         self._plain_s = section.days * DAY_S
         self._longer_s = max(section.days, section.anomaly_days or section.days) * DAY_S
@@ -118,8 +113,10 @@ class Retention:
                 self._bytes = (pages - unused) * size
 
     def _prune_images(self, in_time: Callable[[], bool]) -> int:
-        free = self._free(self._data_dir)
-        too_much = max(self._pictures - int(self._section.pictures_mb * MB), int(self._section.min_free_mb * MB) - free)
+        total, free = self._usage(self._data_dir)
+        # More than a small disk can give is not asked of it: every image would go at once.
+        wanted = min(int(self._section.min_free_mb * MB), total * 3 // 8)
+        too_much = max(self._pictures - int(self._section.pictures_mb * MB), wanted - free)
         if too_much <= 0 or not self._pictures:
             return 0
         images = freed = 0

@@ -30,7 +30,7 @@ class Shop:
         self.database, self.clock = database, clock
         section = {"pictures_mb": 1e6, "min_free_mb": 0, **section}
         self.retention = Retention(
-            database, folder, RetentionSection(**section), "run-1", lambda _: free, clock.monotonic
+            database, folder, RetentionSection(**section), "run-1", lambda _: (PLENTY, free), clock.monotonic
         )
 
     def turn(self, days=0.0, wall=TODAY):
