@@ -5,13 +5,11 @@ SQLAlchemy's errors leave this package as StoreError, one line, without any pass
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -25,23 +23,16 @@ from agent.errors import StoreError
 from agent.store.ballast import disk_usage
 from agent.store.connection import kept_cause, make_engine, parse_url, store_error
 from agent.store.integrity import names_corruption
-from agent.store.opening import Incident, make_ready
+from agent.store.opening import Damage, Incident, make_ready
 from agent.store.rescue import rescue
 from agent.store.schema import SCHEMA_VERSION, meta
 from agent.store.sqlite_file import identity, refuse_network, sqlite_path
 from agent.store.tables import check_version, schema_version, upgrade
 from agent.store.unsent_copy import arm, copy_of, refill
+from agent.store.values import names_bad_text
 
 log = logging.getLogger(__name__)
 NO_ROOM_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Damage:
-    """What a transaction met. `content`: a value that SQLite itself does not see to be wrong."""
-
-    text: str
-    content: bool
 
 
 class Database:
@@ -59,6 +50,8 @@ class Database:
         self._files = self._found()
         self._damage: Damage | None = None
         self._full = False
+        # A look at every value has found nothing: whoever stumbles over one again is wrong himself.
+        self._vetted = False
         self.incident: Incident | None = None
 
     @property
@@ -84,15 +77,21 @@ class Database:
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None)
             name = str(getattr(cause, "sqlite_errorname", ""))
+            if names_bad_text(cause):
+                self._met_value(error)
             if names_corruption(cause):
                 self._damage = Damage(str(cause), content=False)
             # A full disk is an I/O error where SQLite writes its shared memory.
             self._full = self._full or name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._no_room())
             raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
-        except json.JSONDecodeError as error:
-            # A stored body that is none any more: the file was written to past SQLite.
-            self._damage = Damage("a stored value is no JSON", content=True)
+        except ValueError as error:
+            # A stored value that is none any more: the file was written to past SQLite.
+            self._met_value(error)
             raise StoreError(f"{self._engine.url.render_as_string()}: a stored value is damaged") from error
+
+    def _met_value(self, error: BaseException) -> None:
+        if not self._vetted:
+            self._damage = Damage(f"a stored value is damaged: {type(error).__name__}", content=True)
 
     def was_full(self) -> bool:
         """Whether the disk had no room for a transaction since this was asked last."""
@@ -120,8 +119,8 @@ class Database:
             try:
                 happened = None if damage is not None else self._befallen(path)
                 self._engine.dispose()
-                suspect = damage is not None and damage.content
-                incident = make_ready(path, suspect, happened)
+                incident = make_ready(path, damage, happened)
+                self._vetted = damage is not None and damage.content and incident is None
                 self._engine.dispose()
                 self._refill()
             except (SQLAlchemyError, sqlite3.Error, OSError) as error:
@@ -211,14 +210,17 @@ def open_writer(url: str) -> Database:
         incident = make_ready(path)
         engine = make_engine(parsed.set(database=str(path)), writer=True, prepare=partial(arm, path=path))
         database = Database(engine, writer=True, path=path)
+        database.incident = incident
         try:
             database._refill()
-        except BaseException:
-            engine.dispose()
-            raise
-        # Only now are both files there.
-        database._files = database._found()
-        database.incident = incident
+            # Only now are both files there.
+            database._files = database._found()
+        except sqlite3.Error as error:
+            if not names_corruption(error):
+                raise
+            # The check does not see everything.
+            database._damage = Damage(str(error), content=False)
+            database.renew()
         return database
     except (SQLAlchemyError, sqlite3.Error) as error:
         raise store_error(parsed, error) from kept_cause(parsed, error)

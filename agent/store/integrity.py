@@ -8,17 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import JSON
-
-from agent.store.schema import metadata
-
 log = logging.getLogger(__name__)
-JSON_COLUMNS = tuple(
-    (table.name, column.name)
-    for table in metadata.sorted_tables
-    for column in table.columns
-    if isinstance(column.type, JSON)
-)
 CHECK_S = 20.0
 CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 # The whole file comes last: with years of inspections it is the part that may not fit into the time.
@@ -56,23 +46,6 @@ def damage_of(path: Path, seconds: float = CHECK_S, clock: Callable[[], float] =
         if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
             raise
         log.warning("%s: the check was ended after %.0f s, the rest of the file is unchecked", path, seconds)
-    finally:
-        connection.close()
-    return None
-
-
-def damaged_values(path: Path) -> str | None:
-    """Which stored values are no JSON any more, which SQLite itself does not see; one line, None if there are none.
-
-    It reads every row. Raises sqlite3.Error.
-    """
-    connection = sqlite3.connect(path, isolation_level=None)
-    try:
-        for table, column in JSON_COLUMNS:
-            query = f"SELECT count(*) FROM {table} WHERE NOT json_valid({column})"  # noqa: S608 (names of ours)
-            count = int(connection.execute(query).fetchone()[0])
-            if count:
-                return f"{count} values of {table}.{column} are damaged"
     finally:
         connection.close()
     return None

@@ -17,14 +17,23 @@ from pathlib import Path
 from uuid import uuid4
 
 from agent.records import timestamp
-from agent.store.integrity import damage_of, damaged_values
+from agent.store.integrity import damage_of
 from agent.store.salvage import Salvaged, salvage
 from agent.store.sqlite_file import make_private, move_aside
 from agent.store.tables import bring_up_to_date
 from agent.store.unsent_copy import COLUMNS, Row, UnsentCopy, copy_of
+from agent.store.values import damaged_values
 
 log = logging.getLogger(__name__)
 INCIDENT_KEY = "incident"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What a transaction met. `content`: a value that SQLite itself does not see to be wrong."""
+
+    text: str
+    content: bool
 
 
 @dataclass(frozen=True)
@@ -35,16 +44,19 @@ class Incident:
     text: str
 
 
-def make_ready(path: Path, suspect: bool = False, happened: str | None = None) -> Incident | None:
+def make_ready(path: Path, met: Damage | None = None, happened: str | None = None) -> Incident | None:
     """Make the file at `path` ready for writing; returns what had to be mended, None if nothing.
 
-    A `suspect` file has given a value that was none; `happened` is what befell it while it was open. Raises
-    StoreError, and sqlite3.Error for what the database refuses.
+    `met` is the damage that somebody met while the file was open, `happened` what befell it. Raises StoreError, and
+    sqlite3.Error for what the database refuses.
     """
     make_private(path)
     told: list[str] = []
     copy = _sound_copy(path, told)
-    damage = damage_of(path) or (damaged_values(path) if suspect else None)
+    damage = damage_of(path)
+    if damage is None and met is not None:
+        # The check does not see everything. What SQLite itself met is there, unless it was in the copy.
+        damage = damaged_values(path) if met.content else met.text if not told else None
     fresh = path.stat().st_size == 0
     aside = None
     if damage is not None:
@@ -103,9 +115,11 @@ def _connected(path: Path) -> Iterator[sqlite3.Connection]:
 def _sound_copy(path: Path, told: list[str]) -> UnsentCopy:
     copy = copy_of(path)
     make_private(copy)
-    damage = damage_of(copy)
-    if damage is None:
-        return UnsentCopy(path)
+    if damage_of(copy) is None:
+        try:
+            return UnsentCopy(path)
+        except (sqlite3.Error, ValueError) as error:
+            log.error("%s: %s", copy, error)
     aside = move_aside(copy, "corrupt")
     make_private(copy)
     told.append(f"the copy of the unsent messages was damaged and is set aside as {aside.name}")
@@ -124,18 +138,25 @@ def _merge(connection: sqlite3.Connection, copy: UnsentCopy, trusted: bool) -> i
     known = dict(connection.execute("SELECT message_id, id FROM outbox"))
     last = dict(connection.execute("SELECT line, last FROM sequences"))
     same = copy.stream_id == stream
-    missing = [row for row in copy.rows if row["message_id"] not in known]
+    if same:
+        # Rather twice than never: what was sent has left the copy.
+        connection.executemany("UPDATE outbox SET sent = NULL WHERE message_id = :message_id", copy.rows)
     if same and not trusted:
-        for row in copy.rows:
-            # What the copy says is whole.
-            connection.execute("UPDATE outbox SET body = :body, topic = :topic WHERE message_id = :message_id", row)
+        # What the copy says is whole.
+        connection.executemany(
+            "UPDATE outbox SET body = :body, topic = :topic, committed = :committed WHERE message_id = :message_id",
+            copy.rows,
+        )
+    missing = [row for row in copy.rows if row["message_id"] not in known]
     if same and trusted:
         missing = [row for row in missing if row["message_seq"] > last.get(row["line"], 0)]
     # Under their old ids where these are free: messages go out in the order of their ids.
     keep_ids = not {row["id"] for row in missing} & set(known.values())
+    taken = set(connection.execute("SELECT line, message_seq FROM outbox"))
     lowest = connection.execute("SELECT min(min(message_seq), 0) FROM outbox").fetchone()[0] or 0
     for number, row in enumerate(missing, start=lowest - len(missing)):
-        _put(connection, row if same else _of_another_stream(row, copy.stream_id, number), keep_ids)
+        own = same and (row["line"], row["message_seq"]) not in taken
+        _put(connection, row if own else _of_another_stream(row, copy.stream_id, number), keep_ids)
     for line, number in copy.sequences.items() if same else ():
         connection.execute(
             "INSERT INTO sequences (line, last) VALUES (?, ?)"

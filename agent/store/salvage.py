@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.store.schema import metadata
+from agent.store.values import repair_values
 
 log = logging.getLogger(__name__)
 SALVAGE_S = 60.0
@@ -18,10 +19,7 @@ MOST_FAILURES = 50_000
 # What alerts and the ledger need first: the time may not suffice for all inspections.
 _ORDER = ("meta", "sequences", "outbox", "files", "runs", "events", "feedback", "inspections")
 # Not `ages`: they speak of ids that a database which lost its last rows gives out once more.
-_REPAIRS = (
-    "DELETE FROM outbox WHERE NOT json_valid(body)",
-    "UPDATE inspections SET regions = '[]' WHERE NOT json_valid(regions)",
-    "UPDATE inspections SET context = NULL WHERE NOT json_valid(context)",
+_DANGLING = (
     "UPDATE inspections SET file_id = NULL WHERE file_id NOT IN (SELECT id FROM files)",
     "UPDATE events SET inspection_id = NULL WHERE inspection_id NOT IN (SELECT id FROM inspections)",
     "DELETE FROM feedback WHERE inspection_id NOT IN (SELECT id FROM inspections)",
@@ -55,7 +53,8 @@ def salvage(damaged: Path, target: Path, clock: Callable[[], float] = time.monot
         for table in (*_ORDER, *sorted(set(metadata.tables) - {*_ORDER, "ages"})):
             counts[table], whole = _copy_table(source, target_connection, table, lambda: clock() > deadline)
             complete = complete and whole
-        for repair in _REPAIRS:
+        repair_values(target_connection)
+        for repair in _DANGLING:
             target_connection.execute(repair)
         target_connection.execute("COMMIT")
     finally:

@@ -7,6 +7,7 @@ outbox into the copy in the transaction that makes it, and take it out when it i
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -63,7 +64,10 @@ def refill(connection: sqlite3.Connection) -> None:
 
 
 class UnsentCopy:
-    """What the copy of a database says, read once; empty where there is none. Raises sqlite3.Error."""
+    """What the copy of a database says, read once; empty where there is none.
+
+    Raises sqlite3.Error and ValueError for a damaged one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.stream_id: str | None = None
@@ -83,6 +87,8 @@ class UnsentCopy:
             cursor = connection.execute("SELECT * FROM unsent_rows ORDER BY id")
             names = [field[0] for field in cursor.description]
             self.rows = [dict(zip(names, row, strict=True)) for row in cursor]
+            for row in self.rows:
+                json.loads(row["body"])
         finally:
             connection.close()
 
