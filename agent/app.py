@@ -60,7 +60,14 @@ class Daemon:
         `stack` stops what was started, in reverse, also when the start fails midway. Raises AgentError.
         """
         parts = self._parts
-        ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
+        try:
+            ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
+        except StoreError:
+            if parts.database.renewal_due() is None:
+                raise
+            # The check of the file does not see every damage; what was met now is mended now.
+            parts.keeper.step()
+            ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
         move_again(parts.writer, parts.ledger.recover(), parts.lines)

@@ -46,6 +46,8 @@ def damage_of(path: Path, seconds: float = CHECK_S, clock: Callable[[], float] =
         if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
             raise
         log.warning("%s: the check was ended after %.0f s, the rest of the file is unchecked", path, seconds)
+    except UnicodeDecodeError:
+        return "the name of a table is damaged"
     finally:
         connection.close()
     return None

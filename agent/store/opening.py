@@ -16,13 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from agent.records import timestamp
-from agent.store.integrity import damage_of
+from agent.store.integrity import damage_of, names_corruption
 from agent.store.salvage import Salvaged, salvage
 from agent.store.sqlite_file import make_private, move_aside
 from agent.store.tables import bring_up_to_date
 from agent.store.unsent_copy import COLUMNS, Row, UnsentCopy, copy_of
-from agent.store.values import damaged_values
+from agent.store.values import damaged_values, repair_values
 
 log = logging.getLogger(__name__)
 INCIDENT_KEY = "incident"
@@ -50,6 +52,17 @@ def make_ready(path: Path, met: Damage | None = None, happened: str | None = Non
     `met` is the damage that somebody met while the file was open, `happened` what befell it. Raises StoreError, and
     sqlite3.Error for what the database refuses.
     """
+    try:
+        return _make_ready(path, met, happened)
+    except (sqlite3.DatabaseError, SQLAlchemyError) as error:
+        cause = getattr(error, "orig", None) or error
+        if met is not None or not names_corruption(cause):
+            raise
+        # The check does not see everything: now the file is set aside.
+        return _make_ready(path, Damage(str(cause), content=False), happened)
+
+
+def _make_ready(path: Path, met: Damage | None, happened: str | None) -> Incident | None:
     make_private(path)
     told: list[str] = []
     copy = _sound_copy(path, told)
@@ -67,6 +80,9 @@ def make_ready(path: Path, met: Damage | None = None, happened: str | None = Non
     saved = None if aside is None else salvage(aside, path)
     with _connected(path) as connection:
         restored = _merge(connection, copy, trusted=aside is None)
+        if aside is not None:
+            # The copy may have its own damage.
+            repair_values(connection)
         if aside is not None:
             happened = f"was damaged and is set aside as {aside.name}; {_saved_text(saved, restored)}"
         elif fresh and restored:

@@ -69,7 +69,8 @@ def _copy_table(
     try:
         known = {row[1] for row in target.execute(f"PRAGMA table_info({table})")}
         columns = [row[1] for row in source.execute(f"PRAGMA table_info({table})") if row[1] in known]
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
+        # The definition of the table is what is broken.
         return 0, False
     if not columns:
         return 0, True

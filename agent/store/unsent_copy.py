@@ -45,17 +45,24 @@ def arm(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def refill(connection: sqlite3.Connection) -> None:
-    """Make the copy what the database says; the connection is armed and in no transaction."""
+    """Make the copy hold what the database has to send; the connection is armed and in no transaction.
+
+    Rows that are there stay as they are: those of the database may have been damaged since.
+    """
     names = ", ".join(COLUMNS)
+    waiting = "FROM main.outbox WHERE sent IS NULL"
+    stream = "SELECT value FROM main.meta WHERE key = 'stream_id'"
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for table in ("unsent_rows", "unsent_sequences", "unsent_stream"):
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)
         connection.execute(
-            f"INSERT INTO unsent_rows ({names}) SELECT {names} FROM main.outbox WHERE sent IS NULL"  # noqa: S608
+            f"DELETE FROM unsent_rows WHERE message_id NOT IN (SELECT message_id {waiting})"  # noqa: S608 (names of ours)
+            f" OR NOT EXISTS (SELECT 1 FROM unsent_stream WHERE stream_id = ({stream}))"
         )
+        connection.execute(f"INSERT OR IGNORE INTO unsent_rows ({names}) SELECT {names} {waiting}")
+        connection.execute("DELETE FROM unsent_sequences")
         connection.execute("INSERT INTO unsent_sequences SELECT line, last FROM main.sequences")
-        connection.execute("INSERT INTO unsent_stream SELECT value FROM main.meta WHERE key = 'stream_id'")
+        connection.execute("DELETE FROM unsent_stream")
+        connection.execute(f"INSERT INTO unsent_stream {stream}")
         connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:

@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import JSON, Column
 
 from agent.records import Disposition, EventKind, FileState
+from agent.store.integrity import names_corruption
 from agent.store.schema import Utc, metadata
 from fbclip.decision import Verdict
 
@@ -22,7 +23,8 @@ _WORDS = {
     ("files", "state"): (tuple(FileState), FileState.PENDING),
     ("files", "disposition"): (tuple(Disposition), Disposition.PENDING),
 }
-_MOMENT = "[0-9][0-9][0-9][0-9]-[0-1][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]"
+# What SQLite reads as the very same moment, to the microsecond that it drops.
+_MOMENT = "strftime('%Y-%m-%d %H:%M:%S', {0}) IS substr({0}, 1, 19) AND {0} GLOB '*.[0-9][0-9][0-9][0-9][0-9][0-9]'"
 _UNKNOWN_MOMENT = "1970-01-01 00:00:00.000000"
 
 
@@ -42,6 +44,10 @@ def damaged_values(path: Path) -> str | None:
                 if not names_bad_text(error):
                     raise
                 return f"a text of {table} is damaged"
+    except sqlite3.DatabaseError as error:
+        if not names_corruption(error):
+            raise
+        return str(error)
     finally:
         connection.close()
     return None
@@ -73,7 +79,7 @@ def _condition(table: str, column: Column[object]) -> tuple[str, str | None] | N
     if isinstance(column.type, JSON):
         return f"NOT json_valid({name})", None if column.nullable else "[]"
     if isinstance(column.type, Utc):
-        return f"{name} NOT GLOB '{_MOMENT}'", None if column.nullable else _UNKNOWN_MOMENT
+        return f"{name} IS NOT NULL AND NOT ({_MOMENT.format(name)})", None if column.nullable else _UNKNOWN_MOMENT
     if (table, name) in _WORDS:
         words, instead = _WORDS[table, name]
         return f"{name} NOT IN ({', '.join(repr(str(word)) for word in words)})", str(instead)
