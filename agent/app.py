@@ -17,7 +17,6 @@ from agent.health import HealthSnapshot, health_body, health_change, line_status
 from agent.parts import Parts, build_parts
 from agent.pipeline.lines import load_detector, load_lines
 from agent.pipeline.moves import move_again
-from agent.store.retention import prune
 from agent.web.guard import page_token
 
 log = logging.getLogger(__name__)
@@ -61,7 +60,14 @@ class Daemon:
         `stack` stops what was started, in reverse, also when the start fails midway. Raises AgentError.
         """
         parts = self._parts
-        ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
+        try:
+            ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
+        except StoreError:
+            if parts.database.renewal_due() is None:
+                raise
+            # The check of the file does not see every damage; what was met now is mended now.
+            parts.keeper.step()
+            ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
         move_again(parts.writer, parts.ledger.recover(), parts.lines)
@@ -88,7 +94,8 @@ class Daemon:
         return 0 if failed is None else 1
 
     def step(self, now: float) -> None:
-        """Report health at `now` (monotonic s), and run maintenance once a minute."""
+        """Keep the store well, report health at `now` (monotonic s), and redo failed moves once a minute."""
+        self._parts.keeper.step()
         self._report()
         if now - self._maintained >= MAINTENANCE_S:
             self._maintained = now
@@ -133,9 +140,8 @@ class Daemon:
         self._known_problems = problems
 
     def _run_maintenance(self) -> None:
-        parts, config = self._parts, self._parts.config
+        parts = self._parts
         try:
-            prune(parts.database, config.agent.data_dir, config.store.retention, datetime.now(UTC))
             move_again(parts.writer, parts.ledger.unmoved(), parts.lines)
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)

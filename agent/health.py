@@ -13,6 +13,7 @@ from agent.pipeline.workers import Pipeline
 from agent.records import LineCounters, LineMode
 from agent.sources.sinks import Tally
 from agent.sources.supervisor import SourceSupervisor
+from agent.store.keeper import StoreKeeper
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,8 @@ class HealthSnapshot:
     sender_alive: bool = True
     store_problem: str | None = None
     pipeline_failure: str | None = None
-    evidence_failures: int = 0
+    evidence_problem: str | None = None
+    keeper_problems: tuple[str, ...] = ()
     oldest_unacknowledged_s: float = 0.0
 
 
@@ -51,9 +53,7 @@ def problems_of(snapshot: HealthSnapshot) -> tuple[str, ...]:
     """Why the agent is not healthy, one line each; empty if it is."""
     found = [line.problem for line in snapshot.lines]
     found += [snapshot.broker_problem, None if snapshot.sender_alive else "the sender thread ended"]
-    found += [snapshot.store_problem, snapshot.pipeline_failure]
-    if snapshot.evidence_failures:
-        found.append(f"{snapshot.evidence_failures} evidence images could not be written")
+    found += [snapshot.store_problem, *snapshot.keeper_problems, snapshot.pipeline_failure, snapshot.evidence_problem]
     return tuple(text for text in found if text is not None)
 
 
@@ -103,6 +103,7 @@ class HealthProbe:
     recorder: Recorder
     pipeline: Pipeline
     evidence: EvidenceWriter
+    keeper: StoreKeeper
 
     def snapshot(self) -> HealthSnapshot:
         return HealthSnapshot(
@@ -111,7 +112,8 @@ class HealthProbe:
             sender_alive=self.sender.alive,
             store_problem=self.recorder.problem,
             pipeline_failure=self.pipeline.failure,
-            evidence_failures=self.evidence.failures,
+            evidence_problem=self.evidence.problem(),
+            keeper_problems=self.keeper.problems(),
             oldest_unacknowledged_s=self.sender.oldest_unacknowledged_s(),
         )
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from uuid import uuid4
 
+from agent.config.line import FolderSource
 from agent.config.sections import Config
 from agent.health import HealthProbe
 from agent.mqtt.broker import EmbeddedBroker
@@ -23,11 +24,14 @@ from agent.pipeline.workers import Pipeline
 from agent.sources.factory import build_sink, build_source, is_live
 from agent.sources.sinks import Tally
 from agent.sources.supervisor import SourceSupervisor
-from agent.store.engine import Database, open_reader, open_writer
+from agent.store.engine import Database, file_of, open_reader, open_writer
+from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
 from agent.store.lock import DataLock
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader
+from agent.store.retention import Retention
+from agent.store.sqlite_file import make_private_folder
 from agent.store.writer import Writer
 from agent.web.app import PageSources, create_app
 from agent.web.events import recent_events
@@ -47,6 +51,7 @@ class Parts:
     database: Database
     writer: Writer
     ledger: Ledger
+    keeper: StoreKeeper
     messages: Messages
     broker: EmbeddedBroker | None
     sender: Sender
@@ -70,12 +75,16 @@ def build_parts(
     name = config.agent.name
     topics = Topics(config.mqtt.prefix, name)
     modes = {line.name: line.section.mode for line in lines.values()}
-    stack.enter_context(DataLock(config.agent.data_dir))
+    folders = [line.section.source.path for line in lines.values() if isinstance(line.section.source, FolderSource)]
+    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
+    make_private_folder(config.agent.data_dir, folders)
     database = open_writer(config.store_url)
     stack.callback(database.close)
     read_only = open_reader(config.store_url)
     stack.callback(read_only.close)
     writer, ledger, reader = Writer(database), Ledger(database), Reader(read_only)
+    retention = Retention(database, config.agent.data_dir, config.store.retention, run)
+    keeper = StoreKeeper(database, writer, retention)
 
     will = encode({"state": "offline", "reason": "lwt"})
     client = PahoClient(config.mqtt, f"{name}-{writer.stream_id[:8]}", topics.status, will)
@@ -107,7 +116,7 @@ def build_parts(
         ok_every=config.store.retention.ok_every,
     )
     pipeline = Pipeline(intake, Judge(detector, lines, run), recorder)
-    probe = HealthProbe(modes, tallies, supervisors, sender, recorder, pipeline, evidence)
+    probe = HealthProbe(modes, tallies, supervisors, sender, recorder, pipeline, evidence, keeper)
     app = create_app(PageSources(page, probe.problems, lambda: recent_events(reader)), config.web.loopback, token)
     return Parts(
         config=config,
@@ -117,6 +126,7 @@ def build_parts(
         database=database,
         writer=writer,
         ledger=ledger,
+        keeper=keeper,
         messages=messages,
         broker=broker,
         sender=sender,

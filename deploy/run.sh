@@ -8,6 +8,7 @@ make_environment ""
 # On the first run the sample images arrive in the hot folder one by one, so that there is something to watch.
 # Each is copied under a hidden name and then renamed, as a careful sender does it.
 if [ ! -e var/inbox ] && [ "$#" -eq 0 ]; then
+    mkdir -p -m 700 var
     mkdir -p var/inbox
     (
         for image in deploy/samples/inbox/*.png; do

@@ -15,7 +15,7 @@ from torch import Tensor
 LONGEST_NAME = 255
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Temp file in the same folder, fsync, rename, fsync of the folder; raises OSError and leaves no rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
@@ -25,8 +25,8 @@ def write_atomically(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files for the owner only; these are meant to be read by others of the house.
-        temporary.chmod(0o644)
+        # mkstemp makes files for the owner only; most are meant to be read by others of the house.
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

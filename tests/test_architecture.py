@@ -190,6 +190,6 @@ def test_nothing_reads_code_from_files(package):
 def test_the_configuration_is_loaded_safely():
     import yaml
 
-    from agent.config import loader
+    from agent.config import yaml_file
 
-    assert issubclass(loader._Loader, yaml.SafeLoader)
+    assert issubclass(yaml_file._Loader, yaml.SafeLoader)

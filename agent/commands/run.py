@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ from agent.config.sections import Config
 def run_command(request: RunRequest) -> int:
     """Returns the exit code; raises ConfigError, AgentError or FbclipError when the agent cannot start."""
     config = load_config(request.config)
+    # Names of files may name persons: what the agent writes is for its own account.
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     stop, ready = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -42,6 +42,8 @@ def _show(config: Config, store: StoreStatus, totals: Totals, running: bool) -> 
     typer.echo(f"agent {config.agent.name}: {state}, run {store.run} since {store.started}")
     oldest = store.oldest_unsent or "-"
     typer.echo(f"open events {store.open_events}, messages waiting {store.unsent} (oldest {oldest})")
+    if store.incident is not None:
+        typer.echo(f"{store.incident.ts}: {store.incident.text}")
     table = Table("line", "ok", "uncertain", "anomaly", "rejected")
     for name, counts in totals.items():
         table.add_row(name, *(str(counts[v]) for v in ("ok", "uncertain", "anomaly", "rejected")))

@@ -9,19 +9,26 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
+MAX_PATH = 4000
 RESERVED_NAMES = frozenset({"cmd", "status", "info", "health", "answer"})
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
 
 
 class Section(BaseModel):
-    """One mapping of agent.yaml; unknown keys are refused."""
+    """One mapping of agent.yaml; unknown keys are refused. Every number has a lower and an upper bound."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _from_base(value: Path, info: ValidationInfo) -> Path:
     base = (info.context or {}).get("base", Path())
-    return Path(os.path.normpath(base / value.expanduser()))
+    try:
+        path = Path(os.path.normpath(base / value.expanduser()))
+    except RuntimeError as error:
+        raise ValueError("names the home of a user who is not known here") from error
+    if len(os.fsencode(path)) > MAX_PATH:
+        raise ValueError(f"a path has at most {MAX_PATH} bytes")
+    return path
 
 
 ConfigPath = Annotated[Path, AfterValidator(_from_base)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,11 +16,11 @@ class CameraSource(Section):
     """A V4L2 device number or a URL; `url_env` keeps a URL with a password out of the file."""
 
     type: Literal["camera"]
-    device: Annotated[int | None, Field(ge=0)] = None
+    device: Annotated[int | None, Field(ge=0, le=1023)] = None
     url: str | None = None
     url_env: str | None = None
-    max_fps: Annotated[float | None, Field(gt=0)] = None
-    stall_s: Annotated[float, Field(gt=0)] = 10
+    max_fps: Annotated[float | None, Field(gt=0, le=10_000)] = None
+    stall_s: Annotated[float, Field(gt=0, le=86_400)] = 10
 
     @model_validator(mode="after")
     def _one(self) -> CameraSource:
@@ -38,7 +38,7 @@ class VideoSource(Section):
     path: ConfigPath
     realtime: bool = False
     loop: bool = False
-    max_fps: Annotated[float | None, Field(gt=0)] = None
+    max_fps: Annotated[float | None, Field(gt=0, le=10_000)] = None
 
 
 class FolderSource(Section):
@@ -49,7 +49,7 @@ class FolderSource(Section):
     done: ConfigPath | None = None
     failed: ConfigPath | None = None
     recursive: bool = False
-    settle_s: Annotated[float, Field(ge=0)] = 1.0
+    settle_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
     rescan_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     network: bool = False
 
@@ -79,10 +79,18 @@ class AlertSection(Section):
     """N of M frames above the threshold open an event; it ends after `close_after_ok` frames that are not."""
 
     on: tuple[EventKind, ...] = (EventKind.ANOMALY, EventKind.NO_VERDICT)
-    n: Annotated[int, Field(ge=1)] = 1
+    n: Annotated[int, Field(ge=1, le=10_000)] = 1
     m: Annotated[int, Field(ge=1, le=10_000)] = 1
-    close_after_ok: Annotated[int, Field(ge=1)] = 3
-    max_open_s: Annotated[float, Field(gt=0)] = 300
+    close_after_ok: Annotated[int, Field(ge=1, le=1_000_000)] = 3
+    max_open_s: Annotated[float, Field(gt=0, le=31_536_000)] = 300
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on(cls, value: Any) -> Any:
+        """Writers of YAML 1.1 turn the key `on` into true."""
+        if isinstance(value, dict) and True in value and "on" not in value:
+            return {("on" if key is True else key): item for key, item in value.items()}
+        return value
 
     @model_validator(mode="after")
     def _order(self) -> AlertSection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +9,13 @@ import yaml
 from pydantic import ValidationError
 
 from agent.config.sections import Config
+from agent.config.yaml_file import read_yaml, shown_key, shown_value
 from fbclip.errors import ConfigError
-
-MAX_CONFIG_BYTES = 1 << 20
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe, and true and false are the only booleans, as in YAML 1.2: in 1.1 the key `on` would be one."""
-
-
-_BOOL = "tag:yaml.org,2002:bool"
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rows if tag != _BOOL]
-    for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def load_config(path: Path) -> Config:
     """Read and check agent.yaml; raises ConfigError with one line `file:line: field: problem`."""
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_CONFIG_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=_Loader)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        # The cause quotes the file, which may hold a secret: it is not kept.
-        raise ConfigError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or 'cannot be parsed'}") from None
+    root, data = read_yaml(path)
     if isinstance(data, dict):
         # Its default is relative to the file too, which only validation knows.
         data.setdefault("agent", {})
@@ -60,7 +32,7 @@ def load_config(path: Path) -> Config:
 
 def _explain(path: Path, root: yaml.Node, data: Any, error: Any) -> str:
     """One problem as `file:line: field: problem (got value)`; pydantic's union tags are left out of the field."""
-    keys: list[str | int] = []
+    keys: list[str] = []
     node, value, line = root, data, root.start_mark.line
     for part in error["loc"]:
         if isinstance(node, yaml.MappingNode) and isinstance(value, dict) and part in value:
@@ -73,12 +45,24 @@ def _explain(path: Path, root: yaml.Node, data: Any, error: Any) -> str:
             line = node.start_mark.line
         elif error["type"] != "missing":
             continue
-        keys.append(part)
-    field = ".".join(map(str, keys)) or "configuration"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "unknown key"
-    elif not isinstance(value, dict | list) and error["type"] != "missing" and "@" not in str(value):
-        # A value with an @ may be an address with its password.
-        message = f"{message} (got {value!r})"
+        keys.append(shown_key(part))
+    field = ".".join(keys) or "configuration"
+    message = _message(error)
+    shown = None if isinstance(value, dict | list) or error["type"] in {"missing", "extra_forbidden"} else value
+    if shown is not None and (text := shown_value(shown)) is not None:
+        message = f"{message} (got {text})"
     return f"{path}:{line + 1}: {field}: {message}"
+
+
+def _message(error: Any) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return "unknown key"
+        case "union_tag_invalid":
+            # Its own text quotes the value.
+            return f"type must be one of {error['ctx']['expected_tags']}"
+        case "tuple_type":
+            return "must be a list"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be a mapping"
+    return " ".join(str(error["msg"]).removeprefix("Value error, ").split())

@@ -26,7 +26,7 @@ class ModelSection(Section):
     backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "embedded"
     weights: ConfigPath | None = None
     adapter: ConfigPath | None = None
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
     precision: Precision = "float32"
     runtime: Literal["torch"] = "torch"
     batch: Annotated[int, Field(ge=1, le=256)] = 8

@@ -5,6 +5,7 @@ Secrets are never in the file: it names the environment variables that hold them
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -34,14 +35,18 @@ class MqttSection(Section):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError:
+            # Its text quotes what it takes for host or port, which may be a password.
+            raise ValueError("not an address: the port is a number up to 65535") from None
         if parts.scheme not in {"embedded", "mqtt", "mqtts"} or not parts.hostname:
             raise ValueError("must be embedded://HOST:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
         if parts.username or parts.password:
             raise ValueError("must not hold credentials; use username and password_env")
         if parts.scheme == "embedded" and not is_loopback(parts.hostname):
             raise ValueError("the embedded broker asks for no password and listens on loopback only")
-        _ = parts.port
         return value
 
     @property
@@ -62,12 +67,19 @@ class MqttSection(Section):
 
 
 class RetentionSection(Section):
-    """What is pruned first: images of ok frames, then the oldest others; rows after `days`."""
+    """What is pruned first: images of ok frames, then those of others; then rows, anomalies last.
 
-    days: Annotated[float, Field(gt=0)] = 30
-    pictures_mb: Annotated[float, Field(gt=0)] = 2048
-    min_free_mb: Annotated[float, Field(ge=0)] = 512
-    ok_every: Annotated[int, Field(ge=0)] = 20
+    `days` count while the agent runs (agent/store/age.py); `anomaly_days` may keep what was anomalous or uncertain
+    longer. `rows` bounds the inspections, `database_mb` the file.
+    """
+
+    days: Annotated[float, Field(gt=0, le=36_500)] = 30
+    anomaly_days: Annotated[float | None, Field(gt=0, le=36_500)] = None
+    rows: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 5_000_000
+    database_mb: Annotated[float, Field(ge=16, le=16_777_216)] = 8192
+    pictures_mb: Annotated[float, Field(gt=0, le=16_777_216)] = 2048
+    min_free_mb: Annotated[float, Field(ge=0, le=16_777_216)] = 512
+    ok_every: Annotated[int, Field(ge=0, le=1_000_000_000)] = 20
 
 
 class StoreSection(Section):
@@ -87,7 +99,7 @@ class WebSection(Section):
     @classmethod
     def _listen(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             raise ValueError("must be HOST:PORT")
         return value
 

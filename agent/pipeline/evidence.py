@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -10,12 +12,16 @@ from pathlib import Path
 import cv2
 
 from agent.records import Frame
+from agent.store.ballast import disk_usage, picture_floor
 from fbclip.decision import Decision, Region
 from fbclip.files import write_atomically
 from fbclip.images.geometry import FloatMap, Placement, RgbImage
 from fbclip.images.heat_map import blend_heat_map
 
 log = logging.getLogger(__name__)
+MB = 1 << 20
+# An image that was lost is told of for so long; lines may go without another one for days.
+FAILURE_SHOWN_S = 60.0
 JPEG_QUALITY = 90
 BOX_COLOUR = (255, 40, 160)
 
@@ -29,12 +35,36 @@ class EvidenceRefs:
 
 
 class EvidenceWriter:
-    """Owned by one thread. A disk that is full costs the images, never the verdict; `failures` counts it."""
+    """Owned by one thread; `problem` may be asked from any.
 
-    def __init__(self, data_dir: Path, run: str) -> None:
+    A disk that is full costs the images, never the verdict: below the floor none is written, because what is left is
+    for the database. `failures` counts the images that could not be written.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        run: str,
+        usage: Callable[[Path], tuple[int, int]] = disk_usage,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`usage`: total and free bytes of the disk below a folder."""
         self._data_dir = data_dir
         self._run = run
+        self._usage = usage
+        self._monotonic = monotonic
+        self._failed: tuple[float, str] | None = None
+        self._below_floor = False
         self.failures = 0
+
+    def problem(self) -> str | None:
+        """Why images are not kept now, or were not a minute ago; None if they are."""
+        if self._below_floor and (room := self._room()) is not None:
+            return room
+        failed = self._failed
+        if failed is None or self._monotonic() - failed[0] > FAILURE_SHOWN_S:
+            return None
+        return f"evidence images cannot be written: {failed[1]}"
 
     def save(
         self,
@@ -47,6 +77,8 @@ class EvidenceWriter:
         """Write the frame and, where there is a map (S,S) float32 with fixed limits, the frame with its heat map."""
         if frame.image is None:
             return EvidenceRefs(None, None)
+        if self._is_full():
+            return EvidenceRefs(None, None)
         day = frame.ts.astimezone(UTC).strftime("%Y-%m-%d")
         # Run and number only: the name of an input file may name a person.
         stem = f"pictures/{frame.line}/{day}/{self._run}-{frame.seq}"
@@ -56,13 +88,35 @@ class EvidenceWriter:
         overlaid = overlay(frame.image, margins, placement, limits, decision.regions)
         return EvidenceRefs(image_ref, self._write(f"{stem}-overlay.jpg", overlaid))
 
+    def _is_full(self) -> bool:
+        room = self._room()
+        if room is not None and not self._below_floor:
+            log.warning("%s", room)
+        if room is None and self._below_floor:
+            log.info("evidence images are kept again")
+        self._below_floor = room is not None
+        self.failures += self._below_floor
+        return self._below_floor
+
+    def _room(self) -> str | None:
+        """What to say where the disk has no room for images; None where it has."""
+        total, free = self._usage(self._data_dir)
+        floor = picture_floor(total)
+        if free >= floor:
+            return None
+        return f"evidence images are not kept: the disk has {free // MB} MB free, the floor is {floor // MB} MB"
+
     def _write(self, ref: str, image: RgbImage) -> str | None:
         try:
-            write_atomically(self._data_dir / ref, encode_jpeg(image))
+            write_atomically(self._data_dir / ref, encode_jpeg(image), mode=0o600)
         except (OSError, cv2.error) as error:
             self.failures += 1
-            log.warning("an evidence image was not written: %s", getattr(error, "strerror", None) or "encoding")
+            reason = getattr(error, "strerror", None) or "encoding"
+            if self._failed is None:
+                log.warning("an evidence image was not written: %s", reason)
+            self._failed = (self._monotonic(), reason)
             return None
+        self._failed = None
         return ref
 
 

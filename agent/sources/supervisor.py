@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable
 
-from agent.errors import SourceError
+from agent.errors import SourceError, StoreError
 from agent.sources.base import Clock, Sink, Source, SystemClock
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,8 @@ class SourceSupervisor:
             self._source.run(self._stop)
         except SourceError as error:
             self._failed(str(error))
+        except StoreError as error:
+            self._failed(f"line {self.line}: {error}")
         except Exception as error:
             log.exception("line %s: the source failed", self.line)
             self._failed(f"line {self.line}: {type(error).__name__}")

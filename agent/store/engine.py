@@ -1,24 +1,38 @@
-"""Opening the store: one locked writer connection and read-only readers.
+"""The open store: one locked writer connection, or read-only readers.
 
 SQLAlchemy's errors leave this package as StoreError, one line, without any password; nor has the cause one.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 from agent.errors import StoreError
-from agent.store.schema import SCHEMA_VERSION, meta, metadata, runs
-from agent.store.sqlite_file import is_corrupt, move_aside, refuse_network, sqlite_path, wal_of
+from agent.store.ballast import disk_usage
+from agent.store.connection import kept_cause, make_engine, parse_url, store_error
+from agent.store.integrity import names_corruption
+from agent.store.opening import Damage, Incident, make_ready
+from agent.store.rescue import rescue
+from agent.store.schema import SCHEMA_VERSION, meta
+from agent.store.sqlite_file import identity, refuse_network, sqlite_path
+from agent.store.tables import check_version, schema_version, upgrade
+from agent.store.unsent_copy import arm, copy_of, refill
+from agent.store.values import names_bad_text
+
+log = logging.getLogger(__name__)
+NO_ROOM_BYTES = 1 << 20
 
 
 class Database:
@@ -27,14 +41,27 @@ class Database:
     Readers are not locked: each transaction takes its own connection.
     """
 
-    def __init__(self, engine: Engine, *, writer: bool) -> None:
+    def __init__(self, engine: Engine, *, writer: bool, path: Path | None = None) -> None:
+        """`path`: the file, None for a server."""
         self._engine = engine
         self._writer = writer
         self._lock = threading.RLock()
+        self._path = path
+        self._files = self._found()
+        self._damage: Damage | None = None
+        self._full = False
+        # A look at every value has found nothing: whoever stumbles over one again is wrong himself.
+        self._vetted = False
+        self.incident: Incident | None = None
 
     @property
     def is_sqlite(self) -> bool:
         return self._engine.dialect.name == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the database; None for a server."""
+        return self._path
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -44,13 +71,67 @@ class Database:
                 with self._lock, self._engine.begin() as connection:
                     yield connection
             else:
+                self._follow()
                 with self._engine.begin() as connection:
                     yield connection
         except SQLAlchemyError as error:
-            raise _store_error(self._engine.url, error) from _cause(self._engine.url, error)
+            cause = getattr(error, "orig", None)
+            name = str(getattr(cause, "sqlite_errorname", ""))
+            if names_bad_text(cause):
+                self._met_value(error)
+            if names_corruption(cause):
+                self._damage = Damage(str(cause), content=False)
+            # A full disk is an I/O error where SQLite writes its shared memory.
+            self._full = self._full or name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._no_room())
+            raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
+        except ValueError as error:
+            # A stored value that is none any more: the file was written to past SQLite.
+            self._met_value(error)
+            raise StoreError(f"{self._engine.url.render_as_string()}: a stored value is damaged") from error
 
-    def reclaim(self) -> None:
-        """Give free pages back to the file system and empty the WAL. Raises StoreError."""
+    def _met_value(self, error: BaseException) -> None:
+        if not self._vetted:
+            self._damage = Damage(f"a stored value is damaged: {type(error).__name__}", content=True)
+
+    def was_full(self) -> bool:
+        """Whether the disk had no room for a transaction since this was asked last."""
+        full, self._full = self._full, False
+        return full
+
+    def renewal_due(self) -> str | None:
+        """Why this writer's file has to be renewed: it is damaged, or gone; None while all is well."""
+        if self._path is None:
+            return None
+        if self._damage is not None:
+            return f"damaged: {self._damage.text}"
+        return None if self._found() == self._files else "deleted or replaced"
+
+    def renew(self) -> Incident | None:
+        """Mend what `renewal_due` names and go on with a sound file; returns what was mended. Raises StoreError.
+
+        A deleted file lives on while it is open: all of it is written out under its old name.
+        """
+        path = self._path
+        if path is None:
+            return None
+        with self._lock:
+            damage, self._damage = self._damage, None
+            try:
+                happened = None if damage is not None else self._befallen(path)
+                self._engine.dispose()
+                incident = make_ready(path, damage, happened)
+                self._vetted = damage is not None and damage.content and incident is None
+                self._engine.dispose()
+                self._refill()
+            except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+                self._damage = damage
+                raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
+            self._files = self._found()
+            self.incident = incident
+            return incident
+
+    def reclaim(self, most: int, spare: int) -> None:
+        """Give back to the file system what is free beyond `spare` pages, at most so many. Raises StoreError."""
         if not self.is_sqlite:
             return
         try:
@@ -58,161 +139,124 @@ class Database:
             with self._lock, self._engine.connect() as connection:
                 driver = connection.connection.driver_connection
                 assert driver is not None
-                driver.execute("PRAGMA incremental_vacuum").fetchall()
-                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                for name in ("main", "unsent"):
+                    free = int(driver.execute(f"PRAGMA {name}.freelist_count").fetchone()[0])
+                    if free > spare:
+                        # A step for each page: `execute` would take the first only.
+                        driver.executescript(f"PRAGMA {name}.incremental_vacuum({min(free - spare, most)})")
+                        # Passive: it waits for no reader while everybody waits for this lock.
+                        driver.execute(f"PRAGMA {name}.wal_checkpoint(PASSIVE)").fetchall()
         except (SQLAlchemyError, sqlite3.Error) as error:
-            raise _store_error(self._engine.url, error) from _cause(self._engine.url, error)
+            raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
 
     def close(self) -> None:
         """Close every connection; safe to call twice."""
         with self._lock:
             self._engine.dispose()
 
+    def _no_room(self) -> bool:
+        return self._path is not None and disk_usage(self._path.parent)[1] < NO_ROOM_BYTES
+
+    def _befallen(self, path: Path) -> str | None:
+        """What happened to the open file; a deleted one is written out again."""
+        if identity(path) == self._files[0]:
+            # It was only the copy that went.
+            return None
+        if identity(path) is not None:
+            return "was replaced by another file while the agent ran"
+        if rescue(self._engine, path):
+            return "was deleted while the agent ran: all of it is written anew"
+        return "was deleted while the agent ran: a new one is started"
+
+    def _refill(self) -> None:
+        with self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            refill(driver)
+
+    def _found(self) -> tuple[object, ...]:
+        if self._path is None:
+            return ()
+        files = (self._path, copy_of(self._path)) if self._writer else (self._path,)
+        return tuple(map(identity, files))
+
+    def _follow(self) -> None:
+        """A reader leaves a file that is no longer the one at its path."""
+        found = self._found()
+        if found != self._files:
+            self._engine.dispose()
+            self._files = found
+
+
+def file_of(url: str) -> Path | None:
+    """The file that a URL names, None for a server; raises StoreError for text that is no URL."""
+    return sqlite_path(parse_url(url))
+
 
 def open_writer(url: str) -> Database:
-    """The store for writing, made if it is not there. Take a DataLock first.
+    """The store for writing, made if it is not there, upgraded if it is older. Take a DataLock first.
 
-    A corrupt SQLite file is moved aside and a new one started. Raises StoreError if the database cannot be
+    A damaged SQLite file is set aside and replaced, see `make_ready`. Raises StoreError if the database cannot be
     used, is newer than this program, or lies on a network file system.
     """
-    parsed = _parse(url)
+    parsed = parse_url(url)
     path = sqlite_path(parsed)
-    if path is not None:
-        refuse_network(path)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(f"{path.parent}: cannot be made: {error.strerror}") from error
-        unclean = wal_of(path).exists() and wal_of(path).stat().st_size > 0
-        try:
-            return _prepare(parsed, unclean)
-        except SQLAlchemyError as error:
-            if not is_corrupt(error):
-                raise _store_error(parsed, error) from _cause(parsed, error)
-            move_aside(path)
     try:
-        return _prepare(parsed, unclean=False)
-    except SQLAlchemyError as error:
-        raise _store_error(parsed, error) from _cause(parsed, error)
+        if path is None:
+            engine = make_engine(parsed, writer=True)
+            _prepare_server(engine, parsed)
+            return Database(engine, writer=True)
+        refuse_network(path)
+        incident = make_ready(path)
+        engine = make_engine(parsed.set(database=str(path)), writer=True, prepare=partial(arm, path=path))
+        database = Database(engine, writer=True, path=path)
+        database.incident = incident
+        try:
+            database._refill()
+            # Only now are both files there.
+            database._files = database._found()
+        except sqlite3.Error as error:
+            if not names_corruption(error):
+                raise
+            # The check does not see everything.
+            database._damage = Damage(str(error), content=False)
+            database.renew()
+        return database
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise store_error(parsed, error) from kept_cause(parsed, error)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be used: {error.strerror}") from error
 
 
 def open_reader(url: str) -> Database:
-    """The store for reading only; raises StoreError if it is not there or newer than this program."""
-    parsed = _parse(url)
+    """The store for reading only; raises StoreError if it is not there or of another version."""
+    parsed = parse_url(url)
     path = sqlite_path(parsed)
     if path is not None:
         if not path.is_file():
+            if copy_of(path).exists():
+                raise StoreError(f"{path}: the database is gone, it was deleted; `agent run` starts a new one")
             raise StoreError(f"{path}: no such database; has the agent run yet?")
         parsed = parsed.set(database=f"file:{quote(str(path))}", query={**parsed.query, "mode": "ro", "uri": "true"})
-    engine = _engine(parsed, writer=False)
+    engine = make_engine(parsed, writer=False)
     try:
         with engine.connect() as connection:
-            found = connection.execute(select(meta.c.value).where(meta.c.key == "schema_version")).scalar()
-            _check_version(parsed, found)
+            check_version(parsed, schema_version(connection), oldest=SCHEMA_VERSION)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise _store_error(parsed, error) from _cause(parsed, error)
+        raise store_error(parsed, error) from kept_cause(parsed, error)
     except StoreError:
         engine.dispose()
         raise
-    return Database(engine, writer=False)
+    return Database(engine, writer=False, path=path)
 
 
-def _parse(url: str) -> URL:
+def _prepare_server(engine: Engine, url: URL) -> None:
     try:
-        return make_url(url)
-    except ArgumentError:
-        # Neither the text nor the cause is kept: both may hold a password.
-        raise StoreError("store.url: not a database URL such as sqlite:///PATH or postgresql://HOST/NAME") from None
-
-
-def _engine(url: URL, *, writer: bool) -> Engine:
-    try:
-        if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_pre_ping=True, pool_size=1 if writer else 4, hide_parameters=True)
-        engine = create_engine(url, pool_size=1 if writer else 4, max_overflow=0, hide_parameters=True)
-    except (ImportError, SQLAlchemyError) as error:
-        raise _store_error(url, error) from _cause(url, error)
-
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: sqlite3.Connection, _record: object) -> None:
-        # sqlite3 must not begin transactions of its own: `begin` below does.
-        connection.isolation_level = None
-        connection.execute("PRAGMA busy_timeout=5000")
-        connection.execute("PRAGMA foreign_keys=ON")
-        if writer:
-            # Only before the first page is written, hence before journal_mode.
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA journal_size_limit=16777216")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A deferred transaction that reads first fails with SQLITE_BUSY_SNAPSHOT in spite of busy_timeout.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
-
-    return engine
-
-
-def _prepare(url: URL, unclean: bool) -> Database:
-    engine = _engine(url, writer=True)
-    try:
+        upgrade(engine, url)
         with engine.begin() as connection:
-            tables = set(inspect(connection).get_table_names())
-            if "meta" in tables:
-                found = connection.execute(select(meta.c.value).where(meta.c.key == "schema_version")).scalar()
-                _check_version(url, found)
-                last = connection.execute(select(runs.c.clean).order_by(runs.c.id.desc()).limit(1)).scalar()
-                unclean = unclean or last is False
-            if unclean and engine.dialect.name == "sqlite":
-                answer = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-                if answer != "ok":
-                    raise SQLAlchemyError("SQLITE_CORRUPT: quick_check failed")
-            metadata.create_all(connection)
-            if "meta" not in tables:
-                rows = [
-                    {"key": "schema_version", "value": str(SCHEMA_VERSION)},
-                    {"key": "stream_id", "value": str(uuid4())},
-                ]
-                connection.execute(meta.insert(), rows)
+            if connection.execute(select(meta.c.value).where(meta.c.key == "stream_id")).scalar() is None:
+                connection.execute(meta.insert().values(key="stream_id", value=str(uuid4())))
     except BaseException:
         engine.dispose()
         raise
-    return Database(engine, writer=True)
-
-
-def _check_version(url: URL, found: str | None) -> None:
-    if found is None or not found.isdigit():
-        raise StoreError(_hidden(url, f"{url.render_as_string()}: not a database of this agent"))
-    if int(found) != SCHEMA_VERSION:
-        which = "newer" if int(found) > SCHEMA_VERSION else "older"
-        text = f"schema {found} is {which} than this program's {SCHEMA_VERSION}; use the version that wrote it"
-        raise StoreError(_hidden(url, f"{url.render_as_string()}: {text}"))
-
-
-def _secrets(url: URL) -> list[str]:
-    options = [value for key, value in url.query.items() if "pass" in key.lower()]
-    return [str(value) for value in (url.password, *options) if value]
-
-
-def _hidden(url: URL, text: str) -> str:
-    for secret in _secrets(url):
-        text = text.replace(secret, "***")
-    return text
-
-
-def _store_error(url: URL, error: BaseException) -> StoreError:
-    cause = getattr(error, "orig", None) or error
-    text = (str(cause).splitlines() or [type(cause).__name__])[0]
-    return StoreError(_hidden(url, f"{url.render_as_string()}: {text}"))
-
-
-def _cause(url: URL, error: BaseException) -> BaseException | None:
-    """What the log may keep: None where a driver quotes a password, which a traceback would show."""
-    link: BaseException | None = error
-    while link is not None:
-        if any(secret in str(link) for secret in _secrets(url)):
-            return None
-        link = link.__cause__ or link.__context__
-    return error

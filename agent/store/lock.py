@@ -1,42 +1,49 @@
-"""Two agents never write one store: an exclusive lock on a file in the data directory."""
+"""Two agents never write one store or empty one hot folder: exclusive locks that end with the process."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from agent.errors import StoreError
 
+log = logging.getLogger(__name__)
 LOCK_NAME = "agent.lock"
+_TAKEN = frozenset({errno.EWOULDBLOCK, errno.EACCES})
 
 
 class DataLock:
-    """Held from construction to `release`; the kernel lets go of it when the process dies."""
+    """Held from construction to `release`: the data directory, the file of the database, and each hot folder."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Raises StoreError if another agent holds it or the file cannot be made."""
-        path = data_dir / LOCK_NAME
+    def __init__(self, data_dir: Path, database: Path | None = None, folders: Sequence[Path] = ()) -> None:
+        """Raises StoreError if another agent holds one of them, or a file cannot be made.
+
+        `database`: None for a server. Folders that are not there yet are not locked.
+        """
+        self._held: list[int] = []
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+", encoding="ascii")
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise StoreError(f"{path}: another agent (process {holder}) uses this data directory") from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+            self._take_file(data_dir / LOCK_NAME, "uses this data directory")
+            if database is not None:
+                real = Path(os.path.realpath(database))
+                # Beside it and hidden: SQLite loses its own locks when anybody of this process closes its file, and a
+                # wildcard that deletes the database must not take this along.
+                self._take_file(real.with_name(f".{real.name}.lock"), f"uses the database {database.name}")
+            for folder in folders:
+                self._take_folder(folder)
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
-        """Let go; safe to call twice. The file stays: removing it would let two agents lock two files."""
-        self._file.close()
+        """Let go; safe to call twice. The files stay: removing one would let two agents lock two files."""
+        while self._held:
+            os.close(self._held.pop())
 
     def __enter__(self) -> DataLock:
         return self
@@ -45,6 +52,37 @@ class DataLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def _take_file(self, path: Path, use: str) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be opened: {error.strerror}") from error
+        self._held.append(handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise StoreError(f"{path}: another agent (process {holder}) {use}") from error
+        # Who holds it helps people only: on a full disk it stays untold.
+        with suppress(OSError):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode("ascii"), 0)
+
+    def _take_folder(self, folder: Path) -> None:
+        try:
+            # The folder itself, so that nothing of ours lies among the files to be judged.
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return
+        self._held.append(handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _TAKEN:
+                raise StoreError(f"{folder}: another agent empties this hot folder") from error
+            log.warning("%s: cannot be locked against a second agent: %s", folder, error.strerror)
 
 
 def is_locked(data_dir: Path) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Row
 
 from agent.records import EventKind
 from agent.store.engine import Database
+from agent.store.opening import INCIDENT_KEY, Incident, read_incident
 from agent.store.outbox import Outbox
 from agent.store.schema import events, inspections, meta, runs
 from fbclip.decision import Region, Verdict
@@ -61,7 +62,7 @@ class EventRow:
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """The store at a glance; `run` is the latest one."""
+    """The store at a glance; `run` is the latest one, `incident` what last befell the database."""
 
     stream_id: str
     run: str | None
@@ -69,6 +70,7 @@ class StoreStatus:
     open_events: int
     unsent: int
     oldest_unsent: datetime | None
+    incident: Incident | None
 
 
 class Reader:
@@ -84,6 +86,7 @@ class Reader:
             run = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).first()
             still_open = select(func.count()).select_from(events).where(events.c.ended.is_(None))
             open_events = connection.execute(still_open).scalar_one()
+            incident = connection.execute(select(meta.c.value).where(meta.c.key == INCIDENT_KEY)).scalar()
         return StoreStatus(
             stream_id=stream_id,
             run=None if run is None else run.run,
@@ -91,6 +94,7 @@ class Reader:
             open_events=open_events,
             unsent=self._outbox.count(),
             oldest_unsent=self._outbox.oldest(),
+            incident=read_incident(incident),
         )
 
     def inspection(self, inspection_id: int) -> InspectionRow | None:

@@ -1,114 +1,205 @@
-"""What the disk keeps: images of ok frames go first, then the oldest; rows go by age; unsent alerts never go."""
+"""What the disk keeps: images of ok frames go first; rows go by age, number and size, those of anomalies last.
+
+Unsent messages, open events and files that still lie in their folder never go. A turn is short, and there is one each
+second, so that pruning keeps up with writing and nobody waits for it.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable
+import logging
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import case, delete, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, select
 
 from agent.config.services import RetentionSection
+from agent.records import Disposition
+from agent.store.age import DAY_S, DatabaseAge, Horizon
+from agent.store.ballast import disk_usage
 from agent.store.engine import Database
-from agent.store.schema import events, inspections, outbox
+from agent.store.pictures import bytes_of_pictures, remove, remove_oldest, remove_unnamed
+from agent.store.schema import events, files, inspections, outbox
 from fbclip.decision import Verdict
 
+log = logging.getLogger(__name__)
 MB = 1 << 20
-ROWS_A_TURN = 500
+ROWS_A_STEP = 500
+TURN_S = 0.25
+LOOK_S = 60.0
+PAGES_A_TURN = 2000
+# What the rows of the next minutes need at once need not be given back.
+SPARE_PAGES = 1000
+PLAIN = (Verdict.OK, Verdict.REJECTED)
+KEPT_LONGER = (Verdict.UNCERTAIN, Verdict.ANOMALY)
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What one turn removed; `free_bytes` is what the disk has afterwards."""
+    """What one turn removed."""
 
     images: int
     inspections: int
+    events: int
     messages: int
-    free_bytes: int
+    files: int
 
 
-def free_bytes(data_dir: Path) -> int:
-    """Free space of the disk below `data_dir`."""
-    return shutil.disk_usage(data_dir).free
+class Retention:
+    """Owned by one thread. `run` is the one that writes images now; `usage` total and free bytes of a folder's disk."""
 
+    def __init__(
+        self,
+        database: Database,
+        data_dir: Path,
+        section: RetentionSection,
+        run: str,
+        usage: Callable[[Path], tuple[int, int]] = disk_usage,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._data_dir = data_dir
+        self._section = section
+        self._run = run
+        self._usage = usage
+        self._clock = clock
+        self._plain_s = section.days * DAY_S
+        self._longer_s = max(section.days, section.anomaly_days or section.days) * DAY_S
+        self._age = DatabaseAge(database, self._plain_s, self._longer_s)
+        self._looked = float("-inf")
+        # Of earlier runs, so that there will be no more of them once all are looked at.
+        self._unnamed = True
+        self._pictures = 0
+        self._rows = 0
+        self._bytes = 0
 
-def prune(
-    database: Database,
-    data_dir: Path,
-    retention: RetentionSection,
-    now: datetime,
-    free: Callable[[Path], int] = free_bytes,
-) -> Pruned:
-    """One turn: images down to the limits, then rows older than `days`. Raises StoreError.
+    def turn(self, wall: datetime) -> Pruned:
+        """Remove what is too much, for `TURN_S` at most; `wall` is the time by the clock on the wall.
 
-    `now` is UTC. Rows of open events stay; an image that is gone already is fine.
-    """
-    # Images first: on a full disk even deleting rows needs room for the WAL.
-    images = _prune_images(database, data_dir, retention, free)
-    before = now.astimezone(UTC) - timedelta(days=retention.days)
-    with database.transaction() as connection:
-        messages = connection.execute(delete(outbox).where(outbox.c.sent < before)).rowcount
-        connection.execute(delete(events).where(events.c.ended < before))
+        Raises StoreError.
+        """
+        now = self._clock()
+
+        def in_time() -> bool:
+            return self._clock() < now + TURN_S
+
+        if now - self._looked >= LOOK_S:
+            self._look()
+            self._looked = now
+        # Images first: on a full disk even deleting rows needs room for the WAL.
+        images = self._prune_images(in_time)
+        self._age.step(now, wall)
+        aged, longer = self._age.horizon(self._plain_s), self._age.horizon(self._longer_s)
+        rows = self._prune_inspections(PLAIN, inspections.c.id <= aged.inspection_id, in_time)
+        rows += self._prune_inspections(KEPT_LONGER, inspections.c.id <= longer.inspection_id, in_time)
+        rows += self._prune_surplus(in_time)
+        ended, sent, moved = self._prune_others(aged, longer, in_time)
+        self._database.reclaim(PAGES_A_TURN, SPARE_PAGES)
+        return Pruned(images, rows, ended, sent, moved)
+
+    def _look(self) -> None:
+        """What counting costs is done once a minute."""
+        self._pictures = bytes_of_pictures(self._data_dir)
+        with self._database.transaction() as connection:
+            self._rows = int(connection.execute(select(func.count()).select_from(inspections)).scalar_one())
+            self._bytes = 0
+            if self._database.is_sqlite:
+                pages, unused, size = (
+                    int(connection.exec_driver_sql(f"PRAGMA main.{name}").scalar_one())
+                    for name in ("page_count", "freelist_count", "page_size")
+                )
+                self._bytes = (pages - unused) * size
+
+    def _prune_images(self, in_time: Callable[[], bool]) -> int:
+        total, free = self._usage(self._data_dir)
+        # More than a small disk can give is not asked of it: every image would go at once.
+        wanted = min(int(self._section.min_free_mb * MB), total * 3 // 8)
+        too_much = max(self._pictures - int(self._section.pictures_mb * MB), wanted - free)
+        if too_much <= 0 or not self._pictures:
+            return 0
+        images = freed = 0
+        if self._unnamed:
+            freed = remove_unnamed(self._database, self._data_dir, self._run, too_much, in_time)
+            self._unnamed = freed >= too_much or not in_time()
+        if freed < too_much:
+            images, more = remove_oldest(self._database, self._data_dir, too_much - freed, in_time)
+            freed += more
+        self._pictures = max(0, self._pictures - freed)
+        return images
+
+    def _prune_surplus(self, in_time: Callable[[], bool]) -> int:
+        """Rows beyond `rows`, or of a file beyond `database_mb`: the oldest, anomalies last."""
+        done = 0
+        for verdicts in (PLAIN, KEPT_LONGER):
+            while in_time() and (surplus := self._surplus()) > 0:
+                gone = self._delete_inspections(verdicts, inspections.c.id > 0, min(surplus, ROWS_A_STEP))
+                if not gone:
+                    break
+                self._bytes -= self._bytes * gone // max(self._rows, 1)
+                self._rows -= gone
+                done += gone
+        return done
+
+    def _surplus(self) -> int:
+        by_rows = self._rows - self._section.rows
+        limit = self._section.database_mb * MB
+        by_size = 0 if self._bytes <= limit else int(self._rows * (1 - limit / self._bytes)) + 1
+        return max(by_rows, by_size)
+
+    def _prune_inspections(
+        self, verdicts: Collection[Verdict], where: ColumnElement[bool], in_time: Callable[[], bool]
+    ) -> int:
+        done = 0
+        while in_time():
+            gone = self._delete_inspections(verdicts, where, ROWS_A_STEP)
+            self._rows -= gone
+            done += gone
+            if gone < ROWS_A_STEP:
+                break
+        return done
+
+    def _delete_inspections(self, verdicts: Collection[Verdict], where: ColumnElement[bool], limit: int) -> int:
         still_open = select(events.c.inspection_id).where(events.c.ended.is_(None), events.c.inspection_id.is_not(None))
-        old = (
-            select(inspections)
-            .where(inspections.c.ts < before, inspections.c.id.not_in(still_open))
-            .order_by(inspections.c.id)
-            .limit(ROWS_A_TURN)
-        )
-        rows = connection.execute(old).all()
-        connection.execute(delete(inspections).where(inspections.c.id.in_([row.id for row in rows])))
-    for row in rows:
-        images += sum(_remove(data_dir, ref) > 0 for ref in (row.image_ref, row.overlay_ref) if ref)
-    if rows or messages:
-        database.reclaim()
-    return Pruned(images, len(rows), messages, free(data_dir))
+        # One verdict at a time, each along its index.
+        done = 0
+        for verdict in verdicts:
+            query = (
+                select(inspections.c.id, inspections.c.image_ref, inspections.c.overlay_ref)
+                .where(inspections.c.verdict == verdict, where, inspections.c.id.not_in(still_open))
+                .where(inspections.c.id < select(func.max(inspections.c.id)).scalar_subquery())
+                .order_by(inspections.c.id)
+                .limit(limit - done)
+            )
+            with self._database.transaction() as connection:
+                rows = connection.execute(query).all()
+                if rows:
+                    connection.execute(delete(inspections).where(inspections.c.id.in_([row.id for row in rows])))
+            for row in rows:
+                self._pictures -= sum(remove(self._data_dir, ref) for ref in (row.image_ref, row.overlay_ref) if ref)
+            done += len(rows)
+            if done >= limit:
+                break
+        return done
 
+    def _prune_others(self, aged: Horizon, longer: Horizon, in_time: Callable[[], bool]) -> tuple[int, int, int]:
+        ended = self._delete(events, events.c.id <= longer.event_id, events.c.ended.is_not(None), in_time)
+        sent = self._delete(outbox, outbox.c.id <= aged.outbox_id, outbox.c.sent.is_not(None), in_time)
+        # A judged file that still lies in its folder must not be judged again.
+        finished = files.c.disposition == Disposition.FINISHED
+        return ended, sent, self._delete(files, files.c.id <= aged.file_id, finished, in_time)
 
-def _prune_images(database: Database, data_dir: Path, retention: RetentionSection, free: Callable[[Path], int]) -> int:
-    query = (
-        select(inspections.c.id, inspections.c.image_ref, inspections.c.overlay_ref)
-        .where(inspections.c.image_ref.is_not(None) | inspections.c.overlay_ref.is_not(None))
-        .order_by(case((inspections.c.verdict == Verdict.OK, 0), else_=1), inspections.c.id)
-    )
-    with database.transaction() as connection:
-        rows = connection.execute(query).all()
-    sizes = {ref: _size(data_dir / ref) for row in rows for ref in (row.image_ref, row.overlay_ref) if ref}
-    too_much = max(
-        sum(sizes.values()) - int(retention.pictures_mb * MB), int(retention.min_free_mb * MB) - free(data_dir)
-    )
-    removed, gone = 0, []
-    for row in rows:
-        if too_much <= 0:
-            break
-        for ref in (row.image_ref, row.overlay_ref):
-            if ref:
-                freed = _remove(data_dir, ref)
-                too_much -= freed
-                removed += freed > 0
-        gone.append(row.id)
-    for start in range(0, len(gone), ROWS_A_TURN):
-        with database.transaction() as connection:
-            some = inspections.c.id.in_(gone[start : start + ROWS_A_TURN])
-            connection.execute(update(inspections).where(some).values(image_ref=None, overlay_ref=None))
-    return removed
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _remove(data_dir: Path, ref: str) -> int:
-    """Bytes freed; 0 if the image was gone or cannot be removed."""
-    path = data_dir / ref
-    size = _size(path)
-    try:
-        path.unlink()
-    except OSError:
-        return 0
-    return size
+    def _delete(
+        self, table: Table, old: ColumnElement[bool], over: ColumnElement[bool], in_time: Callable[[], bool]
+    ) -> int:
+        done = 0
+        last = select(func.max(table.c.id)).scalar_subquery()
+        while in_time():
+            some = select(table.c.id).where(old, over, table.c.id < last).order_by(table.c.id).limit(ROWS_A_STEP)
+            with self._database.transaction() as connection:
+                gone = connection.execute(delete(table).where(table.c.id.in_(some))).rowcount
+            done += gone
+            if gone < ROWS_A_STEP:
+                break
+        return done

@@ -20,10 +20,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = 1
+# That of the last step in migrations/versions.
+SCHEMA_VERSION = 3
 
 
 class Utc(TypeDecorator[datetime]):
@@ -83,13 +85,15 @@ files = Table(
     Index("ix_files_disposition", "disposition"),
 )
 
-# Files that were claimed when a run died; a table of its own, so that databases made before it simply get it.
+# Files that were claimed when a run died.
 suspects = Table(
     "suspects",
     metadata,
     Column("file_id", BigId, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("points", Integer, nullable=False),
 )
+
+_WITH_IMAGE = text("image_ref IS NOT NULL OR overlay_ref IS NOT NULL")
 
 inspections = Table(
     "inspections",
@@ -126,6 +130,8 @@ inspections = Table(
     Index("ix_inspections_line", "line", "id"),
     Index("ix_inspections_ts", "ts"),
     Index("ix_inspections_file", "file_id"),
+    Index("ix_inspections_verdict", "verdict", "id"),
+    Index("ix_inspections_images", "verdict", "id", sqlite_where=_WITH_IMAGE, postgresql_where=_WITH_IMAGE),
 )
 
 events = Table(
@@ -171,4 +177,16 @@ feedback = Table(
     Column("ts", Utc, nullable=False),
     Column("label", String(16), nullable=False),
     Index("ix_feedback_inspection", "inspection_id"),
+)
+
+# The last ids of the tables at an age of the database, in the agent's own seconds: see agent/store/age.py.
+ages = Table(
+    "ages",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("age_s", Float, nullable=False),
+    Column("inspection_id", BigInteger, nullable=False),
+    Column("event_id", BigInteger, nullable=False),
+    Column("outbox_id", BigInteger, nullable=False),
+    Column("file_id", BigInteger, nullable=False),
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
 
 from agent.errors import StoreError
 
@@ -16,7 +16,6 @@ log = logging.getLogger(__name__)
 NETWORK_FILESYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "fuse.glusterfs", "fuse.sshfs"}
 )
-CORRUPT = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
 def sqlite_path(url: URL) -> Path | None:
@@ -33,21 +32,61 @@ def wal_of(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-def is_corrupt(error: SQLAlchemyError) -> bool:
-    """Whether an error says that the file itself is broken."""
-    cause = getattr(error, "orig", None)
-    name = str(getattr(cause, "sqlite_errorname", ""))
-    return any(name.startswith(code) for code in CORRUPT) or str(error).startswith("SQLITE_CORRUPT")
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies at a path now; None if there is none."""
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
 
 
-def move_aside(path: Path) -> None:
-    """Keep a corrupt database with its WAL under another name, loudly."""
+def make_private(path: Path) -> None:
+    """The database at `path`, there or to come, is for this account only. Raises StoreError.
+
+    SQLite gives its -wal and -shm files the mode of the database.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            # Only where there is none: closing a file drops every lock that SQLite has on it in this process.
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        for name in (path.name, path.name + "-wal", path.name + "-shm"):
+            file = path.with_name(name)
+            if file.exists() and file.stat().st_mode & 0o077:
+                file.chmod(0o600)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be made or kept private: {error.strerror}") from error
+
+
+def make_private_folder(folder: Path, shared: Sequence[Path]) -> None:
+    """Close a data directory to other accounts, unless they need a way through it to a `shared` folder inside.
+
+    What lies in it and may name persons has private modes of its own. Raises StoreError.
+    """
+    try:
+        inside = [path for path in shared if folder in path.parents and path.exists()]
+        if not inside:
+            folder.chmod(folder.stat().st_mode & 0o700)
+        pictures = folder / "pictures"
+        if pictures.is_dir():
+            # Those of earlier versions are hidden with their folder.
+            pictures.chmod(0o700)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be kept private: {error.strerror}") from error
+
+
+def move_aside(path: Path, why: str) -> Path:
+    """Keep a database with its WAL under another name, loudly; returns the new path."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    for name in (path.name, path.name + "-wal", path.name + "-shm"):
-        source = path.with_name(name)
+    aside = path.with_name(f"{path.name}.{why}-{stamp}")
+    for suffix in ("", "-wal", "-shm"):
+        source = path.with_name(path.name + suffix)
         if source.exists():
-            source.rename(path.with_name(f"{name}.corrupt-{stamp}"))
-    log.error("%s is corrupt: moved aside as %s.corrupt-%s, a new database is started", path, path.name, stamp)
+            # With the same endings, so that SQLite finds what belongs together.
+            source.rename(aside.with_name(aside.name + suffix))
+    log.error("%s is %s: moved aside as %s", path, why, aside.name)
+    return aside
 
 
 def refuse_network(path: Path) -> None:

@@ -25,10 +25,10 @@ class Writer:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        with database.transaction() as connection:
-            query = select(meta.c.value).where(meta.c.key == "stream_id")
-            self._stream_id = str(connection.execute(query).scalar_one())
         self._run: str | None = None
+        self._agent = ""
+        self._stream_id = ""
+        self.carry_on()
 
     @property
     def stream_id(self) -> str:
@@ -47,18 +47,30 @@ class Writer:
             for step in steps:
                 _end(connection, step)
             put(connection, run, [draft for step in steps if (draft := restart_draft(step)) is not None])
-        self._run = run
+        self._run, self._agent = run, agent
         return len(steps)
+
+    def carry_on(self) -> None:
+        """Go on in a database that was made anew: learn its stream, and enter the run where it is not known."""
+        with self._database.transaction() as connection:
+            query = select(meta.c.value).where(meta.c.key == "stream_id")
+            self._stream_id = str(connection.execute(query).scalar_one())
+            if self._run is None:
+                return
+            if connection.execute(select(runs.c.id).where(runs.c.run == self._run)).first() is None:
+                row = {"run": self._run, "agent": self._agent, "started": datetime.now(UTC), "clean": False}
+                connection.execute(insert(runs).values(row))
 
     def record(self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
         """All of one inspection, or nothing of it."""
         with self._database.transaction() as connection:
-            inspection_id = _insert(connection, inspection)
+            file_id = _known_file(connection, inspection)
+            inspection_id = _insert(connection, inspection, file_id)
             for step in steps:
                 _apply(connection, inspection.run, step, inspection_id)
             put(connection, inspection.run, drafts)
-            if inspection.file_id is not None:
-                _judge_file(connection, inspection)
+            if file_id is not None:
+                _judge_file(connection, file_id, inspection)
 
     def end_events(self, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
         """Event ends without an inspection, as at shutdown."""
@@ -86,7 +98,13 @@ class Writer:
         return self._run
 
 
-def _insert(connection: Connection, i: Inspection) -> int:
+def _known_file(connection: Connection, inspection: Inspection) -> int | None:
+    """The ledger's row of the judged file; None where the database was made anew while the file was judged."""
+    query = select(files.c.id).where(files.c.id == inspection.file_id)
+    return None if inspection.file_id is None else connection.execute(query).scalar()
+
+
+def _insert(connection: Connection, i: Inspection, file_id: int | None) -> int:
     d = i.decision
     row = {
         "run": i.run,
@@ -96,7 +114,7 @@ def _insert(connection: Connection, i: Inspection) -> int:
         "mode": i.mode,
         "path": i.path,
         "frame_number": i.frame_number,
-        "file_id": i.file_id,
+        "file_id": file_id,
         "sha256": i.sha256,
         "width": i.width,
         "height": i.height,
@@ -145,9 +163,9 @@ def _end(connection: Connection, step: EventStep) -> None:
     connection.execute(change.values(updated=step.ts, ended=step.ts, end_reason=step.reason))
 
 
-def _judge_file(connection: Connection, inspection: Inspection) -> None:
+def _judge_file(connection: Connection, file_id: int, inspection: Inspection) -> None:
     rejected = inspection.decision.verdict is Verdict.REJECTED
-    change = update(files).where(files.c.id == inspection.file_id)
+    change = update(files).where(files.c.id == file_id)
     connection.execute(
         change.values(
             state=FileState.FAILED if rejected else FileState.DONE,

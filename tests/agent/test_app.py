@@ -92,15 +92,15 @@ def test_a_problem_is_logged_when_it_comes_and_when_it_goes(parts, retained, cap
     assert "disk full" not in retained["fbclip/demo/health"]["problems"]
 
 
-def test_maintenance_runs_once_a_minute_and_its_failure_stops_nobody(parts, retained, monkeypatch, caplog):
+def test_moves_are_redone_once_a_minute_and_their_failure_stops_nobody(parts, retained, monkeypatch, caplog):
     turns = []
 
-    def prune(*_):
+    def move_again(*_):
         turns.append(1)
         if len(turns) == 2:
             raise StoreError("disk full")
 
-    monkeypatch.setattr("agent.app.prune", prune)
+    monkeypatch.setattr("agent.app.move_again", move_again)
     daemon = Daemon(parts, lambda: 100.0)
     counts = []
     for now in (101.0, 159.9, 160.0, 161.0, 219.9, 220.0, 280.0):
@@ -108,6 +108,14 @@ def test_maintenance_runs_once_a_minute_and_its_failure_stops_nobody(parts, reta
         counts.append(len(turns))
     assert counts == [0, 0, 1, 1, 1, 2, 3]
     assert "maintenance failed, next try in a minute: disk full" in caplog.text
+
+
+def test_a_step_mends_a_deleted_database_and_health_tells(parts, retained, tmp_path):
+    for file in (tmp_path / "var").glob("agent.db*"):
+        file.unlink()
+    Daemon(parts, lambda: 0.0).step(1.0)
+    assert (tmp_path / "var" / "agent.db").is_file()
+    assert "agent.db was deleted while the agent ran" in retained["fbclip/demo/health"]["problems"][1]
 
 
 def write_image(folder, name="a.png"):

@@ -31,7 +31,8 @@ def test_nothing_wrong():
         ({"sender_alive": False}, "the sender thread ended"),
         ({"store_problem": "disk full"}, "disk full"),
         ({"pipeline_failure": "detector: ValueError: x"}, "detector: ValueError: x"),
-        ({"evidence_failures": 3}, "3 evidence images could not be written"),
+        ({"evidence_problem": "evidence images are not kept"}, "evidence images are not kept"),
+        ({"keeper_problems": ("the database was damaged",)}, "the database was damaged"),
     ],
 )
 def test_each_part_can_be_the_reason(change, problem):
@@ -42,9 +43,9 @@ def test_each_part_can_be_the_reason(change, problem):
 
 
 def test_problems_come_in_the_order_of_data_flow():
-    snapshot = HealthSnapshot((a_line("belt", "a"), a_line("dock", "b")), "c", False, "d", "e", evidence_failures=1)
+    snapshot = HealthSnapshot((a_line("belt", "a"), a_line("dock", "b")), "c", False, "d", "e", "f", ("g",))
     assert problems_of(snapshot) == (
-        "a", "b", "c", "the sender thread ended", "d", "e", "1 evidence images could not be written",
+        "a", "b", "c", "the sender thread ended", "d", "g", "e", "f",
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Evidence images: fixed limits, names that tell nothing, and a full disk that stops nobody."""
 
+import os
 from datetime import UTC, datetime
 
 import cv2
@@ -10,6 +11,7 @@ from agent.pipeline.evidence import BOX_COLOUR, EvidenceWriter, overlay
 from agent.records import Frame
 from fbclip.decision import Decision, Region, Verdict
 from fbclip.images.geometry import Placement
+from tests.factories.agent import FakeClock
 
 IMAGE = np.full((60, 80, 3), 100, np.uint8)
 WHOLE = Placement(0, 0, 80, 60)
@@ -35,11 +37,39 @@ def test_without_a_map_or_an_image(tmp_path):
     assert writer.failures == 0
 
 
-def test_a_disk_that_cannot_be_written_costs_the_image_only(tmp_path):
+def test_a_disk_that_cannot_be_written_costs_the_image_only_and_health_is_about_now(tmp_path):
     (tmp_path / "pictures").write_text("a file where the folder should be")
-    writer = EvidenceWriter(tmp_path, "r")
+    clock = FakeClock()
+    writer = EvidenceWriter(tmp_path, "r", monotonic=clock.monotonic)
     refs = writer.save(FRAME, MAP, WHOLE, (0.0, 2.0), DECISION)
     assert (refs.image_ref, refs.overlay_ref, writer.failures) == (None, None, 1)
+    assert "cannot be written" in writer.problem()
+    clock.time += 61
+    assert writer.problem() is None
+    writer.save(FRAME, MAP, WHOLE, (0.0, 2.0), DECISION)
+    (tmp_path / "pictures").unlink()
+    assert writer.save(FRAME, MAP, WHOLE, (0.0, 2.0), DECISION).overlay_ref and writer.problem() is None
+
+
+def test_below_the_floor_nothing_is_written_so_that_verdicts_have_room(tmp_path):
+    free = [63 << 20]
+    writer = EvidenceWriter(tmp_path, "r", usage=lambda _: (1 << 40, free[0]))
+    assert writer.save(FRAME, MAP, WHOLE, (0.0, 2.0), DECISION).image_ref is None
+    assert list(tmp_path.iterdir()) == [] and writer.failures == 1
+    assert writer.problem() == "evidence images are not kept: the disk has 63 MB free, the floor is 64 MB"
+    free[0] = 64 << 20
+    assert writer.problem() is None
+    assert writer.save(FRAME, MAP, WHOLE, (0.0, 2.0), DECISION).image_ref
+
+
+def test_images_are_for_this_account_only(tmp_path):
+    before = os.umask(0o077)
+    try:
+        refs = EvidenceWriter(tmp_path, "r").save(FRAME, MAP, WHOLE, (0.0, 2.0), DECISION)
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "pictures").rglob("*") if path.is_dir()}
+    assert modes == {0o700} and (tmp_path / refs.image_ref).stat().st_mode & 0o777 == 0o600
 
 
 def test_heat_is_coloured_against_the_limits_and_not_the_image():

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from agent.errors import SourceError
+from agent.errors import SourceError, StoreError
 from agent.sources.supervisor import FIRST_RETRY_S, LONGEST_RETRY_S, SourceSupervisor
 from tests.factories.agent import FakeClock, KeepingSink
 
@@ -66,3 +66,10 @@ def test_the_thread_waits_out_each_pause_and_ends_with_the_source():
     supervisor.join(10)
     assert not supervisor.alive
     assert clock.waits == [1, 2]
+
+
+def test_a_store_that_refuses_is_one_line_and_no_traceback(caplog):
+    supervisor = supervise(Faulty(StoreError("agent.db: database is locked")))
+    assert supervisor.step() is not None
+    assert supervisor.problem == "line belt: agent.db: database is locked"
+    assert [record.exc_info for record in caplog.records] == [None]

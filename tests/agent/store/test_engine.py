@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from agent.errors import StoreError
-from agent.store import engine
+from agent.store import connection
 from agent.store.engine import open_reader, open_writer
 from agent.store.reader import Reader
 from fbclip.decision import Verdict
@@ -78,7 +78,7 @@ def test_a_cause_that_quotes_the_password_is_not_kept(url, monkeypatch):
     def refuse(*_, **__):
         raise OperationalError("connect", None, Exception("cannot use user:topsecret@host"))
 
-    monkeypatch.setattr(engine, "create_engine", refuse)
+    monkeypatch.setattr(connection, "create_engine", refuse)
     with pytest.raises(StoreError) as caught:
         open_writer(url)
     assert "topsecret" not in "".join(traceback.format_exception(caught.value))

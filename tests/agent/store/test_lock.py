@@ -1,4 +1,4 @@
-"""One agent a data directory."""
+"""One agent a data directory, a database and a hot folder."""
 
 import pytest
 
@@ -13,3 +13,27 @@ def test_one_agent_a_data_directory(tmp_path):
         DataLock(tmp_path)
     assert not is_locked(tmp_path)
     DataLock(tmp_path).release()
+
+
+def test_one_agent_a_database_whatever_it_is_called(tmp_path):
+    one, two, data = tmp_path / "one", tmp_path / "two", tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "link").symlink_to(data)
+    with DataLock(one, data / "agent.db"):
+        with pytest.raises(StoreError, match=r"another agent \(process \d+\) uses the database agent.db"):
+            DataLock(two, tmp_path / "link" / "agent.db")
+        # What it had taken before is free again.
+        DataLock(two, data / "other.db").release()
+    with DataLock(two, data / "agent.db"):
+        assert sorted(p.name for p in data.iterdir()) == [".agent.db.lock", ".other.db.lock"]
+        assert (data / ".agent.db.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_one_agent_a_hot_folder_without_a_file_in_it(tmp_path):
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    with DataLock(tmp_path / "one", None, [inbox, tmp_path / "missing"]):
+        with pytest.raises(StoreError, match="inbox: another agent empties this hot folder"):
+            DataLock(tmp_path / "two", None, [inbox])
+        assert list(inbox.iterdir()) == []
+    DataLock(tmp_path / "two", None, [inbox]).release()

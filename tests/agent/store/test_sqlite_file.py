@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from agent.store.engine import open_writer
-from agent.store.sqlite_file import filesystem_of
+from agent.store.sqlite_file import filesystem_of, make_private_folder
 from agent.store.writer import Writer
 from tests.factories.agent import row_count
 
@@ -26,6 +26,27 @@ def test_garbage_is_moved_aside(url, tmp_path):
     (tmp_path / "agent.db").write_bytes(b"not a database at all" * 500)
     open_writer(url).close()
     assert len(list(tmp_path.glob("agent.db.corrupt-*"))) == 1
+
+
+def test_files_of_an_earlier_version_become_private(url, tmp_path):
+    open_writer(url).close()
+    for file in tmp_path.glob("*agent.db*"):
+        file.chmod(0o644)
+    database = open_writer(url)
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.glob("*agent.db*")} == {0o600}
+    assert len(list(tmp_path.glob("*agent.db*"))) == 6
+    database.close()
+
+
+def test_a_data_directory_is_closed_unless_others_bring_files_through_it(tmp_path):
+    data = tmp_path / "var"
+    (data / "pictures").mkdir(parents=True)
+    (data / "inbox").mkdir()
+    data.chmod(0o755)
+    make_private_folder(data, [data / "inbox"])
+    assert data.stat().st_mode & 0o777 == 0o755 and (data / "pictures").stat().st_mode & 0o777 == 0o700
+    make_private_folder(data, [tmp_path / "elsewhere"])
+    assert data.stat().st_mode & 0o777 == 0o700
 
 
 def test_file_systems():
