@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent.heartbeat import Heartbeat
+from agent.lineup import LineHealth, LineState, Lineup
 from agent.mqtt.sender import Sender
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
-from agent.records import LineCounters, LineMode
-from agent.sources.sinks import Tally
-from agent.sources.supervisor import SourceSupervisor
+from agent.records import LineCounters
+
+# What an agent that keeps up never reaches.
+UNACKNOWLEDGED_S = 30.0
+BACKLOG_S = 60.0
+EVIDENCE_S = 60.0
 
 
 @dataclass(frozen=True)
-class LineHealth:
-    """One line at one moment. `health` is a short line for people; `problem` is None while the source runs."""
+class Backlog:
+    """Messages that wait in the outbox, and for how long the oldest of them has."""
 
-    name: str
-    mode: LineMode
-    health: str
-    problem: str | None
-    counters: LineCounters
+    messages: int = 0
+    oldest_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class HealthSnapshot:
-    """All parts at one moment; a problem is one line without secrets, None where there is none."""
+    """All parts at one moment; a problem is one line without secrets, None where there is none.
+
+    `evidence_failures`: of the last minute. `hung`: threads other than those of sources and pipeline.
+    """
 
     lines: tuple[LineHealth, ...]
     broker_problem: str | None = None
@@ -37,6 +46,8 @@ class HealthSnapshot:
     pipeline_failure: str | None = None
     evidence_failures: int = 0
     oldest_unacknowledged_s: float = 0.0
+    hung: tuple[str, ...] = ()
+    backlog: Backlog = Backlog()
 
 
 @dataclass(frozen=True)
@@ -51,15 +62,38 @@ def problems_of(snapshot: HealthSnapshot) -> tuple[str, ...]:
     """Why the agent is not healthy, one line each; empty if it is."""
     found = [line.problem for line in snapshot.lines]
     found += [snapshot.broker_problem, None if snapshot.sender_alive else "the sender thread ended"]
-    found += [snapshot.store_problem, snapshot.pipeline_failure]
+    if snapshot.oldest_unacknowledged_s > UNACKNOWLEDGED_S:
+        found.append(f"the broker has not acknowledged a message for {snapshot.oldest_unacknowledged_s:.0f} s")
+    backlog = snapshot.backlog
+    if backlog.oldest_s > BACKLOG_S:
+        found.append(f"{backlog.messages} messages wait for the broker, the oldest for {backlog.oldest_s:.0f} s")
+    found += [snapshot.store_problem, snapshot.pipeline_failure, *snapshot.hung]
     if snapshot.evidence_failures:
-        found.append(f"{snapshot.evidence_failures} evidence images could not be written")
+        found.append(f"{snapshot.evidence_failures} evidence images could not be written in the last minute")
     return tuple(text for text in found if text is not None)
 
 
+def ready(snapshot: HealthSnapshot) -> bool:
+    """Whether frames are judged and recorded now, on one line at least."""
+    works = any(line.state is LineState.RUNNING for line in snapshot.lines)
+    return works and snapshot.pipeline_failure is None and snapshot.store_problem is None
+
+
+_FIGURES = re.compile(r"\d+(\.\d+)?")
+
+
+def without_figures(problem: str) -> str:
+    """The problem without its ages and counts, which change each second while it stays the same one."""
+    return _FIGURES.sub("N", problem)
+
+
 def health_change(before: Collection[str], now: Collection[str]) -> HealthChange:
-    """Which problems are new and which are gone."""
-    return HealthChange(tuple(sorted(set(now) - set(before))), tuple(sorted(set(before) - set(now))))
+    """Which problems are new and which are gone; one whose figures alone differ is the same."""
+    old, new = ({without_figures(text): text for text in texts} for texts in (before, now))
+    return HealthChange(
+        tuple(sorted(text for key, text in new.items() if key not in old)),
+        tuple(sorted(text for key, text in old.items() if key not in new)),
+    )
 
 
 def health_body(snapshot: HealthSnapshot) -> dict[str, Any]:
@@ -69,6 +103,7 @@ def health_body(snapshot: HealthSnapshot) -> dict[str, Any]:
         "healthy": not problems,
         "problems": list(problems),
         "oldest_unacknowledged_s": round(snapshot.oldest_unacknowledged_s, 1),
+        "messages_waiting": snapshot.backlog.messages,
         "lines": {line.name: _counters_body(line.counters) for line in snapshot.lines},
     }
 
@@ -76,7 +111,7 @@ def health_body(snapshot: HealthSnapshot) -> dict[str, Any]:
 def line_status_body(line: LineHealth) -> dict[str, Any]:
     """A line's retained status. It is published in every mode and therefore names it."""
     return {
-        "state": "running" if line.problem is None else "failing",
+        "state": line.state.value,
         "health": line.health,
         "mode": line.mode.value,
     }
@@ -92,34 +127,67 @@ def _counters_body(counters: LineCounters) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class HealthProbe:
-    """Looks at the parts; any thread may ask. `modes` and `tallies` by line."""
+class RecentCount:
+    """How much a counter has grown in the last `window_s` seconds."""
 
-    modes: Mapping[str, LineMode]
-    tallies: Mapping[str, Tally]
-    supervisors: Sequence[SourceSupervisor]
-    sender: Sender
-    recorder: Recorder
-    pipeline: Pipeline
-    evidence: EvidenceWriter
+    def __init__(self, count: Callable[[], int], window_s: float, monotonic: Callable[[], float]) -> None:
+        self._count = count
+        self._window_s = window_s
+        self._monotonic = monotonic
+        self._seen: deque[tuple[float, int]] = deque([(monotonic(), count())])
+        self._lock = threading.Lock()
+
+    def __call__(self) -> int:
+        """To be asked now and then: what grew is dated when it was seen."""
+        now, count = self._monotonic(), self._count()
+        with self._lock:
+            if count > self._seen[-1][1]:
+                self._seen.append((now, count))
+            while len(self._seen) > 1 and now - self._seen[1][0] > self._window_s:
+                self._seen.popleft()
+            return self._seen[-1][1] - self._seen[0][1]
+
+
+class HealthProbe:
+    """Looks at the parts without waiting for any of them; any thread may ask."""
+
+    def __init__(
+        self,
+        *,
+        lineup: Lineup,
+        sender: Sender,
+        recorder: Recorder,
+        pipeline: Pipeline,
+        evidence: EvidenceWriter,
+        heartbeats: Sequence[Heartbeat],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`heartbeats`: of the threads that belong to none of the others, the sender's and the page's among them."""
+        self._lineup = lineup
+        self._sender = sender
+        self._recorder = recorder
+        self._pipeline = pipeline
+        self._heartbeats = tuple(heartbeats)
+        self._evidence_failures = RecentCount(lambda: evidence.failures, EVIDENCE_S, monotonic)
+        self.backlog = Backlog()
 
     def snapshot(self) -> HealthSnapshot:
         return HealthSnapshot(
-            lines=tuple(map(self._line, self.supervisors)),
-            broker_problem=self.sender.problem(),
-            sender_alive=self.sender.alive,
-            store_problem=self.recorder.problem,
-            pipeline_failure=self.pipeline.failure,
-            evidence_failures=self.evidence.failures,
-            oldest_unacknowledged_s=self.sender.oldest_unacknowledged_s(),
+            lines=self._lineup.healths(),
+            broker_problem=self._sender.problem(),
+            sender_alive=self._sender.alive,
+            store_problem=self._recorder.problem,
+            pipeline_failure=self._pipeline.problem,
+            evidence_failures=self._evidence_failures(),
+            oldest_unacknowledged_s=self._sender.oldest_unacknowledged_s(),
+            hung=tuple(text for beat in self._heartbeats if (text := beat.problem()) is not None),
+            backlog=self.backlog,
         )
 
     def problems(self) -> tuple[str, ...]:
         """Why the agent is not healthy now."""
         return problems_of(self.snapshot())
 
-    def _line(self, supervisor: SourceSupervisor) -> LineHealth:
-        name = supervisor.line
-        counters = self.tallies[name].snapshot()
-        return LineHealth(name, self.modes[name], supervisor.health, supervisor.problem, counters)
+    def ready(self) -> bool:
+        """Whether frames are judged and recorded now."""
+        return ready(self.snapshot())

@@ -63,8 +63,8 @@ class Recorder:
         self._observers = tuple(observers)
         self._ok_every = ok_every
         self._monotonic = monotonic
-        self._rules = {name: LineRules(name) for name in lines}
-        self._oks = dict.fromkeys(lines, 0)
+        self._rules: dict[str, LineRules] = {}
+        self._oks: dict[str, int] = {}
         self.problem: str | None = None
 
     def record(self, judged: Judged, stop: threading.Event) -> bool:
@@ -74,9 +74,8 @@ class Recorder:
         tally = self._tallies[line.name]
         judged = self._with_images(line, judged)
         inspection = judged.inspection
-        state, steps = step(
-            self._rules[line.name], line.section.alert, inspection, self._monotonic(), lambda: str(uuid4())
-        )
+        rules = self._rules.get(line.name) or LineRules(line.name)
+        state, steps = step(rules, line.section.alert, inspection, self._monotonic(), lambda: str(uuid4()))
         if not self._commit(inspection, steps, self._messages.of(inspection, steps), stop):
             tally.dropped("store_error")
             return False
@@ -120,7 +119,7 @@ class Recorder:
         """Every image that is not ok, and each n-th that is, is kept and named in its inspection."""
         decision = judged.inspection.decision
         if decision.verdict is Verdict.OK:
-            self._oks[line.name] += 1
+            self._oks[line.name] = self._oks.get(line.name, 0) + 1
             if not self._ok_every or (self._oks[line.name] - 1) % self._ok_every:
                 return judged
         refs = self._evidence.save(judged.frame, judged.margins, judged.placement, judged.limits, decision)

@@ -164,3 +164,20 @@ feedback = Table(
     Column("label", String(16), nullable=False),
     Index("ix_feedback_inspection", "inspection_id"),
 )
+
+# Commands that a running agent was given, by MQTT, by `agent ctl` or by SIGHUP.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("agent", String(64), nullable=False),
+    Column("ts", Utc, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("verb", String(64), nullable=False),
+    Column("line", String(64)),
+    Column("by", String(128)),
+    Column("ok", Boolean, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("detail", JSON),
+    Index("ix_audit_ts", "ts"),
+)

@@ -67,6 +67,11 @@ class Writer:
                 _end(connection, step)
             put(connection, self._started(), drafts)
 
+    def post(self, drafts: Sequence[Draft]) -> None:
+        """Messages that no inspection caused, as the answer to a command."""
+        with self._database.transaction() as connection:
+            put(connection, self._started(), drafts)
+
     def finish_disposition(self, file_id: int) -> None:
         """The judged file has been moved."""
         with self._database.transaction() as connection:

@@ -11,17 +11,18 @@ from contextlib import ExitStack
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from agent.app import Daemon
-from agent.config.sections import Config
+from agent.config.loader import load_config
 from agent.errors import AgentError, StoreError
-from agent.parts import build_parts
+from agent.parts import Setting, build_parts
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line
+from agent.steering.overrides import Overrides
 from agent.store.engine import open_reader
 from agent.store.lock import is_locked
 from agent.store.reader import Reader
-from fbclip.artefacts.profile_file import LoadedProfile
+from fbclip.artefacts.profile_file import save_profile
 from tests.factories.agent import FakeMqttClient, row_count
 from tests.factories.brokers import wait_until
 from tests.factories.lines import a_profile
@@ -41,19 +42,25 @@ def stack():
         yield opened
 
 
-def build(tmp_path, detector, stack, mode="shadow"):
-    """Parts of one line that watches a folder, on a tiny detector."""
+def build(tmp_path, detector, stack, mode="shadow", lines=None, **options):
+    """Parts of one line that watches a folder, on a tiny detector; or of `lines`, as agent.yaml has them."""
     (tmp_path / "in").mkdir(exist_ok=True)
-    source = {"type": "folder", "path": tmp_path / "in", "settle_s": 0, "rescan_s": 0.05}
-    config = Config(
-        agent={"name": "demo", "data_dir": tmp_path / "var"},
-        mqtt={"url": "mqtt://127.0.0.1:1"},
-        web={"listen": "127.0.0.1:0"},
-        lines=({"name": "belt", "source": source, "profile": "p.yaml", "mode": mode},),
-    )
-    profile = a_profile(detector, threshold=-1e9)
-    lines = {"belt": Line(config.lines[0], detector.adapters[0], LoadedProfile(profile))}
-    return build_parts(config, detector, lines, None, stack)
+    save_profile(a_profile(detector, threshold=-1e9), tmp_path / "p.yaml")
+    line = {
+        "name": "belt",
+        "source": {"type": "folder", "path": str(tmp_path / "in"), "settle_s": 0, "rescan_s": 0.05},
+        "profile": "p.yaml",
+        "mode": mode,
+    }
+    document = {
+        "agent": {"name": "demo"},
+        "mqtt": {"url": "mqtt://127.0.0.1:1"},
+        "web": {"listen": "127.0.0.1:0"},
+        "lines": lines or [line],
+    }
+    path = tmp_path / "agent.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return build_parts(Setting(path, load_config(path), Overrides(), **options), detector, stack)
 
 
 @pytest.fixture
@@ -63,17 +70,17 @@ def parts(tmp_path, detector, stack, client):
 
 @pytest.fixture
 def retained(parts, monkeypatch):
-    """Retained topics with the latest body."""
+    """Retained topics with the latest body. Nothing is started in these tests, so nothing is mended."""
     bodies = {}
+    monkeypatch.setattr(parts.mending, "look", lambda now: None)
     monkeypatch.setattr(parts.sender, "retain", bodies.__setitem__)
     return bodies
 
 
 def test_a_step_reports_health_to_the_topics_and_the_page(parts, retained):
-    Daemon(parts, lambda: 0.0).step(1.0)
-    # Nothing is started in this test.
-    problem = "the sender thread ended"
-    assert retained["fbclip/demo/health"]["problems"] == [problem]
+    parts.recorder.problem = "disk full"
+    assert Daemon(parts, lambda: 0.0).step(1.0) is None
+    assert retained["fbclip/demo/health"]["problems"] == ["the sender thread ended", "disk full"]
     assert retained["fbclip/demo/belt/status"] == {"state": "running", "health": "starting", "mode": "shadow"}
     page = parts.page.snapshot()
     assert page["mqtt"] == "connected"
@@ -184,7 +191,7 @@ def test_events_left_open_by_an_earlier_run_are_ended_by_the_next(tmp_path, dete
     with ExitStack() as second:
         parts = build(tmp_path, detector, second)
         Daemon(parts).start(second)
-        parts.stop_sources.set()
+        parts.lineup.stop()
         assert parts.pipeline.finish(20)
         assert row_count(parts.database, "outbox") == 0
     reader = open_reader(f"sqlite:///{tmp_path}/var/agent.db")

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from agent.cli import app
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
-from agent.pipeline.lines import load_detector, load_lines
+from agent.pipeline.lines import load_detector
 from fbclip.artefacts.profile_file import save_profile
 from fbclip.errors import ConfigError
-from tests.factories.lines import ENDLESS, FUSION, a_profile, remember, unit_of_the_line, write_profile
+from tests.factories.lines import ENDLESS, FUSION, a_profile, load_lines, remember, unit_of_the_line, write_profile
 
 
 def test_inspect_runs_in_the_precision_of_the_profile(tmp_path):

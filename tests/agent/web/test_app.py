@@ -6,7 +6,7 @@ from starlette.testclient import TestClient
 from agent.web.app import PageSources, create_app
 from agent.web.state import PageState
 from fbclip.decision import reject
-from tests.factories.page import PageTime, example_page, image, judged
+from tests.factories.page import PageTime, example_page, image, judged, nobody_follows
 
 LOCAL = "http://127.0.0.1:8088"
 
@@ -59,7 +59,7 @@ def test_health():
 
 
 def test_security_headers_and_escaping():
-    sources = PageSources(PageState("<script>alert(1)</script>"), tuple, tuple)
+    sources = PageSources(PageState("<script>alert(1)</script>"), tuple, tuple, bool, nobody_follows)
     answer = client(sources).get("/")
     assert "<script>alert" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
