@@ -134,9 +134,10 @@ class Steward:
                 request.verb, False, f"failed: {type(error).__name__}", correlation_of(request.payload)
             )
         level = logging.INFO if answer.ok else logging.WARNING
-        by = None if command is None else command.by
-        log.log(level, "%s by %s (%s): %s", request.verb[:64], by or "unknown", request.origin, answer.text)
-        self._note(request, command, line, answer, before)
+        by = "unknown" if command is None or command.by is None else command.by
+        log.log(level, "%s by %s (%s): %s", request.verb[:64], by, request.origin, answer.text)
+        if command is not None:
+            self._note(request, command, line, answer, before)
         request.reply(answer)
 
     def _do(self, command: Command) -> tuple[str | None, str]:
@@ -189,18 +190,16 @@ class Steward:
         return Situation(sections, profiles, self._path.absolute().parent)
 
     def _note(
-        self, request: Request, command: Command | None, line: str | None, answer: CommandAnswer, before: Overrides
+        self, request: Request, command: Command, line: str | None, answer: CommandAnswer, before: Overrides
     ) -> None:
-        asked = None if command is None else command.model_dump(mode="json", exclude={"correlation_id", "by"})
-        detail = {"asked": asked}
+        detail = {"asked": command.model_dump(mode="json", exclude={"correlation_id", "by"})}
         if line is not None and before.of(line) != self._overrides.of(line):
             detail |= {
                 "before": before.of(line).model_dump(mode="json", exclude={"before"}),
                 "after": self._overrides.of(line).model_dump(mode="json", exclude={"before"}),
             }
-        by = None if command is None else command.by
-        verb = request.verb[:64]
+        entry = AuditEntry(request.origin, request.verb, answer.ok, answer.text[:1000], command.by, line, detail)
         try:
-            self._audit.note(AuditEntry(request.origin, verb, answer.ok, answer.text[:1000], by, line, detail))
+            self._audit.note(entry)
         except StoreError as error:
-            log.error("%s by %s (%s) could not be entered in the audit: %s", verb, by, request.origin, error)
+            log.error("%s (%s) could not be entered in the audit: %s", request.verb, request.origin, error)
