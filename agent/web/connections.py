@@ -27,7 +27,10 @@ class BoundedConnection(H11Protocol):
         self._was_busy = False
         self._timer: asyncio.TimerHandle | None = None
         if len(self.connections) > self.most:
-            self._longest_idle().transport.abort()
+            victim = self._longest_idle()
+            # Its end comes in the loop's next turn, and several may have come in this one.
+            self.connections.discard(victim)
+            victim.transport.abort()
         self._look()
 
     def connection_lost(self, exc: Exception | None) -> None:

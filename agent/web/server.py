@@ -19,7 +19,7 @@ DEAD_S = 30.0
 _START_S = 10.0
 _STOP_S = 2.0
 # So many connections are taken at once, before any of them can be refused.
-_BACKLOG = 32
+_BACKLOG = 128
 
 
 class _Server(uvicorn.Server):
