@@ -5,27 +5,33 @@ import logging
 import shutil
 import socket
 import threading
+import time
 import urllib.request
 from contextlib import ExitStack
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import yaml
 
-from agent.app import Daemon
+from agent.app import PATIENCE_S, Daemon, detector_patience_s
 from agent.config.loader import load_config
 from agent.errors import AgentError, StoreError
+from agent.mqtt.pump import Pump
 from agent.parts import Setting, build_parts
 from agent.pipeline.judge import Judge
+from agent.pipeline.recorder import Recorder
+from agent.sources.folder import Folder
 from agent.steering.overrides import Overrides
 from agent.store.engine import open_reader
 from agent.store.lock import is_locked
 from agent.store.reader import Reader
-from fbclip.artefacts.profile_file import save_profile
+from fbclip.artefacts.profile_file import LoadedProfile, save_profile
+from fbclip.images.tiling import Tiling
 from tests.factories.agent import FakeMqttClient, row_count
 from tests.factories.brokers import wait_until
-from tests.factories.lines import a_profile
+from tests.factories.lines import a_line, a_profile
 
 
 @pytest.fixture
@@ -197,3 +203,101 @@ def test_events_left_open_by_an_earlier_run_are_ended_by_the_next(tmp_path, dete
     reader = open_reader(f"sqlite:///{tmp_path}/var/agent.db")
     assert Reader(reader).recent_events()[0].end_reason == "restart"
     reader.close()
+
+
+HANGING = {
+    "detector": (Judge, "judge"),
+    "recorder": (Recorder, "record"),
+    "folder": (Folder, "look"),
+    "sender": (Pump, "step"),
+}
+
+
+@pytest.mark.parametrize("part", HANGING)
+def test_a_part_that_hangs_is_named_and_the_end_comes_all_the_same(tmp_path, detector, client, monkeypatch, part):
+    entered, release = threading.Event(), threading.Event()
+
+    def hang(*_):
+        entered.set()
+        release.wait(30)
+
+    monkeypatch.setattr("agent.app.WATCH_S", 0.01)
+    monkeypatch.setattr(*HANGING[part], hang)
+    with ExitStack() as stack:
+        parts = build(tmp_path, detector, stack)
+        daemon, stop, codes = Daemon(parts), threading.Event(), []
+        daemon.start(stack)
+        write_image(tmp_path / "in")
+        assert entered.wait(10)
+        for heartbeat in all_heartbeats(parts):
+            heartbeat.slow_s = 0.2
+        name = {"folder": "line belt: the source"}.get(part, f"the {part}")
+        wait_until(lambda: any(text.startswith(f"{name} hangs: ") for text in parts.probe.problems()))
+        watching = threading.Thread(target=lambda: codes.append(daemon.watch(stop)))
+        began = time.monotonic()
+        watching.start()
+        stop.set()
+        watching.join(20)
+    # A second is left for what ends after this.
+    assert time.monotonic() - began < 9
+    assert codes == [0]
+    release.set()
+
+
+@pytest.mark.parametrize("part", ["detector", "sender"])
+def test_a_part_that_hangs_for_good_ends_the_run_with_an_error(tmp_path, detector, client, monkeypatch, caplog, part):
+    release = threading.Event()
+    monkeypatch.setattr("agent.app.WATCH_S", 0.01)
+    monkeypatch.setattr(*HANGING[part], lambda *_: release.wait(30))
+    monkeypatch.setattr("agent.pipeline.workers.PATIENCE_S", 0.3)
+    monkeypatch.setattr("agent.app.PATIENCE_S", 0.3)
+    with ExitStack() as stack:
+        parts = build(tmp_path, detector, stack)
+        parts.sender.heartbeat.dead_s = 0.3
+        for heartbeat in all_heartbeats(parts):
+            heartbeat.slow_s = 0.2
+        monkeypatch.setattr("agent.pipeline.workers.SLOW_S", 0.2)
+        daemon = Daemon(parts)
+        daemon.start(stack)
+        write_image(tmp_path / "in")
+        assert daemon.watch(threading.Event()) == 1
+        assert f"stopped because a part failed: the {part} hangs: " in caplog.text
+        release.set()
+
+
+def all_heartbeats(parts):
+    sources = [supervisor._running.heartbeat for supervisor in parts.lineup.supervisors]
+    return [*parts.pipeline._heartbeats, parts.sender.heartbeat, *sources]
+
+
+def test_a_line_that_cannot_run_is_named_everywhere_and_tried_again(tmp_path, detector, stack, client, monkeypatch):
+    monkeypatch.setattr("agent.lineup.FIRST_RETRY_S", 0.05)
+    good = {"name": "belt", "source": {"type": "folder", "path": "in", "settle_s": 0, "rescan_s": 0.05},
+            "profile": "p.yaml", "mode": "live"}  # fmt: skip
+    bad = {**good, "name": "dock", "source": {**good["source"], "path": "other"}, "profile": "none.yaml"}
+    (tmp_path / "other").mkdir()
+    parts = build(tmp_path, detector, stack, lines=[good, bad])
+    daemon = Daemon(parts)
+    daemon.start(stack)
+    problem = f"line dock: {tmp_path}/none.yaml: no such profile; make one with `calibrate threshold`"
+    daemon.step(1.0)
+    assert problem in parts.probe.problems()
+    lines = {line["name"]: line["health"] for line in parts.page.snapshot()["lines"]}
+    assert lines["dock"] == problem
+    write_image(tmp_path / "in")
+    wait_until((tmp_path / "in.done" / "a.png").is_file)
+    save_profile(a_profile(detector, line="dock"), tmp_path / "none.yaml")
+    wait_until(lambda: problem not in parts.probe.problems())
+    write_image(tmp_path / "other")
+    wait_until((tmp_path / "other.done" / "a.png").is_file)
+    daemon.shut_down()
+    states = [body["state"] for topic, body, _ in published(client) if topic == "fbclip/demo/dock/status"]
+    assert states[0] == "unavailable"
+
+
+def test_patience_grows_with_batch_tiles_and_a_slow_machine(detector):
+    tiled = LoadedProfile(a_profile(detector, tiling=Tiling(columns=4, rows=4, overlap=0.25)))
+    line = a_line(detector)
+    assert detector_patience_s(0.05, 8, [line]) == PATIENCE_S
+    assert detector_patience_s(4.0, 8, [line]) == 320
+    assert detector_patience_s(4.0, 8, [line, replace(line, loaded=tiled)]) == 16 * 320
