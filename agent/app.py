@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from agent.health import (
     problems_of,
     without_figures,
 )
+from agent.lineup import LineHealth
 from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.pipeline.lines import Line, load_model
@@ -208,7 +210,7 @@ class Daemon:
         self._known_lines = names
         parts.page.keep_lines(names)
         parts.sender.retain(parts.topics.health, health_body(snapshot))
-        parts.sender.retain(parts.topics.info, _info_body(parts, names))
+        parts.sender.retain(parts.topics.info, _info_body(parts, snapshot.lines))
         parts.page.set_mqtt(snapshot.broker_problem or "connected")
 
     def _log_changes(self, snapshot: HealthSnapshot) -> None:
@@ -234,12 +236,13 @@ class Daemon:
         try:
             prune(parts.database, config.agent.data_dir, config.store.retention, datetime.now(UTC))
             move_again(parts.writer, parts.ledger.unmoved(), parts.lineup.lines)
+            parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved())
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)
 
 
-def _info_body(parts: Parts, names: Iterable[str]) -> dict[str, Any]:
-    """What runs, for the agent's retained info."""
+def _info_body(parts: Parts, healths: Iterable[LineHealth]) -> dict[str, Any]:
+    """What runs, for the agent's retained info; a line that never could run has neither profile nor model."""
     lines = parts.lineup.lines
     return {
         "agent": parts.config.agent.name,
@@ -249,12 +252,11 @@ def _info_body(parts: Parts, names: Iterable[str]) -> dict[str, Any]:
         "backbone": parts.config.model.backbone,
         "lines": [
             {
-                "name": name,
-                "mode": lines[name].section.mode.value,
-                "profile": lines[name].profile_id,
-                "model": lines[name].adapter,
+                "name": health.name,
+                "mode": health.mode.value,
+                "profile": lines[health.name].profile_id if health.name in lines else None,
+                "model": lines[health.name].adapter if health.name in lines else None,
             }
-            for name in sorted(names)
-            if name in lines
+            for health in healths
         ],
     }

@@ -6,8 +6,8 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent.heartbeat import Heartbeat
@@ -37,6 +37,7 @@ class HealthSnapshot:
     """All parts at one moment; a problem is one line without secrets, None where there is none.
 
     `evidence_failures`: of the last minute. `hung`: threads other than those of sources and pipeline.
+    `unmoved`: line -> judged files that could not leave its hot folder.
     """
 
     lines: tuple[LineHealth, ...]
@@ -48,6 +49,7 @@ class HealthSnapshot:
     oldest_unacknowledged_s: float = 0.0
     hung: tuple[str, ...] = ()
     backlog: Backlog = Backlog()
+    unmoved: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class HealthChange:
 def problems_of(snapshot: HealthSnapshot) -> tuple[str, ...]:
     """Why the agent is not healthy, one line each; empty if it is."""
     found = [line.problem for line in snapshot.lines]
+    names = {line.name for line in snapshot.lines}
+    found += [
+        f"line {line}: {count} judged files cannot be moved out of the hot folder"
+        for line, count in snapshot.unmoved.items()
+        if line in names
+    ]
     found += [snapshot.broker_problem, None if snapshot.sender_alive else "the sender thread ended"]
     if snapshot.oldest_unacknowledged_s > UNACKNOWLEDGED_S:
         found.append(f"the broker has not acknowledged a message for {snapshot.oldest_unacknowledged_s:.0f} s")
@@ -170,6 +178,7 @@ class HealthProbe:
         self._heartbeats = tuple(heartbeats)
         self._evidence_failures = RecentCount(lambda: evidence.failures, EVIDENCE_S, monotonic)
         self.backlog = Backlog()
+        self.unmoved: Mapping[str, int] = {}
 
     def snapshot(self) -> HealthSnapshot:
         return HealthSnapshot(
@@ -182,6 +191,7 @@ class HealthProbe:
             oldest_unacknowledged_s=self._sender.oldest_unacknowledged_s(),
             hung=tuple(text for beat in self._heartbeats if (text := beat.problem()) is not None),
             backlog=self.backlog,
+            unmoved=self.unmoved,
         )
 
     def problems(self) -> tuple[str, ...]:

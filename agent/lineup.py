@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -81,7 +81,10 @@ class _Place:
 
 @dataclass(eq=False)
 class Lineup:
-    """`lines`, `tallies` and `modes` are shared with judge and recorder, who look a line up for each frame."""
+    """`lines`, `tallies` and `modes` are shared with judge and recorder, who look a line up for each frame.
+
+    `line_ended` hears of each line that was switched off or taken away.
+    """
 
     detector: Detector
     judge: Judge
@@ -90,6 +93,7 @@ class Lineup:
     lines: LiveLines
     tallies: MutableMapping[str, Tally]
     modes: MutableMapping[str, LineMode]
+    line_ended: Callable[[str], None] = lambda _: None
     _places: dict[str, _Place] = field(default_factory=dict)
     _running: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -170,7 +174,10 @@ class Lineup:
         for name, place in self._places.items():
             if name not in places and place.supervisor is not None:
                 place.supervisor.stop()
+        was_on = {name for name, place in self._places.items() if place.plan.enabled}
         self._put(places)
+        for name in sorted(was_on - {name for name, place in places.items() if place.plan.enabled}):
+            self.line_ended(name)
         return changes
 
     def _try(self, place: _Place, now: float) -> _Place:

@@ -121,6 +121,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         observers=(page, StatePublisher(topics, sender)),
         ok_every=config.store.retention.ok_every,
     )
+    lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
     audit = AuditLog(database, name)
     steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from agent.heartbeat import Heartbeat, WatchedStop
@@ -87,6 +88,7 @@ class RecordWorker:
     def step(self) -> bool:
         if self._abort.is_set():
             return False
+        self._recorder.end_events_of_lines(datetime.now(UTC))
         try:
             judged = self._results.get(timeout=self._wait_s)
         except queue.Empty:

@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable
 
-from agent.errors import SourceError
+from agent.errors import SourceError, StoreError
 from agent.heartbeat import Heartbeat, WatchedStop
 from agent.sources.base import Clock, Source, SystemClock
 
@@ -88,6 +88,9 @@ class RunningSource:
             self._source.run(self._stop)
         except SourceError as error:
             self._failed(str(error))
+        except StoreError as error:
+            # Which file it cannot enter is no fault of the source, and no news each second.
+            self._failed(f"line {self._line}: {error}")
         except Exception as error:
             log.exception("line %s: the source failed", self._line)
             self._failed(f"line {self._line}: {type(error).__name__}")

@@ -50,6 +50,7 @@ def recent_events(reader: Reader, limit: int = RECENT_EVENTS) -> Sequence[Recent
             reason = event.end_reason if first is None or first.reason is None else first.reason
             rows.append(RecentEvent(event.opened, event.ended, event.line, event.kind.value, reason, z, threshold))
         return rows
-    except StoreError:
-        log.exception("the recent events cannot be read")
+    except StoreError as error:
+        # Asked each second by each viewer, and the store's own trouble is reported by whoever writes it.
+        log.debug("the recent events cannot be read: %s", error)
         return ()

@@ -205,6 +205,23 @@ def test_events_left_open_by_an_earlier_run_are_ended_by_the_next(tmp_path, dete
     reader.close()
 
 
+def test_judged_files_that_cannot_be_moved_are_named_until_they_can(tmp_path, detector, stack, client):
+    parts = build(tmp_path, detector, stack)
+    daemon = Daemon(parts, lambda: 0.0)
+    daemon.start(stack)
+    # Where `done` should be made there is a file.
+    (tmp_path / "in.done").write_text("")
+    write_image(tmp_path / "in")
+    wait_until(lambda: parts.probe.snapshot().lines[0].counters.inspected == 1)
+    daemon.step(60.0)
+    problem = "line belt: 1 judged files cannot be moved out of the hot folder"
+    assert problem in parts.probe.problems()
+    (tmp_path / "in.done").unlink()
+    daemon.step(120.0)
+    assert problem not in parts.probe.problems()
+    daemon.shut_down()
+
+
 HANGING = {
     "detector": (Judge, "judge"),
     "recorder": (Recorder, "record"),

@@ -46,6 +46,7 @@ def test_nothing_wrong():
         ({"evidence_failures": 3}, "3 evidence images could not be written in the last minute"),
         ({"oldest_unacknowledged_s": 40.2}, "the broker has not acknowledged a message for 40 s"),
         ({"backlog": Backlog(12, 75)}, "12 messages wait for the broker, the oldest for 75 s"),
+        ({"unmoved": {"belt": 3, "gone": 1}}, "line belt: 3 judged files cannot be moved out of the hot folder"),
         ({"hung": ("the page hangs: no progress for 12 s",)}, "the page hangs: no progress for 12 s"),
     ],
 )

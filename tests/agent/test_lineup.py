@@ -123,6 +123,15 @@ def test_a_change_that_cannot_run_changes_nothing_at_all(two, lineup, detector, 
     assert lineup.modes["belt"] is LineMode.SHADOW
 
 
+def test_who_ends_events_hears_of_lines_that_go(two, lineup):
+    ended = []
+    lineup.line_ended = ended.append
+    lineup.apply([replace(two[0], enabled=False), two[1]], 1.0)
+    lineup.apply([two[1]], 2.0)
+    lineup.apply([replace(two[1], enabled=False)], 3.0)
+    assert ended == ["belt", "dock"]
+
+
 def test_lines_are_added_and_removed(two, lineup, detector, tmp_path):
     write_profile_of(detector, tmp_path, "third")
     belt = supervisor_of(lineup, "belt")

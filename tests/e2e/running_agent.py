@@ -128,6 +128,9 @@ class Subscriber:
             if wanted(topic, body):
                 return body
 
+    def publish(self, topic: str, body: dict[str, Any]) -> None:
+        self._client.publish(topic, json.dumps(body), qos=1).wait_for_publish(10)
+
     def messages(self, kind: str) -> list[dict[str, Any]]:
         """What was heard on topics that end in `kind`, including what waits."""
         while not self._queue.empty():

@@ -111,6 +111,12 @@ def test_commands_by_ctl_and_sighup(make):
     try:
         agent.drop(ANOMALOUS[0], "part.png")
         result = listener.wait(lambda topic, _: topic.endswith("/inbox/result"), "a result")
+        # The same over the broker, which here speaks 3.1.1.
+        for verb, state in (("disable", "disabled"), ("enable", "running")):
+            listener.publish(f"fbclip/demo/cmd/{verb}", {"line": "inbox", "correlation_id": verb})
+            answer = listener.wait(lambda t, b, v=verb: t.endswith("/answer") and b["verb"] == v, "an answer")
+            assert (answer["ok"], answer["correlation_id"]) == (True, verb)
+            listener.wait(lambda t, b, s=state: t.endswith("/inbox/status") and b["state"] == s, state)
     finally:
         listener.close()
     # Below the threshold by hand, and still above the profile's limit of certainty.

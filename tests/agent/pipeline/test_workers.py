@@ -29,6 +29,8 @@ class KeepingRecorder:
     def __init__(self) -> None:
         self.seqs = []
 
+    def end_events_of_lines(self, ts) -> None: ...
+
     def record(self, judged, stop) -> bool:
         self.seqs.append(judged.inspection.frame_seq)
         return True
@@ -134,7 +136,7 @@ def test_a_worker_that_fails_ends_both_and_is_named():
 def test_a_recorder_that_hangs_is_given_up():
     line, release = Line(1), threading.Event()
 
-    class Hanging:
+    class Hanging(KeepingRecorder):
         def record(self, judged, stop) -> bool:
             return release.wait(20)
 
@@ -144,7 +146,7 @@ def test_a_recorder_that_hangs_is_given_up():
     release.set()
 
 
-class Hanging:
+class Hanging(KeepingRecorder):
     """A judge or recorder that hangs until the test releases it."""
 
     def __init__(self) -> None:
@@ -182,7 +184,7 @@ def test_a_store_that_refuses_for_long_is_no_hang():
     """The recorder waits at its stop signal, which is a sign of life."""
     now, waiting = [0.0], threading.Event()
 
-    class Waiting:
+    class Waiting(KeepingRecorder):
         def record(self, judged, stop) -> bool:
             waiting.set()
             while not stop.wait(0.01):

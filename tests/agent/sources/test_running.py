@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from agent.errors import SourceError
+from agent.errors import SourceError, StoreError
 from agent.sources.running import FIRST_RETRY_S, LONGEST_RETRY_S, RunningSource
 from tests.factories.agent import FakeClock
 
@@ -65,6 +65,13 @@ def test_a_failure_that_lasts_is_logged_once(caplog):
     for _ in range(6):
         run.step()
     assert [record.message for record in caplog.records] == ["gone", "other"]
+
+
+def test_a_store_that_refuses_is_named_without_a_stack(caplog):
+    run = running(Faulty(StoreError("var/agent.db: locked")))
+    run.step()
+    assert run.problem == "line belt: var/agent.db: locked"
+    assert caplog.records[0].exc_info is None
 
 
 def test_what_the_source_says_of_itself_is_a_problem_of_its_line():
