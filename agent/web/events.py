@@ -51,6 +51,5 @@ def recent_events(reader: Reader, limit: int = RECENT_EVENTS) -> Sequence[Recent
             rows.append(RecentEvent(event.opened, event.ended, event.line, event.kind.value, reason, z, threshold))
         return rows
     except StoreError as error:
-        # Asked each second by each viewer, and the store's own trouble is reported by whoever writes it.
-        log.debug("the recent events cannot be read: %s", error)
+        log.warning("the recent events cannot be read: %s", error)
         return ()
