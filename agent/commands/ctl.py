@@ -13,6 +13,7 @@ from agent.commands.talk import ask
 from agent.config.loader import load_config
 from agent.errors import AgentError
 from agent.steering.commands import CommandError, parse
+from fbclip.errors import ConfigError
 
 
 def ctl_command(request: CtlRequest) -> int:
@@ -46,8 +47,16 @@ def payload_of(request: CtlRequest) -> bytes:
         "label": request.label,
     }
     body = {key: value for key, value in body.items() if value is not None}
-    if request.verb == "threshold":
-        body["threshold"] = request.threshold
-    elif request.threshold is not None:
-        raise AgentError(f"{request.verb}: --threshold belongs to `agent ctl threshold`")
+    if request.threshold is not None:
+        body["threshold"] = _number(request.threshold)
     return json.dumps(body).encode()
+
+
+def _number(text: str) -> float | None:
+    """None, which stands for the profile's own, has to be said: an option that was forgotten must change nothing."""
+    if text == "profile":
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"--threshold {text}: must be a number, or profile") from error

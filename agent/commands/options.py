@@ -89,7 +89,7 @@ class CtlRequest:
     line: Annotated[str | None, typer.Option(help="of enable, disable, profile, threshold")] = None
     profile: Annotated[str | None, typer.Option(help="file, in the configuration's folder or below")] = None
     rollback: Annotated[bool, typer.Option("--rollback", help="back to the profile or threshold before")] = False
-    threshold: Annotated[float | None, typer.Option(help="of threshold; without it, back to the profile's")] = None
+    threshold: Annotated[str | None, typer.Option(help="of threshold: a number, or profile for the profile's")] = None
     event: Annotated[str | None, typer.Option(help="event_id, of ack")] = None
     inspection: Annotated[int | None, typer.Option(help="id of the inspection, of feedback")] = None
     label: Annotated[str | None, typer.Option(help="normal or anomalous, of feedback")] = None

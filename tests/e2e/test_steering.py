@@ -121,7 +121,10 @@ def test_commands_by_ctl_and_sighup(make):
         listener.close()
     # Below the threshold by hand, and still above the profile's limit of certainty.
     assert (result["verdict"], result["threshold"]) == ("uncertain", 1e9)
-    assert ctl("threshold", "--line", "moon").stdout.strip() == "FAILED line moon: there is no such line"
+    assert (
+        ctl("threshold", "--line", "moon", "--threshold", "1").stdout.strip()
+        == "FAILED line moon: there is no such line"
+    )
     wrong = ctl("fly")
     assert wrong.returncode == 1
     assert wrong.stderr.startswith("error: fly: no such command")

@@ -9,6 +9,7 @@ from agent.commands.options import CtlRequest
 from agent.errors import AgentError
 from agent.web.app import create_app
 from agent.web.server import WebServer
+from fbclip.errors import ConfigError
 from tests.factories.brokers import free_port
 from tests.factories.page import example_page
 from tests.factories.steering import write_config
@@ -37,7 +38,7 @@ def told(tmp_path, monkeypatch):
 
 def test_a_command_is_sent_with_the_token_and_its_answer_printed(told, tmp_path, capsys):
     path = tmp_path / "agent.yaml"
-    assert ctl_command(CtlRequest("threshold", line="belt", threshold=2.5, config=path)) == 0
+    assert ctl_command(CtlRequest("threshold", line="belt", threshold="2.5", config=path)) == 0
     assert capsys.readouterr().out == "done   threshold was heard\n"
     (verb, body), = told  # fmt: skip
     assert (verb, body["line"], body["threshold"]) == ("threshold", "belt", 2.5)
@@ -56,8 +57,14 @@ def test_a_wrong_token_is_said(told, tmp_path, monkeypatch):
 def test_what_is_wrong_by_itself_is_not_sent(told, tmp_path):
     with pytest.raises(AgentError, match="feedback: inspection_id: Field required"):
         ctl_command(CtlRequest("feedback", label="normal", config=tmp_path / "agent.yaml"))
-    with pytest.raises(AgentError, match="--threshold belongs to"):
-        payload_of(CtlRequest("enable", line="belt", threshold=1.0))
+    for threshold, says in ((None, "threshold: Field required"), ("nan", "not valid JSON")):
+        with pytest.raises(AgentError, match=says):
+            ctl_command(CtlRequest("threshold", line="belt", threshold=threshold, config=tmp_path / "agent.yaml"))
+    with pytest.raises(AgentError, match="enable: threshold: unknown field"):
+        ctl_command(CtlRequest("enable", line="belt", threshold="1", config=tmp_path / "agent.yaml"))
+    with pytest.raises(ConfigError, match="--threshold two: must be a number, or profile"):
+        payload_of(CtlRequest("threshold", line="belt", threshold="two"))
+    assert json.loads(payload_of(CtlRequest("threshold", threshold="profile")))["threshold"] is None
     assert told == []
 
 
