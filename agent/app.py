@@ -24,16 +24,15 @@ from agent.health import (
     problems_of,
     without_figures,
 )
-from agent.lineup import LineHealth
+from agent.line_states import LineHealth
 from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
-from agent.pipeline.lines import Line, load_model
+from agent.patience import detector_patience_s, seconds_an_image
+from agent.pipeline.lines import load_model
 from agent.pipeline.moves import move_again
-from agent.pipeline.workers import PATIENCE_S
 from agent.steering.overrides import load_overrides
 from agent.store.retention import prune
 from agent.web.guard import page_token
-from fbclip.detector import Detector
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
@@ -43,8 +42,6 @@ SOURCES_STOP_S = 1.5
 STEWARD_STOP_S = 0.5
 FINISH_S = 3.0
 LAST_MESSAGES_S = 2.0
-# A batch may take so many times what its images take one by one.
-PATIENCE_TIMES = 10.0
 
 
 def run_agent(
@@ -73,21 +70,6 @@ def run_agent(
         if ready is not None:
             ready.set()
         return daemon.watch(stop, ending)
-
-
-def seconds_an_image(detector: Detector) -> float:
-    """How long one takes on this machine, roughly: the first pass is slow, the second is measured."""
-    detector.warm_up()
-    began = time.monotonic()
-    detector.warm_up()
-    return time.monotonic() - began
-
-
-def detector_patience_s(seconds: float, batch: int, lines: Iterable[Line]) -> float:
-    """How long the detector may take for a batch before it hangs: by its speed and the most tiles of an image."""
-    tilings = [line.loaded.profile.tiling for line in lines if line.loaded is not None]
-    tiles = max((tiling.columns * tiling.rows for tiling in tilings if tiling is not None), default=1)
-    return max(PATIENCE_S, PATIENCE_TIMES * seconds * batch * tiles)
 
 
 class Daemon:

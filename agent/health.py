@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.heartbeat import Heartbeat
-from agent.lineup import LineHealth, LineState, Lineup
+from agent.line_states import LineHealth, LineState
+from agent.lineup import Lineup
 from agent.mqtt.sender import Sender
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.recorder import Recorder

@@ -10,13 +10,12 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
-from agent.config.line import LineSection
+from agent.line_states import LineHealth, LinePlan, LineState
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line, LiveLines, ManualThreshold, equip, load_line
-from agent.records import LineCounters, LineMode
+from agent.pipeline.lines import Line, LiveLines, equip, load_line
+from agent.records import LineMode
 from agent.sources.base import Sink
 from agent.sources.factory import build_sink, build_source, is_live
 from agent.sources.ledger import FileLedger
@@ -28,41 +27,6 @@ from fbclip.errors import InspectError
 log = logging.getLogger(__name__)
 FIRST_RETRY_S = 5.0
 LONGEST_RETRY_S = 300.0
-
-
-class LineState(StrEnum):
-    """failing: its source runs, but no frames come. unavailable: it cannot run, and is tried again."""
-
-    RUNNING = "running"
-    FAILING = "failing"
-    UNAVAILABLE = "unavailable"
-    DISABLED = "disabled"
-
-
-@dataclass(frozen=True)
-class LinePlan:
-    """What a line should be: its section, switched on or off, and a threshold set by hand instead of the profile's."""
-
-    section: LineSection
-    enabled: bool = True
-    threshold: ManualThreshold | None = None
-
-    @property
-    def name(self) -> str:
-        return self.section.name
-
-
-@dataclass(frozen=True)
-class LineHealth:
-    """One line at one moment. `health` is a short line for people; `problem` is None while all is well."""
-
-    name: str
-    mode: LineMode
-    health: str
-    problem: str | None
-    counters: LineCounters
-    state: LineState = LineState.RUNNING
-    live: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from agent.config.line import LineSection
-from agent.lineup import LinePlan
+from agent.line_states import LinePlan
 from agent.pipeline.lines import ManualThreshold
 from fbclip.errors import ConfigError
 from fbclip.files import canonical_json, write_atomically

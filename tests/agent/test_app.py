@@ -8,14 +8,13 @@ import threading
 import time
 import urllib.request
 from contextlib import ExitStack
-from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import yaml
 
-from agent.app import PATIENCE_S, Daemon, detector_patience_s
+from agent.app import Daemon
 from agent.config.loader import load_config
 from agent.errors import AgentError, StoreError
 from agent.mqtt.pump import Pump
@@ -27,11 +26,10 @@ from agent.steering.overrides import Overrides
 from agent.store.engine import open_reader
 from agent.store.lock import is_locked
 from agent.store.reader import Reader
-from fbclip.artefacts.profile_file import LoadedProfile, save_profile
-from fbclip.images.tiling import Tiling
+from fbclip.artefacts.profile_file import save_profile
 from tests.factories.agent import FakeMqttClient, row_count
 from tests.factories.brokers import wait_until
-from tests.factories.lines import a_line, a_profile
+from tests.factories.lines import a_profile
 
 
 @pytest.fixture
@@ -267,7 +265,7 @@ def test_a_part_that_hangs_for_good_ends_the_run_with_an_error(tmp_path, detecto
     monkeypatch.setattr("agent.app.WATCH_S", 0.01)
     monkeypatch.setattr(*HANGING[part], lambda *_: release.wait(30))
     monkeypatch.setattr("agent.pipeline.workers.PATIENCE_S", 0.3)
-    monkeypatch.setattr("agent.app.PATIENCE_S", 0.3)
+    monkeypatch.setattr("agent.patience.PATIENCE_S", 0.3)
     with ExitStack() as stack:
         parts = build(tmp_path, detector, stack)
         parts.sender.heartbeat.dead_s = 0.3
@@ -310,11 +308,3 @@ def test_a_line_that_cannot_run_is_named_everywhere_and_tried_again(tmp_path, de
     daemon.shut_down()
     states = [body["state"] for topic, body, _ in published(client) if topic == "fbclip/demo/dock/status"]
     assert states[0] == "unavailable"
-
-
-def test_patience_grows_with_batch_tiles_and_a_slow_machine(detector):
-    tiled = LoadedProfile(a_profile(detector, tiling=Tiling(columns=4, rows=4, overlap=0.25)))
-    line = a_line(detector)
-    assert detector_patience_s(0.05, 8, [line]) == PATIENCE_S
-    assert detector_patience_s(4.0, 8, [line]) == 320
-    assert detector_patience_s(4.0, 8, [line, replace(line, loaded=tiled)]) == 16 * 320

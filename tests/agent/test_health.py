@@ -12,7 +12,7 @@ from agent.health import (
     problems_of,
     ready,
 )
-from agent.lineup import LineHealth, LineState
+from agent.line_states import LineHealth, LineState
 from agent.records import LineCounters, LineMode
 
 

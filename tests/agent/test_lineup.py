@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.lineup import FIRST_RETRY_S, LONGEST_RETRY_S, LinePlan, LineState
+from agent.line_states import LinePlan, LineState
+from agent.lineup import FIRST_RETRY_S, LONGEST_RETRY_S
 from agent.pipeline.lines import ManualThreshold
 from agent.records import LineMode
 from fbclip.errors import ConfigError

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from agent.errors import StoreError
-from agent.lineup import LineState
+from agent.line_states import LineState
 from agent.records import StepType
 from agent.steering.steward import MOST_WAITING, Request
 from fbclip.decision import Verdict
