@@ -5,54 +5,90 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from agent.config.sections import Config
 from agent.errors import StoreError
-from agent.health import HealthSnapshot, health_body, health_change, line_status_body, problems_of
-from agent.parts import Parts, build_parts
-from agent.pipeline.lines import load_detector, load_lines
+from agent.health import (
+    Backlog,
+    HealthSnapshot,
+    health_body,
+    health_change,
+    line_status_body,
+    problems_of,
+    without_figures,
+)
+from agent.line_states import LineHealth
+from agent.notify import ServiceNotifier
+from agent.parts import Parts, Setting, build_parts
+from agent.patience import detector_patience_s, seconds_an_image
+from agent.pipeline.lines import load_model
 from agent.pipeline.moves import move_again
+from agent.steering.overrides import load_overrides
 from agent.web.guard import page_token
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
 MAINTENANCE_S = 60.0
-SOURCES_STOP_S = 10.0
-FINISH_S = 20.0
-LAST_MESSAGES_S = 5.0
+# Together they leave a second of the ten in which a run must have ended.
+SOURCES_STOP_S = 1.5
+STEWARD_STOP_S = 0.5
+FINISH_S = 3.0
+LAST_MESSAGES_S = 2.0
 
 
-def run_agent(config: Config, stop: threading.Event, ready: threading.Event | None = None) -> int:
+def run_agent(
+    path: Path,
+    config: Config,
+    stop: threading.Event,
+    hangup: threading.Event | None = None,
+    ready: threading.Event | None = None,
+    ending: Callable[[], None] = lambda: None,
+) -> int:
     """Run until `stop`; returns the exit code. Raises AgentError or FbclipError when it cannot start.
 
-    `ready` is set once every part runs.
+    `path` and `hangup`: where `config` came from, and the wish to read it again. `ready` is set once every part runs;
+    `ending` is called when the run begins to end, for whatever reason.
     """
     token = page_token(config.web)
-    detector = load_detector(config.model, config.lines)
-    lines = load_lines(detector, config.lines)
-    detector.warm_up()
+    setting = Setting(path, config, load_overrides(config.agent.data_dir), token, hangup or threading.Event())
+    detector = load_model(config.model, config.lines)
+    seconds = seconds_an_image(detector)
+    notifier = ServiceNotifier()
     with ExitStack() as stack:
-        daemon = Daemon(build_parts(config, detector, lines, token, stack))
+        daemon = Daemon(build_parts(setting, detector, stack), notifier=notifier, image_s=seconds)
         daemon.start(stack)
-        log.info("model %s on %s, %d lines", detector.backbone.config.name, detector.device, len(lines))
+        log.info("model %s on %s, %d lines", detector.backbone.config.name, detector.device, len(config.lines))
+        notifier.ready()
         if ready is not None:
             ready.set()
-        return daemon.watch(stop)
+        return daemon.watch(stop, ending)
 
 
 class Daemon:
     """One run of all parts. One thread owns it."""
 
-    def __init__(self, parts: Parts, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        monotonic: Callable[[], float] = time.monotonic,
+        notifier: ServiceNotifier | None = None,
+        image_s: float = 0.0,
+    ) -> None:
+        """`image_s`: what the detector takes for one image."""
         self._parts = parts
         self._monotonic = monotonic
+        self._notifier = notifier or ServiceNotifier({})
+        self._image_s = image_s
         self._maintained = monotonic()
         self._known_problems: tuple[str, ...] = ()
+        self._known_lines: frozenset[str] = frozenset()
 
     def start(self, stack: ExitStack) -> None:
         """Start everything in the order of data flow, last to first, so that nobody produces into nothing.
@@ -70,7 +106,7 @@ class Daemon:
             ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
-        move_again(parts.writer, parts.ledger.recover(), parts.lines)
+        move_again(parts.writer, parts.ledger.recover(), parts.lineup.lines)
         if parts.broker is not None:
             parts.broker.start()
             stack.callback(parts.broker.stop)
@@ -79,55 +115,92 @@ class Daemon:
         parts.web.start()
         stack.callback(parts.web.stop)
         parts.pipeline.start()
-        for supervisor in parts.supervisors:
-            supervisor.start()
-        parts.sender.retain(parts.topics.info, _info_body(parts))
+        parts.lineup.start()
+        parts.steward.start()
+        self._report(parts.probe.snapshot())
 
-    def watch(self, stop: threading.Event) -> int:
+    def watch(self, stop: threading.Event, ending: Callable[[], None] = lambda: None) -> int:
         """A step each second until `stop` or a part fails for good; then shut down. Returns the exit code."""
-        while not stop.wait(WATCH_S) and self._parts.pipeline.alive:
-            self.step(self._monotonic())
-        failed = self._parts.pipeline.failure
+        failure: str | None = None
+        while failure is None and not stop.wait(WATCH_S):
+            failure = self.step(self._monotonic())
+        ending()
         self.shut_down()
-        if failed is not None:
-            log.error("stopped because a part failed: %s", failed)
-        return 0 if failed is None else 1
+        # It may have failed while it ended.
+        failure = failure or self._parts.pipeline.failure
+        if failure is not None:
+            log.error("stopped because a part failed: %s", failure)
+        return 0 if failure is None else 1
 
-    def step(self, now: float) -> None:
-        """Keep the store well, report health at `now` (monotonic s), and redo failed moves once a minute."""
-        self._parts.keeper.step()
-        self._report()
+    def step(self, now: float) -> str | None:
+        """Keep the store well, mend what can be mended at `now` (monotonic s), report health, redo failed moves once a
+        minute.
+
+        Returns why the run must end, None while it may go on.
+        """
+        parts = self._parts
+        parts.keeper.step()
+        # Commands may have given a line a profile with other tiles.
+        parts.pipeline.be_patient(
+            detector_patience_s(self._image_s, parts.config.model.batch, parts.lineup.lines.values())
+        )
+        failure = parts.mending.look(now)
+        self._look_at_backlog()
+        snapshot = parts.probe.snapshot()
+        self._report(snapshot)
+        problems = problems_of(snapshot)
+        status = problems[0] if problems else f"judging {len(snapshot.lines)} lines"
+        if failure is None:
+            self._notifier.alive(status)
+        else:
+            self._notifier.status(failure)
         if now - self._maintained >= MAINTENANCE_S:
             self._maintained = now
             self._run_maintenance()
+        return failure
 
     def shut_down(self) -> None:
-        """End in the order of data flow: sources, pipeline, open events, last messages, the run."""
+        """End in the order of data flow: sources, pipeline, open events, last messages, the run.
+
+        Nobody is waited for without end: what hangs is left behind, and the run then counts as not clean.
+        """
         log.info("stopping")
+        self._notifier.stopping()
         parts = self._parts
-        parts.stop_sources.set()
-        for supervisor in parts.supervisors:
-            supervisor.join(SOURCES_STOP_S)
+        parts.lineup.stop()
+        parts.steward.stop(STEWARD_STOP_S)
+        end = time.monotonic() + SOURCES_STOP_S
+        for supervisor in parts.lineup.supervisors:
+            supervisor.join(max(0.0, end - time.monotonic()))
         finished = parts.pipeline.finish(FINISH_S)
-        for supervisor in parts.supervisors:
+        for supervisor in parts.lineup.supervisors:
             supervisor.sink.discard("shutdown")
         try:
-            parts.recorder.close_events(datetime.now(UTC), "shutdown")
-            self._report()
+            if finished:
+                # Else the recorder may still be at work on them: the next start ends them.
+                parts.recorder.close_events(datetime.now(UTC), "shutdown")
+            self._report(parts.probe.snapshot())
             parts.sender.stop(LAST_MESSAGES_S)
             parts.writer.end_run(clean=finished)
         except StoreError as error:
             # What is not ended now is ended, and published, by the next start.
             log.error("the store could not be closed cleanly: %s", error)
 
-    def _report(self) -> None:
+    def _report(self, snapshot: HealthSnapshot) -> None:
         """Health to the log where it changed, to the page, and to the retained topics."""
-        parts, snapshot = self._parts, self._parts.probe.snapshot()
+        parts = self._parts
         self._log_changes(snapshot)
         for line in snapshot.lines:
+            parts.page.add_line(line.name, line.mode.value, line.live)
             parts.page.set_line(line.name, line.health, line.counters)
             parts.sender.retain(parts.topics.line_status(line.name), line_status_body(line))
+        names = frozenset(line.name for line in snapshot.lines)
+        for name in self._known_lines - names:
+            parts.sender.retain(parts.topics.line_status(name), {"state": "removed"})
+        self._known_lines = names
+        parts.page.keep_lines(names)
         parts.sender.retain(parts.topics.health, health_body(snapshot))
+        parts.sender.retain(parts.topics.info, _info_body(parts, snapshot.lines))
         parts.page.set_mqtt(snapshot.broker_problem or "connected")
 
     def _log_changes(self, snapshot: HealthSnapshot) -> None:
@@ -136,19 +209,30 @@ class Daemon:
         for text in change.new:
             log.warning("not healthy: %s", text)
         for text in change.recovered:
-            log.info("recovered: %s", text)
+            log.info("recovered: %s", without_figures(text))
         self._known_problems = problems
+
+    def _look_at_backlog(self) -> None:
+        try:
+            found = self._parts.reader.status()
+        except StoreError as error:
+            log.debug("the backlog cannot be read: %s", error)
+            return
+        waited = 0.0 if found.oldest_unsent is None else (datetime.now(UTC) - found.oldest_unsent).total_seconds()
+        self._parts.probe.backlog = Backlog(found.unsent, max(0.0, waited))
 
     def _run_maintenance(self) -> None:
         parts = self._parts
         try:
-            move_again(parts.writer, parts.ledger.unmoved(), parts.lines)
+            move_again(parts.writer, parts.ledger.unmoved(), parts.lineup.lines)
+            parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved())
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)
 
 
-def _info_body(parts: Parts) -> dict[str, Any]:
-    """What runs, for the agent's retained info."""
+def _info_body(parts: Parts, healths: Iterable[LineHealth]) -> dict[str, Any]:
+    """What runs, for the agent's retained info; a line that never could run has neither profile nor model."""
+    lines = parts.lineup.lines
     return {
         "agent": parts.config.agent.name,
         "version": version("fbclip-inspect"),
@@ -156,7 +240,12 @@ def _info_body(parts: Parts) -> dict[str, Any]:
         "stream_id": parts.writer.stream_id,
         "backbone": parts.config.model.backbone,
         "lines": [
-            {"name": name, "mode": line.section.mode.value, "profile": line.profile_id, "model": line.adapter}
-            for name, line in parts.lines.items()
+            {
+                "name": health.name,
+                "mode": health.mode.value,
+                "profile": lines[health.name].profile_id if health.name in lines else None,
+                "model": lines[health.name].adapter if health.name in lines else None,
+            }
+            for health in healths
         ],
     }

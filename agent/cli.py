@@ -7,6 +7,7 @@ import typer
 from agent.commands.options import (
     CheckRequest,
     CollectRequest,
+    CtlRequest,
     EventsRequest,
     InspectRequest,
     RunRequest,
@@ -74,6 +75,15 @@ def collect(request: CollectRequest) -> None:
     from agent.commands.collect import collect_command
 
     raise typer.Exit(collect_command(request))
+
+
+@app.command()
+@grouped
+def ctl(request: CtlRequest) -> None:
+    """Steer the agent that runs: switch lines, profiles and thresholds, reload, acknowledge; exit 1 says why not."""
+    from agent.commands.ctl import ctl_command
+
+    raise typer.Exit(ctl_command(request))
 
 
 main = guarded(app)

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from agent.heartbeat import Heartbeat
+from agent.line_states import LineHealth, LineState
+from agent.lineup import Lineup
 from agent.mqtt.sender import Sender
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
-from agent.records import LineCounters, LineMode
-from agent.sources.sinks import Tally
-from agent.sources.supervisor import SourceSupervisor
+from agent.records import LineCounters
 from agent.store.keeper import StoreKeeper
+
+# What an agent that keeps up never reaches.
+UNACKNOWLEDGED_S = 30.0
+BACKLOG_S = 60.0
 
 
 @dataclass(frozen=True)
-class LineHealth:
-    """One line at one moment. `health` is a short line for people; `problem` is None while the source runs."""
+class Backlog:
+    """Messages that wait in the outbox, and for how long the oldest of them has."""
 
-    name: str
-    mode: LineMode
-    health: str
-    problem: str | None
-    counters: LineCounters
+    messages: int = 0
+    oldest_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class HealthSnapshot:
-    """All parts at one moment; a problem is one line without secrets, None where there is none."""
+    """All parts at one moment; a problem is one line without secrets, None where there is none.
+
+    `evidence_failures`: of the last minute. `hung`: threads other than those of sources and pipeline.
+    `unmoved`: line -> judged files that could not leave its hot folder.
+    """
 
     lines: tuple[LineHealth, ...]
     broker_problem: str | None = None
@@ -39,6 +46,9 @@ class HealthSnapshot:
     evidence_problem: str | None = None
     keeper_problems: tuple[str, ...] = ()
     oldest_unacknowledged_s: float = 0.0
+    hung: tuple[str, ...] = ()
+    backlog: Backlog = Backlog()
+    unmoved: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,14 +62,44 @@ class HealthChange:
 def problems_of(snapshot: HealthSnapshot) -> tuple[str, ...]:
     """Why the agent is not healthy, one line each; empty if it is."""
     found = [line.problem for line in snapshot.lines]
+    names = {line.name for line in snapshot.lines}
+    found += [
+        f"line {line}: {count} judged files cannot be moved out of the hot folder"
+        for line, count in snapshot.unmoved.items()
+        if line in names
+    ]
     found += [snapshot.broker_problem, None if snapshot.sender_alive else "the sender thread ended"]
+    if snapshot.oldest_unacknowledged_s > UNACKNOWLEDGED_S:
+        found.append(f"the broker has not acknowledged a message for {snapshot.oldest_unacknowledged_s:.0f} s")
+    backlog = snapshot.backlog
+    if backlog.oldest_s > BACKLOG_S:
+        found.append(f"{backlog.messages} messages wait for the broker, the oldest for {backlog.oldest_s:.0f} s")
     found += [snapshot.store_problem, *snapshot.keeper_problems, snapshot.pipeline_failure, snapshot.evidence_problem]
+    found += snapshot.hung
     return tuple(text for text in found if text is not None)
 
 
+def ready(snapshot: HealthSnapshot) -> bool:
+    """Whether frames are judged and recorded now, on one line at least."""
+    works = any(line.state is LineState.RUNNING for line in snapshot.lines)
+    return works and snapshot.pipeline_failure is None and snapshot.store_problem is None
+
+
+_FIGURES = re.compile(r"\d+(\.\d+)?")
+
+
+def without_figures(problem: str) -> str:
+    """The problem without its ages and counts, which change each second while it stays the same one."""
+    return _FIGURES.sub("N", problem)
+
+
 def health_change(before: Collection[str], now: Collection[str]) -> HealthChange:
-    """Which problems are new and which are gone."""
-    return HealthChange(tuple(sorted(set(now) - set(before))), tuple(sorted(set(before) - set(now))))
+    """Which problems are new and which are gone; one whose figures alone differ is the same."""
+    old, new = ({without_figures(text): text for text in texts} for texts in (before, now))
+    return HealthChange(
+        tuple(sorted(text for key, text in new.items() if key not in old)),
+        tuple(sorted(text for key, text in old.items() if key not in new)),
+    )
 
 
 def health_body(snapshot: HealthSnapshot) -> dict[str, Any]:
@@ -69,6 +109,7 @@ def health_body(snapshot: HealthSnapshot) -> dict[str, Any]:
         "healthy": not problems,
         "problems": list(problems),
         "oldest_unacknowledged_s": round(snapshot.oldest_unacknowledged_s, 1),
+        "messages_waiting": snapshot.backlog.messages,
         "lines": {line.name: _counters_body(line.counters) for line in snapshot.lines},
     }
 
@@ -76,7 +117,7 @@ def health_body(snapshot: HealthSnapshot) -> dict[str, Any]:
 def line_status_body(line: LineHealth) -> dict[str, Any]:
     """A line's retained status. It is published in every mode and therefore names it."""
     return {
-        "state": "running" if line.problem is None else "failing",
+        "state": line.state.value,
         "health": line.health,
         "mode": line.mode.value,
     }
@@ -92,36 +133,50 @@ def _counters_body(counters: LineCounters) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
 class HealthProbe:
-    """Looks at the parts; any thread may ask. `modes` and `tallies` by line."""
+    """Looks at the parts without waiting for any of them; any thread may ask."""
 
-    modes: Mapping[str, LineMode]
-    tallies: Mapping[str, Tally]
-    supervisors: Sequence[SourceSupervisor]
-    sender: Sender
-    recorder: Recorder
-    pipeline: Pipeline
-    evidence: EvidenceWriter
-    keeper: StoreKeeper
+    def __init__(
+        self,
+        *,
+        lineup: Lineup,
+        sender: Sender,
+        recorder: Recorder,
+        pipeline: Pipeline,
+        evidence: EvidenceWriter,
+        keeper: StoreKeeper,
+        heartbeats: Sequence[Heartbeat],
+    ) -> None:
+        """`heartbeats`: of the threads that belong to none of the others, the sender's and the page's among them."""
+        self._lineup = lineup
+        self._sender = sender
+        self._recorder = recorder
+        self._pipeline = pipeline
+        self._heartbeats = tuple(heartbeats)
+        self._evidence = evidence
+        self._keeper = keeper
+        self.backlog = Backlog()
+        self.unmoved: Mapping[str, int] = {}
 
     def snapshot(self) -> HealthSnapshot:
         return HealthSnapshot(
-            lines=tuple(map(self._line, self.supervisors)),
-            broker_problem=self.sender.problem(),
-            sender_alive=self.sender.alive,
-            store_problem=self.recorder.problem,
-            pipeline_failure=self.pipeline.failure,
-            evidence_problem=self.evidence.problem(),
-            keeper_problems=self.keeper.problems(),
-            oldest_unacknowledged_s=self.sender.oldest_unacknowledged_s(),
+            lines=self._lineup.healths(),
+            broker_problem=self._sender.problem(),
+            sender_alive=self._sender.alive,
+            store_problem=self._recorder.problem,
+            pipeline_failure=self._pipeline.problem,
+            evidence_problem=self._evidence.problem(),
+            keeper_problems=self._keeper.problems(),
+            oldest_unacknowledged_s=self._sender.oldest_unacknowledged_s(),
+            hung=tuple(text for beat in self._heartbeats if (text := beat.problem()) is not None),
+            backlog=self.backlog,
+            unmoved=self.unmoved,
         )
 
     def problems(self) -> tuple[str, ...]:
         """Why the agent is not healthy now."""
         return problems_of(self.snapshot())
 
-    def _line(self, supervisor: SourceSupervisor) -> LineHealth:
-        name = supervisor.line
-        counters = self.tallies[name].snapshot()
-        return LineHealth(name, self.modes[name], supervisor.health, supervisor.problem, counters)
+    def ready(self) -> bool:
+        """Whether frames are judged and recorded now."""
+        return ready(self.snapshot())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import uuid4
 
 from agent.config.line import FolderSource
 from agent.config.sections import Config
 from agent.health import HealthProbe
+from agent.lineup import Lineup
+from agent.mending import Mending
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode
@@ -17,13 +21,16 @@ from agent.mqtt.sender import Sender
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line
+from agent.pipeline.lines import LiveLines
 from agent.pipeline.messages import Messages, StatePublisher
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
-from agent.sources.factory import build_sink, build_source, is_live
+from agent.records import LineMode
 from agent.sources.sinks import Tally
-from agent.sources.supervisor import SourceSupervisor
+from agent.steering.ears import MqttEars
+from agent.steering.overrides import Overrides
+from agent.steering.steward import Request, Steward
+from agent.store.audit import AuditLog
 from agent.store.engine import Database, file_of, open_reader, open_writer
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
@@ -34,10 +41,25 @@ from agent.store.retention import Retention
 from agent.store.sqlite_file import make_private_folder
 from agent.store.writer import Writer
 from agent.web.app import PageSources, create_app
+from agent.web.control import Reply
 from agent.web.events import recent_events
-from agent.web.server import WebServer
+from agent.web.server import WebServer, new_page_heartbeat
 from agent.web.state import PageState
 from fbclip.detector import Detector
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run is made from. `path`: of agent.yaml; `hangup`: set when it should be read again.
+
+    `token`: of the page, None on loopback without one.
+    """
+
+    path: Path
+    config: Config
+    overrides: Overrides
+    token: str | None = None
+    hangup: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
@@ -46,36 +68,35 @@ class Parts:
 
     config: Config
     run: str
-    lines: dict[str, Line]
     topics: Topics
     database: Database
     writer: Writer
     ledger: Ledger
     keeper: StoreKeeper
+    reader: Reader
     messages: Messages
     broker: EmbeddedBroker | None
     sender: Sender
     recorder: Recorder
     pipeline: Pipeline
-    supervisors: tuple[SourceSupervisor, ...]
-    stop_sources: threading.Event
+    lineup: Lineup
+    steward: Steward
+    mending: Mending
     probe: HealthProbe
     page: PageState
     web: WebServer
 
 
-def build_parts(
-    config: Config, detector: Detector, lines: dict[str, Line], token: str | None, stack: ExitStack
-) -> Parts:
+def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts:
     """All parts, ready to start. The data directory's lock and the store are opened here, and closed by `stack`.
 
-    `token`: of the page, None on loopback without one. Raises AgentError.
+    A line that cannot run is unavailable. Raises AgentError.
     """
     run = str(uuid4())
+    config = setting.config
     name = config.agent.name
     topics = Topics(config.mqtt.prefix, name)
-    modes = {line.name: line.section.mode for line in lines.values()}
-    folders = [line.section.source.path for line in lines.values() if isinstance(line.section.source, FolderSource)]
+    folders = [line.source.path for line in config.lines if isinstance(line.source, FolderSource)]
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
     make_private_folder(config.agent.data_dir, folders)
     database = open_writer(config.store_url)
@@ -91,19 +112,13 @@ def build_parts(
     sender = Sender(client, Outbox(database), run, topics.status)
     broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port) if config.mqtt.embedded else None
 
-    intake = Intake(config.model.batch)
-    stop_sources = threading.Event()
-    tallies = {line: Tally() for line in lines}
-    supervisors = []
-    for line in lines.values():
-        sink = build_sink(line.section, tallies[line.name], intake.notify)
-        intake.add(sink)
-        source = build_source(line.section, sink, ledger)
-        supervisors.append(SourceSupervisor(line.name, source, sink, stop_sources))
-
+    lines = LiveLines()
+    tallies: dict[str, Tally] = {}
+    modes: dict[str, LineMode] = {}
+    intake, judge = Intake(config.model.batch), Judge(detector, lines, run)
+    lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes)
+    lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
     page = PageState(name)
-    for line in lines.values():
-        page.add_line(line.name, line.section.mode.value, is_live(line.section))
     messages = Messages(topics, modes)
     evidence = EvidenceWriter(config.agent.data_dir, run)
     recorder = Recorder(
@@ -115,26 +130,46 @@ def build_parts(
         observers=(page, StatePublisher(topics, sender)),
         ok_every=config.store.retention.ok_every,
     )
-    pipeline = Pipeline(intake, Judge(detector, lines, run), recorder)
-    probe = HealthProbe(modes, tallies, supervisors, sender, recorder, pipeline, evidence, keeper)
-    app = create_app(PageSources(page, probe.problems, lambda: recent_events(reader)), config.web.loopback, token)
+    lineup.line_ended = recorder.line_ended
+    pipeline = Pipeline(intake, judge, recorder)
+    audit = AuditLog(database, name)
+    steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
+    client.listen(topics.commands, MqttEars(topics, steward, writer, sender.wake).hear)
+    page_heartbeat = new_page_heartbeat()
+    probe = HealthProbe(
+        lineup=lineup,
+        sender=sender,
+        recorder=recorder,
+        pipeline=pipeline,
+        evidence=evidence,
+        keeper=keeper,
+        heartbeats=(sender.heartbeat, page_heartbeat, steward.heartbeat),
+    )
+
+    def submit(verb: str, payload: bytes, reply: Reply) -> bool:
+        return steward.submit(Request(verb, payload, "ctl", lambda answer: reply(answer.body(name))))
+
+    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit)
+    app = create_app(sources, config.web.loopback, setting.token)
+    web = WebServer(app, config.web.host, config.web.port, page_heartbeat)
     return Parts(
         config=config,
         run=run,
-        lines=lines,
         topics=topics,
         database=database,
         writer=writer,
         ledger=ledger,
         keeper=keeper,
+        reader=reader,
         messages=messages,
         broker=broker,
         sender=sender,
         recorder=recorder,
         pipeline=pipeline,
-        supervisors=tuple(supervisors),
-        stop_sources=stop_sources,
+        lineup=lineup,
+        steward=steward,
+        mending=Mending(lineup, pipeline, sender, web),
         probe=probe,
         page=page,
-        web=WebServer(app, config.web.host, config.web.port),
+        web=web,
     )

@@ -123,7 +123,10 @@ class Inspection:
 
 @dataclass(frozen=True)
 class EventStep:
-    """One step in the life of an episode. `reason` is set on `end`: cleared, unit, max_open, restart, shutdown."""
+    """One step in the life of an episode.
+
+    `reason` is set on `end`: cleared, unit, max_open, restart, shutdown, line_off.
+    """
 
     event_id: str
     kind: EventKind

@@ -102,6 +102,18 @@ class Detector:
         self._layers = sorted({layer for layers in wanted for layer in layers})
         forbid_tf32()
 
+    def extended(self, adapters: Sequence[Adapter] = (), memories: Sequence[Memory] = ()) -> Detector:
+        """Another detector, on the same backbone, that has these as well; this one stays as it is.
+
+        Raises AdapterError, MemoryBankError or WeightsError where one of them does not fit.
+        """
+        more = Detector(self.backbone, self.backbone_sha256, adapters, self.device, self.precision, memories)
+        more._imagenet = more._imagenet or self._imagenet
+        more._heads = self._heads | more._heads
+        more._indexes = self._indexes | more._indexes
+        more._layers = sorted({*self._layers, *more._layers})
+        return more
+
     def running(self, adapter: str, memory: str | None = None) -> RunningModel:
         """What a profile has to match."""
         return RunningModel(

@@ -21,7 +21,7 @@ from agent.config.sections import Config
 from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
-from agent.pipeline.lines import load_detector, load_line
+from agent.pipeline.lines import equip, load_line, load_model
 from agent.sources.factory import build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
@@ -57,7 +57,7 @@ def check_command(request: CheckRequest) -> int:
 
 def check_all(config: Config) -> Iterator[Check]:
     """Model, profiles, store, broker, page and sources, in this order."""
-    detector, model = _try("model", lambda: load_detector(config.model, config.lines))
+    detector, model = _try("model", lambda: load_model(config.model, config.lines))
     yield model
     for section in config.lines:
         if detector is not None:
@@ -78,7 +78,7 @@ def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
 
 
 def _profile(detector: Detector, section: LineSection) -> Callable[[], object]:
-    return lambda: load_line(detector, section)
+    return lambda: load_line(equip(detector, section), section)
 
 
 def _source(section: LineSection) -> Callable[[], None]:

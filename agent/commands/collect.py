@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -109,11 +108,9 @@ def collect(section: LineSection, collector: Collector, advance: Callable[[], No
     if isinstance(section.source, VideoSource):
         whole = section.source.model_copy(update={"loop": False, "realtime": False})
         section = section.model_copy(update={"source": whole})
-    stop, tally = threading.Event(), Tally()
-    sink = build_sink(section, tally, lambda: None)
-    source = build_source(section, sink, OnceLedger())
-    source.check()
-    supervisor = SourceSupervisor(section.name, source, sink, stop)
+    sink, ledger = build_sink(section, Tally(), lambda: None), OnceLedger()
+    build_source(section, sink, ledger).check()
+    supervisor = SourceSupervisor(section.name, lambda feed: build_source(section, feed, ledger), sink)
     supervisor.start()
     last = time.monotonic()
     try:
@@ -127,6 +124,6 @@ def collect(section: LineSection, collector: Collector, advance: Callable[[], No
             elif ended or time.monotonic() - last > idle_s:
                 break
     finally:
-        stop.set()
+        supervisor.stop()
         sink.discard("collected")
         supervisor.join(5.0)

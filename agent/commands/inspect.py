@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -54,7 +55,7 @@ class Answer:
         z = "" if self.z is None else f" z {self.z:.3f} (threshold {self.threshold:.3f})"
         margin = "" if self.margin is None else f" margin {self.margin:.3f}"
         reason = "" if self.reason is None else f" ({self.reason})"
-        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {self.path}"
+        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {_shown(self.path)}"
 
 
 def inspect_command(request: InspectRequest) -> int:
@@ -127,13 +128,23 @@ def inspect_files(
 def _read(line: str, seq: int, path: Path, started: float) -> Frame:
     image, reason, sha256 = None, None, None
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            # A pipe would be waited for, for ever.
+            return Frame(line, seq, datetime.now(UTC), started, None, "not_a_file", str(path), discrete=True)
         file = read_image(path)
         image, sha256 = file.image, file.sha256
     except ImageError as error:
         reason = error.reason
+    except FileNotFoundError:
+        reason = "missing"
     except OSError:
         reason = "unreadable"
     return Frame(line, seq, datetime.now(UTC), started, image, reason, str(path), sha256=sha256, discrete=True)
+
+
+def _shown(path: str) -> str:
+    """A name may hold a line break, and the line after it must not read as a verdict."""
+    return path if path.isprintable() else repr(path)
 
 
 def _answer(path: Path, judged: Judged) -> Answer:

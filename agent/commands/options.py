@@ -81,6 +81,22 @@ class CollectRequest:
     config: ConfigOption = DEFAULT_CONFIG
 
 
+@dataclass(frozen=True)
+class CtlRequest:
+    """`agent ctl`."""
+
+    verb: Annotated[str, typer.Argument(help="reload, enable, disable, profile, threshold, ack or feedback")]
+    line: Annotated[str | None, typer.Option(help="of enable, disable, profile, threshold")] = None
+    profile: Annotated[str | None, typer.Option(help="file, in the configuration's folder or below")] = None
+    rollback: Annotated[bool, typer.Option("--rollback", help="back to the profile or threshold before")] = False
+    threshold: Annotated[str | None, typer.Option(help="of threshold: a number, or profile for the profile's")] = None
+    event: Annotated[str | None, typer.Option(help="event_id, of ack")] = None
+    inspection: Annotated[int | None, typer.Option(help="id of the inspection, of feedback")] = None
+    label: Annotated[str | None, typer.Option(help="normal or anomalous, of feedback")] = None
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
 def section_of(config: Config, line: str, path: Path) -> LineSection:
     """The line that `--line` names in the configuration read from `path`; raises ConfigError where there is none."""
     for section in config.lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -17,6 +18,9 @@ from agent.config.line import FolderSource
 from agent.config.loader import load_config
 from agent.config.sections import Config
 
+# Parts that hang are given up one by one before; this is for what nobody foresaw.
+LAST_RESORT_S = 9.5
+
 
 def run_command(request: RunRequest) -> int:
     """Returns the exit code; raises ConfigError, AgentError or FbclipError when the agent cannot start."""
@@ -24,12 +28,24 @@ def run_command(request: RunRequest) -> int:
     # Names of files may name persons: what the agent writes is for its own account.
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    stop, ready = threading.Event(), threading.Event()
+    stop, ready, hangup = threading.Event(), threading.Event(), threading.Event()
+
+    def end(*_: object) -> None:
+        end_for_sure()
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         # Handlers only set a flag: the work of stopping is done by the thread that watches it.
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
+    signal.signal(signal.SIGHUP, lambda *_: hangup.set())
     threading.Thread(target=_welcome, args=(config, ready, stop), daemon=True).start()
-    return run_agent(config, stop, ready)
+    return run_agent(request.config, config, stop, hangup, ready, end_for_sure)
+
+
+def end_for_sure() -> None:
+    """The process ends in `LAST_RESORT_S` seconds, with code 1 and every thread's stack in the log, if it has not by
+    then. The C library's thread that does it needs no other thread of ours to make progress."""
+    faulthandler.dump_traceback_later(LAST_RESORT_S, exit=True)
 
 
 def welcome_lines(config: Config) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`agent status`: run, lines, verdict counts and waiting messages, read from the store."""
+"""`agent status`: run, lines, verdict counts and waiting messages from the store, and what the running agent lacks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.commands.options import StatusRequest, json_values
+from agent.commands.talk import ask
 from agent.config.loader import load_config
 from agent.config.sections import Config
+from agent.errors import AgentError
 from agent.store.engine import open_reader
 from agent.store.lock import is_locked
 from agent.store.reader import Reader, StoreStatus
+from fbclip.errors import ConfigError
 
 Totals = Mapping[str, Mapping[str, int]]
 
@@ -31,10 +34,23 @@ def status_command(request: StatusRequest) -> None:
     finally:
         database.close()
     running = is_locked(config.agent.data_dir)
+    problems = problems_now(config) if running else ()
     if request.as_json:
-        typer.echo(json.dumps({"running": running, **json_values(asdict(store)), "lines": totals}))
+        found = {"running": running, **json_values(asdict(store)), "lines": totals, "problems": list(problems)}
+        typer.echo(json.dumps(found))
     else:
         _show(config, store, totals, running)
+        for text in problems:
+            typer.echo(f"not healthy: {text}")
+
+
+def problems_now(config: Config) -> tuple[str, ...]:
+    """What the running agent says is wrong with it, over the address of its page."""
+    try:
+        state = ask(config, "GET", "/api/state", None)
+    except (AgentError, ConfigError) as error:
+        return (str(error),)
+    return tuple(map(str, state.get("problems", ())))
 
 
 def _show(config: Config, store: StoreStatus, totals: Totals, running: bool) -> None:

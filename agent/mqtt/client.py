@@ -9,6 +9,7 @@ import os
 import ssl
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,6 +28,10 @@ DEFAULT_RECEIVE_MAXIMUM = 65535
 DROPS_BEFORE_FALLBACK = 2
 # amqtt misreads a version 5 last will and waits for bytes that never come.
 SILENCE_BEFORE_FALLBACK_S = 4.0
+
+
+Hear = Callable[[str, bytes, bool], None]
+"""Topic, payload, and whether it is a retained message of before."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,11 @@ class PahoClient:
         self._tls = _tls(config) if config.secure else None
         self._link = _Link(deque())
         self._client: paho.Client | None = None
+        self._ears: tuple[str, Hear] | None = None
+
+    def listen(self, topics: str, hear: Hear) -> None:
+        """Before `connect`: hear what comes on the topics of this filter. `hear` must return at once."""
+        self._ears = (topics, hear)
 
     @property
     def connections(self) -> int:
@@ -193,6 +203,8 @@ class PahoClient:
             link.problem, link.drops = None, 0
             link.connections += 1
             link.connected = True
+            if self._ears is not None:
+                client.subscribe(self._ears[0], qos=1)
 
         def on_disconnect(_c: Any, _u: Any, _f: Any, code: Any, _p: Any) -> None:
             if link.connected:
@@ -208,6 +220,11 @@ class PahoClient:
         def on_publish(_c: Any, _u: Any, mid: int, code: Any, _p: Any) -> None:
             link.acks.append(Ack(mid, bool(code.is_failure), str(code)))
 
+        def on_message(_c: Any, _u: Any, message: Any) -> None:
+            if self._ears is not None:
+                self._ears[1](message.topic, bytes(message.payload), bool(message.retain))
+
+        client.on_message = on_message
         client.on_socket_open = on_socket_open
         client.on_connect = on_connect
         client.on_disconnect = on_disconnect

@@ -39,6 +39,15 @@ class Topics:
     def health(self) -> str:
         return f"{self.root}/health"
 
+    @property
+    def commands(self) -> str:
+        """A filter: the last word is the verb."""
+        return f"{self.root}/cmd/+"
+
+    @property
+    def answer(self) -> str:
+        return f"{self.root}/answer"
+
     def line_status(self, line: str) -> str:
         return f"{self.root}/{line}/status"
 

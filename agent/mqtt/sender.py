@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.errors import StoreError
+from agent.heartbeat import Heartbeat
 from agent.mqtt.client import MqttClient
 from agent.mqtt.pump import OutboxRows, Pump
 
 log = logging.getLogger(__name__)
 POLL_S = 0.2
 OFFLINE_S = 1.0
+SLOW_S = 30.0
+DEAD_S = 120.0
 
 
 class Sender:
@@ -35,13 +38,21 @@ class Sender:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._deadline = float("inf")
-        self._thread = threading.Thread(target=self._loop, name="mqtt-sender", daemon=True)
+        self.heartbeat = Heartbeat("the sender", SLOW_S, DEAD_S, clock)
+        self._thread = self._new_thread()
         self._store_problem: str | None = None
 
     def start(self) -> None:
         """Connect in the background and announce the agent as online."""
         self._pump.retain(self._status_topic, {"state": "online"})
         self._client.connect()
+        self.revive()
+
+    def revive(self) -> None:
+        """Start the thread, also after it died of an error: what it had not sent is still in the outbox."""
+        self.heartbeat.beat()
+        if self._thread.ident is not None:
+            self._thread = self._new_thread()
         self._thread.start()
 
     def wake(self) -> None:
@@ -70,8 +81,11 @@ class Sender:
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(timeout + 5)
+            self._thread.join(timeout + OFFLINE_S)
         self._client.close()
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._loop, name="mqtt-sender", daemon=True)
 
     def _loop(self) -> None:
         while not self._stopping.is_set():
@@ -81,6 +95,7 @@ class Sender:
         self._drain()
 
     def _turn(self) -> None:
+        self.heartbeat.beat()
         try:
             self._pump.step(self._clock())
             self._store_problem = None

@@ -14,11 +14,13 @@ class Intake:
     def __init__(self, batch: int) -> None:
         self._batch = batch
         self._sinks: list[Sink] = []
+        self._lock = threading.Lock()
         self._wake = threading.Event()
 
     def add(self, sink: Sink) -> None:
-        """Lines are added before the first batch is taken."""
-        self._sinks.append(sink)
+        """From any thread; a sink that is there already stays once."""
+        with self._lock:
+            self._sinks = [*(other for other in self._sinks if other is not sink), sink]
 
     def notify(self) -> None:
         """There may be something to take."""
@@ -30,9 +32,10 @@ class Intake:
             return []
         self._wake.clear()
         frames: list[Frame] = []
+        sinks = self._sinks
         while len(frames) < self._batch:
             before = len(frames)
-            for sink in self._sinks:
+            for sink in sinks:
                 frame = sink.get(0) if len(frames) < self._batch else None
                 if frame is not None:
                     frames.append(frame)
@@ -42,5 +45,6 @@ class Intake:
             # The batch is full, so more may be waiting: look again without a new notice.
             self._wake.set()
         # The line that was first is last next time; with a full batch nobody starves.
-        self._sinks = self._sinks[1:] + self._sinks[:1]
+        with self._lock:
+            self._sinks = self._sinks[1:] + self._sinks[:1]
         return frames

@@ -61,27 +61,34 @@ class Judge:
         run: str,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._detector = detector
+        self._detector = self._next = detector
         self._lines = lines
         self._run = run
         self._monotonic = monotonic
         self._fingerprints: dict[str, Fingerprint | None] = {}
 
+    def use(self, detector: Detector) -> None:
+        """From the next batch on; from any thread. It has what every line needs that is judged."""
+        self._next = detector
+
     def judge(self, frames: Sequence[Frame]) -> list[Judged]:
         """One batch, any mix of lines -> one result a frame, in order. Never raises for a frame's sake."""
+        # The lines of one batch stay as they are, however they are changed meanwhile. The lines are read first: the
+        # detector that is read after them has what they need.
+        lines = {frame.line: self._lines[frame.line] for frame in frames}
+        self._detector = self._next
         started = self._monotonic()
-        prepared = [self._prepare(index, frame) for index, frame in enumerate(frames)]
+        prepared = [self._prepare(index, frame, lines[frame.line]) for index, frame in enumerate(frames)]
         predictions = self._infer([one for one in prepared if isinstance(one, _Ready)])
         judged = []
         for index, (frame, one) in enumerate(zip(frames, prepared, strict=True)):
             prediction = predictions.get(index)
-            decision = one if isinstance(one, Decision) else self._decide(frame.line, prediction, one)
+            decision = one if isinstance(one, Decision) else self._decide(lines[frame.line], prediction, one)
             placement = one.placement if isinstance(one, _Ready) else None
-            judged.append(self._judged(frame, decision, prediction, placement, started))
+            judged.append(self._judged(frame, lines[frame.line], decision, prediction, placement, started))
         return judged
 
-    def _prepare(self, index: int, frame: Frame) -> Decision | _Ready:
-        line = self._lines[frame.line]
+    def _prepare(self, index: int, frame: Frame, line: Line) -> Decision | _Ready:
         threshold = None if line.loaded is None else line.loaded.profile.threshold
         if frame.image is None:
             return reject(frame.reason or "no_picture", threshold)
@@ -121,8 +128,9 @@ class Judge:
                 log.exception("a frame failed in the detector")
         return found
 
-    def _decide(self, line: str, prediction: Prediction | None, ready: _Ready) -> Decision:
-        loaded = self._lines[line].loaded
+    @staticmethod
+    def _decide(line: Line, prediction: Prediction | None, ready: _Ready) -> Decision:
+        loaded = line.loaded
         if prediction is None:
             return reject("detector_error", None if loaded is None else loaded.profile.threshold)
         if loaded is None:
@@ -132,12 +140,12 @@ class Judge:
     def _judged(
         self,
         frame: Frame,
+        line: Line,
         decision: Decision,
         prediction: Prediction | None,
         placement: Placement | None,
         started: float,
     ) -> Judged:
-        line = self._lines[frame.line]
         now = self._monotonic()
         inspection = Inspection(
             run=self._run,

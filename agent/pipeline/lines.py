@@ -1,25 +1,27 @@
-"""Configuration -> the detector and the lines as they run, which match each other, or one clear refusal."""
+"""Configuration -> the detector and a line as it runs, which match each other, or one clear refusal a line."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import Field
 
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
 from agent.records import EventKind
-from fbclip.artefacts.adapter import stored_id
+from fbclip.artefacts.adapter import load_adapter, stored_id
 from fbclip.artefacts.compatibility import mismatches
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.detector import Detector, open_detector
-from fbclip.errors import ConfigError
-from fbclip.memory.bank import stored_memory_id
+from fbclip.errors import AdapterError, ConfigError, FbclipError
+from fbclip.frozen import Frozen
+from fbclip.memory.bank import load_memory, stored_memory_id
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ class Line:
     section: LineSection
     adapter: str
     loaded: LoadedProfile | None = None
+    file_id: str | None = None
 
     @property
     def name(self) -> str:
@@ -39,6 +42,41 @@ class Line:
     @property
     def profile_id(self) -> str | None:
         return None if self.loaded is None else self.loaded.profile.id
+
+    @property
+    def measured_id(self) -> str | None:
+        """The id of the profile as its file says it, without a threshold set by hand."""
+        return self.profile_id if self.file_id is None else self.file_id
+
+
+class ManualThreshold(Frozen):
+    """Set by hand for one profile, whose scale it is on."""
+
+    value: float = Field(allow_inf_nan=False)
+    profile_id: str
+
+
+class LiveLines(Mapping[str, Line]):
+    """The lines that are judged now. They are replaced one by one while others read: no reader sees half a change.
+
+    A line that is taken away stays here, because frames of it may still be on their way.
+    """
+
+    def __init__(self, lines: Iterable[Line] = ()) -> None:
+        self._lines = {line.name: line for line in lines}
+
+    def put(self, line: Line) -> None:
+        """From the next frame on."""
+        self._lines = {**self._lines, line.name: line}
+
+    def __getitem__(self, name: str) -> Line:
+        return self._lines[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
 
 def load_detector(model: ModelSection, sections: Iterable[LineSection] = ()) -> Detector:
@@ -59,19 +97,58 @@ def load_detector(model: ModelSection, sections: Iterable[LineSection] = ()) -> 
     return open_detector(model.backbone, model.weights, adapters, model.device, model.precision, memories)
 
 
-def load_lines(detector: Detector, sections: Iterable[LineSection]) -> dict[str, Line]:
-    """Lines with their profiles; raises ProfileError or ConfigError naming line, file and field."""
-    return {section.name: load_line(detector, section) for section in sections}
+def load_model(model: ModelSection, sections: Sequence[LineSection]) -> Detector:
+    """The detector of `model:` with the one adapter that opens it; `equip` adds what lines bring of their own.
+
+    So a line's damaged adapter or memory keeps no other from running. Raises as `load_detector`.
+    """
+    bare = [section.model_copy(update={"memory": None}) for section in sections if section.adapter is not None]
+    if model.adapter is not None or not bare or (len(bare) < len(sections) and model.backbone == EMBEDDED.name):
+        return load_detector(model)
+    for section in bare[:-1]:
+        try:
+            return load_detector(model, [section])
+        except AdapterError as error:
+            log.debug("line %s: its adapter does not open the model: %s", section.name, error)
+    return load_detector(model, bare[-1:])
 
 
-def load_line(detector: Detector, section: LineSection) -> Line:
-    """One line. Its profile must have been measured with what would run here."""
-    adapter = detector.adapters[0] if section.adapter is None else stored_id(section.adapter)
-    memory = None if section.memory is None else stored_memory_id(section.memory)
-    if section.profile is None:
+def equip(detector: Detector, section: LineSection) -> Detector:
+    """A detector that has the line's own adapter and memory as well, the same one where nothing is missing.
+
+    Raises ConfigError naming the line, or AdapterError, MemoryBankError and WeightsError made into one.
+    """
+    try:
+        adapters, memories = [], []
+        if section.adapter is not None and stored_id(section.adapter) not in detector.adapters:
+            adapters.append(load_adapter(section.adapter))
+        if section.memory is not None and stored_memory_id(section.memory) not in detector.memories:
+            memories.append(load_memory(section.memory))
+        return detector.extended(adapters, memories) if adapters or memories else detector
+    except FbclipError as error:
+        raise ConfigError(f"line {section.name}: {error}") from error
+
+
+def load_line(detector: Detector, section: LineSection, threshold: ManualThreshold | None = None) -> Line:
+    """One line. Its profile must have been measured with what would run here.
+
+    `threshold`: instead of the profile's, if it was set for this very profile; then nothing is guaranteed.
+    Raises ConfigError naming line, file and field.
+    """
+    try:
+        adapter = detector.adapters[0] if section.adapter is None else stored_id(section.adapter)
+        memory = None if section.memory is None else stored_memory_id(section.memory)
+        loaded = None if section.profile is None else load_profile(section.profile)
+    except FbclipError as error:
+        raise ConfigError(f"line {section.name}: {error}") from error
+    if loaded is None or section.profile is None:
         return Line(section, adapter)
-    loaded = load_profile(section.profile)
     check_profile(detector, adapter, section.name, section.profile, loaded, memory)
+    file_id = loaded.profile.id
+    if threshold is not None and threshold.profile_id == file_id:
+        loaded = with_threshold(loaded, threshold.value)
+    elif threshold is not None:
+        log.warning("line %s: the threshold set by hand was for another profile and counts no more", section.name)
     guarantee = loaded.profile.calibration.guarantee
     covered = loaded.profile.calibration.bounds == "uncertain"
     if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.on:
@@ -80,7 +157,22 @@ def load_line(detector: Detector, section: LineSection) -> Line:
             section.name,
             100 * guarantee.false_alarm_rate,
         )
-    return Line(section, adapter, loaded)
+    return Line(section, adapter, loaded, file_id)
+
+
+def with_threshold(loaded: LoadedProfile, threshold: float) -> LoadedProfile:
+    """The profile with another threshold, which nothing was measured at."""
+    profile = loaded.profile
+    calibration = profile.calibration.model_copy(
+        update={"method": "manual", "guarantee": None, "recall_guarantee": None, "interval": None, "measured": None}
+    )
+    below = profile.uncertain_above
+    changes = {
+        "threshold": threshold,
+        "uncertain_above": None if below is None else min(below, threshold),
+        "calibration": calibration,
+    }
+    return LoadedProfile(profile.model_copy(update=changes), loaded.mask)
 
 
 def check_profile(

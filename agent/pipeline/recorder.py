@@ -7,6 +7,7 @@ rules advance only when the transaction that holds their steps is committed.
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,9 +64,28 @@ class Recorder:
         self._observers = tuple(observers)
         self._ok_every = ok_every
         self._monotonic = monotonic
-        self._rules = {name: LineRules(name) for name in lines}
-        self._oks = dict.fromkeys(lines, 0)
+        self._rules: dict[str, LineRules] = {}
+        self._oks: dict[str, int] = {}
+        self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.problem: str | None = None
+
+    def line_ended(self, line: str) -> None:
+        """It was switched off or taken away; from any thread. Its open events end in the recorder's next turn."""
+        self._ended.put(line)
+
+    def end_events_of_lines(self, ts: datetime) -> None:
+        """Of those that ended since the last call. A store that refuses is asked again the next time."""
+        while not self._ended.empty():
+            line = self._ended.get()
+            rules = self._rules.get(line)
+            if rules is None:
+                continue
+            try:
+                self._close(rules, ts, "line_off")
+            except StoreError as error:
+                log.warning("line %s: its events cannot be ended yet: %s", line, error)
+                self._ended.put(line)
+                return
 
     def record(self, judged: Judged, stop: threading.Event) -> bool:
         """Write one inspection. A store that refuses is tried again until `stop`: then nothing was written, the
@@ -74,9 +94,8 @@ class Recorder:
         tally = self._tallies[line.name]
         judged = self._with_images(line, judged)
         inspection = judged.inspection
-        state, steps = step(
-            self._rules[line.name], line.section.alert, inspection, self._monotonic(), lambda: str(uuid4())
-        )
+        rules = self._rules.get(line.name) or LineRules(line.name)
+        state, steps = step(rules, line.section.alert, inspection, self._monotonic(), lambda: str(uuid4()))
         if not self._commit(inspection, steps, self._messages.of(inspection, steps), stop):
             tally.dropped("store_error")
             return False
@@ -92,11 +111,15 @@ class Recorder:
 
     def close_events(self, ts: datetime, reason: str) -> None:
         """End what is open, as at shutdown; raises StoreError."""
-        for name, state in self._rules.items():
-            self._rules[name], steps = close_all(state, ts, reason)
-            drafts = [self._messages.of_end(step) for step in steps]
-            if steps:
-                self._writer.end_events(steps, [draft for draft in drafts if draft is not None])
+        for state in list(self._rules.values()):
+            self._close(state, ts, reason)
+
+    def _close(self, state: LineRules, ts: datetime, reason: str) -> None:
+        closed, steps = close_all(state, ts, reason)
+        drafts = [self._messages.of_end(step) for step in steps]
+        if steps:
+            self._writer.end_events(steps, [draft for draft in drafts if draft is not None])
+        self._rules[state.line] = closed
 
     def _commit(
         self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft], stop: threading.Event
@@ -120,7 +143,7 @@ class Recorder:
         """Every image that is not ok, and each n-th that is, is kept and named in its inspection."""
         decision = judged.inspection.decision
         if decision.verdict is Verdict.OK:
-            self._oks[line.name] += 1
+            self._oks[line.name] = self._oks.get(line.name, 0) + 1
             if not self._ok_every or (self._oks[line.name] - 1) % self._ok_every:
                 return judged
         refs = self._evidence.save(judged.frame, judged.margins, judged.placement, judged.limits, decision)

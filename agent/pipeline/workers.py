@@ -8,14 +8,21 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
+from agent.heartbeat import Heartbeat, WatchedStop
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge, Judged
 from agent.pipeline.recorder import Recorder
 
 log = logging.getLogger(__name__)
 WAIT_S = 0.5
+# A store that is locked is waited for a while, and is then named by itself.
+SLOW_S = 30.0
+PATIENCE_S = 120.0
 WAITING_RESULTS = 32
 Results = queue.Queue[Judged | None]
 """None is the last entry: nothing more will be judged."""
@@ -81,6 +88,7 @@ class RecordWorker:
     def step(self) -> bool:
         if self._abort.is_set():
             return False
+        self._recorder.end_events_of_lines(datetime.now(UTC))
         try:
             judged = self._results.get(timeout=self._wait_s)
         except queue.Empty:
@@ -93,24 +101,44 @@ class RecordWorker:
 
 class Pipeline:
     """Frames from `intake` through `judge` into `recorder`. The results queue is bounded, so a slow disk slows the
-    detector, which fills the sinks: folders then wait and cameras skip."""
+    detector, which fills the sinks: folders then wait and cameras skip.
 
-    def __init__(self, intake: Intake, judge: Judge, recorder: Recorder) -> None:
+    A worker that fails or hangs cannot be replaced, because it owns the detector or the order of results: the run ends.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        judge: Judge,
+        recorder: Recorder,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._intake = intake
         self._finishing = threading.Event()
-        self._abort = threading.Event()
+        detector = Heartbeat("the detector", SLOW_S, PATIENCE_S, monotonic)
+        recording = Heartbeat("the recorder", SLOW_S, PATIENCE_S, monotonic)
+        self._heartbeats = (detector, recording)
+        # Each worker looks at a signal of its own, which tells that it still looks.
+        self._aborts = (WatchedStop(detector), WatchedStop(recording))
         results = Results(WAITING_RESULTS)
         workers: dict[str, Worker] = {
-            "detector": JudgeWorker(intake, judge, results, self._finishing, self._abort),
-            "recorder": RecordWorker(results, recorder, self._abort),
+            "detector": JudgeWorker(intake, judge, results, self._finishing, self._aborts[0]),
+            "recorder": RecordWorker(results, recorder, self._aborts[1]),
         }
         self._threads = [
             threading.Thread(target=self._run, args=(worker,), name=name, daemon=True)
             for name, worker in workers.items()
         ]
-        self.failure: str | None = None
+        self._failure: str | None = None
+
+    def be_patient(self, seconds: float) -> None:
+        """A detector that takes longer for one batch hangs; at a quarter of it, it is named."""
+        detector = self._heartbeats[0]
+        detector.slow_s, detector.dead_s = max(SLOW_S, seconds / 4), max(PATIENCE_S, seconds)
 
     def start(self) -> None:
+        for heartbeat in self._heartbeats:
+            heartbeat.beat()
         for thread in self._threads:
             thread.start()
 
@@ -119,16 +147,41 @@ class Pipeline:
         """Both threads run; false after a failure that neither could handle."""
         return all(thread.is_alive() for thread in self._threads)
 
+    @property
+    def failure(self) -> str | None:
+        """Why nothing will be judged or recorded any more: a worker failed, or hangs for good; None otherwise."""
+        if self._failure is not None:
+            return self._failure
+        dead = [beat.problem() for beat, thread in self._watched if thread.is_alive() and beat.dead]
+        return dead[0] if dead else None
+
+    @property
+    def problem(self) -> str | None:
+        """As `failure`, and also while a worker hangs that may yet go on."""
+        if self._failure is not None:
+            return self._failure
+        slow = [text for beat, thread in self._watched if thread.is_alive() and (text := beat.problem())]
+        return slow[0] if slow else None
+
     def finish(self, timeout: float) -> bool:
         """Judge and record what the sinks hold, then end; false if `timeout` seconds were not enough."""
         self._finishing.set()
         self._intake.notify()
+        end = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.0, end - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
-            self._abort.set()
+            self._abort()
             return False
         return True
+
+    @property
+    def _watched(self) -> list[tuple[Heartbeat, threading.Thread]]:
+        return list(zip(self._heartbeats, self._threads, strict=True))
+
+    def _abort(self) -> None:
+        for signal in self._aborts:
+            signal.set()
 
     def _run(self, worker: Worker) -> None:
         try:
@@ -138,5 +191,5 @@ class Pipeline:
             # Nobody is left to judge: the daemon must end and be started again, not run on blind.
             name = threading.current_thread().name
             log.exception("the %s thread failed", name)
-            self.failure = f"{name}: {type(error).__name__}: {error}"
-            self._abort.set()
+            self._failure = f"{name}: {type(error).__name__}: {error}"
+            self._abort()

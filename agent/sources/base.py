@@ -18,6 +18,10 @@ class Source(Protocol):
     def health(self) -> str:
         """One short line for people, without secrets."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why no frames come although `run` goes on, or has ended; one short line, None while all is well."""
+
     def check(self) -> None:
         """Raises SourceError when the source cannot be used now."""
 

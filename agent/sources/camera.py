@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 
 from agent.config.line import CameraSource
 from agent.errors import SourceError
+from agent.heartbeat import Heartbeat, WatchedStop
 from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock
 from agent.sources.capture import Capture, open_capture, redact, retrieve_rgb
@@ -25,7 +26,10 @@ CAMERA_LOST = "camera_lost"
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 30.0
 _WATCH_S = 0.25
-_JOIN_S = 6.0
+_JOIN_S = 2.0
+# Opening and reading each end after 5 s where the driver keeps its word.
+HUNG_S = 30.0
+MOST_HUNG = 3
 
 
 class Camera:
@@ -52,10 +56,16 @@ class Camera:
         self._health = "starting"
         self._last_frame = self._last_report = self._clock.monotonic()
         self._last_put: float | None = None
+        self._readers: list[threading.Thread] = []
 
     @property
     def health(self) -> str:
         return self._health
+
+    @property
+    def problem(self) -> str | None:
+        silence = self._clock.monotonic() - self._last_frame
+        return f"no image for {silence:.0f} s" if silence > self._section.stall_s else None
 
     @property
     def describe(self) -> str:
@@ -76,15 +86,27 @@ class Camera:
             capture.release()
 
     def run(self, stop: threading.Event) -> None:
-        """Read until `stop`; raises SourceError only when the address is not set at all."""
+        """Read until `stop`; raises SourceError when the address is not set, or the driver hangs."""
         self._target()
-        self._last_frame = self._last_report = self._clock.monotonic()
-        reader = threading.Thread(target=self.read, args=(stop,), name=f"camera-{self._line}", daemon=True)
+        self._readers = [reader for reader in self._readers if reader.is_alive()]
+        if len(self._readers) >= MOST_HUNG:
+            raise SourceError(f"line {self._line}: {self.describe}: the driver hangs, also when it is opened anew")
+        self._last_report = self._clock.monotonic()
+        reading = Heartbeat("reader", HUNG_S, HUNG_S, self._clock.monotonic)
+        end = WatchedStop(reading)
+        reader = threading.Thread(target=self.read, args=(end,), name=f"camera-{self._line}", daemon=True)
+        self._readers.append(reader)
         reader.start()
-        while not self._clock.wait(stop, _WATCH_S):
-            self.watch(stop)
-            if not reader.is_alive():
-                raise SourceError(f"line {self._line}: {self.describe}: the reading thread ended")
+        try:
+            while not self._clock.wait(stop, _WATCH_S):
+                self.watch(stop)
+                if not reader.is_alive():
+                    raise SourceError(f"line {self._line}: {self.describe}: the reading thread ended")
+                if reading.dead:
+                    raise SourceError(f"line {self._line}: {self.describe}: the driver hangs")
+        finally:
+            # A reader that hangs is left behind; when it wakes it ends.
+            end.set()
         reader.join(_JOIN_S)
 
     def watch(self, stop: threading.Event) -> None:

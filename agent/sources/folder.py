@@ -98,10 +98,15 @@ class Folder:
         self._identity: tuple[int, int] | None = None
         self._unsettled = False
         self._health = "starting"
+        self._problem: str | None = None
 
     @property
     def health(self) -> str:
         return f"{self._health}, {self._ignored} side files ignored" if self._ignored else self._health
+
+    @property
+    def problem(self) -> str | None:
+        return self._problem
 
     def check(self) -> None:
         """Raises SourceError when the folder is missing or cannot be listed."""
@@ -251,6 +256,7 @@ class Folder:
                 # For instance no inotify watches left: scans alone do it, only later.
                 log.warning("line %s: folder is scanned only, not watched: %s", self._line, error.strerror)
             self._identity = identity
+        self._problem = None
         self._report("watching" if self._observer is not None else "scanning")
 
     def _unwatch(self) -> None:
@@ -262,7 +268,8 @@ class Folder:
     def _lost(self, error: OSError) -> None:
         self._unwatch()
         self._unsettled = False
-        self._report(f"folder cannot be read: {error.strerror}")
+        self._problem = f"folder cannot be read: {error.strerror}"
+        self._report(self._problem)
 
     def _report(self, health: str) -> None:
         if health != self._health:

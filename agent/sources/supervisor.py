@@ -1,93 +1,121 @@
-"""One thread a source, started again when it fails; what it last reported is kept for people."""
+"""Keeps a line's source running: one that hangs is left behind and a new one takes its place."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
-from agent.errors import SourceError, StoreError
+from agent.records import Frame
 from agent.sources.base import Clock, Sink, Source, SystemClock
+from agent.sources.running import RunningSource
 
 log = logging.getLogger(__name__)
-FIRST_RETRY_S = 1.0
-LONGEST_RETRY_S = 30.0
+# A thread that hangs cannot be ended, only left behind; each holds its memory and its files.
+MOST_LEFT_BEHIND = 3
+
+
+class Feed:
+    """What the sources of one line put their frames into, one source after the other: the numbers go on."""
+
+    def __init__(self, sink: Sink, numbers: itertools.count[int]) -> None:
+        self._sink = sink
+        self._numbers = numbers
+        self._never = threading.Event()
+        self.tally = sink.tally
+
+    def put(self, frame: Frame, stop: threading.Event) -> bool:
+        if frame.file_id is not None:
+            # The ledger has given this file to this source and to no other: it is judged also if the source was
+            # stopped meanwhile, or it would wait for the next start of the agent.
+            stop = self._never
+        return not stop.is_set() and self._sink.put(replace(frame, seq=next(self._numbers)), stop)
+
+    def get(self, timeout: float) -> Frame | None:
+        return self._sink.get(timeout)
+
+    def discard(self, reason: str) -> int:
+        return self._sink.discard(reason)
 
 
 class SourceSupervisor:
-    """Runs `source` until `stop`; a source that ends by itself (a video at its end) is not started again."""
+    """`build` makes a source that puts its frames into the sink it is given; nothing is opened before `start`."""
 
     def __init__(
         self,
         line: str,
-        source: Source,
+        build: Callable[[Sink], Source],
         sink: Sink,
-        stop: threading.Event,
+        numbers: itertools.count[int] | None = None,
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`jitter`: a number in [0, 1) for each pause."""
+        """`numbers`: of the line's frames, which a later supervisor of the line continues."""
         self.line = line
         self.sink = sink
-        self._source = source
-        self._stop = stop
+        self._build = build
+        self._feed = Feed(sink, numbers or itertools.count(1))
         self._clock = clock or SystemClock()
         self._jitter = jitter
-        self._pause = FIRST_RETRY_S
-        self._problem: str | None = None
-        self._thread = threading.Thread(target=self._loop, name=f"source-{line}", daemon=True)
+        self._left_behind: list[RunningSource] = []
+        self._stopped = False
+        self._lock = threading.Lock()
+        self._running = self._make()
 
     @property
     def health(self) -> str:
         """One short line, without secrets."""
-        return self._problem or self._source.health
+        return self._running.health
+
+    @property
+    def failure(self) -> str | None:
+        """Why the source could not run and waits to be started again."""
+        return self._running.failure
 
     @property
     def problem(self) -> str | None:
-        """Why the source is not running; None while it does or after its end."""
-        return self._problem
+        """Why no frames come; None while all is well."""
+        return self._running.problem
 
     @property
     def alive(self) -> bool:
         """The thread runs; false before `start` and after the source's end."""
-        return self._thread.is_alive()
+        return self._running.alive
+
+    @property
+    def given_up(self) -> bool:
+        """The source hangs again and again, so that no other is started."""
+        return self._running.hung and len(self._left_behind) >= MOST_LEFT_BEHIND
 
     def start(self) -> None:
-        self._thread.start()
+        self._running.start()
+
+    def look(self) -> None:
+        """Replace a source that hangs, unless too many were left behind already."""
+        with self._lock:
+            if self._stopped or not self._running.hung:
+                return
+            self._left_behind = [source for source in self._left_behind if source.alive]
+            if len(self._left_behind) >= MOST_LEFT_BEHIND:
+                return
+            log.error("%s; another is started", self._running.heartbeat.problem())
+            self._running.stop()
+            self._left_behind.append(self._running)
+            self._running = self._make()
+            self._running.start()
+
+    def stop(self) -> None:
+        """No more frames; returns at once."""
+        with self._lock:
+            self._stopped = True
+            self._running.stop()
 
     def join(self, timeout: float) -> None:
-        """Wait for the end after `stop` was set."""
-        self._thread.join(timeout)
+        """Wait for the end after `stop`."""
+        self._running.join(timeout)
 
-    def step(self) -> float | None:
-        """Run the source until it ends or fails; returns the pause in seconds before the next run, None if it is over.
-
-        The pause doubles with each failure, up to `LONGEST_RETRY_S`, give or take a fifth.
-        """
-        if self._stop.is_set():
-            return None
-        try:
-            self._problem = None
-            self._source.run(self._stop)
-        except SourceError as error:
-            self._failed(str(error))
-        except StoreError as error:
-            self._failed(f"line {self.line}: {error}")
-        except Exception as error:
-            log.exception("line %s: the source failed", self.line)
-            self._failed(f"line {self.line}: {type(error).__name__}")
-        else:
-            return None
-        # Jitter, so that many lines on one dead switch do not come back in step.
-        pause = self._pause * (0.8 + 0.4 * self._jitter())
-        self._pause = min(2 * self._pause, LONGEST_RETRY_S)
-        return pause
-
-    def _loop(self) -> None:
-        while (pause := self.step()) is not None:
-            self._clock.wait(self._stop, pause)
-
-    def _failed(self, text: str) -> None:
-        log.error("%s", text)
-        self._problem = text
+    def _make(self) -> RunningSource:
+        return RunningSource(self.line, self._build(self._feed), self._clock, self._jitter)

@@ -16,6 +16,7 @@ from agent.sources.capture import Capture, open_capture, retrieve_rgb
 
 DEFAULT_FPS = 25.0
 _LATEST_S = 1.0
+LEAST_SHARE = 0.95
 
 
 class Video:
@@ -28,10 +29,15 @@ class Video:
         self._clock = clock or SystemClock()
         self._seq = itertools.count(1)
         self._health = "starting"
+        self._problem: str | None = None
 
     @property
     def health(self) -> str:
         return self._health
+
+    @property
+    def problem(self) -> str | None:
+        return self._problem
 
     def check(self) -> None:
         """Open the file and read its first frame; raises SourceError."""
@@ -47,14 +53,22 @@ class Video:
         while not stop.is_set():
             capture = self._open()
             try:
-                frames = self._play(capture, stop)
+                frames, promised = self._play(capture, stop), capture.get(cv2.CAP_PROP_FRAME_COUNT)
             finally:
                 capture.release()
             if not frames and not stop.is_set():
                 raise SourceError(f"line {self._line}: {self._section.path}: holds no image")
             if not self._section.loop:
+                self._problem = None if stop.is_set() else self._ended(frames, promised)
                 break
-        self._health = "stopped" if stop.is_set() else "finished"
+        self._health = "stopped" if stop.is_set() else self._problem or "finished"
+
+    def _ended(self, frames: int, promised: float) -> str | None:
+        """What is wrong with the end of a video that is not played again."""
+        # The count in the header is an estimate in some formats.
+        if math.isfinite(promised) and frames < LEAST_SHARE * promised:
+            return f"the video ended early, after {frames} of {promised:.0f} frames"
+        return "the video has ended, no more frames come" if self._section.realtime else None
 
     def _open(self) -> Capture:
         path = self._section.path

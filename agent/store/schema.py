@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 # That of the last step in migrations/versions.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class Utc(TypeDecorator[datetime]):
@@ -189,4 +189,21 @@ ages = Table(
     Column("event_id", BigInteger, nullable=False),
     Column("outbox_id", BigInteger, nullable=False),
     Column("file_id", BigInteger, nullable=False),
+)
+
+# Commands that a running agent was given, by MQTT, by `agent ctl` or by SIGHUP.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("agent", String(64), nullable=False),
+    Column("ts", Utc, nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("verb", String(64), nullable=False),
+    Column("line", String(64)),
+    Column("by", String(128)),
+    Column("ok", Boolean, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("detail", JSON),
+    Index("ix_audit_ts", "ts"),
 )

@@ -79,6 +79,11 @@ class Writer:
                 _end(connection, step)
             put(connection, self._started(), drafts)
 
+    def post(self, drafts: Sequence[Draft]) -> None:
+        """Messages that no inspection caused, as the answer to a command."""
+        with self._database.transaction() as connection:
+            put(connection, self._started(), drafts)
+
     def finish_disposition(self, file_id: int, gone: bool = False) -> None:
         """The judged file has been moved, or is `gone`, which is its reason where the verdict had none."""
         reason = {"reason": func.coalesce(files.c.reason, "gone")} if gone else {}

@@ -1,7 +1,8 @@
-"""The routes of the page. Nothing here changes anything: it only shows."""
+"""The routes of the page. It only shows; the one route that changes anything is that of `agent ctl`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,23 +17,29 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from agent.web.control import Submit, control
 from agent.web.events import RecentEvent
 from agent.web.guard import Guard
 from agent.web.state import PageState
 
+LOOK_S = 5.0
 _HERE = Path(__file__).parent
 _TEMPLATES = Environment(loader=FileSystemLoader(_HERE / "templates"), autoescape=select_autoescape(default=True))
 
 
 @dataclass(frozen=True)
 class PageSources:
-    """What the page shows: the state that others write, and two questions asked anew at each request."""
+    """What the page shows: the state that others write, and questions asked anew at each request."""
 
     state: PageState
     problems: Callable[[], Sequence[str]]
     """Why the agent is not healthy; empty if it is."""
     events: Callable[[], Sequence[RecentEvent]]
     """Recent ones, newest first."""
+    ready: Callable[[], bool]
+    """Whether frames are judged and recorded."""
+    submit: Submit
+    """Hands a command on."""
 
     def snapshot(self) -> dict[str, Any]:
         """The answer of /api/state, as JSON values."""
@@ -56,17 +63,29 @@ def create_app(sources: PageSources, loopback: bool = True, token: str | None = 
         return JSONResponse(await run_in_threadpool(sources.snapshot))
 
     async def healthz(_: Request) -> Response:
-        problems = await run_in_threadpool(sources.problems)
+        try:
+            problems = await asyncio.wait_for(run_in_threadpool(sources.problems), LOOK_S)
+        except TimeoutError:
+            problems = ("nothing answers inside the agent",)
         if not problems:
             return JSONResponse({"status": "ok"})
         # Asked without a token too, so the details are for loopback only.
         body = {"status": "failing", "problems": list(problems)} if loopback else {"status": "failing"}
         return JSONResponse(body, status_code=503)
 
+    async def readyz(_: Request) -> Response:
+        try:
+            yes = await asyncio.wait_for(run_in_threadpool(sources.ready), LOOK_S)
+        except TimeoutError:
+            yes = False
+        return JSONResponse({"status": "ready" if yes else "not ready"}, status_code=200 if yes else 503)
+
     routes = [
         Route("/", page),
         Route("/healthz", healthz),
+        Route("/readyz", readyz),
         Route("/api/state", api_state),
+        Route("/api/ctl/{verb}", control(sources.submit), methods=["POST"]),
         Route("/lines/{name}/frame.jpg", _image(state.frame_jpeg)),
         Route("/lines/{name}/overlay.jpg", _image(state.overlay_jpeg)),
         Mount("/static", StaticFiles(directory=_HERE / "static")),

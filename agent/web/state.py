@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -66,9 +66,14 @@ class PageState:
         self._mqtt = "not connected"
 
     def add_line(self, name: str, mode: str, live: bool) -> None:
-        """Lines are shown in the order they are added."""
+        """Lines are shown in the order they are added; one that is there keeps what it shows."""
         with self._lock:
-            self._lines[name] = LineView(name, mode, live)
+            self._lines[name] = replace(self._lines.get(name) or LineView(name, mode, live), mode=mode, live=live)
+
+    def keep_lines(self, names: Collection[str]) -> None:
+        """Others are shown no more."""
+        with self._lock:
+            self._lines = {name: line for name, line in self._lines.items() if name in names}
 
     def set_mqtt(self, text: str) -> None:
         """One short line without secrets, e.g. "connected" or "offline, 12 messages waiting"."""
@@ -83,7 +88,10 @@ class PageState:
     def inspected(self, judged: Judged) -> None:
         """The newest inspection of its line. The arrays are kept, not copied: do not write to them afterwards."""
         with self._lock:
-            line = self._lines[judged.inspection.line]
+            line = self._lines.get(judged.inspection.line)
+            if line is None:
+                # A last frame of a line that was taken away.
+                return
             number = 1 if line.last is None else line.last.number + 1
             last = LastInspection(number, self._monotonic(), judged)
             self._lines[line.name] = replace(line, last=last)

@@ -5,23 +5,28 @@ import logging
 import shutil
 import socket
 import threading
+import time
 import urllib.request
 from contextlib import ExitStack
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from agent.app import Daemon
-from agent.config.sections import Config
+from agent.config.loader import load_config
 from agent.errors import AgentError, StoreError
-from agent.parts import build_parts
+from agent.mqtt.pump import Pump
+from agent.parts import Setting, build_parts
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line
+from agent.pipeline.recorder import Recorder
+from agent.sources.folder import Folder
+from agent.steering.overrides import Overrides
 from agent.store.engine import open_reader
 from agent.store.lock import is_locked
 from agent.store.reader import Reader
-from fbclip.artefacts.profile_file import LoadedProfile
+from fbclip.artefacts.profile_file import save_profile
 from tests.factories.agent import FakeMqttClient, row_count
 from tests.factories.brokers import wait_until
 from tests.factories.lines import a_profile
@@ -41,19 +46,25 @@ def stack():
         yield opened
 
 
-def build(tmp_path, detector, stack, mode="shadow"):
-    """Parts of one line that watches a folder, on a tiny detector."""
+def build(tmp_path, detector, stack, mode="shadow", lines=None, **options):
+    """Parts of one line that watches a folder, on a tiny detector; or of `lines`, as agent.yaml has them."""
     (tmp_path / "in").mkdir(exist_ok=True)
-    source = {"type": "folder", "path": tmp_path / "in", "settle_s": 0, "rescan_s": 0.05}
-    config = Config(
-        agent={"name": "demo", "data_dir": tmp_path / "var"},
-        mqtt={"url": "mqtt://127.0.0.1:1"},
-        web={"listen": "127.0.0.1:0"},
-        lines=({"name": "belt", "source": source, "profile": "p.yaml", "mode": mode},),
-    )
-    profile = a_profile(detector, threshold=-1e9)
-    lines = {"belt": Line(config.lines[0], detector.adapters[0], LoadedProfile(profile))}
-    return build_parts(config, detector, lines, None, stack)
+    save_profile(a_profile(detector, threshold=-1e9), tmp_path / "p.yaml")
+    line = {
+        "name": "belt",
+        "source": {"type": "folder", "path": str(tmp_path / "in"), "settle_s": 0, "rescan_s": 0.05},
+        "profile": "p.yaml",
+        "mode": mode,
+    }
+    document = {
+        "agent": {"name": "demo"},
+        "mqtt": {"url": "mqtt://127.0.0.1:1"},
+        "web": {"listen": "127.0.0.1:0"},
+        "lines": lines or [line],
+    }
+    path = tmp_path / "agent.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return build_parts(Setting(path, load_config(path), Overrides(), **options), detector, stack)
 
 
 @pytest.fixture
@@ -63,17 +74,17 @@ def parts(tmp_path, detector, stack, client):
 
 @pytest.fixture
 def retained(parts, monkeypatch):
-    """Retained topics with the latest body."""
+    """Retained topics with the latest body. Nothing is started in these tests, so nothing is mended."""
     bodies = {}
+    monkeypatch.setattr(parts.mending, "look", lambda now: None)
     monkeypatch.setattr(parts.sender, "retain", bodies.__setitem__)
     return bodies
 
 
 def test_a_step_reports_health_to_the_topics_and_the_page(parts, retained):
-    Daemon(parts, lambda: 0.0).step(1.0)
-    # Nothing is started in this test.
-    problem = "the sender thread ended"
-    assert retained["fbclip/demo/health"]["problems"] == [problem]
+    parts.recorder.problem = "disk full"
+    assert Daemon(parts, lambda: 0.0).step(1.0) is None
+    assert retained["fbclip/demo/health"]["problems"] == ["the sender thread ended", "disk full"]
     assert retained["fbclip/demo/belt/status"] == {"state": "running", "health": "starting", "mode": "shadow"}
     page = parts.page.snapshot()
     assert page["mqtt"] == "connected"
@@ -192,9 +203,116 @@ def test_events_left_open_by_an_earlier_run_are_ended_by_the_next(tmp_path, dete
     with ExitStack() as second:
         parts = build(tmp_path, detector, second)
         Daemon(parts).start(second)
-        parts.stop_sources.set()
+        parts.lineup.stop()
         assert parts.pipeline.finish(20)
         assert row_count(parts.database, "outbox") == 0
     reader = open_reader(f"sqlite:///{tmp_path}/var/agent.db")
     assert Reader(reader).recent_events()[0].end_reason == "restart"
     reader.close()
+
+
+def test_judged_files_that_cannot_be_moved_are_named_until_they_can(tmp_path, detector, stack, client):
+    parts = build(tmp_path, detector, stack)
+    daemon = Daemon(parts, lambda: 0.0)
+    daemon.start(stack)
+    # Where `done` should be made there is a file.
+    (tmp_path / "in.done").write_text("")
+    write_image(tmp_path / "in")
+    wait_until(lambda: parts.probe.snapshot().lines[0].counters.inspected == 1)
+    daemon.step(60.0)
+    problem = "line belt: 1 judged files cannot be moved out of the hot folder"
+    assert problem in parts.probe.problems()
+    (tmp_path / "in.done").unlink()
+    daemon.step(120.0)
+    assert problem not in parts.probe.problems()
+    daemon.shut_down()
+
+
+HANGING = {
+    "detector": (Judge, "judge"),
+    "recorder": (Recorder, "record"),
+    "folder": (Folder, "look"),
+    "sender": (Pump, "step"),
+}
+
+
+@pytest.mark.parametrize("part", HANGING)
+def test_a_part_that_hangs_is_named_and_the_end_comes_all_the_same(tmp_path, detector, client, monkeypatch, part):
+    entered, release = threading.Event(), threading.Event()
+
+    def hang(*_):
+        entered.set()
+        release.wait(30)
+
+    monkeypatch.setattr("agent.app.WATCH_S", 0.01)
+    monkeypatch.setattr(*HANGING[part], hang)
+    with ExitStack() as stack:
+        parts = build(tmp_path, detector, stack)
+        daemon, stop, codes = Daemon(parts), threading.Event(), []
+        daemon.start(stack)
+        write_image(tmp_path / "in")
+        assert entered.wait(10)
+        for heartbeat in all_heartbeats(parts):
+            heartbeat.slow_s = 0.2
+        name = {"folder": "line belt: the source"}.get(part, f"the {part}")
+        wait_until(lambda: any(text.startswith(f"{name} hangs: ") for text in parts.probe.problems()))
+        watching = threading.Thread(target=lambda: codes.append(daemon.watch(stop)))
+        began = time.monotonic()
+        watching.start()
+        stop.set()
+        watching.join(20)
+    # A second is left for what ends after this.
+    assert time.monotonic() - began < 9
+    assert codes == [0]
+    release.set()
+
+
+@pytest.mark.parametrize("part", ["detector", "sender"])
+def test_a_part_that_hangs_for_good_ends_the_run_with_an_error(tmp_path, detector, client, monkeypatch, caplog, part):
+    release = threading.Event()
+    monkeypatch.setattr("agent.app.WATCH_S", 0.01)
+    monkeypatch.setattr(*HANGING[part], lambda *_: release.wait(30))
+    monkeypatch.setattr("agent.pipeline.workers.PATIENCE_S", 0.3)
+    monkeypatch.setattr("agent.patience.PATIENCE_S", 0.3)
+    with ExitStack() as stack:
+        parts = build(tmp_path, detector, stack)
+        parts.sender.heartbeat.dead_s = 0.3
+        for heartbeat in all_heartbeats(parts):
+            heartbeat.slow_s = 0.2
+        monkeypatch.setattr("agent.pipeline.workers.SLOW_S", 0.2)
+        daemon = Daemon(parts)
+        daemon.start(stack)
+        write_image(tmp_path / "in")
+        assert daemon.watch(threading.Event()) == 1
+        assert f"stopped because a part failed: the {part} hangs: " in caplog.text
+        release.set()
+
+
+def all_heartbeats(parts):
+    sources = [supervisor._running.heartbeat for supervisor in parts.lineup.supervisors]
+    return [*parts.pipeline._heartbeats, parts.sender.heartbeat, *sources]
+
+
+def test_a_line_that_cannot_run_is_named_everywhere_and_tried_again(tmp_path, detector, stack, client, monkeypatch):
+    monkeypatch.setattr("agent.lineup.FIRST_RETRY_S", 0.05)
+    good = {"name": "belt", "source": {"type": "folder", "path": "in", "settle_s": 0, "rescan_s": 0.05},
+            "profile": "p.yaml", "mode": "live"}  # fmt: skip
+    bad = {**good, "name": "dock", "source": {**good["source"], "path": "other"}, "profile": "none.yaml"}
+    (tmp_path / "other").mkdir()
+    parts = build(tmp_path, detector, stack, lines=[good, bad])
+    daemon = Daemon(parts)
+    daemon.start(stack)
+    problem = f"line dock: {tmp_path}/none.yaml: no such profile; make one with `calibrate threshold`"
+    daemon.step(1.0)
+    assert problem in parts.probe.problems()
+    lines = {line["name"]: line["health"] for line in parts.page.snapshot()["lines"]}
+    assert lines["dock"] == problem
+    write_image(tmp_path / "in")
+    wait_until((tmp_path / "in.done" / "a.png").is_file)
+    save_profile(a_profile(detector, line="dock"), tmp_path / "none.yaml")
+    wait_until(lambda: problem not in parts.probe.problems())
+    write_image(tmp_path / "other")
+    wait_until((tmp_path / "other.done" / "a.png").is_file)
+    daemon.shut_down()
+    states = [body["state"] for topic, body, _ in published(client) if topic == "fbclip/demo/dock/status"]
+    assert states[0] == "unavailable"

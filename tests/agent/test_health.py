@@ -2,13 +2,24 @@
 
 import pytest
 
-from agent.health import HealthSnapshot, LineHealth, health_body, health_change, line_status_body, problems_of
+from agent.health import (
+    Backlog,
+    HealthSnapshot,
+    RecentCount,
+    health_body,
+    health_change,
+    line_status_body,
+    problems_of,
+    ready,
+)
+from agent.line_states import LineHealth, LineState
 from agent.records import LineCounters, LineMode
 
 
 def a_line(name="belt", problem=None, mode=LineMode.LIVE) -> LineHealth:
     counters = LineCounters(grabbed=10, inspected=6, rejected=1, dropped={"replaced": 2})
-    return LineHealth(name, mode, problem or "connected", problem, counters)
+    state = LineState.RUNNING if problem is None else LineState.FAILING
+    return LineHealth(name, mode, problem or "connected", problem, counters, state)
 
 
 def test_nothing_wrong():
@@ -19,6 +30,7 @@ def test_nothing_wrong():
         "healthy": True,
         "problems": [],
         "oldest_unacknowledged_s": 0.3,
+        "messages_waiting": 0,
         "lines": {"belt": counters},
     }
 
@@ -33,6 +45,10 @@ def test_nothing_wrong():
         ({"pipeline_failure": "detector: ValueError: x"}, "detector: ValueError: x"),
         ({"evidence_problem": "evidence images are not kept"}, "evidence images are not kept"),
         ({"keeper_problems": ("the database was damaged",)}, "the database was damaged"),
+        ({"oldest_unacknowledged_s": 40.2}, "the broker has not acknowledged a message for 40 s"),
+        ({"backlog": Backlog(12, 75)}, "12 messages wait for the broker, the oldest for 75 s"),
+        ({"unmoved": {"belt": 3, "gone": 1}}, "line belt: 3 judged files cannot be moved out of the hot folder"),
+        ({"hung": ("the page hangs: no progress for 12 s",)}, "the page hangs: no progress for 12 s"),
     ],
 )
 def test_each_part_can_be_the_reason(change, problem):
@@ -59,3 +75,30 @@ def test_the_status_of_a_line_names_its_mode(mode):
     assert line_status_body(a_line(mode=mode)) == {"state": "running", "health": "connected", "mode": mode.value}
     failing = line_status_body(a_line(problem="line belt: cable cut", mode=mode))
     assert failing == {"state": "failing", "health": "line belt: cable cut", "mode": mode.value}
+
+
+def test_a_problem_whose_figures_change_is_the_same():
+    change = health_change(("line belt: no image for 11 s",), ("line belt: no image for 12 s",))
+    assert (change.new, change.recovered) == ((), ())
+
+
+def test_ready_is_an_agent_that_judges_and_records_on_one_line_at_least():
+    failing = a_line("dock", "line dock: cable cut")
+    assert ready(HealthSnapshot((a_line(), failing), broker_problem="away"))
+    assert not ready(HealthSnapshot((failing,)))
+    assert not ready(HealthSnapshot((a_line(),), pipeline_failure="the detector hangs"))
+    assert not ready(HealthSnapshot((a_line(),), store_problem="disk full"))
+
+
+def test_what_failed_long_ago_is_forgotten():
+    count, now = [5], [100.0]
+    recent = RecentCount(lambda: count[0], 60, lambda: now[0])
+    assert recent() == 0
+    count[0], now[0] = 7, 110.0
+    assert recent() == 2
+    count[0], now[0] = 8, 150.0
+    assert recent() == 3
+    now[0] = 171.0
+    assert recent() == 1
+    now[0] = 211.0
+    assert recent() == 0

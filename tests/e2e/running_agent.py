@@ -50,12 +50,13 @@ class RunningAgent:
         self.config = folder / "agent.yaml"
         self.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
+        self.entry = ["tests.e2e.run_agent"]
         self.log = folder / "agent.log"
 
     def start(self) -> None:
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "tests.e2e.run_agent", "run", "-c", str(self.config)]
+            command = [sys.executable, "-m", *self.entry, "run", "-c", str(self.config)]
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)
         self.until(lambda: "is judging" in self.log.read_text(encoding="utf-8"), "the agent to start")
 
@@ -126,6 +127,9 @@ class Subscriber:
             self.heard.append((topic, body))
             if wanted(topic, body):
                 return body
+
+    def publish(self, topic: str, body: dict[str, Any]) -> None:
+        self._client.publish(topic, json.dumps(body), qos=1).wait_for_publish(10)
 
     def messages(self, kind: str) -> list[dict[str, Any]]:
         """What was heard on topics that end in `kind`, including what waits."""

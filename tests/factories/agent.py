@@ -171,6 +171,9 @@ class FakeMqttClient:
 
     def connect(self) -> None: ...
 
+    def listen(self, topics: str, hear: Any) -> None:
+        self.ears = (topics, hear)
+
     def service(self) -> None: ...
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from agent.config.line import LineSection
-from agent.pipeline.lines import Line
+from agent.pipeline.lines import Line, load_line
 from agent.records import LineMode
 from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.artefacts.profile_file import LoadedProfile, save_profile
@@ -49,6 +50,11 @@ def a_profile(detector: Detector, **changes: Any) -> Profile:
 def a_line(detector: Detector, profile: Profile | None = None, source: Any = None, mode=LineMode.LIVE) -> Line:
     section = LineSection(name="belt", source=source or ENDLESS, profile="p.yaml", mode=mode)
     return Line(section, next(iter(detector.smoothing)), None if profile is None else LoadedProfile(profile))
+
+
+def load_lines(detector: Detector, sections: Iterable[LineSection]) -> dict[str, Line]:
+    """Lines by name; raises ConfigError."""
+    return {section.name: load_line(detector, section) for section in sections}
 
 
 def unit_of_the_line(seed: int) -> np.ndarray:

@@ -38,7 +38,12 @@ def image():
     return np.repeat(np.repeat(ramp[None, :, None], 240, axis=0), 3, axis=2)
 
 
-def example_page(time=None, problems=()):
+def nobody_follows(_verb, _payload, _reply):
+    """Takes no command."""
+    return False
+
+
+def example_page(time=None, problems=(), submit=nobody_follows):
     """Two lines: one has found something, the other is a folder that could not read a file."""
     events = [
         RecentEvent(NOW, None, "belt", "anomaly", None, 3.2, 1.5),
@@ -57,4 +62,4 @@ def example_page(time=None, problems=()):
         judged("belt", found, image(), Prediction(1.9, 0.87, margins), Placement(0, 0, 320, 240), (0.0, 5.0))
     )
     state.inspected(judged("inbox", reject("truncated", 1.1)))
-    return PageSources(state, lambda: problems, lambda: events)
+    return PageSources(state, lambda: problems, lambda: events, lambda: not problems, submit)

@@ -144,3 +144,22 @@ def test_warm_up_asks_every_memory_and_a_folder_opens_as_one(detector, tmp_path)
     save_memory(Memory(memory.manifest, tokens, memory.positions), tmp_path)
     opened = open_detector("embedded", device="cpu", memories=[tmp_path, tmp_path])
     assert opened.memories == (Memory(memory.manifest, tokens, memory.positions).id,)
+
+
+def test_an_extended_detector_predicts_as_one_that_had_everything_from_the_start(memories):
+    torch.manual_seed(2)
+    image = torch.randn(1, 3, 32, 32)
+    small, whole = tiny_detector(), tiny_detector(memories)
+    other = tiny_adapter(9)
+    grown = small.extended([other], memories[:1]).extended(memories=memories[1:])
+    assert grown.backbone is small.backbone
+    assert set(grown.adapters) == {*whole.adapters, other.id}
+    assert grown.adapters[0] == small.adapters[0]
+    assert grown.memories == whole.memories
+    for adapter in whole.adapters:
+        for memory in whole.memories:
+            job = Job(image, adapter, 1.5, memory=memory, fusion=tiny_fusion())
+            close(grown.infer([job])[0], whole.infer([job])[0])
+    # The one that was extended knows nothing of it.
+    assert small.memories == ()
+    assert other.id not in small.adapters

@@ -20,5 +20,5 @@ def test_check_names_what_is_wrong_with_a_memory(tmp_path):
     normal = problems(tmp_path / "m")
     assert normal["model"] is None
     assert normal["line belt: profile"] is None
-    assert other.id[:12] in problems(tmp_path / "other")["model"]
-    assert str(tmp_path / "none") in problems(tmp_path / "none")["model"]
+    assert other.id[:12] in problems(tmp_path / "other")["line belt: profile"]
+    assert str(tmp_path / "none") in problems(tmp_path / "none")["line belt: profile"]

@@ -30,6 +30,7 @@ def request_of(monkeypatch, command: str, *arguments: str):
         ("run", ["-c", "x.yaml"], options.RunRequest(Path("x.yaml"))),
         ("check", ["--json"], options.CheckRequest(as_json=True)),
         ("status", [], options.StatusRequest()),
+        ("ctl", ["disable", "--line", "belt"], options.CtlRequest("disable", line="belt")),
         ("events", ["--line", "belt", "--limit", "3"], options.EventsRequest(line="belt", limit=3)),
         (
             "collect",

@@ -1,6 +1,7 @@
 """`agent inspect` runs with what the profile was measured with."""
 
 import json
+import os
 
 import cv2
 import numpy as np
@@ -8,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.cli import app
+from agent.commands.inspect import inspect_files
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
-from agent.pipeline.lines import load_detector, load_lines
+from agent.pipeline.lines import load_detector
 from fbclip.artefacts.profile_file import save_profile
 from fbclip.errors import ConfigError
-from tests.factories.lines import ENDLESS, FUSION, a_profile, remember, unit_of_the_line, write_profile
+from tests.factories.lines import ENDLESS, FUSION, a_profile, load_lines, remember, unit_of_the_line, write_profile
 
 
 def test_inspect_runs_in_the_precision_of_the_profile(tmp_path):
@@ -37,3 +39,15 @@ def test_inspect_takes_a_memory(tmp_path):
     assert answer.exit_code == 0, answer.output
     assert 0 < json.loads(answer.stdout)["margin"] < 2
     assert isinstance(CliRunner().invoke(app, arguments).exception, ConfigError)
+
+
+def test_what_is_no_file_is_answered_at_once_and_no_name_reads_as_a_verdict(tmp_path):
+    fifo, strange = tmp_path / "pipe.png", tmp_path / "a\nok z 0.1 b.png"
+    os.mkfifo(fifo)
+    strange.write_bytes(b"nothing")
+    detector = load_detector(ModelSection(device="cpu"))
+    answers = list(inspect_files(detector, None, [fifo, strange, tmp_path / "none.png", tmp_path], None))
+    assert [answer.reason for answer in answers] == ["not_a_file", "not_an_image", "missing", "not_a_file"]
+    assert all(answer.verdict == "rejected" for answer in answers)
+    assert all("\n" not in answer.text() for answer in answers)
+    assert "a\\nok z" in answers[1].text()

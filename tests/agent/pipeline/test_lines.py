@@ -9,7 +9,7 @@ import pytest
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import check_profile, load_detector, load_lines
+from agent.pipeline.lines import check_profile, load_detector
 from agent.records import Frame
 from fbclip.artefacts.adapter import Adapter, load_adapter, save_adapter
 from fbclip.artefacts.profile import IgnoreMask
@@ -19,7 +19,7 @@ from fbclip.decision import Statistic, Verdict
 from fbclip.errors import AdapterError, ConfigError
 from fbclip.files import file_sha256
 from fbclip.images.tiling import Tiling
-from tests.factories.lines import ENDLESS, a_profile
+from tests.factories.lines import ENDLESS, a_profile, load_lines
 
 
 def retuned(folder, factor: float) -> Adapter:

@@ -6,13 +6,22 @@ import pytest
 
 from agent.config.sections import Config, ModelSection
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import load_detector, load_lines
+from agent.pipeline.lines import load_detector
 from agent.records import Frame
 from fbclip.decision import Verdict
 from fbclip.detector import Job
 from fbclip.errors import ConfigError, MemoryBankError
 from fbclip.images.framing import Framing
-from tests.factories.lines import ENDLESS, FUSION, anomalous_unit, remember, section, unit_of_the_line, write_profile
+from tests.factories.lines import (
+    ENDLESS,
+    FUSION,
+    anomalous_unit,
+    load_lines,
+    remember,
+    section,
+    unit_of_the_line,
+    write_profile,
+)
 
 
 def test_a_line_with_a_memory_judges_beside_one_without(tmp_path):

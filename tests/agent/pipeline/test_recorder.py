@@ -150,3 +150,40 @@ def test_a_move_that_failed_is_done_again(desk, monkeypatch):
     move_again(desk.writer, desk.ledger.unmoved(), {"inbox": desk.line})
     assert (desk.folder / "in.failed" / "1.png.reason.json").is_file()
     assert desk.ledger.unmoved() == ()
+
+
+def open_an_event(desk):
+    desk.tally.grabbed()
+    inspection = an_inspection(Verdict.ANOMALY, 1, line="inbox")
+    assert desk.recorder.record(a_judged(inspection), threading.Event())
+    (event,) = Reader(desk.database).recent_events()
+    assert event.ended is None
+
+
+def test_the_events_of_a_line_that_is_switched_off_end_aloud(desk):
+    open_an_event(desk)
+    desk.recorder.line_ended("elsewhere")
+    desk.recorder.line_ended("inbox")
+    desk.recorder.end_events_of_lines(datetime(2026, 1, 3, tzinfo=UTC))
+    (event,) = Reader(desk.database).recent_events()
+    assert event.end_reason == "line_off"
+    assert [message.body["type"] for message in Outbox(desk.database).pending(9)] == ["new", "end"]
+    # Switched on again, it is judged like any other.
+    desk.tally.grabbed()
+    assert desk.recorder.record(a_judged(an_inspection(Verdict.ANOMALY, 2, line="inbox")), threading.Event())
+    assert len(Reader(desk.database).recent_events()) == 2
+
+
+def test_events_that_the_store_does_not_end_now_are_ended_later(desk, monkeypatch):
+    open_an_event(desk)
+    desk.recorder.line_ended("inbox")
+    with monkeypatch.context() as broken:
+
+        def refuse(*_):
+            raise StoreError("locked")
+
+        broken.setattr(desk.writer, "end_events", refuse)
+        desk.recorder.end_events_of_lines(datetime(2026, 1, 3, tzinfo=UTC))
+    assert Reader(desk.database).recent_events()[0].ended is None
+    desk.recorder.end_events_of_lines(datetime(2026, 1, 3, tzinfo=UTC))
+    assert Reader(desk.database).recent_events()[0].end_reason == "line_off"

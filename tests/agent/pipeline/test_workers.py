@@ -8,6 +8,7 @@ from agent.pipeline.intake import Intake
 from agent.pipeline.workers import JudgeWorker, Pipeline, RecordWorker, Results
 from agent.sources.sinks import BlockingQueue, Tally
 from tests.factories.agent import a_frame, a_judged, an_inspection
+from tests.factories.brokers import wait_until
 
 
 class CountingJudge:
@@ -27,6 +28,8 @@ class CountingJudge:
 class KeepingRecorder:
     def __init__(self) -> None:
         self.seqs = []
+
+    def end_events_of_lines(self, ts) -> None: ...
 
     def record(self, judged, stop) -> bool:
         self.seqs.append(judged.inspection.frame_seq)
@@ -133,7 +136,7 @@ def test_a_worker_that_fails_ends_both_and_is_named():
 def test_a_recorder_that_hangs_is_given_up():
     line, release = Line(1), threading.Event()
 
-    class Hanging:
+    class Hanging(KeepingRecorder):
         def record(self, judged, stop) -> bool:
             return release.wait(20)
 
@@ -141,3 +144,56 @@ def test_a_recorder_that_hangs_is_given_up():
     pipeline.start()
     assert not pipeline.finish(0.2)
     release.set()
+
+
+class Hanging(KeepingRecorder):
+    """A judge or recorder that hangs until the test releases it."""
+
+    def __init__(self) -> None:
+        self.entered, self.release = threading.Event(), threading.Event()
+
+    def judge(self, frames):
+        self.record(frames, None)
+        return []
+
+    def record(self, judged, stop) -> bool:
+        self.entered.set()
+        return self.release.wait(20)
+
+
+@pytest.mark.parametrize("part", ["detector", "recorder"])
+def test_a_worker_that_hangs_is_named_and_then_ends_the_run(part):
+    now, hanging = [0.0], Hanging()
+    judge = hanging if part == "detector" else CountingJudge()
+    recorder = hanging if part == "recorder" else KeepingRecorder()
+    pipeline = Pipeline(Line(1).intake, judge, recorder, lambda: now[0])
+    pipeline.start()
+    assert hanging.entered.wait(10)
+    assert (pipeline.problem, pipeline.failure) == (None, None)
+    now[0] = 60.0
+    # The other worker looks around every half second; its sign of life comes by itself.
+    wait_until(lambda: pipeline.problem == f"the {part} hangs: no progress for 60 s")
+    assert pipeline.failure is None
+    now[0] = 130.0
+    wait_until(lambda: pipeline.failure == f"the {part} hangs: no progress for 130 s")
+    assert not pipeline.finish(0.01)
+    hanging.release.set()
+
+
+def test_a_store_that_refuses_for_long_is_no_hang():
+    """The recorder waits at its stop signal, which is a sign of life."""
+    now, waiting = [0.0], threading.Event()
+
+    class Waiting(KeepingRecorder):
+        def record(self, judged, stop) -> bool:
+            waiting.set()
+            while not stop.wait(0.01):
+                pass
+            return False
+
+    pipeline = Pipeline(Line(1).intake, CountingJudge(), Waiting(), lambda: now[0])
+    pipeline.start()
+    assert waiting.wait(10)
+    now[0] = 1000.0
+    wait_until(lambda: pipeline.problem is None)
+    assert not pipeline.finish(0.01)

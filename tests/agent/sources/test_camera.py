@@ -6,7 +6,7 @@ import pytest
 
 from agent.config.line import CameraSource
 from agent.errors import SourceError
-from agent.sources.camera import CAMERA_LOST, LONGEST_RETRY_S, Camera
+from agent.sources.camera import CAMERA_LOST, LONGEST_RETRY_S, MOST_HUNG, Camera
 from agent.sources.capture import redact
 from agent.sources.sinks import NewestSlot, Tally
 from tests.factories.agent import FakeCapture, FakeClock, KeepingSink
@@ -93,13 +93,56 @@ def test_run_reads_in_its_own_thread_and_stops():
     stop, clock = threading.Event(), FakeClock()
 
     class Endless(KeepingSink):
-        def put(self, frame, stop_event):
+        def put(self, frame, end):
             if len(self.frames) > 4:
-                stop_event.set()
-            return super().put(frame, stop_event)
+                stop.set()
+            return super().put(frame, end)
 
     sink = Endless()
     section = CameraSource(type="camera", device=0)
     source = Camera("belt", section, sink, opener=lambda target: FakeCapture(10**6, clock))
     source.run(stop)
     assert len(sink.frames) > 4 and source.health == "connected"
+
+
+def test_silence_is_a_problem_from_stall_s_on_and_over_when_an_image_comes():
+    stop, clock, sink = threading.Event(), FakeClock(), KeepingSink()
+    source = camera(clock, [FakeCapture(1, clock, step=0)], sink, stall_s=4)
+    clock.time += 4
+    assert source.problem is None
+    clock.time += 1
+    assert source.problem == "no image for 5 s"
+    clock._stop, clock._end = stop, clock.time
+    source.read(stop)
+    assert source.problem is None
+
+
+class Wedged(FakeCapture):
+    """A driver that never comes back from a read, until the test lets it."""
+
+    def __init__(self, clock, entered: threading.Event, release: threading.Event) -> None:
+        super().__init__(10, clock)
+        self.entered, self.release_it = entered, release
+
+    def grab(self) -> bool:
+        self.entered.set()
+        self.release_it.wait(20)
+        return False
+
+
+def test_a_driver_that_hangs_is_opened_anew_a_few_times_and_what_wakes_late_gives_no_frame():
+    stop, clock, release = threading.Event(), FakeClock(), threading.Event()
+    entered = [threading.Event() for _ in range(MOST_HUNG)]
+    sink = KeepingSink()
+    source = camera(clock, [Wedged(clock, event, release) for event in entered], sink, stall_s=1e6)
+    for event in entered:
+        with pytest.raises(SourceError, match=r"line belt: device 0: the driver hangs$"):
+            source.run(stop)
+        assert event.is_set()
+    with pytest.raises(SourceError, match="also when it is opened anew"):
+        source.run(stop)
+    release.set()
+    for reader in source._readers:
+        reader.join(10)
+    assert not any(reader.is_alive() for reader in source._readers)
+    assert sink.frames == []

@@ -1,75 +1,96 @@
-"""A source that fails is started again, later each time; one that ends by itself is not."""
+"""A source that hangs is named, then replaced, a few times; frames keep their numbers, and late ones do not come."""
 
 import threading
 
 import pytest
 
-from agent.errors import SourceError, StoreError
-from agent.sources.supervisor import FIRST_RETRY_S, LONGEST_RETRY_S, SourceSupervisor
-from tests.factories.agent import FakeClock, KeepingSink
+from agent.sources.running import DEAD_S, SLOW_S
+from agent.sources.sinks import BlockingQueue, Tally
+from agent.sources.supervisor import MOST_LEFT_BEHIND, SourceSupervisor
+from tests.factories.agent import FakeClock, a_frame
+from tests.factories.brokers import wait_until
 
 
-class Faulty:
-    """Each run raises the next of `faults`; None ends the run normally."""
+class Hanging:
+    """Puts one frame, then hangs until the test releases it, then tries to put another."""
 
-    def __init__(self, *faults: Exception | None) -> None:
-        self.faults = list(faults)
-        self.health = "playing"
+    health, problem = "playing", None
+
+    def __init__(self, sink, release: threading.Event) -> None:
+        self.sink, self.release = sink, release
+        self.entered = threading.Event()
+        self.late: bool | None = None
 
     def check(self) -> None: ...
 
     def run(self, stop: threading.Event) -> None:
-        fault = self.faults.pop(0)
-        if fault is not None:
-            raise fault
+        assert self.sink.put(a_frame(1), stop)
+        self.entered.set()
+        self.release.wait(20)
+        self.late = self.sink.put(a_frame(2), stop)
 
 
-def supervise(source: Faulty, stop: threading.Event | None = None, jitter: float = 0.5, clock=None):
-    return SourceSupervisor("belt", source, KeepingSink(), stop or threading.Event(), clock, lambda: jitter)
+class Line:
+    def __init__(self) -> None:
+        self.release, self.clock, self.made = threading.Event(), FakeClock(), []
+        self.sink = BlockingQueue(Tally(), 8)
+        self.supervisor = SourceSupervisor("belt", self.build, self.sink, clock=self.clock)
+
+    def build(self, sink) -> Hanging:
+        self.made.append(Hanging(sink, self.release))
+        return self.made[-1]
+
+    def hang(self, seconds: float) -> None:
+        assert self.made[-1].entered.wait(10)
+        self.clock.time += seconds
 
 
-def test_the_pause_doubles_up_to_its_limit():
-    supervisor = supervise(Faulty(*[SourceError("gone")] * 8))
-    pauses = [supervisor.step() for _ in range(8)]
-    assert pauses == [1, 2, 4, 8, 16, LONGEST_RETRY_S, LONGEST_RETRY_S, LONGEST_RETRY_S]
+@pytest.fixture
+def line():
+    line = Line()
+    line.supervisor.start()
+    yield line
+    line.supervisor.stop()
+    line.release.set()
 
 
-@pytest.mark.parametrize(("jitter", "factor"), [(0.0, 0.8), (0.5, 1.0), (1.0, 1.2)])
-def test_lines_do_not_come_back_in_step(jitter, factor):
-    assert supervise(Faulty(SourceError("gone")), jitter=jitter).step() == pytest.approx(FIRST_RETRY_S * factor)
+def test_a_source_that_hangs_is_named_before_it_is_replaced(line):
+    line.hang(SLOW_S)
+    assert line.supervisor.problem is None
+    line.hang(1)
+    line.supervisor.look()
+    assert line.supervisor.problem == f"line belt: the source hangs: no progress for {SLOW_S + 1:.0f} s"
+    assert len(line.made) == 1
 
 
-def test_what_failed_is_reported_until_it_runs_again():
-    supervisor = supervise(Faulty(SourceError("line belt: cable cut"), RuntimeError("user:s3cret@cam"), None))
-    supervisor.step()
-    assert supervisor.problem == supervisor.health == "line belt: cable cut"
-    supervisor.step()
-    # What an unforeseen error says may hold anything: only its kind is for people.
-    assert supervisor.problem == "line belt: RuntimeError"
-    assert supervisor.step() is None
-    assert supervisor.problem is None
-    assert supervisor.health == "playing"
+def test_another_takes_its_place_and_goes_on_with_its_numbers(line):
+    line.hang(DEAD_S + 1)
+    line.supervisor.look()
+    assert line.made[1].entered.wait(10)
+    assert line.supervisor.problem is None
+    assert [line.sink.get(0).seq for _ in range(2)] == [1, 2]
+    line.release.set()
+    wait_until(lambda: line.made[0].late is not None)
+    assert line.made[0].late is False
 
 
-def test_after_stop_nothing_is_started():
-    stop = threading.Event()
-    stop.set()
-    source = Faulty(None)
-    assert supervise(source, stop).step() is None
-    assert len(source.faults) == 1
+def test_after_a_few_none_is_started_until_one_that_was_left_behind_ends(line):
+    for _ in range(MOST_LEFT_BEHIND):
+        assert not line.supervisor.given_up
+        line.hang(DEAD_S + 1)
+        line.supervisor.look()
+    line.hang(DEAD_S + 1)
+    line.supervisor.look()
+    assert line.supervisor.given_up
+    assert len(line.made) == 1 + MOST_LEFT_BEHIND
+    assert "hangs" in line.supervisor.problem
 
 
-def test_the_thread_waits_out_each_pause_and_ends_with_the_source():
-    clock = FakeClock()
-    supervisor = supervise(Faulty(SourceError("gone"), SourceError("gone"), None), clock=clock)
-    supervisor.start()
-    supervisor.join(10)
-    assert not supervisor.alive
-    assert clock.waits == [1, 2]
-
-
-def test_a_store_that_refuses_is_one_line_and_no_traceback(caplog):
-    supervisor = supervise(Faulty(StoreError("agent.db: database is locked")))
-    assert supervisor.step() is not None
-    assert supervisor.problem == "line belt: agent.db: database is locked"
-    assert [record.exc_info for record in caplog.records] == [None]
+def test_stop_does_not_wait_for_a_source_that_hangs(line):
+    line.hang(1)
+    line.supervisor.stop()
+    line.supervisor.join(0.01)
+    assert line.supervisor.alive
+    line.hang(DEAD_S + 1)
+    line.supervisor.look()
+    assert len(line.made) == 1

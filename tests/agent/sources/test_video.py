@@ -9,7 +9,7 @@ import pytest
 from agent.config.line import VideoSource
 from agent.errors import SourceError
 from agent.sources.video import Video
-from tests.factories.agent import FakeClock, KeepingSink
+from tests.factories.agent import FakeCapture, FakeClock, KeepingSink
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,41 @@ def test_what_is_no_video_is_one_line(tmp_path, capfd):
                 call()
             assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({}, None),
+        ({"realtime": True}, "the video has ended, no more frames come"),
+    ],
+)
+def test_an_end_is_a_problem_only_where_frames_should_go_on(film, settings, problem):
+    source, sink = play(film, FakeClock(), threading.Event(), **settings)
+    assert len(sink.frames) == 20
+    assert source.problem == problem
+    assert source.health == (problem or "finished")
+
+
+class CutFilm(FakeCapture):
+    """Its header promises more frames than can be read."""
+
+    def get(self, propId: int) -> float:
+        return 20.0 if propId == cv2.CAP_PROP_FRAME_COUNT else 0.0
+
+
+@pytest.mark.parametrize(("frames", "early"), [(12, True), (19, False), (20, False)])
+def test_a_video_that_ends_early_is_named(film, monkeypatch, frames, early):
+    clock, sink = FakeClock(), KeepingSink()
+    source = Video("belt", VideoSource(type="video", path=film), sink, clock)
+    monkeypatch.setattr("agent.sources.video.open_capture", lambda _: CutFilm(frames, clock))
+    source.run(threading.Event())
+    assert source.problem == (f"the video ended early, after {frames} of 20 frames" if early else None)
+
+
+def test_a_video_that_is_stopped_has_not_ended_early(film):
+    stop, clock = threading.Event(), FakeClock()
+    stop.set()
+    source = Video("belt", VideoSource(type="video", path=film), KeepingSink(), clock)
+    source.run(stop)
+    assert source.problem is None

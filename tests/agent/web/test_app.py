@@ -1,12 +1,18 @@
 """The page: what it shows and who may see it."""
 
+import threading
+from dataclasses import replace
+
 import pytest
 from starlette.testclient import TestClient
 
+from agent.config.services import WebSection
 from agent.web.app import PageSources, create_app
+from agent.web.guard import Guard, Guesses, page_token
 from agent.web.state import PageState
 from fbclip.decision import reject
-from tests.factories.page import PageTime, example_page, image, judged
+from fbclip.errors import ConfigError
+from tests.factories.page import PageTime, example_page, image, judged, nobody_follows
 
 LOCAL = "http://127.0.0.1:8088"
 
@@ -59,7 +65,7 @@ def test_health():
 
 
 def test_security_headers_and_escaping():
-    sources = PageSources(PageState("<script>alert(1)</script>"), tuple, tuple)
+    sources = PageSources(PageState("<script>alert(1)</script>"), tuple, tuple, bool, nobody_follows)
     answer = client(sources).get("/")
     assert "<script>alert" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -80,7 +86,7 @@ def test_local_host_names_are_answered(host):
 def test_elsewhere_a_token_is_needed():
     with pytest.raises(ValueError, match="token"):
         create_app(example_page(), loopback=False)
-    page = client(example_page(), loopback=False, token="t0ken-ä")
+    page = client(example_page(), loopback=False, token="t0ken-of-the-page-ä")
     for path in ("/", "/api/state", "/lines/belt/frame.jpg", "/static/page.js"):
         assert page.get(path).status_code == 401
     assert page.get("/", headers={"authorization": "Bearer wrong"}).status_code == 401
@@ -96,3 +102,110 @@ def test_bearer_and_cookie():
     cookie = welcome.headers["set-cookie"]
     assert "HttpOnly" in cookie and "samesite=strict" in cookie.lower() and "t0ken" not in cookie
     assert page.get("/api/state").status_code == 200
+
+
+def test_ready_or_not():
+    assert client(example_page()).get("/readyz").json() == {"status": "ready"}
+    answer = client(example_page(problems=("the detector hangs",)), loopback=False, token="t0ken").get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
+
+
+def test_health_that_cannot_be_looked_at_is_not_healthy(monkeypatch):
+    release = threading.Event()
+    monkeypatch.setattr("agent.web.app.LOOK_S", 0.05)
+
+    def hangs():
+        release.wait(10)
+        return ()
+
+    sources = replace(example_page(), problems=hangs, ready=lambda: bool(hangs()) or True)
+    with client(sources) as page:
+        assert page.get("/healthz").json()["problems"] == ["nothing answers inside the agent"]
+        assert page.get("/readyz").status_code == 503
+        release.set()
+
+
+def test_guesses_are_slowed_down_and_those_who_are_in_stay_in():
+    now = [0.0]
+    app = Guard(create_app(example_page()), loopback=False, token="t0ken-of-the-page", guesses=Guesses(lambda: now[0]))
+    page = TestClient(app, base_url=LOCAL, follow_redirects=False)
+    guest = TestClient(app, base_url=LOCAL, follow_redirects=False)
+    assert guest.get("/?token=t0ken-of-the-page").status_code == 303
+    codes = [page.get("/", headers={"authorization": f"Bearer {n}"}).status_code for n in range(15)]
+    assert codes == [401] * 10 + [429] * 5
+    # Not even a right guess tells that it was right.
+    answer = page.get("/?token=t0ken-of-the-page")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
+    assert guest.get("/api/state").status_code == 200
+    # Nobody is kept out who did not guess, and not for ever who did.
+    assert page.get("/").status_code == 401
+    now[0] = 61.0
+    assert page.get("/", headers={"authorization": "Bearer t0ken-of-the-page"}).status_code == 200
+
+
+def test_guesses_from_many_addresses_need_no_more_memory():
+    guesses = Guesses(lambda: 0.0)
+    for number in range(5000):
+        guesses.wrong(f"10.0.{number // 256}.{number % 256}")
+    assert len(guesses._wrong) == 1000
+
+
+@pytest.mark.parametrize(("token", "fits"), [("x" * 15, False), ("x" * 16, True)])
+def test_a_short_token_is_refused(monkeypatch, token, fits):
+    monkeypatch.setenv("PAGE_TOKEN", token)
+    section = WebSection(token_env="PAGE_TOKEN")
+    if fits:
+        assert page_token(section) == token
+    else:
+        with pytest.raises(ConfigError, match=r"web\.token_env: the token in PAGE_TOKEN has fewer than 16 characters"):
+            page_token(section)
+
+
+def follow(verb, payload, reply):
+    reply({"ok": verb == "reload", "verb": verb, "text": payload.decode()})
+    return True
+
+
+def test_a_command_is_handed_on_and_its_answer_returned():
+    page = client(example_page(submit=follow))
+    answer = page.post("/api/ctl/reload", json={})
+    assert (answer.status_code, answer.json()) == (200, {"ok": True, "verb": "reload", "text": "{}"})
+    assert page.post("/api/ctl/fly", json={}).status_code == 422
+    assert page.get("/api/ctl/reload").status_code == 405
+    assert client(example_page()).post("/api/ctl/reload", json={}).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://127.0.0.1:8088"}, 200),
+        ({"host": "evil.example"}, 421),
+    ],
+)
+def test_no_other_web_site_can_give_commands(headers, code):
+    page = client(example_page(submit=follow))
+    headers = {"content-type": "application/json"} | headers
+    assert page.post("/api/ctl/reload", content=b"{}", headers=headers).status_code == code
+
+
+def test_a_command_needs_the_token_where_there_is_one_and_has_a_size():
+    page = client(example_page(submit=follow), loopback=False, token="t0ken-of-the-page")
+    assert page.post("/api/ctl/reload", json={}).status_code == 401
+    bearer = {"authorization": "Bearer t0ken-of-the-page"}
+    assert page.post("/api/ctl/reload", json={}, headers=bearer).status_code == 200
+    assert page.post("/api/ctl/reload", json={"x": "y" * 9000}, headers=bearer).status_code == 413
+
+
+def test_lines_come_and_go_and_keep_what_they_show():
+    state = example_page().state
+    state.add_line("belt", "shadow", live=True)
+    state.keep_lines(["belt", "moon"])
+    (belt,) = state.snapshot()["lines"]
+    assert (belt["name"], belt["mode"], belt["verdict"]) == ("belt", "shadow", "anomaly")
+    # A last frame of a line that is gone is nobody's error.
+    state.inspected(judged("inbox", reject("truncated", 1.1)))
+    assert state.line_names == ("belt",)

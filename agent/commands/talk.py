@@ -1,0 +1,43 @@
+"""A question to the agent that runs, over the address of its page."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any, Literal
+
+from agent.config.sections import Config
+from agent.errors import AgentError
+from agent.web.guard import page_token
+
+TIMEOUT_S = 30.0
+MAX_ANSWER_BYTES = 1 << 22
+
+
+def ask(config: Config, method: Literal["GET", "POST"], path: str, payload: bytes | None) -> dict[str, Any]:
+    """The JSON object that is answered; raises AgentError where there is none, and ConfigError for a bad token."""
+    headers = {"content-type": "application/json"}
+    token = page_token(config.web)
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
+    # Never through a proxy: the token stays on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    host = "127.0.0.1" if config.web.host in {"0.0.0.0", ""} else config.web.host  # noqa: S104
+    where = f"[{host}]:{config.web.port}" if ":" in host else f"{host}:{config.web.port}"
+    request = urllib.request.Request(f"http://{where}{path}", payload, headers, method=method)
+    try:
+        with opener.open(request, timeout=TIMEOUT_S) as found:
+            text = found.read(MAX_ANSWER_BYTES)
+    except urllib.error.HTTPError as error:
+        text = error.read(MAX_ANSWER_BYTES)
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise AgentError(f"{where}: no agent answers ({reason}); is it running?") from error
+    try:
+        answer = json.loads(text)
+    except ValueError as error:
+        raise AgentError(f"{where}: {text[:200].decode(errors='replace').strip()}") from error
+    if not isinstance(answer, dict):
+        raise AgentError(f"{where}: this is not the agent's page")
+    return answer

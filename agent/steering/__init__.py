@@ -1,0 +1,1 @@
+"""What a running agent may be told: commands, what they change, and who did it."""

@@ -1,0 +1,73 @@
+"""Who told the agent what, when, and what came of it; and what operators say of events and inspections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from agent.store.engine import Database
+from agent.store.schema import audit, events, feedback, inspections
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """`origin`: mqtt, ctl or signal; `by`: who it was, in their own words; `detail`: what was asked and changed."""
+
+    origin: str
+    verb: str
+    ok: bool
+    text: str
+    by: str | None = None
+    line: str | None = None
+    detail: dict[str, Any] | None = None
+    ts: datetime | None = None
+
+
+class AuditLog:
+    """Shares the writer's Database. All methods raise StoreError."""
+
+    def __init__(self, database: Database, agent: str) -> None:
+        self._database = database
+        self._agent = agent
+
+    def note(self, entry: AuditEntry) -> None:
+        """One row; nothing ever changes or deletes it."""
+        row = {
+            "agent": self._agent,
+            "ts": entry.ts or datetime.now(UTC),
+            "origin": entry.origin,
+            "verb": entry.verb,
+            "line": entry.line,
+            "by": entry.by,
+            "ok": entry.ok,
+            "text": entry.text,
+            "detail": entry.detail,
+        }
+        with self._database.transaction() as connection:
+            connection.execute(insert(audit).values(row))
+
+    def entries(self, limit: int = 50) -> tuple[AuditEntry, ...]:
+        """Newest first."""
+        query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+        with self._database.transaction() as connection:
+            rows = connection.execute(query).all()
+        return tuple(AuditEntry(r.origin, r.verb, r.ok, r.text, r.by, r.line, r.detail, r.ts) for r in rows)
+
+    def line_of_event(self, event_id: str) -> str | None:
+        """None if there is no such event."""
+        with self._database.transaction() as connection:
+            found = connection.execute(select(events.c.line).where(events.c.event_id == event_id)).scalar()
+        return None if found is None else str(found)
+
+    def add_feedback(self, inspection_id: int, label: str) -> str | None:
+        """What an inspected unit really was; returns the line, None if there is no such inspection."""
+        with self._database.transaction() as connection:
+            line = connection.execute(select(inspections.c.line).where(inspections.c.id == inspection_id)).scalar()
+            if line is None:
+                return None
+            row = {"inspection_id": inspection_id, "ts": datetime.now(UTC), "label": label}
+            connection.execute(insert(feedback).values(row))
+        return str(line)
