@@ -5,7 +5,6 @@ import pytest
 from agent.health import (
     Backlog,
     HealthSnapshot,
-    RecentCount,
     health_body,
     health_change,
     line_status_body,
@@ -88,17 +87,3 @@ def test_ready_is_an_agent_that_judges_and_records_on_one_line_at_least():
     assert not ready(HealthSnapshot((failing,)))
     assert not ready(HealthSnapshot((a_line(),), pipeline_failure="the detector hangs"))
     assert not ready(HealthSnapshot((a_line(),), store_problem="disk full"))
-
-
-def test_what_failed_long_ago_is_forgotten():
-    count, now = [5], [100.0]
-    recent = RecentCount(lambda: count[0], 60, lambda: now[0])
-    assert recent() == 0
-    count[0], now[0] = 7, 110.0
-    assert recent() == 2
-    count[0], now[0] = 8, 150.0
-    assert recent() == 3
-    now[0] = 171.0
-    assert recent() == 1
-    now[0] = 211.0
-    assert recent() == 0
