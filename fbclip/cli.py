@@ -62,7 +62,9 @@ class TimedModel:
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto"
     precision: Annotated[Precision, typer.Option(help="of the matrix products")] = "float32"
     memory: Annotated[int, typer.Option(min=0, help="also ask a memory of so many tokens")] = 0
-    features: Annotated[Features, typer.Option(help="what that memory looks with: backbone or imagenet")] = "backbone"
+    features: Annotated[
+        Features | None, typer.Option(help="what that memory looks with: backbone or imagenet; default: what suits it")
+    ] = None
 
 
 @app.command()

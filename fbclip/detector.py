@@ -13,13 +13,14 @@ from torch import Tensor
 
 from fbclip.artefacts.adapter import Adapter, load_adapter
 from fbclip.artefacts.compatibility import RunningModel, check_adapter, check_memory
-from fbclip.backbone.config import Precision
+from fbclip.artefacts.generation import embedded_model
+from fbclip.backbone.config import EMBEDDED, Precision
 from fbclip.backbone.tower import Backbone
-from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
+from fbclip.backbone.weights import EMBEDDED_MODELS, EmbeddedModel, embedded_weights, find_weights, open_backbone
 from fbclip.decision import Prediction
 from fbclip.errors import AdapterError
 from fbclip.features.catalog import Features
-from fbclip.features.imagenet import ImageNetFeatures, open_imagenet
+from fbclip.features.imagenet import ImageNetFeatures, Strides, open_imagenet
 from fbclip.images.framing import Framed, Framing, frame_image
 from fbclip.images.geometry import FloatMap, RgbImage
 from fbclip.images.tiling import Tiling, stitch
@@ -87,7 +88,8 @@ class Detector:
         self.backbone = backbone.to(device)
         self.backbone_sha256 = backbone_sha256
         self.size = backbone.image_size
-        self._imagenet: ImageNetFeatures | None = None
+        # A backbone that looks through these features has them; a memory beside another one opens them.
+        self._imagenet: ImageNetFeatures | None = backbone.features
         self._heads: dict[str, tuple[Head, Tensor]] = {}
         for adapter in adapters:
             check_adapter(adapter, backbone.config, backbone_sha256, self.size)
@@ -160,13 +162,11 @@ class Detector:
         if config.features == "backbone":
             return dict(zip(config.layers, self.backbone(images, config.layers), strict=True))
         self.network(config.features)
-        return self._features(images)
+        return dict(self._strides(images))
 
-    def _features(self, images: Tensor) -> dict[int, Tensor]:
-        if self._imagenet is None:
-            raise ValueError("no memory of these features was opened")
-        found: dict[int, Tensor] = self._imagenet(images)
-        return found
+    def _strides(self, images: Tensor) -> Strides:
+        """What the imagenet features give; nothing where neither the backbone nor a memory looks through them."""
+        return {} if self._imagenet is None else self._imagenet(images)
 
     def warm_up(self) -> None:
         """One throw-away image a head and a memory, so that the first real frame is not the slow one."""
@@ -204,8 +204,9 @@ class Detector:
     def _pass(self, rows: Sequence[_Tile]) -> list[tuple[_TileOutput, _TileOutput | None]]:
         """Margins, and distances where the row's job names a memory."""
         images = torch.stack([tile for _, tile in rows]).to(self.device)
-        tokens = dict(zip(self._layers, self.backbone(images, self._layers), strict=True))
-        margins, distances = self._margins(rows, tokens), self._distances(rows, images, tokens)
+        strides = self._strides(images)
+        tokens = dict(zip(self._layers, self.backbone(images, self._layers, strides), strict=True))
+        margins, distances = self._margins(rows, tokens), self._distances(rows, strides, tokens)
         return [(margins[index], distances.get(index)) for index in range(len(rows))]
 
     def _margins(self, rows: Sequence[_Tile], tokens: Mapping[int, Tensor]) -> dict[int, _TileOutput]:
@@ -216,14 +217,15 @@ class Detector:
             outputs |= self._outputs(group, result.image_margin, result.grid_margin, adapter, sigma)
         return outputs
 
-    def _distances(self, rows: Sequence[_Tile], images: Tensor, tokens: Mapping[int, Tensor]) -> dict[int, _TileOutput]:
+    def _distances(
+        self, rows: Sequence[_Tile], strides: Strides, tokens: Mapping[int, Tensor]
+    ) -> dict[int, _TileOutput]:
         outputs: dict[int, _TileOutput] = {}
         for (memory, adapter, sigma), group in _groups(rows, lambda job: (job.memory, job.adapter, job.sigma)):
             if memory is not None:
                 index = self._indexes[memory]
-                backbone = index.config.features == "backbone"
-                layers = _of_rows(tokens, index.config.layers, group) if backbone else self._features(images[group])
-                grid = index.distances(layers)
+                source = tokens if index.config.features == "backbone" else strides
+                grid = index.distances(_of_rows(source, index.config.layers, group))
                 numbers = image_distance(grid.flatten(1), index.config.farthest)
                 outputs |= self._outputs(group, numbers, grid, adapter, sigma)
         return outputs
@@ -260,24 +262,34 @@ def _whole(tiles: Sequence[_TileOutput], tiling: Tiling | None) -> tuple[float, 
 def open_detector(
     backbone: str,
     weights: Path | None = None,
-    adapters: Sequence[Path] = (),
+    adapters: Sequence[Path | None] = (),
     device: str = "auto",
     precision: Precision = "float32",
     memories: Sequence[Path] = (),
+    profiles: Sequence[Path] = (),
+    embedded: EmbeddedModel | None = None,
 ) -> Detector:
-    """Backbone by name with its adapters; without any, the embedded backbone brings its own.
+    """Backbone by name with its adapters; None among them, or none at all, is the one that the embedded model brings.
 
-    Raises WeightsError, AdapterError, MemoryBankError or ConfigError, each naming the file and the way out.
+    Which embedded model that is `profiles` and the other files tell, unless one is given. Raises WeightsError,
+    AdapterError, MemoryBankError or ConfigError, each naming the file and the way out.
     """
-    folders = list(dict.fromkeys(adapters))
-    if not folders:
-        if backbone != "embedded":
-            raise AdapterError(
-                f"backbone {backbone} needs an adapter: name one as model.adapter (`calibrate import` makes it)"
-            )
-        folders = [EMBEDDED_DIR / "adapter"]
-    loaded = [load_adapter(folder) for folder in folders]
-    file = find_weights(backbone, weights)
+    named = [folder for folder in adapters if folder is not None]
+    if backbone != EMBEDDED.name or weights is not None:
+        embedded = None
+    elif embedded is None:
+        embedded = embedded_model(named, memories, profiles)
+    folders = [_own_adapter(backbone, embedded) if folder is None else folder for folder in adapters or (None,)]
+    loaded = [load_adapter(folder) for folder in dict.fromkeys(folders)]
+    file = find_weights(backbone, weights) if embedded is None else embedded_weights(embedded)
     model, digest = open_backbone(file, loaded[0].manifest.method.image_size)
     banks = [load_memory(folder) for folder in dict.fromkeys(memories)]
     return Detector(model, digest, loaded, pick_device(device), precision, banks)
+
+
+def _own_adapter(backbone: str, embedded: EmbeddedModel | None) -> Path:
+    if backbone != EMBEDDED.name:
+        raise AdapterError(
+            f"backbone {backbone} needs an adapter: name one as model.adapter (`calibrate import` makes it)"
+        )
+    return (embedded or EMBEDDED_MODELS[0]).adapter

@@ -71,6 +71,7 @@ def inspect_command(request: InspectRequest) -> int:
         request.device,
         precision,
         () if request.memory is None else (request.memory,),
+        () if request.profile is None else (request.profile,),
     )
     passed = True
     for answer in inspect_files(detector, request.profile, files, request.save):

@@ -15,9 +15,10 @@ from agent.config.sections import ModelSection
 from agent.records import EventKind
 from fbclip.artefacts.adapter import load_adapter, stored_id
 from fbclip.artefacts.compatibility import mismatches
+from fbclip.artefacts.generation import embedded_model
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.backbone.config import EMBEDDED
-from fbclip.backbone.weights import EMBEDDED_DIR
+from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
 from fbclip.errors import AdapterError, ConfigError, FbclipError
 from fbclip.frozen import Frozen
@@ -79,22 +80,32 @@ class LiveLines(Mapping[str, Line]):
         return len(self._lines)
 
 
-def load_detector(model: ModelSection, sections: Iterable[LineSection] = ()) -> Detector:
+def load_detector(
+    model: ModelSection, sections: Sequence[LineSection] = (), embedded: EmbeddedModel | None = None
+) -> Detector:
     """The detector of `model:` with the adapters and memories of all lines; the first adapter is that of lines that
-    name none.
+    name none. `embedded`: which of the embedded models, else the one that the sections' files were made with.
 
     Raises fbclip's WeightsError, AdapterError, MemoryBankError or ConfigError.
     """
-    sections = tuple(sections)
     if model.threads is not None:
         torch.set_num_threads(model.threads)
     own = [section.adapter for section in sections]
-    shared = [model.adapter] if model.adapter is not None else []
-    if not shared and (not own or None in own) and model.backbone == EMBEDDED.name:
-        shared = [EMBEDDED_DIR / "adapter"]
-    adapters = [*shared, *(folder for folder in own if folder is not None)]
+    # The model's own adapter comes first; it is left out where every line names another.
+    adapters = [*([model.adapter] if model.adapter is not None or not own or None in own else []), *filter(None, own)]
     memories = [section.memory for section in sections if section.memory is not None]
-    return open_detector(model.backbone, model.weights, adapters, model.device, model.precision, memories)
+    embedded = embedded or embedded_model_of(model, sections)
+    return open_detector(
+        model.backbone, model.weights, adapters, model.device, model.precision, memories, embedded=embedded
+    )
+
+
+def embedded_model_of(model: ModelSection, sections: Sequence[LineSection]) -> EmbeddedModel:
+    """The embedded model that the files of all lines were made with."""
+    adapters = filter(None, [model.adapter, *(section.adapter for section in sections)])
+    memories = filter(None, (section.memory for section in sections))
+    profiles = filter(None, (section.profile for section in sections))
+    return embedded_model(tuple(adapters), tuple(memories), tuple(profiles))
 
 
 def load_model(model: ModelSection, sections: Sequence[LineSection]) -> Detector:
@@ -102,15 +113,16 @@ def load_model(model: ModelSection, sections: Sequence[LineSection]) -> Detector
 
     So a line's damaged adapter or memory keeps no other from running. Raises as `load_detector`.
     """
+    embedded = embedded_model_of(model, sections)
     bare = [section.model_copy(update={"memory": None}) for section in sections if section.adapter is not None]
     if model.adapter is not None or not bare or (len(bare) < len(sections) and model.backbone == EMBEDDED.name):
-        return load_detector(model)
+        return load_detector(model, embedded=embedded)
     for section in bare[:-1]:
         try:
-            return load_detector(model, [section])
+            return load_detector(model, [section], embedded)
         except AdapterError as error:
             log.debug("line %s: its adapter does not open the model: %s", section.name, error)
-    return load_detector(model, bare[-1:])
+    return load_detector(model, bare[-1:], embedded)
 
 
 def equip(detector: Detector, section: LineSection) -> Detector:

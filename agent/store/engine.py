@@ -25,7 +25,7 @@ from agent.store.connection import kept_cause, make_engine, parse_url, store_err
 from agent.store.integrity import names_corruption
 from agent.store.opening import Damage, Incident, make_ready
 from agent.store.rescue import rescue
-from agent.store.schema import SCHEMA_VERSION, meta
+from agent.store.schema import READABLE_FROM, meta
 from agent.store.sqlite_file import identity, refuse_network, sqlite_path
 from agent.store.tables import check_version, schema_version, upgrade
 from agent.store.unsent_copy import arm, copy_of, refill
@@ -241,7 +241,7 @@ def open_reader(url: str) -> Database:
     engine = make_engine(parsed, writer=False)
     try:
         with engine.connect() as connection:
-            check_version(parsed, schema_version(connection), oldest=SCHEMA_VERSION)
+            check_version(parsed, schema_version(connection), oldest=READABLE_FROM)
     except SQLAlchemyError as error:
         engine.dispose()
         raise store_error(parsed, error) from kept_cause(parsed, error)

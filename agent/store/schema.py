@@ -26,6 +26,8 @@ from sqlalchemy.types import TypeDecorator
 
 # That of the last step in migrations/versions.
 SCHEMA_VERSION = 4
+# What `Reader` asks for stands in every version since this one: a database is read before it is upgraded.
+READABLE_FROM = 1
 
 
 class Utc(TypeDecorator[datetime]):

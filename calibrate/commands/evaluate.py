@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,7 +55,7 @@ def evaluate(
     run = EvaluationRun(
         data=reading.read(data),
         out=out,
-        open_detector=model.open,
+        open_detector=partial(model.open, profiles=() if options.profile is None else (options.profile,)),
         adapter=model.adapter,
         memory=options.memory,
         part=options.split,

@@ -58,7 +58,7 @@ def few_shot(
     with tempfile.TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
         roots = [*(data or []), *(_generate(Path(folder)) if generated else [])]
         task = progress.add_task("images", total=None)
-        request = FewShotRequest(roots, seeds, tokens, features or "backbone")
+        request = FewShotRequest(roots, seeds, tokens, features)
         found = run_few_shot(detector, request, lambda n: progress.advance(task, n), show)
     if out is not None:
         write_atomically(out, found.text().encode())

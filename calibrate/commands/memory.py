@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from pydantic import ValidationError
@@ -53,6 +53,10 @@ class MemoryOptions:
     neighbourhood: Annotated[
         str | None, typer.Option(help="sides of the squares whose means make a token, as 1,5; default likewise")
     ] = None
+    nearest: Annotated[
+        Literal["joint", "each"] | None,
+        typer.Option(help="one nearest token by all layers together, or one by each of them; default likewise"),
+    ] = None
     reach: Annotated[
         int | None, typer.Option(help="compare only so many patches around; for parts that always lie alike")
     ] = None
@@ -69,9 +73,7 @@ class MemoryOptions:
 
         base = None if self.add is None else load_memory(self.add)
         return MemoryRequest(
-            self._changed(
-                default_config(backbone, self.features or "backbone") if base is None else base.manifest.config
-            ),
+            self._changed(default_config(backbone, self.features) if base is None else base.manifest.config),
             default_tokens(backbone) if self.tokens is None else self.tokens,
             framing,
             self.seed,
@@ -87,6 +89,7 @@ class MemoryOptions:
             "features": self.features,
             "layers": _numbers("--layers", self.layers),
             "metric": self.metric,
+            "nearest": self.nearest,
             "neighbourhood": _numbers("--neighbourhood", self.neighbourhood),
             "reach": self.reach,
         }
@@ -133,7 +136,7 @@ def memory(
     framing = window.framing()
     chosen = select(reading.read(data), class_name, with_anomalous=False)
     samples, left = take_units(chosen.normal, options.units)
-    detector = model.open()
+    detector = model.open(() if options.add is None else (options.add,))
     request = options.request(detector.backbone.config, framing)
     skips = Skips(skip_bad)
     with Progress(console=Console(stderr=True), transient=True) as progress:

@@ -36,7 +36,10 @@ UnitFromOption = Annotated[
 PrecisionOption = Annotated[Precision, typer.Option(help="of the matrix products; a threshold belongs to one")]
 FeaturesOption = Annotated[
     Features | None,
-    typer.Option(help="what a memory looks with: backbone, or imagenet, which knows real images; default: backbone"),
+    typer.Option(
+        help="what a memory looks with: backbone, or imagenet, which knows real images; "
+        "default: imagenet beside the embedded model"
+    ),
 ]
 RoiOption = Annotated[str | None, typer.Option(help="x1,y1,x2,y2 as fractions of the frame")]
 TilesOption = Annotated[str | None, typer.Option(help="COLUMNSxROWS: judge large images in overlapping tiles")]
@@ -69,12 +72,15 @@ class ModelOptions:
     device: DeviceOption = "auto"
     precision: PrecisionOption = "float32"
 
-    def open(self, memories: Sequence[Path] = ()) -> Detector:
-        """Raises WeightsError, AdapterError, MemoryBankError or ConfigError, each naming the file and the way out."""
+    def open(self, memories: Sequence[Path] = (), profiles: Sequence[Path] = ()) -> Detector:
+        """With the embedded model that the files were made with.
+
+        Raises WeightsError, AdapterError, MemoryBankError or ConfigError, each naming the file and the way out.
+        """
         from fbclip.detector import open_detector
 
         adapters = () if self.adapter is None else (self.adapter,)
-        return open_detector(self.backbone, self.weights, adapters, self.device, self.precision, memories)
+        return open_detector(self.backbone, self.weights, adapters, self.device, self.precision, memories, profiles)
 
 
 @dataclass(frozen=True)

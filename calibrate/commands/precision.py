@@ -37,7 +37,8 @@ def precision(
     from calibrate.evaluation.precision import precision_effect
     from calibrate.inference import Skips
     from fbclip.artefacts.adapter import load_adapter
-    from fbclip.backbone.weights import EMBEDDED_DIR, find_weights
+    from fbclip.artefacts.generation import weights_for
+    from fbclip.backbone.weights import EMBEDDED_DIR
     from fbclip.errors import ConfigError
     from fbclip.runtime import pick_device
 
@@ -46,7 +47,7 @@ def precision(
     samples = read_data(data, layout).samples
     samples = samples[:: -(-len(samples) // limit)]
     loaded = load_adapter(adapter or EMBEDDED_DIR / "adapter")
-    file, skips = find_weights(backbone, weights), Skips(allowed=True)
+    file, skips = weights_for(backbone, weights, adapter), Skips(allowed=True)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("both precisions", total=len(samples))
         effect = precision_effect(

@@ -29,7 +29,7 @@ class PretrainOptions:
     adapter_images: Annotated[
         int, typer.Option("--adapter-pictures", min=16, help="generated images for the adapter")
     ] = 2400
-    adapter_epochs: Annotated[int, typer.Option(min=1)] = 1
+    adapter_epochs: Annotated[int, typer.Option(min=0, help="0: the adapter stays as it starts")] = 0
     adapter_only: Annotated[bool, typer.Option(help="keep the backbone in OUT and train its adapter anew")] = False
     seed: Annotated[int, typer.Option()] = 0
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2

@@ -54,13 +54,13 @@ def took_text(took: Mapping[str, int]) -> str:
 class FewShotRequest:
     """data: sets with a train and a test split; seeds: draws of each number of images; tokens: of a memory at most.
 
-    features: what the memories look with.
+    features: what the memories look with, None for what suits the backbone.
     """
 
     data: Sequence[Path]
     seeds: int = 5
     tokens: int | None = None
-    features: Features = "backbone"
+    features: Features | None = None
 
 
 def run_few_shot(
@@ -88,7 +88,7 @@ def run_few_shot(
         created=datetime.now(UTC).replace(microsecond=0),
         backbone=model.name,
         adapter=detector.adapters[0],
-        features=request.features,
+        features=config.features,
         confidence=CONFIDENCE,
         resamples=RESAMPLES,
         curves=tuple(one.curve for one in sets),

@@ -16,7 +16,7 @@ from calibrate.memory.candidates import Candidates, gather, memory_tokens
 from calibrate.memory.coreset import coreset
 from calibrate.memory.outliers import MIN_UNITS, find_outliers
 from calibrate.memory.provenance import check_framing, framing_record, images_record
-from fbclip.artefacts.compatibility import check_memory
+from fbclip.artefacts.compatibility import check_memory, missing_layer
 from fbclip.backbone.config import EMBEDDED, BackboneConfig
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError
@@ -114,7 +114,7 @@ def _check_request(request: MemoryRequest, detector: Detector) -> None:
     if not 1 <= request.tokens <= MAX_TOKENS:
         raise ConfigError(f"--tokens must lie between 1 and {MAX_TOKENS}, got {request.tokens}")
     if not set(config.layers) <= network.widths.keys():
-        raise ConfigError(f"--layers: block {config.layers[-1]}, but {network.name} has {max(network.widths)}")
+        raise ConfigError(f"--layers: {missing_layer(config, network)}")
     width = feature_width(config, network)
     if config.metric == "mahalanobis" and width > MAX_WHITENED:
         raise ConfigError(

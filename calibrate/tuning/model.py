@@ -12,8 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 from fbclip.artefacts.adapter import Adapter, load_adapter
+from fbclip.artefacts.generation import weights_for
 from fbclip.backbone.tower import Backbone
-from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
+from fbclip.backbone.weights import EMBEDDED_DIR, open_backbone
 from fbclip.errors import ConfigError
 from fbclip.method.config import FBCLIPConfig
 from fbclip.method.defaults import method_for
@@ -78,8 +79,8 @@ class TuningModel:
 def open_model(request: ModelRequest) -> TuningModel:
     """Read and check everything. Raises ConfigError, WeightsError or AdapterError, naming the file or the option."""
     device = pick_device(request.device)
-    file = find_weights(request.backbone, request.weights)
     folder = request.base_folder
+    file = weights_for(request.backbone, request.weights, folder)
     base = None if folder is None else load_adapter(folder)
     own = method_for(file.config) if base is None or request.from_scratch else base.manifest.method
     method = changed_method(own, request.method, request.without)

@@ -81,6 +81,11 @@ def stored_id(folder: Path) -> str:
     return _KIND.read_manifest(folder).id
 
 
+def stored_backbone(folder: Path) -> str:
+    """The sha256 of the backbone that it states to be tuned on. Raises AdapterError."""
+    return _KIND.read_manifest(folder).manifest.backbone_sha256
+
+
 def load_adapter(folder: Path) -> Adapter:
     """Read and check an adapter directory; raises AdapterError naming the file and what is wrong with it."""
     stored = _KIND.read_manifest(folder)

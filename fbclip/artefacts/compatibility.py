@@ -9,7 +9,7 @@ from fbclip.artefacts.profile import Profile
 from fbclip.backbone.config import BackboneConfig
 from fbclip.errors import AdapterError, MemoryBankError
 from fbclip.memory.bank import Memory
-from fbclip.memory.features import feature_width
+from fbclip.memory.features import MemoryConfig, feature_width
 from fbclip.memory.index import uncovered
 from fbclip.memory.network import FeatureNetwork
 
@@ -68,7 +68,7 @@ def check_memory(memory: Memory, network: FeatureNetwork) -> None:
     if manifest.image_size != network.image_size:
         raise MemoryBankError(f"{name} is for {manifest.image_size} px, the backbone runs at {network.image_size} px")
     if not set(config.layers) <= network.widths.keys():
-        raise MemoryBankError(f"{name} reads block {config.layers[-1]}, the backbone has {max(network.widths)}")
+        raise MemoryBankError(f"{name}: {missing_layer(config, network)}")
     width = feature_width(config, network)
     if memory.tokens.shape[1] != width:
         raise MemoryBankError(f"{name} has tokens of {memory.tokens.shape[1]} numbers, its layers give {width}")
@@ -79,3 +79,9 @@ def check_memory(memory: Memory, network: FeatureNetwork) -> None:
                 f"{name} has no token within reach {config.reach} of {blind} patches; "
                 "make it with more tokens or a longer reach"
             )
+
+
+def missing_layer(config: MemoryConfig, network: FeatureNetwork) -> str:
+    """The first layer of `config` that `network` lacks, and those that it has; one must be missing."""
+    missing = min(set(config.layers) - network.widths.keys())
+    return f"asks for layer {missing}, {network.name} has {min(network.widths)} to {max(network.widths)}"

@@ -30,7 +30,9 @@ class BackboneConfig(Frozen):
     context_length: int = Field(77, gt=0)
     vocab_size: int = Field(49408, gt=0)
     quick_gelu: bool = Field(True, description="OpenAI weights were trained with QuickGELU")
-    stem: Literal["patch", "conv"] = Field("patch", description="CLIP's patch convolution, or several small ones")
+    stem: Literal["patch", "conv", "imagenet"] = Field(
+        "patch", description="CLIP's patch convolution, several small ones, or frozen features"
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> BackboneConfig:
@@ -40,6 +42,8 @@ class BackboneConfig(Frozen):
             raise ValueError(f"text_width {self.text_width} is not a multiple of text_heads {self.text_heads}")
         if self.stem == "conv" and (self.patch_size < 4 or self.patch_size & (self.patch_size - 1)):
             raise ValueError(f"a convolutional stem needs a patch_size of 4, 8, 16 …, got {self.patch_size}")
+        if self.stem == "imagenet" and self.patch_size != 16:
+            raise ValueError(f"a stem of imagenet features has a patch_size of 16, got {self.patch_size}")
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         return self
@@ -50,7 +54,7 @@ EMBEDDED = BackboneConfig(
     name="embedded",
     image_size=256,
     patch_size=16,
-    layers=6,
+    layers=4,
     width=192,
     heads=6,
     embed_dim=128,
@@ -59,5 +63,7 @@ EMBEDDED = BackboneConfig(
     text_layers=2,
     context_length=77,
     quick_gelu=False,
-    stem="conv",
+    stem="imagenet",
 )
+EMBEDDED_1 = EMBEDDED.model_copy(update={"layers": 6, "stem": "conv"})
+"""The first embedded model; lines that were set up with it go on with it."""

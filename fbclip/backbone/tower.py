@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fbclip.backbone.config import STEM, BackboneConfig
-from fbclip.backbone.stem import ConvStem, cell_width
+from fbclip.backbone.conv_stem import ConvStem, cell_width
+from fbclip.backbone.imagenet_stem import ImageNetStem, fine_tokens
 from fbclip.errors import ConfigError, WeightsError
+from fbclip.features.imagenet import ImageNetFeatures, Strides, open_imagenet
 
 VISUAL_PREFIX = "visual."
 
@@ -78,13 +80,16 @@ class Backbone(nn.Module):
             act_layer=QuickGELU if config.quick_gelu else nn.GELU,
             norm_layer=BlockNorm,
         )
+        self.features: ImageNetFeatures | None = None
         if config.stem == "conv":
             self.visual.conv1 = ConvStem(config.width, config.patch_size)
+        elif config.stem == "imagenet":
+            self.visual.conv1 = ImageNetStem(config.width)
         for block in self.visual.transformer.resblocks:
             block.attn = SelfAttention(block.attn)
 
     def compute_in(self, dtype: torch.dtype) -> Backbone:
-        """Attention and MLP of every block in `dtype`; embedding, norms, residual and output stay float32."""
+        """Attention and MLP of every block in `dtype`; embedding, features, norms, residual and output stay float32."""
         for block in self.visual.transformer.resblocks:
             block.attn.to(dtype)
             block.mlp.to(dtype)
@@ -97,20 +102,19 @@ class Backbone(nn.Module):
         projection: Tensor = self.visual.proj
         return projection
 
-    def forward(self, images: Tensor, layers: Sequence[int]) -> list[Tensor]:
+    def forward(self, images: Tensor, layers: Sequence[int], strides: Strides | None = None) -> list[Tensor]:
         """Normalised images (B,3,S,S) -> what each of the rising `layers`, at least one, gives.
 
         Blocks, counted from 1: their raw output (B,N,C). Layer 0, the stem: (B,L,C), patches without CLS; of a
-        convolutional stem its cells of half a patch, averaged in each patch, before the last stage.
+        convolutional stem its cells of half a patch, averaged in each patch, before the last stage; of imagenet
+        features cells of half a patch, (B,4L,F). `strides`: what `features` gives of the images, where that is known.
         """
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, self.image_size, self.image_size):
             raise ConfigError(f"images must be (B,3,{self.image_size},{self.image_size}), got {tuple(images.shape)}")
         if layers[-1] > self.config.layers:
             raise ConfigError(f"backbone {self.config.name} has {self.config.layers} blocks, asked was {layers[-1]}")
-        cells, patches = self._stem(images)
-        out = []
-        if STEM in layers:
-            out.append(F.adaptive_avg_pool2d(cells, self.grid).flatten(2).transpose(1, 2))
+        cells, patches = self._stem(images, strides)
+        out = [cells] if STEM in layers else []
         x = self._embed(patches)
         for number, block in enumerate(self.visual.transformer.resblocks[: layers[-1]], start=1):
             x = block(x)
@@ -118,25 +122,34 @@ class Backbone(nn.Module):
                 out.append(x)
         return out
 
-    def _stem(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,3,S,S) -> cells (B,·,·,·) and patches (B,C,g,g); of CLIP's own convolution both are what it gives."""
+    def _stem(self, images: Tensor, strides: Strides | None) -> tuple[Tensor, Tensor]:
+        """(B,3,S,S) -> layer 0 and patches (B,C,g,g)."""
         stem = self.visual.conv1
         if isinstance(stem, ConvStem):
-            return stem.cells_and_patches(images)
+            cells, patches = stem.cells_and_patches(images)
+            return _tokens(F.adaptive_avg_pool2d(cells, self.grid)), patches
+        if self.features is not None:
+            found = strides or self.features(images)
+            return fine_tokens(found), stem(found)
         patches = stem(images)
-        return patches, patches
+        return _tokens(patches), patches
 
     def _embed(self, patches: Tensor) -> Tensor:
         """(B,C,g,g) -> (B,N,C): CLS in front, positions added, normed."""
         visual = self.visual
-        tokens = patches.flatten(2).transpose(1, 2)
+        tokens = _tokens(patches)
         cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
         x = torch.cat((cls, tokens), dim=1) + visual.positional_embedding.to(tokens.dtype)
         return torch.as_tensor(visual.ln_pre(x))
 
 
+def _tokens(grid: Tensor) -> Tensor:
+    """(B,C,h,w) -> (B,h·w,C)"""
+    return grid.flatten(2).transpose(1, 2)
+
+
 def layer_width(config: BackboneConfig, layer: int) -> int:
-    """Numbers that a token of `layer`, counted as in `Backbone.forward`, has."""
+    """Numbers that a token of `layer` has, counted as in `Backbone.forward`; not of a stem of imagenet features."""
     if layer == STEM and config.stem == "conv":
         return cell_width(config.width, config.patch_size)
     return config.width
@@ -170,6 +183,8 @@ def load_backbone(state: Mapping[str, Tensor], config: BackboneConfig, image_siz
         raise WeightsError("the image tower has no CLS token, which the method needs")
     own["positional_embedding"] = resize_positions(own["positional_embedding"], backbone.grid)
     load_strictly(backbone.visual, own, "image tower")
+    if config.stem == "imagenet":
+        backbone.features = open_imagenet()
     return backbone.requires_grad_(False).eval()
 
 

@@ -12,12 +12,36 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fbclip.backbone.catalog import backbone_config, openai_download
-from fbclip.backbone.config import EMBEDDED, BackboneConfig
+from fbclip.backbone.config import EMBEDDED, EMBEDDED_1, BackboneConfig
 from fbclip.backbone.tower import VISUAL_PREFIX, Backbone, load_backbone
 from fbclip.errors import WeightsError
 from fbclip.files import file_sha256, tensors_sha256
 
-EMBEDDED_DIR = Path(__file__).parents[1] / "weights" / "embedded"
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A model inside the package: its folder, its shape, and the sha256 of its tensors."""
+
+    folder: Path
+    config: BackboneConfig
+    sha256: str
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of its own adapter."""
+        return self.folder / "adapter"
+
+
+EMBEDDED_MODELS = (
+    EmbeddedModel(_WEIGHTS / "embedded", EMBEDDED, "e589a72a77aa32585662d025163043cfac053a2b51f462ce23dfddee97852a3c"),
+    EmbeddedModel(
+        _WEIGHTS / "embedded-1", EMBEDDED_1, "509f1de121f574bcd23a5d0a47620fe018ae082514c3012a4be0ca6469e39681"
+    ),
+)
+"""The newest first; `artefacts.generation` chooses."""
+EMBEDDED_DIR = EMBEDDED_MODELS[0].folder
 
 
 @dataclass(frozen=True)
@@ -52,11 +76,16 @@ def find_weights(backbone: str, local: Path | None = None) -> WeightsFile:
     if local is not None:
         return _local_weights(config, local)
     if backbone == EMBEDDED.name:
-        path = EMBEDDED_DIR / "backbone.safetensors"
-        if not path.is_file():
-            raise WeightsError("the embedded weights are missing from this installation; install the package again")
-        return WeightsFile(config, path, _check_sidecar(path))
+        return embedded_weights(EMBEDDED_MODELS[0])
     return _downloaded_weights(config)
+
+
+def embedded_weights(model: EmbeddedModel) -> WeightsFile:
+    """Raises WeightsError where they are missing or damaged."""
+    path = model.folder / "backbone.safetensors"
+    if not path.is_file():
+        raise WeightsError("the embedded weights are missing from this installation; install the package again")
+    return WeightsFile(model.config, path, _check_sidecar(path))
 
 
 def _local_weights(config: BackboneConfig, path: Path) -> WeightsFile:

@@ -31,7 +31,6 @@ from fbclip.memory.bank import Memory, MemoryManifest
 from fbclip.memory.features import default_config, feature_width
 from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.memory.network import backbone_network, imagenet_network
-from fbclip.memory.whitening import Whitening
 from fbclip.method.config import FBCLIPConfig
 from fbclip.method.defaults import method_for
 from fbclip.method.maps import smooth_map
@@ -56,28 +55,35 @@ def open_parts(
 
 @dataclass(frozen=True)
 class TimedMemory:
-    """A memory of so many random tokens of these features."""
+    """A memory of so many random tokens, of these features or of those that suit the backbone."""
 
     tokens: int
-    features: Features = "backbone"
+    features: Features | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class _OpenMemory:
-    """imagenet: None for a memory of the backbone's own tokens."""
+class _Model:
+    """imagenet: None where neither the backbone nor the memory looks through these features."""
 
-    index: MemoryIndex
+    backbone: Backbone
+    head: Head
+    index: MemoryIndex | None
     imagenet: ImageNetFeatures | None
 
     @property
-    def backbone_layers(self) -> tuple[int, ...]:
-        return self.index.config.layers if self.imagenet is None else ()
+    def layers(self) -> list[int]:
+        """What is read of the backbone."""
+        index = self.index
+        own = index.config.layers if index is not None and index.config.features == "backbone" else ()
+        return sorted({*self.head.config.layers, *own})
 
 
 def random_parts(config: BackboneConfig, method: FBCLIPConfig) -> tuple[Backbone, Head]:
     """Real dimensions without weights: what is timed does not depend on the numbers."""
     torch.manual_seed(0)
     backbone = Backbone(config, method.image_size).requires_grad_(False).eval()
+    if config.stem == "imagenet":
+        backbone.features = open_imagenet()
     return backbone, Head(config.width, method).requires_grad_(False).eval()
 
 
@@ -101,8 +107,8 @@ def bench(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     frame = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), dtype=np.uint8)
-    memory = None if asked is None else _random_memory(backbone, asked, device, precision)
-    results = tuple(_bench_batch(backbone, head, memory, batch, device, repeats, frame) for batch in batches)
+    model = _open(backbone, head, asked, device, precision)
+    results = tuple(_bench_batch(model, batch, device, repeats, frame) for batch in batches)
     watch = Stopwatch(device)
     png = cv2.imencode(".png", frame)[1].tobytes()
     for _ in range(repeats):
@@ -127,40 +133,37 @@ def bench(
     )
 
 
-def _random_memory(backbone: Backbone, asked: TimedMemory, device: torch.device, precision: Precision) -> _OpenMemory:
-    """Random tokens of the kind that `calibrate memory` makes."""
-    config, imagenet = default_config(backbone.config, asked.features), None
+def _open(
+    backbone: Backbone, head: Head, asked: TimedMemory | None, device: torch.device, precision: Precision
+) -> _Model:
+    """With a memory of random tokens of the kind that `calibrate memory` makes, where one is asked for."""
+    if asked is None:
+        return _Model(backbone, head, None, backbone.features)
+    config, imagenet = default_config(backbone.config, asked.features), backbone.features
     network = backbone_network(backbone.config, "", backbone.image_size)
-    if asked.features == "imagenet":
+    if config.features == "imagenet":
         network = imagenet_network(backbone.image_size)
-        imagenet = open_imagenet().compute_in(MATRIX_DTYPES[precision]).to(device)
+        imagenet = imagenet or open_imagenet().compute_in(MATRIX_DTYPES[precision]).to(device)
     manifest = MemoryManifest(
         backbone=network.name, backbone_sha256=network.sha256, image_size=network.image_size, config=config
     )
     width = feature_width(config, network)
     tokens = torch.nn.functional.normalize(torch.randn(asked.tokens, width), dim=-1)
     positions = torch.randint(network.grid, (asked.tokens, 2), dtype=torch.int16)
-    whitening = Whitening(torch.zeros(width), torch.eye(width)) if config.metric == "mahalanobis" else None
-    return _OpenMemory(MemoryIndex(Memory(manifest, tokens.half(), positions, whitening), device), imagenet)
+    return _Model(backbone, head, MemoryIndex(Memory(manifest, tokens.half(), positions), device), imagenet)
 
 
-def _bench_batch(
-    backbone: Backbone,
-    head: Head,
-    memory: _OpenMemory | None,
-    batch: int,
-    device: torch.device,
-    repeats: int,
-    frame: np.ndarray,
-) -> BatchResult:
+def _bench_batch(model: _Model, batch: int, device: torch.device, repeats: int, frame: np.ndarray) -> BatchResult:
+    backbone, head, index, imagenet, layers = model.backbone, model.head, model.index, model.imagenet, model.layers
     config, size = head.config, backbone.image_size
     prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim, device=device), dim=-1)
     images = torch.stack([preprocess(frame, size)] * batch)
     watch = Stopwatch(device)
-    layers = sorted({*config.layers, *(memory.backbone_layers if memory else ())})
 
     def forward() -> Tensor:
-        found = watch.timed("backbone", lambda: backbone(images.to(device), layers))
+        moved = images.to(device)
+        strides = {} if imagenet is None else watch.timed("features", lambda: imagenet(moved))
+        found = watch.timed("backbone", lambda: backbone(moved, layers, strides))
         tokens = dict(zip(layers, found, strict=True))
         views = watch.timed_steps("views", head.views([tokens[layer] for layer in config.feature_layers]))
         output = watch.timed("views and head", lambda: head.score(views, prototypes, backbone.projection))
@@ -169,10 +172,9 @@ def _bench_batch(
         score = config.score
         smooth = partial(smooth_map, size=size, sigma=score.smoothing_sigma, truncate=score.smoothing_truncate)
         maps = watch.timed("map", lambda: smooth(output.grid_margin))
-        if memory is not None:
-            imagenet = memory.imagenet
-            seen = tokens if imagenet is None else watch.timed("features", lambda: imagenet(images.to(device)))
-            maps = maps + watch.timed("memory", lambda: _ask_memory(memory.index, seen, smooth))
+        if index is not None:
+            seen = tokens if index.config.features == "backbone" else strides
+            maps = maps + watch.timed("memory", lambda: _ask_memory(index, seen, smooth))
         return maps.cpu()
 
     for turn in range(repeats + 1):

@@ -7,6 +7,7 @@ a box without a network has them as soon as it is installed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,9 +27,12 @@ from fbclip.images.preprocess import CLIP_MEAN, CLIP_STD
 _MEAN, _STD = 127 / 255, 128 / 255
 _LAST_OF_STRIDE_8, _BLOCKS = 2, 5
 
+Strides = Mapping[int, Tensor]
+"""Stride in pixels -> tokens (B,L,C) float32, all on the grid of stride 8, L = ⌈S/8⌉²."""
+
 
 class ImageNetFeatures(nn.Module):
-    """(B,3,S,S) normalised for CLIP -> stride -> tokens (B,L,C) float32, all on the grid of stride 8, L = ⌈S/8⌉².
+    """(B,3,S,S) normalised for CLIP -> strides.
 
     CLIP's normalisation is undone and the network's own applied, so that one decoded and resized image serves both.
     """
@@ -53,7 +57,7 @@ class ImageNetFeatures(nn.Module):
             part.to(dtype)
         return self
 
-    def forward(self, images: Tensor) -> dict[int, Tensor]:
+    def forward(self, images: Tensor) -> Strides:
         x = torch.addcmul(self.offset, images, self.gain).to(self.stem.weight.dtype)
         x = self.activation(self.stem(x.contiguous(memory_format=torch.channels_last)))
         fine = x

@@ -93,6 +93,11 @@ def stored_memory_id(folder: Path) -> str:
     return _KIND.read_manifest(folder).id
 
 
+def stored_network(folder: Path) -> str:
+    """The sha256 of the network that it states to be made with. Raises MemoryBankError."""
+    return _KIND.read_manifest(folder).manifest.backbone_sha256
+
+
 def _check_tensors(tensors: Mapping[str, Tensor], config: MemoryConfig, where: Path) -> None:
     whitened = config.metric == "mahalanobis"
     needed = ("tokens", "places", *(("centre", "whitening") if whitened else ()))

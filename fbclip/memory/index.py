@@ -99,6 +99,12 @@ class MemoryIndex:
         features = memory_features(tokens, self.config)
         if self._whitening is not None:
             features = self._whitening(features)
-        found = nearest_distance(features, self._tokens, self._positions, self.config.reach)
+        widths = [features.shape[-1]]
+        if self.config.nearest == "each":
+            widths = [tokens[layer].shape[-1] for layer in self.config.layers for _ in self.config.neighbourhood]
+        parts = zip(torch.split(features, widths, dim=-1), torch.split(self._tokens, widths, dim=-1), strict=True)
+        reach, positions = self.config.reach, self._positions
+        squared = [nearest_distance(own, known, positions, reach).square() for own, known in parts]
+        found = torch.stack(squared).sum(dim=0).sqrt()
         side = math.isqrt(found.shape[1])
         return found.view(-1, side, side)

@@ -23,8 +23,9 @@ class FeatureNetwork:
 
 
 def backbone_network(config: BackboneConfig, sha256: str, image_size: int) -> FeatureNetwork:
-    """Layers are blocks, counted from 1, and 0, the stem."""
-    widths = {layer: layer_width(config, layer) for layer in range(STEM, config.layers + 1)}
+    """Layers are blocks, counted from 1, and 0, a stem of its own; imagenet features are a network of their own."""
+    first = 1 if config.stem == "imagenet" else STEM
+    widths = {layer: layer_width(config, layer) for layer in range(first, config.layers + 1)}
     return FeatureNetwork(config.name, sha256, image_size, image_size // config.patch_size, widths)
 
 

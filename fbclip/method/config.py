@@ -135,9 +135,9 @@ class FBCLIPConfig(Frozen):
 
 EMBEDDED_METHOD = FBCLIPConfig(
     image_size=256,
-    feature_layers=(2, 4, 6),
+    feature_layers=(2, 3, 4),
     # The paper's window spans an eighth of its 37 patches a side; of 16, five would be a third.
     view=ViewConfig(semantic_mix=0.3, spatial_window=3),
     attention=AttentionConfig(heads=6, head_width=32),
-    contrast=ContrastConfig(weight=0.5),
+    contrast=ContrastConfig(weight=4.0),
 )

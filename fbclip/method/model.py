@@ -40,8 +40,7 @@ class HeadOutput:
     @property
     def grid_margin(self) -> Tensor:
         """(B,h,h)"""
-        side = round((self.margins.shape[1] - 1) ** 0.5)
-        return self.margins[:, 1:].reshape(-1, side, side)
+        return _square(self.margins[:, 1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,5 +139,14 @@ class Head(nn.Module):
         """
         if not self.config.contrast.weight:
             return output
-        gain = F.pad(contrast_logits(layers[STEM], self.config.contrast), (1, 0))
-        return HeadOutput(output.margins + gain, output.projected)
+        gain = contrast_logits(layers[STEM], self.config.contrast)
+        patches = output.margins.shape[1] - 1
+        # A stem may be finer than the patches.
+        gain = F.adaptive_avg_pool2d(_square(gain), round(patches**0.5)).flatten(1)
+        return HeadOutput(output.margins + F.pad(gain, (1, 0)), output.projected)
+
+
+def _square(values: Tensor) -> Tensor:
+    """(B,n·n) -> (B,n,n)"""
+    side = round(values.shape[1] ** 0.5)
+    return values.reshape(-1, side, side)

@@ -71,7 +71,6 @@ def train_adapter(weights: WeightsFile, request: AdapterRequest) -> Adapter:
     """The adapter for `weights`; raises TrainingError when the model or its loss is not finite."""
     method, recipe = EMBEDDED_METHOD, request.recipe
     images = ImageRecipe(request.images, method.image_size, ADAPTER_SEED, ADAPTER_FAMILIES)
-    data = load_or_generate(request.cache, "adapter", images, torch.get_num_threads())
     backbone, digest = open_backbone(weights, method.image_size)
     tower = load_text_tower(weights.all(), weights.config)
     recent: list[list[float]] = []
@@ -82,13 +81,17 @@ def train_adapter(weights: WeightsFile, request: AdapterRequest) -> Adapter:
             logger.info("epoch %d step %d losses %s", epoch, step, np.round(np.mean(recent, axis=0), 4).tolist())
             recent.clear()
 
-    batches = GeneratedBatches(data.images, data.masks, request.batch, recipe.seed)
+    def batches(epoch: int) -> Iterator[TuningBatch]:
+        # Here, so that an adapter that is not tuned needs none.
+        data = load_or_generate(request.cache, "adapter", images, torch.get_num_threads())
+        return GeneratedBatches(data.images, data.masks, request.batch, recipe.seed)(epoch)
+
     start = LearnedModules(*initialize_from_backbone(backbone, tower, method, recipe.seed))
     tuned = tune(backbone.to(request.device), tower.to(request.device), method, batches, recipe, progress, start)
     provenance: dict[str, object] = {
         "recipe": asdict(recipe),
         "batch": request.batch,
-        "pictures": request.images,
+        "pictures": request.images if recipe.epochs else 0,
         "families": list(ADAPTER_FAMILIES),
         "generator_version": GENERATOR_VERSION,
     }

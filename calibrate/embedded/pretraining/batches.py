@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from calibrate.embedded.pretraining.generated_images import GeneratedImages
+from calibrate.embedded.pretraining.inclusions import add_inclusions
 from calibrate.surfaces.fields import Array
 from fbclip.images.preprocess import CLIP_MEAN, CLIP_STD
 
@@ -22,12 +23,12 @@ PATCH_FLOOR = 0.05
 
 @dataclass(frozen=True, eq=False)
 class PretrainingBatch:
-    """`images` float32 normalised (B,3,s,s); `cells` float32 (B,2g,2g), the covered share of each quarter of a patch;
-    captions of what the window holds.
+    """`images` float32 normalised (B,3,s,s); `cover` float32 (B,g,g), the covered share of each patch; captions of
+    what the window holds.
     """
 
     images: Tensor
-    cells: Tensor
+    cover: Tensor
     captions: tuple[str, ...]
 
 
@@ -44,23 +45,25 @@ def window_corner(mask: Array, side: int, rng: np.random.Generator) -> tuple[int
 
 
 def draw_batch(
-    data: GeneratedImages, batch: int, side: int, patch: int, seed: int, step: int, rank: int = 0
+    data: GeneratedImages, batch: int, side: int, patch: int, seed: int, step: int, rank: int = 0, strewn: float = 0.0
 ) -> PretrainingBatch:
     """The training batch of one step and process, at `side` px.
 
-    Of four images in ten a window alone is used, which enlarges what is in it.
+    Of four images in ten a window alone is used, which enlarges what is in it; a share `strewn` gets inclusions.
     """
     rng = np.random.default_rng((seed, step, rank))
     whole = data.images.shape[1]
     images = np.empty((batch, side, side, 3), np.uint8)
-    grid = 2 * (side // patch)
-    cells = np.empty((batch, grid, grid), np.float32)
+    grid = side // patch
+    cover = np.empty((batch, grid, grid), np.float32)
     captions = []
     for k, index in enumerate(rng.integers(0, len(data.images), batch)):
         mask = data.masks[index]
         window = whole if rng.random() < 0.6 else int(rng.integers(whole * 3 // 4, whole + 1))
         y, x = window_corner(mask, window, rng)
         image = data.images[index, y : y + window, x : x + window]
+        if rng.random() < strewn:
+            image = add_inclusions(image, mask[y : y + window, x : x + window], rng)
         part = mask[y : y + window, x : x + window].astype(np.float32)
         if window != side:
             image = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
@@ -68,10 +71,9 @@ def draw_batch(
         image, part = np.rot90(image, turns), np.rot90(part, turns)
         images[k] = image[:, ::-1] if mirrored else image
         part = part[:, ::-1] if mirrored else part
-        cells[k] = cv2.resize(np.ascontiguousarray(part), (grid, grid), interpolation=cv2.INTER_AREA)
-        cover = cells[k].reshape(grid // 2, 2, grid // 2, 2).mean(axis=(1, 3))
-        captions.append(data.captions[index][int(cover.max() > PATCH_FLOOR)])
-    return PretrainingBatch(recolour(to_float(images), rng), torch.from_numpy(cells), tuple(captions))
+        cover[k] = cv2.resize(np.ascontiguousarray(part), (grid, grid), interpolation=cv2.INTER_AREA)
+        captions.append(data.captions[index][int(cover[k].max() > PATCH_FLOOR)])
+    return PretrainingBatch(recolour(to_float(images), rng), torch.from_numpy(cover), tuple(captions))
 
 
 def to_float(images: Array) -> Tensor:

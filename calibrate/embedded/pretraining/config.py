@@ -22,8 +22,6 @@ class LossWeights:
     """Patches of each other layer."""
     image: float = 0.5
     """The whole image, by CLS."""
-    cells: float = 0.5
-    """Cells of half a patch, inside the stem."""
     positive: float = 8.0
     """Weight of an anomalous patch against a normal one."""
     temperature: float = 0.07
@@ -35,8 +33,8 @@ class PretrainConfig:
     """One run; equal numbers on the same kind of machine give equal weights. Processes share each batch evenly.
 
     mixed: bfloat16 products, where the machine has them. small_share: of the steps, the first ones, which see the
-    images at `small_scale` of their side: they cost half. start_sha256: of the weights file it goes on from, empty
-    for a random start.
+    images at `small_scale` of their side: they cost half. strewn: share of the images that get inclusions.
+    start_sha256: of the weights file it goes on from, empty for a random start.
     """
 
     steps: int
@@ -49,6 +47,7 @@ class PretrainConfig:
     mixed: bool = True
     small_scale: float = 0.75
     small_share: float = 0.7
+    strewn: float = 0.35
     start_sha256: str = ""
     weights: LossWeights = field(default_factory=LossWeights)
 

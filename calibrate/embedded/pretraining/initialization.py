@@ -1,4 +1,4 @@
-"""Where training starts: a fresh stem, a CLIP from a shipped file, an adapter from what its backbone says."""
+"""Where training starts: a CLIP from a shipped file, an adapter from what its backbone says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import torch
 from open_clip.model import CLIP
 from torch import Tensor, nn
 
-from calibrate.embedded.pretraining.layers import CaptionEmbedding, TrainingNorm
+from calibrate.embedded.pretraining.layers import CaptionEmbedding
 from calibrate.errors import TrainingError
-from fbclip.backbone.stem import ConvStem, ImageNorm, Residual
 from fbclip.backbone.tower import Backbone
 from fbclip.method.attention import AttentionBranch
 from fbclip.method.config import FBCLIPConfig
@@ -19,24 +18,6 @@ from fbclip.method.text import PromptFusion, TextTower
 
 SHARPNESS = 4.0
 """FB-Attention's scale at the start: with it a token attends to itself and its like."""
-
-
-def initialize_stem(stem: ConvStem) -> ConvStem:
-    """The stem with the fast norm, and weights with which a signal keeps its size from layer to layer.
-
-    torch's own start shrinks it, until positions drown what the image shows; residual branches start small.
-    """
-    for layer in stem.modules():
-        for name, part in list(layer.named_children()):
-            if isinstance(part, ImageNorm):
-                setattr(layer, name, TrainingNorm(len(part.weight)))
-            if isinstance(part, nn.Conv2d):
-                nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
-                if part.bias is not None:
-                    nn.init.zeros_(part.bias)
-            if isinstance(part, nn.Conv2d) and isinstance(layer, Residual):
-                part.weight.data *= 0.3
-    return stem
 
 
 def initialize_from_file(clip: CLIP, state: Mapping[str, Tensor]) -> None:

@@ -13,10 +13,9 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
-from calibrate.embedded.pretraining.initialization import initialize_stem
 from calibrate.embedded.pretraining.layers import CaptionEmbedding, TrainingAttention
 from fbclip.backbone.config import BackboneConfig
-from fbclip.backbone.stem import ConvStem
+from fbclip.backbone.imagenet_stem import ImageNetStem
 from fbclip.backbone.tower import resize_positions
 from fbclip.files import write_atomically
 
@@ -45,18 +44,12 @@ def build_clip(config: BackboneConfig, rows: Tensor) -> CLIP:
         ),
         quick_gelu=config.quick_gelu,
     )
-    if config.stem == "conv":
-        clip.visual.conv1 = initialize_stem(ConvStem(config.width, config.patch_size))
+    if config.stem == "imagenet":
+        clip.visual.conv1 = ImageNetStem(config.width)
     clip.token_embedding = CaptionEmbedding(rows, config.vocab_size, config.text_width)
     for block in (*clip.visual.transformer.resblocks, *clip.transformer.resblocks):
         block.attn = TrainingAttention(block.attn)
     return clip
-
-
-def stem_stages(clip: CLIP, images: Tensor) -> list[Tensor]:
-    """Images (B,3,s,s) -> each stage of the stem (B,c,h,h), fine to coarse; the last are the patches (B,C,g,g)."""
-    stem = clip.visual.conv1
-    return stem.each_stage(images) if isinstance(stem, ConvStem) else [stem(images)]
 
 
 def vision_tokens(clip: CLIP, patches: Tensor, layers: Sequence[int]) -> list[Tensor]:

@@ -15,10 +15,9 @@ from torch.nn import functional as F
 
 from calibrate.embedded.pretraining.batches import PATCH_FLOOR
 from calibrate.embedded.pretraining.config import LossWeights
-from calibrate.embedded.pretraining.layers import TrainingNorm
-from calibrate.embedded.pretraining.model import stem_stages, text_features, vision_tokens
+from calibrate.embedded.pretraining.model import text_features, vision_tokens
 from fbclip.backbone.config import BackboneConfig
-from fbclip.backbone.stem import ConvStem
+from fbclip.features.imagenet import Strides
 from fbclip.method.config import TextConfig
 from fbclip.method.text import tokenize
 
@@ -68,17 +67,8 @@ def image_loss(cls: Tensor, cover: Tensor, prototypes: Tensor, weights: LossWeig
     return weights.image * F.binary_cross_entropy_with_logits(margin, target.amax(dim=1))
 
 
-def cell_loss(probed: Tensor, cells: Tensor, weights: LossWeights) -> Tensor:
-    """Logits and covered shares of the stem's cells (B,2g,2g): finer than patches, so small defects count."""
-    pull = torch.tensor(weights.positive / 2, device=cells.device)
-    return weights.cells * F.binary_cross_entropy_with_logits(probed.float(), cells, pos_weight=pull)
-
-
 class Objective(nn.Module):
-    """A CLIP and its loss over patches, CLS, captions, and cells of half a patch inside the stem.
-
-    The cells are read by a probe that is not shipped.
-    """
+    """A CLIP and its loss over patches, CLS and captions."""
 
     prompts: Tensor
 
@@ -88,11 +78,6 @@ class Objective(nn.Module):
         """`layers`: blocks whose tokens count, the last one in full. `mixed`: bfloat16 where it is safe."""
         super().__init__()
         self.clip, self.layers, self.weights, self.mixed = clip, tuple(layers), weights, mixed
-        stem = clip.visual.conv1
-        self.probe: nn.Module | None = None
-        if isinstance(stem, ConvStem) and len(stem.stages) > 1:
-            width = stem.widths[-2]
-            self.probe = nn.Sequential(TrainingNorm(width), nn.GELU(), nn.Conv2d(width, 1, 1))
         self.tokenizer, self.context_length = SimpleTokenizer(), backbone.context_length
         ids = torch.cat((self.ids(PLAIN_PROMPTS), tokenize(TextConfig(), backbone.context_length)))
         self.register_buffer("prompts", ids, persistent=False)
@@ -106,20 +91,16 @@ class Objective(nn.Module):
         pooled = text_features(self.clip, self.prompts, mean_weight=1.0)
         return F.normalize(pooled[:2] + pooled[2:], dim=-1)
 
-    def forward(self, images: Tensor, cells: Tensor, captions: Sequence[str]) -> Tensor:
-        """Normalised images (B,3,S,S), what covers their cells (B,2g,2g), captions of the first ones -> the loss."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed):
-            stages = stem_stages(self.clip, images)
-            tokens = vision_tokens(self.clip, stages[-1], self.layers)
+    def forward(self, seen: Strides | Tensor, cover: Tensor, captions: Sequence[str]) -> Tensor:
+        """What the stem takes of B images, what covers their patches (B,g,g), captions of the first -> the loss."""
+        with torch.autocast(cover.device.type, torch.bfloat16, enabled=self.mixed):
+            tokens = vision_tokens(self.clip, self.clip.visual.conv1(seen), self.layers)
             prototypes = self.prototypes()
-            texts = text_features(self.clip, self.ids(captions).to(images.device))
-            probed = None if self.probe is None else self.probe(stages[-2])[:, 0]
-        cover = F.avg_pool2d(cells, 2)
+            texts = text_features(self.clip, self.ids(captions).to(cover.device))
         cls = F.normalize(tokens[-1][:, 0].float(), dim=-1)
         w = self.weights
         return (
             dense_loss(tokens, cover, prototypes, w)
             + image_loss(tokens[-1][:, 0], cover, prototypes, w)
-            + (0.0 if probed is None else cell_loss(probed, cells, w))
             + w.contrastive * contrastive(cls[: len(captions)], texts, captions, self.clip.logit_scale)
         )

@@ -120,7 +120,7 @@ def _lead(trainer: PretrainingTrainer, held_out: GeneratedImages, state: Path, r
             logger.info("step %d/%d loss %.4f %.1f images/s", trainer.step, steps, np.mean(losses[-LOG_EVERY:]), rate)
             n_images, last_log = 0, now
         if now - last_report > request.report_minutes * 60 or trainer.step == steps:
-            found = held_out_aurocs(trainer.objective, held_out, trainer.backbone.patch_size, trainer.device)
+            found = held_out_aurocs(trainer, held_out)
             logger.info("step %d held-out patch AUROC %.4f image AUROC %.4f", trainer.step, found.patch, found.image)
             trainer.hours = before + (time.monotonic() - started) / 3600
             point = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,16 +19,19 @@ from calibrate.defects.kinds import GENERATOR_VERSION
 from calibrate.embedded.pretraining.batches import PATCH_FLOOR, PretrainingBatch, draw_batch, normalise, to_float
 from calibrate.embedded.pretraining.config import PretrainConfig, Processes
 from calibrate.embedded.pretraining.generated_images import GeneratedImages
-from calibrate.embedded.pretraining.model import build_clip, distinct, stem_stages, vision_tokens, vocabulary
+from calibrate.embedded.pretraining.model import build_clip, distinct, vision_tokens, vocabulary
 from calibrate.embedded.pretraining.objective import PLAIN_PROMPTS, Objective, margins
 from calibrate.errors import TrainingError
 from calibrate.metrics.ranking import auroc
 from calibrate.surfaces.fields import Array
 from fbclip.backbone.config import BackboneConfig
+from fbclip.features.imagenet import Strides, open_imagenet
 from fbclip.method.config import EMBEDDED_METHOD
 from fbclip.method.text import tokenize
 
 _BATCH = 20
+Eyes = Callable[[Tensor], Strides | Tensor]
+"""Normalised images (B,3,s,s) -> what the stem takes: their frozen features, or themselves."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,9 @@ class HeldOutAurocs:
 
 
 @torch.no_grad()
-def held_out_aurocs(
-    objective: Objective, held_out: GeneratedImages, patch_size: int, device: str, count: int = 400
-) -> HeldOutAurocs:
+def held_out_aurocs(trainer: PretrainingTrainer, held_out: GeneratedImages, count: int = 400) -> HeldOutAurocs:
     """Measured on the first `count` images, whole."""
+    objective, device, patch_size = trainer.objective, trainer.device, trainer.backbone.patch_size
     prototypes = objective.prototypes()
     patch_scores, patch_labels, image_scores, image_labels = [], [], [], []
     for start in range(0, min(count, len(held_out.images)), _BATCH):
@@ -51,7 +53,7 @@ def held_out_aurocs(
         masks = torch.from_numpy(np.array(held_out.masks[start : start + _BATCH], np.float32))
         cover = F.avg_pool2d(masks.unsqueeze(1), patch_size)[:, 0].flatten(1)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=objective.mixed):
-            patches = stem_stages(objective.clip, images)[-1]
+            patches = objective.clip.visual.conv1(trainer.see(images))
             tokens = vision_tokens(objective.clip, patches, objective.layers)[-1]
         score = margins(tokens, prototypes, objective.weights.temperature).cpu()
         patch_scores.append(score[:, 1:].flatten().numpy())
@@ -83,6 +85,7 @@ class PretrainingTrainer:
         texts = [*{c: None for pair in data.captions for c in pair}, *PLAIN_PROMPTS]
         prompts = tokenize(EMBEDDED_METHOD.text, backbone.context_length).flatten()
         rows = distinct(vocabulary(texts, backbone.context_length), prompts)
+        self.see: Eyes = open_imagenet().to(device) if backbone.stem == "imagenet" else torch.nn.Identity()
         self.clip: CLIP = build_clip(backbone, rows).to(device)
         self.objective = Objective(self.clip, backbone, EMBEDDED_METHOD.feature_layers, config.weights, config.mixed)
         self.objective.to(device)
@@ -103,13 +106,16 @@ class PretrainingTrainer:
         """This process's share of the batch of this step."""
         c, these, patch = self.config, self.processes, self.backbone.patch_size
         side = c.side(self.step, self.backbone)
-        return draw_batch(self.data, c.batch // these.count, side, patch, c.seed, self.step, these.rank)
+        return draw_batch(self.data, c.batch // these.count, side, patch, c.seed, self.step, these.rank, c.strewn)
 
     def train_step(self) -> tuple[float, int]:
         """One update; (loss, images of this process)."""
         batch = self.next_batch()
-        images, cells = batch.images.to(self.device), batch.cells.to(self.device)
-        loss = self.parallel(images, cells, batch.captions[: self.config.captions // self.processes.count])
+        with torch.no_grad():
+            seen = self.see(batch.images.to(self.device))
+        loss = self.parallel(
+            seen, batch.cover.to(self.device), batch.captions[: self.config.captions // self.processes.count]
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.rate(self.step)
         self.optimiser.zero_grad(set_to_none=True)
@@ -117,7 +123,7 @@ class PretrainingTrainer:
         torch.nn.utils.clip_grad_norm_(self.objective.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        return float(loss.detach()), len(images)
+        return float(loss.detach()), len(batch.images)
 
     def _recipe(self) -> dict[str, object]:
         """What a state must have in common with a run that goes on from it."""

@@ -35,7 +35,7 @@ def test_curves_of_a_line_as_tables_and_as_a_file(tmp_path, monkeypatch):
     assert last.image["chosen"] == last.image[next(iter(last.took))]
     assert f"| 2 (all) | {last.image['zero-shot'].mean:.3f} (" in answer.stdout
 
-    assert found.features == "backbone"
+    assert found.features == "imagenet"
 
     # As JSON, and the same again but for the time.
     answer = run(root, "--seeds", 2, "--device", "cpu", "--json")
@@ -47,10 +47,10 @@ def test_memories_of_other_features_are_measured_by_the_same_rows(tmp_path, monk
     monkeypatch.setattr(experiment, "PAINTED_EACH", 1)
     monkeypatch.setattr(experiment, "RESAMPLES", 50)
     root = write_line(GeneratedLine("sheet", "leather", 50), tmp_path, 10, 4, 4)
-    answer = run(root, "--seeds", 1, "--device", "cpu", "--json", "--features", "imagenet")
+    answer = run(root, "--seeds", 1, "--device", "cpu", "--json", "--features", "backbone")
     assert answer.exit_code == 0, answer.output
     found = FewShot.model_validate(json.loads(answer.stdout))
-    assert found.features == "imagenet"
+    assert found.features == "backbone"
     assert found.curves[0].steps[-1].image["memory"].mean > 0.7
 
 

@@ -24,6 +24,9 @@ def normal(tmp_path_factory):
     return folder
 
 
+BLOCKS = ("--features", "backbone", "--neighbourhood", "1,3,5,7,9,11")
+
+
 def run(*arguments):
     app = typer.Typer()
     app.command()(memory)
@@ -37,7 +40,7 @@ def test_memory_is_small_the_same_again_and_knows_its_images(normal, tmp_path):
     made, values = load_memory(out), json.loads(answer.stdout)
     assert values["id"] == made.id
     assert values["units_left"] == 6
-    assert tuple(made.tokens.shape) == (300, 256)
+    assert tuple(made.tokens.shape) == (300, 168)
     provenance = made.manifest.provenance
     assert provenance["units"] == len(provenance["pictures"]) + len(provenance["outliers"]) == 6
     assert seen_by(made) <= {s.sha256 for s in read_data(normal).samples}
@@ -46,7 +49,9 @@ def test_memory_is_small_the_same_again_and_knows_its_images(normal, tmp_path):
     assert load_memory(again).id == made.id
 
 
-@pytest.mark.parametrize("options", [[], ["--layers", "2,6", "--neighbourhood", "3", "--metric", "cosine"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--features", "backbone", "--layers", "2,4", "--neighbourhood", "3", "--nearest", "joint"]]
+)
 def test_adding_takes_its_configuration_from_what_is_added_to(normal, tmp_path, options):
     assert run(normal, "--out", tmp_path / "m", "--units", "6", *options).exit_code == 0
     answer = run(normal, "--out", tmp_path / "n", "--add", tmp_path / "m")
@@ -87,11 +92,13 @@ def test_broken_images_and_wrong_options_are_named(normal, tmp_path):
         (["--units", "40"], RefusedError, "there are 13 normal units"),
         (["--tokens", 200_000], ConfigError, "--tokens"),
         (["--layers", "2,x"], ConfigError, "--layers '2,x'"),
-        (["--layers", "9"], ConfigError, "block 9"),
+        (["--layers", "2"], ConfigError, "blocks take --features backbone"),
+        (["--features", "backbone", "--layers", "9"], ConfigError, "asks for layer 9, embedded has 1 to 4"),
         (["--neighbourhood", "2"], ConfigError, "must be odd"),
         (["--neighbourhood", "1;5"], ConfigError, "--neighbourhood '1;5'"),
         (["--metric", "manhattan"], ConfigError, "--metric"),
-        (["--layers", "1,2,3,4,5,6", "--neighbourhood", "1,3,5,7"], ConfigError, "4608 numbers, at most 4096"),
+        ([*BLOCKS, "--metric", "mahalanobis"], ConfigError, "takes nearest joint"),
+        ([*BLOCKS, "--metric", "mahalanobis", "--nearest", "joint"], ConfigError, "4608 numbers, at most 4096"),
         (["--reach", "1", "--tokens", "64", "--skip-bad"], ConfigError, "--reach"),
     ):
         answer = run(folder, "--out", tmp_path / "x", *options)

@@ -23,7 +23,7 @@ from fbclip.images.framing import Framing
 from fbclip.images.geometry import Roi
 from fbclip.memory.features import MemoryConfig, default_config
 
-CONFIG = MemoryConfig(layers=(2, 6))
+CONFIG = MemoryConfig(layers=(2, 4))
 BOTH = pytest.mark.parametrize("config", [CONFIG, default_config(EMBEDDED)])
 
 

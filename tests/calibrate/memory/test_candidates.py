@@ -9,7 +9,7 @@ from fbclip.images.framing import Framing
 from fbclip.images.tiling import Tiling
 from fbclip.memory.features import MemoryConfig
 
-CONFIG = MemoryConfig(layers=(2, 6))
+CONFIG = MemoryConfig(layers=(2, 4))
 
 
 def test_many_images_share_the_room_and_tiles_count(detector, normal, monkeypatch):

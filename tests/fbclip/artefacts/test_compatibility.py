@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
     [
         (lambda: tiny_memory(backbone_sha256="f" * 64), "f{12}.*loaded are embedded weights [0-9a-f]{12}"),
         (lambda: tiny_memory(image_size=64), "64 px, the backbone runs at 32 px"),
-        (lambda: tiny_memory(layers=(1, 4)), "block 4, the backbone has 3"),
+        (lambda: tiny_memory(layers=(1, 4)), "asks for layer 4, .* has 0 to 3"),
         (lambda: tiny_memory(count=3, reach=0), "reach 0 of 13 patches"),
     ],
 )

@@ -22,7 +22,7 @@ def test_bench_gives_the_contract_fields(arguments, sizes):
     assert answer.exit_code == 0, answer.output
     result = json.loads(answer.stdout)
     assert {"backbone_ms", "forward_ms", "ratio", "peak_rss_mb", "stages"} <= set(result)
-    stages = {"backbone", "views", "head", "contrast", "map", "decode", "preprocess"}
+    stages = {"features", "backbone", "views", "head", "contrast", "map", "decode", "preprocess"}
     assert set(result["stages"]) == stages
     assert result["ratio"] == pytest.approx(result["forward_ms"] / result["backbone_ms"], abs=1e-3)
     inside = sum(v for k, v in result["stages"].items() if k not in {"decode", "preprocess"})

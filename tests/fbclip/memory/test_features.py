@@ -5,7 +5,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from fbclip.memory.features import MemoryConfig, memory_features
+from fbclip.backbone.config import EMBEDDED, VIT_L_14_336
+from fbclip.memory.features import MemoryConfig, default_config, memory_features
 
 
 def plain_features(layers, config):
@@ -52,6 +53,7 @@ def test_features_are_as_defined(neighbourhood, layers, side):
         {"layers": (1,), "neighbourhood": (-1,)},
         {"layers": (1,), "neighbourhood": (33,)},
         {"layers": (1,), "reach": -1},
+        {"layers": (1,), "nearest": "each", "metric": "mahalanobis"},
         {"features": "imagenet", "layers": (4, 8)},
         {"features": "photographs", "layers": (8,)},
     ],
@@ -59,3 +61,12 @@ def test_features_are_as_defined(neighbourhood, layers, side):
 def test_configs_that_make_no_sense_are_refused(bad):
     with pytest.raises(ValidationError):
         MemoryConfig(**bad)
+
+
+def test_the_defaults_are_imagenet_beside_the_embedded_model_and_the_quarters_of_a_vit():
+    assert default_config(EMBEDDED) == MemoryConfig(features="imagenet", layers=(8, 16))
+    deep = default_config(VIT_L_14_336)
+    assert deep == MemoryConfig(layers=(6, 12, 18, 24), neighbourhood=(1, 3), nearest="each")
+    assert default_config(VIT_L_14_336.model_copy(update={"layers": 12})).layers == (3, 6, 9, 12)
+    assert default_config(VIT_L_14_336.model_copy(update={"layers": 2})).layers == (1, 2)
+    assert default_config(VIT_L_14_336, "imagenet") == default_config(EMBEDDED)

@@ -6,6 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fbclip.memory.bank import Memory
+from fbclip.memory.features import MemoryConfig, memory_features
 from fbclip.memory.index import MemoryIndex, image_distance, nearest_distance, uncovered
 from tests.factories.models import tiny_memory, unit_rows
 
@@ -69,6 +71,25 @@ def test_a_token_of_the_memory_is_near_and_a_nan_is_not_lost():
         assert torch.isnan(image_distance(found, 50)).all()
     with pytest.raises(ValueError, match="positions"):
         nearest_distance(features, index._tokens, None, 1)
+
+
+@pytest.mark.parametrize("reach", [None, 1])
+def test_nearest_each_averages_the_distances_of_every_layer_and_neighbourhood(reach):
+    torch.manual_seed(3)
+    config = MemoryConfig(layers=(1, 2), neighbourhood=(1, 3), nearest="each", reach=reach)
+    known, asked = ({k: torch.randn(1, 17, 6) for k in config.layers} for _ in range(2))
+    positions = torch.cartesian_prod(torch.arange(4), torch.arange(4)).to(torch.uint8)
+    manifest = tiny_memory().manifest.model_copy(update={"config": config})
+    tokens = memory_features(known, config)[0]
+    index = MemoryIndex(Memory(manifest, tokens.half(), positions), CPU)
+    rows = torch.nn.functional.normalize(tokens.half().float(), dim=1)
+    features = memory_features(asked, config)
+    parts = [plain_distance(features[..., k : k + 6], rows[:, k : k + 6], positions, reach) for k in range(0, 24, 6)]
+    expected = np.sqrt(np.square(parts).sum(axis=0))
+    assert np.abs(index.distances(asked).flatten(1).numpy() - expected).max() < 1e-3
+    joint = MemoryIndex(Memory(manifest.model_copy(update={"config": config.model_copy(update={"nearest": "joint"})}),
+                               tokens.half(), positions), CPU)  # fmt: skip
+    assert (joint.distances(asked) >= index.distances(asked) - 1e-5).all()
 
 
 def test_the_distance_of_an_image_is_that_of_its_farthest_tokens():

@@ -11,14 +11,13 @@ from calibrate.embedded.pretraining.generated_images import GeneratedImages
 def test_captions_follow_what_the_crop_shows(data: GeneratedImages) -> None:
     batch = draw_batch(data, 16, 64, 16, 0, 0)
     assert batch.images.shape == (16, 3, 64, 64)
-    assert batch.cells.shape == (16, 8, 8)
-    for caption, cells in zip(batch.captions, batch.cells, strict=True):
-        cover = torch.nn.functional.avg_pool2d(cells[None], 2)
+    assert batch.cover.shape == (16, 4, 4)
+    for caption, cover in zip(batch.captions, batch.cover, strict=True):
         assert ("with defect" in caption) == bool(cover.max() > PATCH_FLOOR)
 
 
 def test_batches_depend_on_seed_and_step_alone(data: GeneratedImages) -> None:
     a, b, c = (draw_batch(data, 4, 64, 16, 0, step) for step in (7, 7, 8))
     assert torch.equal(a.images, b.images)
-    assert torch.equal(a.cells, b.cells)
+    assert torch.equal(a.cover, b.cover)
     assert not torch.equal(a.images, c.images)

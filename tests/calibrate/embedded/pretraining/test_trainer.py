@@ -27,12 +27,12 @@ def test_the_first_steps_see_smaller_images_and_measuring_sees_them_whole(data: 
         sides.append(trainer.config.side(trainer.step, TINY_CLIP))
         batch = trainer.next_batch()
         assert batch.images.shape[-1] == sides[-1]
-        assert batch.cells.shape[-1] == 2 * sides[-1] // TINY_CLIP.patch_size
+        assert batch.cover.shape[-1] == sides[-1] // TINY_CLIP.patch_size
     assert sides == [48] * 7 + [64] * 3
     trainer.step = 0
     assert np.isfinite(trainer.train_step()[0])
     assert trainer.clip.visual.positional_embedding.shape == (1 + 4 * 4, TINY_CLIP.width)
-    found = held_out_aurocs(trainer.objective, data, TINY_CLIP.patch_size, "cpu")
+    found = held_out_aurocs(trainer, data)
     assert np.isfinite([found.patch, found.image]).all()
 
 

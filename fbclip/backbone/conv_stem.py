@@ -1,6 +1,6 @@
 """A convolutional stem in place of CLIP's single patch convolution ("Early Convolutions Help Transformers See Better").
 
-The embedded model has it: trained from nothing on few images, one wide patch convolution hardly learns fine texture.
+The first embedded model has it, which lines that were set up with it go on using.
 """
 
 from __future__ import annotations
@@ -77,11 +77,6 @@ class ConvStem(nn.Module):
             blocks = (Residual(outside), Residual(outside))
             self.stages.append(nn.Sequential(ImageNorm(inside), nn.GELU(), halving, *blocks))
         self.norm = ImageNorm(width)
-
-    def each_stage(self, images: Tensor) -> list[Tensor]:
-        """(B,3,S,S) -> the output of every stage, fine to coarse, channels last; the last one normed."""
-        stages = self._stages(images)
-        return [*stages[:-1], self.norm(stages[-1])]
 
     def cells_and_patches(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(B,3,S,S) -> the stage before the last, with cells of half a patch, and the patches (B,width,g,g).

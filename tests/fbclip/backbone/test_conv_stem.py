@@ -7,9 +7,8 @@ import torch
 from pydantic import ValidationError
 
 from fbclip.backbone.config import STEM, BackboneConfig
-from fbclip.backbone.stem import ConvStem, ImageNorm
+from fbclip.backbone.conv_stem import ConvStem, ImageNorm
 from fbclip.backbone.tower import Backbone, layer_width, load_backbone
-from fbclip.errors import ConfigError
 
 TINY = BackboneConfig(
     name="tiny", image_size=64, patch_size=16, layers=2, width=16, heads=2, embed_dim=8, text_width=8, text_heads=1,
@@ -63,7 +62,7 @@ def test_the_stems_cells_are_layer_0_whatever_else_is_asked() -> None:
     backbone = Backbone(TINY, 64).eval()
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        cells = backbone.visual.conv1.each_stage(images)[-2]
+        cells, _ = backbone.visual.conv1.cells_and_patches(images)
         (stem,) = backbone(images, [STEM])
         both = backbone(images, [STEM, 2])
         (block,) = backbone(images, [2])
@@ -72,20 +71,3 @@ def test_the_stems_cells_are_layer_0_whatever_else_is_asked() -> None:
     assert torch.allclose(patch_cells, cells[1, :, 4:6, 6:8].mean(dim=(1, 2)), atol=1e-6)
     assert torch.equal(both[0], stem)
     assert torch.equal(both[1], block)
-
-
-def test_a_block_that_the_backbone_has_not_is_named() -> None:
-    with pytest.raises(ConfigError, match="has 2 blocks, asked was 3"):
-        Backbone(TINY, 64)(torch.zeros(1, 3, 64, 64), [1, 3])
-
-
-def test_layer_0_of_a_plain_patch_convolution_is_what_it_gives() -> None:
-    torch.manual_seed(0)
-    config = TINY.model_copy(update={"stem": "patch"})
-    backbone = Backbone(config, 64).eval()
-    images = torch.randn(2, 3, 64, 64)
-    with torch.no_grad():
-        (stem,) = backbone(images, [STEM])
-        plain = backbone.visual.conv1(images)
-    assert stem.shape == (2, 16, layer_width(config, STEM))
-    assert torch.equal(stem.transpose(1, 2).reshape(plain.shape), plain)
