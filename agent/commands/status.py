@@ -58,6 +58,9 @@ def _show(config: Config, store: StoreStatus, totals: Totals, running: bool) -> 
     typer.echo(f"agent {config.agent.name}: {state}, run {store.run} since {store.started}")
     oldest = store.oldest_unsent or "-"
     typer.echo(f"open events {store.open_events}, messages waiting {store.unsent} (oldest {oldest})")
+    if store.parked.count:
+        newest = f"the newest of line {store.parked.line}: {store.parked.reason}"
+        typer.echo(f"messages parked {store.parked.count}, the broker does not take them; {newest}")
     if store.incident is not None:
         typer.echo(f"{store.incident.ts}: {store.incident.text}")
     table = Table("line", "ok", "uncertain", "anomaly", "rejected")

@@ -57,6 +57,13 @@ class MqttClient(Protocol):
     def receive_maximum(self) -> int:
         """Most unacknowledged messages the broker takes."""
 
+    @property
+    def maximum_packet(self) -> int | None:
+        """Most bytes of a packet that the broker takes; None where it has not said so."""
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        """Before `connect`: `wake` is called, on a thread of the client, when there is an ack or a connection."""
+
     def connect(self) -> None:
         """Begin to connect and keep trying; returns at once."""
 
@@ -90,6 +97,7 @@ class _Link:
     asked_at: float | None = None
     refused_version: bool = False
     receive_maximum: int = DEFAULT_RECEIVE_MAXIMUM
+    maximum_packet: int | None = None
     problem: str | None = "not connected yet"
 
 
@@ -110,10 +118,14 @@ class PahoClient:
         self._link = _Link(deque())
         self._client: paho.Client | None = None
         self._ears: tuple[str, Hear] | None = None
+        self._wake: Callable[[], None] = lambda: None
 
     def listen(self, topics: str, hear: Hear) -> None:
         """Before `connect`: hear what comes on the topics of this filter. `hear` must return at once."""
         self._ears = (topics, hear)
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
 
     @property
     def connections(self) -> int:
@@ -126,6 +138,10 @@ class PahoClient:
     @property
     def receive_maximum(self) -> int:
         return self._link.receive_maximum
+
+    @property
+    def maximum_packet(self) -> int | None:
+        return self._link.maximum_packet
 
     def connect(self) -> None:
         if self._client is not None:
@@ -188,7 +204,7 @@ class PahoClient:
             client.username_pw_set(self._config.username, self._password)
         if self._tls is not None:
             client.tls_set_context(self._tls)
-        where = self._where
+        where, wake = self._where, self._wake
 
         def on_socket_open(_c: Any, _u: Any, _s: Any) -> None:
             link.asked_at = time.monotonic() if link.connections == 0 else None
@@ -200,11 +216,13 @@ class PahoClient:
                 link.refused_version = str(code) == "Unsupported protocol version"
                 return
             link.receive_maximum = getattr(properties, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM)
+            link.maximum_packet = getattr(properties, "MaximumPacketSize", None)
             link.problem, link.drops = None, 0
             link.connections += 1
             link.connected = True
             if self._ears is not None:
                 client.subscribe(self._ears[0], qos=1)
+            wake()
 
         def on_disconnect(_c: Any, _u: Any, _f: Any, code: Any, _p: Any) -> None:
             if link.connected:
@@ -219,6 +237,7 @@ class PahoClient:
 
         def on_publish(_c: Any, _u: Any, mid: int, code: Any, _p: Any) -> None:
             link.acks.append(Ack(mid, bool(code.is_failure), str(code)))
+            wake()
 
         def on_message(_c: Any, _u: Any, message: Any) -> None:
             if self._ears is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from agent.records import EventStep, Inspection, Message, StepType, timestamp
+from agent.records import EventStep, Inspection, StepType, timestamp
 
 EVENT_SCHEMA = "fbclip.event/1"
 RESULT_SCHEMA = "fbclip.result/1"
@@ -115,11 +115,6 @@ def stamp(body: Mapping[str, Any], now: datetime, committed: datetime, run: str,
     """The body of an outbox row made ready to publish at `now` (UTC)."""
     late = (now - committed).total_seconds() > HISTORICAL_AFTER_S
     return {**body, "ts_publish": timestamp(now), "historical": late or run != current_run}
-
-
-def message_bytes(message: Message, now: datetime, current_run: str) -> bytes:
-    """What is published of an outbox row at `now` (UTC)."""
-    return encode(stamp(message.body, now, message.committed, message.run, current_run))
 
 
 def encode(body: Mapping[str, Any]) -> bytes:

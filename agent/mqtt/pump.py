@@ -1,4 +1,4 @@
-"""The outbox pump: rows to the broker, marked sent on PUBACK only; retained topics with the newest winning.
+"""The outbox pump: rows to the broker, marked sent on PUBACK only, parked where the broker does not take them.
 
 paho keeps what it was handed over across reconnects, so a row is handed over once per connection object and
 then only awaited. Whatever may have been lost is sent again under the same message_id.
@@ -7,26 +7,31 @@ then only awaited. Whatever may have been lost is sent again under the same mess
 from __future__ import annotations
 
 import logging
-import threading
+from collections import deque
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from agent.errors import MqttError
 from agent.mqtt.client import MqttClient
-from agent.mqtt.payloads import encode, message_bytes
+from agent.mqtt.fitting import fitted, packet_size
+from agent.mqtt.payloads import stamp
+from agent.mqtt.retained import Retained
+from agent.mqtt.suspicion import Key, Suspicion
 from agent.records import Message
+from agent.store.outbox import Parked
 
 log = logging.getLogger(__name__)
 WINDOW = 20
-RETAINED_PERIOD_S = 1.0
-BACKOFF_MIN_S = 1.0
-BACKOFF_MAX_S = 60.0
+# Rows read, and rows marked, in one transaction. A new alert of another line waits behind so many at most.
+BATCH = 64
+MARK_AFTER_S = 0.2
+COUNT_PERIOD_S = 1.0
+# A row that ends connections is tried again at the first connection after so long, and in a new run.
+HELD_S = 3600.0
 # Longer than two keepalives: paho itself would have noticed a dead connection by then.
 STUCK_AFTER_S = 75.0
-# More refused rows than this and the pump waits for the first of them instead of looking past them.
-MOST_REFUSED = 1000
 
 
 class OutboxRows(Protocol):
@@ -36,23 +41,29 @@ class OutboxRows(Protocol):
 
     def mark_sent(self, ids: Collection[int]) -> None: ...
 
-    def mark_failed(self, ids: Collection[int]) -> None: ...
+    def park(self, ids: Collection[int], reason: str, held: bool) -> None: ...
+
+    def release(self, held: bool) -> None: ...
+
+    def parked(self) -> Parked: ...
 
 
 @dataclass(frozen=True)
-class _Handed:
-    """What waits for its PUBACK: an outbox row, or a retained topic (`row_id` None). `since` in monotonic s."""
+class _Packet:
+    """What is published. `since`: when it was handed over, monotonic s."""
 
-    row_id: int | None
+    key: Key
+    topic: str
+    payload: bytes
     since: float
 
 
 @dataclass(frozen=True)
-class _Refused:
-    """A row that the broker did not take: tried again at `at` (monotonic s), then after `delay` seconds."""
+class _Reason:
+    """Why a row is parked."""
 
-    at: float
-    delay: float
+    text: str
+    held: bool = False
 
 
 class Pump:
@@ -62,114 +73,178 @@ class Pump:
         self._client = client
         self._rows = rows
         self._run = run
-        self._handed: dict[int, _Handed] = {}
-        self._refused: dict[int, _Refused] = {}
+        self._retained = Retained()
+        self._suspicion = Suspicion()
+        self._ready: deque[Message] = deque()
+        self._handed: dict[int, _Packet] = {}
+        # Kept until the store took them: an error there must not send a row again.
         self._unmarked: set[int] = set()
-        self._lock = threading.Lock()
-        self._retained: dict[str, bytes] = {}
-        self._dirty: set[str] = set()
-        self._published_at: dict[str, float] = {}
+        self._unmarked_since = 0.0
+        self._unparked: dict[int, _Reason] = {}
         self._connections = 0
+        self._held_released: float | None = None
+        self._alone: _Packet | None = None
+        self._parked = Parked()
+        self._count_at: float | None = None
 
     def retain(self, topic: str, body: Mapping[str, Any]) -> None:
         """Set what a retained topic says; the newest wins, at most one publish a second."""
-        payload = encode(body)
-        with self._lock:
-            if self._retained.get(topic) == payload:
-                # The broker has it, or will get it: every CONNACK makes all topics due again.
-                return
-            self._retained[topic] = payload
-            self._dirty.add(topic)
+        self._retained.set(topic, body)
 
     def step(self, now: float) -> None:
         """One turn at `now` (monotonic s). Raises StoreError if the outbox cannot be read or marked."""
         self._client.service()
         self._take_acks(now)
-        if any(now - handed.since > STUCK_AFTER_S for handed in self._handed.values()) and self._client.connected:
+        if any(now - packet.since > STUCK_AFTER_S for packet in self._handed.values()) and self._client.connected:
             log.warning("no acknowledgement for %.0f s: connecting anew", STUCK_AFTER_S)
+            self._suspicion.reset()
             self._restart()
-        if not self._client.connected:
+        self._record(now)
+        self._count(now)
+        if self._client.connected and self._client.connections != self._connections:
+            self._connected_anew(now)
+        # A connection that is not noted yet is the next turn's: what is lost with it must be known.
+        if not self._client.connected or self._client.connections != self._connections:
             return
-        if self._client.connections != self._connections:
-            self._connections = self._client.connections
-            # Time without a connection is not time without an answer.
-            self._handed = {mid: _Handed(h.row_id, now) for mid, h in self._handed.items()}
-            with self._lock:
-                self._dirty = set(self._retained)
-                self._published_at.clear()
+        if self._suspicion.accused is not None:
+            self._send_alone(now)
+            return
         self._send_retained(now)
         self._send_rows(now)
 
     def oldest_unacknowledged_s(self, now: float) -> float:
         """How long the oldest message handed over has waited for its PUBACK, seconds; 0 if none waits."""
-        return max((now - handed.since for handed in self._handed.copy().values()), default=0.0)
+        return max((now - packet.since for packet in self._handed.copy().values()), default=0.0)
+
+    def problem(self) -> str | None:
+        """What the broker does not take, one line; any thread may ask."""
+        parked = self._parked
+        if parked.count:
+            newest = f"the newest of line {parked.line}: {parked.reason}"
+            return f"{parked.count} messages are parked, the broker does not take them; {newest}"
+        return self._retained.problem()
 
     def publish_offline(self, topic: str, body: Mapping[str, Any], now: float) -> None:
         """Publish the last word on a retained topic at once, past window and rate."""
-        with self._lock:
-            self._retained = {topic: encode(body)}
-            self._dirty.clear()
+        payload = self._retained.only(topic, body)
         if self._client.connected:
-            self._hand_over(topic, self._retained[topic], retain=True, row_id=None, now=now)
+            self._hand_over(_Packet(topic, topic, payload, now))
 
     @property
     def idle(self) -> bool:
-        """Nothing waits for a PUBACK and every retained topic is out."""
-        with self._lock:
-            return not self._handed and not self._dirty
+        """Nothing waits for a PUBACK or to be marked, and every retained topic is out."""
+        return not (self._handed or self._unmarked or self._unparked) and self._retained.settled
 
     def _take_acks(self, now: float) -> None:
-        failed: set[int] = set()
         for ack in self._client.acks():
-            handed = self._handed.pop(ack.mid, None)
-            if handed is None or handed.row_id is None:
+            packet = self._handed.pop(ack.mid, None)
+            if packet is None:
                 continue
-            if ack.failed:
-                before = self._refused.get(handed.row_id)
-                delay = BACKOFF_MIN_S if before is None else min(2 * before.delay, BACKOFF_MAX_S)
-                self._refused[handed.row_id] = _Refused(now + delay, delay)
-                failed.add(handed.row_id)
-                log.warning("the broker refused message row %d: %s", handed.row_id, ack.reason)
+            self._suspicion.answered(packet.key)
+            if isinstance(packet.key, str):
+                self._retained.answered(packet.key, f"refused: {ack.reason}" if ack.failed else None)
+            elif ack.failed:
+                self._unparked[packet.key] = _Reason(f"refused: {ack.reason}")
             else:
-                self._refused.pop(handed.row_id, None)
-                # Kept until the store took it: an error there must not send the row again.
-                self._unmarked.add(handed.row_id)
-        self._rows.mark_failed(failed)
-        self._rows.mark_sent(self._unmarked)
-        self._unmarked.clear()
+                self._unmarked_since = self._unmarked_since if self._unmarked else now
+                self._unmarked.add(packet.key)
+
+    def _record(self, now: float) -> None:
+        """In batches while there is more to send, else at once."""
+        for reason in sorted(set(self._unparked.values()), key=lambda reason: reason.text):
+            ids = {row_id for row_id, found in self._unparked.items() if found == reason}
+            self._rows.park(ids, reason.text, reason.held)
+            log.warning("%d messages parked: %s", len(ids), reason.text)
+            self._unparked = {row_id: found for row_id, found in self._unparked.items() if row_id not in ids}
+            self._count_at = now if self._count_at is None else self._count_at
+        wait = len(self._unmarked) < BATCH and now - self._unmarked_since < MARK_AFTER_S
+        if self._unmarked and not (wait and self._ready and self._client.connected):
+            self._rows.mark_sent(self._unmarked)
+            self._unmarked.clear()
+
+    def _count(self, now: float) -> None:
+        if self._count_at is not None and now >= self._count_at:
+            self._parked = self._rows.parked()
+            self._count_at = None
+
+    def _connected_anew(self, now: float) -> None:
+        held = self._held_released is None or now - self._held_released >= HELD_S
+        self._rows.release(held)
+        self._held_released = now if held else self._held_released
+        # Most of them are refused again within that time.
+        self._count_at = now + COUNT_PERIOD_S
+        self._connections = self._client.connections
+        # Time without a connection is not time without an answer.
+        self._handed = {mid: replace(packet, since=now) for mid, packet in self._handed.items()}
+        self._retained.all_due()
+        oldest = next(iter(self._handed.values()), None)
+        if oldest is None:
+            return
+        guilty = self._suspicion.lost(oldest.key)
+        if guilty is not None:
+            self._hold(oldest)
+        elif self._suspicion.accused is not None:
+            self._alone = oldest
+        else:
+            return
+        # The client would send it again by itself, together with all the others.
+        self._restart()
+
+    def _hold(self, packet: _Packet) -> None:
+        if isinstance(packet.key, str):
+            self._retained.ends_connection(packet.key, len(packet.payload))
+        else:
+            size = packet_size(packet.topic, packet.payload)
+            self._unparked[packet.key] = _Reason(f"the broker ends the connection over it ({size} bytes)", held=True)
+
+    def _send_alone(self, now: float) -> None:
+        if not self._handed and self._alone is not None:
+            self._hand_over(replace(self._alone, since=now))
 
     @property
     def _room(self) -> int:
         return min(WINDOW, self._client.receive_maximum) - len(self._handed)
 
     def _send_retained(self, now: float) -> None:
-        with self._lock:
-            due = [t for t in self._dirty if now - self._published_at.get(t, -RETAINED_PERIOD_S) >= RETAINED_PERIOD_S]
-        for topic in sorted(due):
+        for topic in self._retained.due(now):
             if self._room <= 0:
                 return
-            with self._lock:
-                payload = self._retained[topic]
-                self._dirty.discard(topic)
-            self._published_at[topic] = now
-            if not self._hand_over(topic, payload, retain=True, row_id=None, now=now):
-                with self._lock:
-                    self._dirty.add(topic)
+            payload = self._retained.take(topic, now)
+            if payload is None:
+                continue
+            if self._too_large(topic, payload):
+                self._retained.answered(topic, self._size_problem(topic, payload))
+            elif not self._hand_over(_Packet(topic, topic, payload, now)):
+                self._retained.put_back(topic)
                 return
 
     def _send_rows(self, now: float) -> None:
-        waiting = {row_id for row_id, refused in self._refused.items() if refused.at > now}
-        if self._room <= 0 or len(waiting) >= MOST_REFUSED:
-            return
-        handed = {h.row_id for h in self._handed.values() if h.row_id is not None}
-        for message in self._rows.pending(self._room, handed | waiting):
-            payload = message_bytes(message, datetime.now(UTC), self._run)
-            if not self._hand_over(message.topic, payload, retain=False, row_id=message.id, now=now):
+        while self._room > 0:
+            if not self._ready:
+                handed = {packet.key for packet in self._handed.values() if isinstance(packet.key, int)}
+                self._ready.extend(self._rows.pending(BATCH, handed | self._unmarked | self._unparked.keys()))
+            if not self._ready:
                 return
+            message = self._ready[0]
+            body = stamp(message.body, datetime.now(UTC), message.committed, message.run, self._run)
+            payload = fitted(message.topic, body, self._client.maximum_packet)
+            if self._too_large(message.topic, payload):
+                self._unparked[message.id] = _Reason(self._size_problem(message.topic, payload))
+            elif not self._hand_over(_Packet(message.id, message.topic, payload, now)):
+                return
+            self._ready.popleft()
 
-    def _hand_over(self, topic: str, payload: bytes, *, retain: bool, row_id: int | None, now: float) -> bool:
+    def _too_large(self, topic: str, payload: bytes) -> bool:
+        most = self._client.maximum_packet
+        return most is not None and packet_size(topic, payload) > most
+
+    def _size_problem(self, topic: str, payload: bytes) -> str:
+        size = packet_size(topic, payload)
+        return f"{size} bytes are more than the {self._client.maximum_packet} that the broker takes"
+
+    def _hand_over(self, packet: _Packet) -> bool:
         try:
-            mid = self._client.publish(topic, payload, retain)
+            mid = self._client.publish(packet.topic, packet.payload, retain=isinstance(packet.key, str))
         except MqttError as error:
             log.warning("%s", error)
             return False
@@ -177,9 +252,11 @@ class Pump:
             # Mids wrap. Two messages under one mid cannot be told apart by their PUBACK: send both again.
             self._restart()
             return False
-        self._handed[mid] = _Handed(row_id, now)
+        self._handed[mid] = packet
         return True
 
     def _restart(self) -> None:
         self._handed.clear()
+        # Rows that were handed over come before these.
+        self._ready.clear()
         self._client.restart()

@@ -41,6 +41,7 @@ class Sender:
         self.heartbeat = Heartbeat("the sender", SLOW_S, DEAD_S, clock)
         self._thread = self._new_thread()
         self._store_problem: str | None = None
+        client.notify(self._wake.set)
 
     def start(self) -> None:
         """Connect in the background and announce the agent as online."""
@@ -64,8 +65,9 @@ class Sender:
         self._pump.retain(topic, body)
 
     def problem(self) -> str | None:
-        """Why nothing goes out, one line; None if all is well."""
-        return self._store_problem or self._client.problem()
+        """Why nothing goes out, or what does not, one line; None if all is well."""
+        found = (self._store_problem, self._client.problem(), self._pump.problem())
+        return "; ".join(text for text in found if text) or None
 
     @property
     def alive(self) -> bool:
@@ -115,5 +117,5 @@ class Sender:
             self._turn()
             if self._pump.idle:
                 return
-            # An acknowledgement has no event to wait on: paho may only push it to a queue.
-            time.sleep(0.01)
+            self._wake.wait(POLL_S)
+            self._wake.clear()

@@ -25,7 +25,7 @@ from agent.store.connection import kept_cause, make_engine, parse_url, store_err
 from agent.store.integrity import names_corruption
 from agent.store.opening import Damage, Incident, make_ready
 from agent.store.rescue import rescue
-from agent.store.schema import READABLE_FROM, meta
+from agent.store.schema import READABLE_FROM, SCHEMA_VERSION, meta
 from agent.store.sqlite_file import identity, refuse_network, sqlite_path
 from agent.store.tables import check_version, schema_version, upgrade
 from agent.store.unsent_copy import arm, copy_of, refill
@@ -41,8 +41,9 @@ class Database:
     Readers are not locked: each transaction takes its own connection.
     """
 
-    def __init__(self, engine: Engine, *, writer: bool, path: Path | None = None) -> None:
-        """`path`: the file, None for a server."""
+    def __init__(self, engine: Engine, *, writer: bool, path: Path | None = None, schema: int = SCHEMA_VERSION) -> None:
+        """`path`: the file, None for a server; `schema`: an earlier version's where it is read before the upgrade."""
+        self.schema = schema
         self._engine = engine
         self._writer = writer
         self._lock = threading.RLock()
@@ -241,14 +242,15 @@ def open_reader(url: str) -> Database:
     engine = make_engine(parsed, writer=False)
     try:
         with engine.connect() as connection:
-            check_version(parsed, schema_version(connection), oldest=READABLE_FROM)
+            found = schema_version(connection)
+            check_version(parsed, found, oldest=READABLE_FROM)
     except SQLAlchemyError as error:
         engine.dispose()
         raise store_error(parsed, error) from kept_cause(parsed, error)
     except StoreError:
         engine.dispose()
         raise
-    return Database(engine, writer=False, path=path)
+    return Database(engine, writer=False, path=path, schema=int(found or SCHEMA_VERSION))
 
 
 def _prepare_server(engine: Engine, url: URL) -> None:

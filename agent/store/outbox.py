@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice, zip_longest
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.engine import Row
 
 from agent.records import Message
@@ -51,46 +52,104 @@ def _next_seq(connection: Connection, line: str) -> int:
     return int(last) + 1
 
 
+@dataclass(frozen=True)
+class Parked:
+    """How many messages the broker does not take, and of the newest its line and the reason."""
+
+    count: int = 0
+    line: str | None = None
+    reason: str | None = None
+
+
+PARKED_SINCE = 5
+"""The version of the schema that came with `parked`."""
+
+_UNSENT = outbox.c.sent.is_(None)
+_WAITING = and_(_UNSENT, outbox.c.parked.is_(None))
+_PARKED = and_(_UNSENT, outbox.c.parked.is_not(None))
+
+
 class Outbox:
     """The sender's side. Shares the writer's Database, whose lock makes it safe from the sender's thread."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # A database of an earlier version, which is read before its upgrade, has parked nothing.
+        self._parks = database.schema >= PARKED_SINCE
+        self._waiting = _WAITING if self._parks else _UNSENT
 
     def pending(self, limit: int, exclude_ids: Collection[int] = ()) -> tuple[Message, ...]:
-        """Unsent messages, oldest first, without those of `exclude_ids`. Raises StoreError."""
+        """Waiting messages without those of `exclude_ids`: of every line in turn, each line's oldest first.
+
+        So the backlog of one line never stands before the alert of another. Raises StoreError.
+        """
         stream_id = select(meta.c.value).where(meta.c.key == "stream_id").scalar_subquery().label("stream_id")
-        query = select(outbox, stream_id).where(outbox.c.sent.is_(None)).order_by(outbox.c.id).limit(limit)
+        query = select(outbox, stream_id).where(_WAITING).order_by(outbox.c.id)
         if exclude_ids:
             query = query.where(outbox.c.id.not_in(list(exclude_ids)))
         with self._database.transaction() as connection:
-            rows = connection.execute(query).all()
-        return tuple(map(_message, rows))
+            lines = _waiting_lines(connection)
+            share = -(-limit // max(1, len(lines)))
+            found = [connection.execute(query.where(outbox.c.line == line).limit(share)).all() for line in lines]
+        in_turn = (row for turn in zip_longest(*found) for row in turn if row is not None)
+        return tuple(map(_message, islice(in_turn, limit)))
 
     def mark_sent(self, ids: Collection[int]) -> None:
         """The broker has acknowledged these rows. Raises StoreError."""
         if ids:
             with self._database.transaction() as connection:
-                connection.execute(update(outbox).where(outbox.c.id.in_(list(ids))).values(sent=datetime.now(UTC)))
+                change = update(outbox).where(outbox.c.id.in_(list(ids)))
+                connection.execute(change.values(sent=datetime.now(UTC), parked=None))
 
-    def mark_failed(self, ids: Collection[int]) -> None:
-        """The broker has refused these rows; they stay. Raises StoreError."""
+    def park(self, ids: Collection[int], reason: str, held: bool) -> None:
+        """The broker does not take these rows: they stay, and stand in nobody's way until `release`.
+
+        `held`: trying them again does harm, so that only `release(held=True)` does. Raises StoreError.
+        """
         if ids:
             with self._database.transaction() as connection:
-                change = update(outbox).where(outbox.c.id.in_(list(ids))).values(attempts=outbox.c.attempts + 1)
-                connection.execute(change)
+                change = update(outbox).where(outbox.c.id.in_(list(ids)), _UNSENT)
+                connection.execute(change.values(parked=reason, held=held, attempts=outbox.c.attempts + 1))
+
+    def release(self, held: bool) -> None:
+        """Parked rows wait again, the held ones only if `held`. Raises StoreError."""
+        with self._database.transaction() as connection:
+            change = update(outbox).where(_PARKED)
+            if not held:
+                change = change.where(outbox.c.held.is_(False))
+            connection.execute(change.values(parked=None, held=False))
+
+    def parked(self) -> Parked:
+        """What the broker does not take. Raises StoreError."""
+        if not self._parks:
+            return Parked()
+        with self._database.transaction() as connection:
+            count = connection.execute(select(func.count()).select_from(outbox).where(_PARKED)).scalar_one()
+            newest = select(outbox.c.line, outbox.c.parked).where(_PARKED).order_by(outbox.c.id.desc()).limit(1)
+            row = connection.execute(newest).first()
+        return Parked() if row is None else Parked(int(count), row.line, row.parked)
 
     def count(self) -> int:
-        """Unsent messages. Raises StoreError."""
+        """Messages that wait, without the parked ones. Raises StoreError."""
         with self._database.transaction() as connection:
-            query = select(func.count()).select_from(outbox).where(outbox.c.sent.is_(None))
-            return int(connection.execute(query).scalar_one())
+            return int(connection.execute(select(func.count()).select_from(outbox).where(self._waiting)).scalar_one())
 
     def oldest(self) -> datetime | None:
-        """When the oldest unsent message was committed (UTC). Raises StoreError."""
+        """When the oldest waiting message was committed (UTC). Raises StoreError."""
         with self._database.transaction() as connection:
-            query = select(outbox.c.committed).where(outbox.c.sent.is_(None)).order_by(outbox.c.id).limit(1)
+            query = select(outbox.c.committed).where(self._waiting).order_by(outbox.c.id).limit(1)
             return connection.execute(query).scalar()
+
+
+def _waiting_lines(connection: Connection) -> tuple[str, ...]:
+    """A step on the index for each line, however many messages it has."""
+    lines: list[str] = []
+    query = select(func.min(outbox.c.line)).where(_WAITING)
+    line = connection.execute(query).scalar()
+    while line is not None:
+        lines.append(line)
+        line = connection.execute(query.where(outbox.c.line > line)).scalar()
+    return tuple(lines)
 
 
 def _message(row: Row[Any]) -> Message:

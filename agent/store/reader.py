@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from agent.records import EventKind
 from agent.store.engine import Database
 from agent.store.opening import INCIDENT_KEY, Incident, read_incident
-from agent.store.outbox import Outbox
+from agent.store.outbox import Outbox, Parked
 from agent.store.schema import events, inspections, meta, runs
 from fbclip.decision import Region, Verdict
 
@@ -62,7 +62,10 @@ class EventRow:
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """The store at a glance; `run` is the latest one, `incident` what last befell the database."""
+    """The store at a glance; `run` is the latest one, `incident` what last befell the database.
+
+    `unsent`: messages that wait, without the `parked` ones.
+    """
 
     stream_id: str
     run: str | None
@@ -70,6 +73,7 @@ class StoreStatus:
     open_events: int
     unsent: int
     oldest_unsent: datetime | None
+    parked: Parked
     incident: Incident | None
 
 
@@ -94,6 +98,7 @@ class Reader:
             open_events=open_events,
             unsent=self._outbox.count(),
             oldest_unsent=self._outbox.oldest(),
+            parked=self._outbox.parked(),
             incident=read_incident(incident),
         )
 

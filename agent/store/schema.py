@@ -20,12 +20,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.types import TypeDecorator
 
 # That of the last step in migrations/versions.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 # What `Reader` asks for stands in every version since this one: a database is read before it is upgraded.
 READABLE_FROM = 1
 
@@ -154,6 +155,10 @@ events = Table(
     Index("ix_events_inspection", "inspection_id"),
 )
 
+_WAITING = text("sent IS NULL AND parked IS NULL")
+_PARKED = text("sent IS NULL AND parked IS NOT NULL")
+
+# `parked`: why the broker does not take the message; `held`: it is not even tried at the next connection.
 outbox = Table(
     "outbox",
     metadata,
@@ -167,8 +172,12 @@ outbox = Table(
     Column("committed", Utc, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("sent", Utc),
+    Column("parked", Text),
+    Column("held", Boolean, nullable=False, default=False, server_default=false()),
     UniqueConstraint("line", "message_seq"),
     Index("ix_outbox_sent", "sent", "id"),
+    Index("ix_outbox_waiting", "line", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
+    Index("ix_outbox_parked", "id", sqlite_where=_PARKED, postgresql_where=_PARKED),
 )
 
 feedback = Table(

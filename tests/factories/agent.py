@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from agent.pipeline.judge import Judged
 from agent.records import EventKind, EventStep, Frame, Inspection, Latency, LineMode, Message, StepType
 from agent.sources.sinks import Tally
 from agent.store.engine import Database
-from agent.store.outbox import Draft
+from agent.store.outbox import Draft, Parked
 from agent.store.reader import InspectionRow, Reader
 from fbclip.decision import Decision, Verdict, reject
 
@@ -161,6 +161,7 @@ class FakeMqttClient:
     connected: bool = True
     connections: int = 1
     receive_maximum: int = 65535
+    maximum_packet: int | None = None
     sent: list[tuple[int, str, bytes, bool]] = field(default_factory=list)
     queue: list[Ack] = field(default_factory=list)
     answering: bool = False
@@ -168,11 +169,15 @@ class FakeMqttClient:
     next_mid: int = 0
     restarts: int = 0
     closed: bool = False
+    wake: Callable[[], None] = lambda: None
 
     def connect(self) -> None: ...
 
     def listen(self, topics: str, hear: Any) -> None:
         self.ears = (topics, hear)
+
+    def notify(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
 
     def service(self) -> None: ...
 
@@ -187,6 +192,7 @@ class FakeMqttClient:
 
     def ack(self, mid: int, failed: bool = False) -> None:
         self.queue.append(Ack(mid, failed, "why"))
+        self.wake()
 
     def acks(self) -> tuple[Ack, ...]:
         out, self.queue = tuple(self.queue), []
@@ -209,17 +215,26 @@ class FakeRows:
 
     def __init__(self, count: int) -> None:
         self.waiting = list(range(1, count + 1))
-        self.failures: list[int] = []
+        self.reasons: dict[int, tuple[str, bool]] = {}
+        self.bodies: dict[int, dict[str, Any]] = {}
         self.broken = False
 
     def pending(self, limit: int, exclude_ids: Collection[int] = ()) -> tuple[Message, ...]:
-        ids = [i for i in self.waiting if i not in exclude_ids][:limit]
-        return tuple(Message(i, f"m{i}", "t/event", {"message_id": f"m{i}"}, COMMITTED, "run-1") for i in ids)
+        ids = [i for i in self.waiting if i not in exclude_ids and i not in self.reasons][:limit]
+        return tuple(
+            Message(i, f"m{i}", "t/event", self.bodies.get(i, {"message_id": f"m{i}"}), COMMITTED, "run-1") for i in ids
+        )
 
     def mark_sent(self, ids: Collection[int]) -> None:
         if self.broken and ids:
             raise StoreError("disk full")
         self.waiting = [i for i in self.waiting if i not in ids]
 
-    def mark_failed(self, ids: Collection[int]) -> None:
-        self.failures += ids
+    def park(self, ids: Collection[int], reason: str, held: bool) -> None:
+        self.reasons |= dict.fromkeys(ids, (reason, held))
+
+    def release(self, held: bool) -> None:
+        self.reasons = {i: why for i, why in self.reasons.items() if why[1] and not held}
+
+    def parked(self) -> Parked:
+        return Parked(len(self.reasons), "belt", "why") if self.reasons else Parked()

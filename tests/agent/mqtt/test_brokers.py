@@ -2,68 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import queue
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import text
 
 from agent.config.services import MqttSection
 from agent.errors import MqttError
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
-from agent.mqtt.payloads import Topics, encode, result_body
+from agent.mqtt.payloads import result_body
 from agent.mqtt.sender import Sender
 from agent.store.engine import open_writer
 from agent.store.outbox import Draft, Outbox
 from agent.store.writer import Writer
 from tests.factories.agent import an_inspection
 from tests.factories.brokers import free_port, wait_until
-
-TOPICS = Topics("fbclip", "demo")
-LWT = encode({"state": "offline", "reason": "lwt"})
-
-
-class Listener:
-    """A subscriber of everything; `messages` are (topic, body, retained)."""
-
-    def __init__(self, port: int) -> None:
-        self.messages: queue.Queue[tuple[str, dict, bool]] = queue.Queue()
-        subscribed: queue.Queue[bool] = queue.Queue()
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
-        self.client.reconnect_delay_set(1, 1)
-        self.client.on_connect = lambda c, *_: c.subscribe("fbclip/#", qos=1)
-        self.client.on_subscribe = lambda *_: subscribed.put(True)
-        self.client.on_message = lambda _c, _u, m: self.messages.put((m.topic, json.loads(m.payload), m.retain))
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        subscribed.get(timeout=10)
-
-    def until(self, topic: str, **fields) -> dict:
-        """The next message on the topic that has these fields."""
-        while True:
-            found, body, _ = self.messages.get(timeout=15)
-            if found == topic and fields.items() <= body.items():
-                return body
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-@contextmanager
-def listening(port: int) -> Iterator[Listener]:
-    listener = Listener(port)
-    try:
-        yield listener
-    finally:
-        listener.close()
+from tests.factories.mqtt import LWT, TOPICS, a_client, listening
 
 
 class Store:
@@ -88,10 +44,6 @@ def store(tmp_path):
     made = Store(f"sqlite:///{tmp_path}/agent.db")
     yield made
     made.database.close()
-
-
-def a_client(port: int, **more) -> PahoClient:
-    return PahoClient(MqttSection(url=f"mqtt://127.0.0.1:{port}", **more), "demo", TOPICS.status, LWT)
 
 
 def speak(port: int, v5: bool, store: Store) -> None:

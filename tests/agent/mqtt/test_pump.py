@@ -3,7 +3,7 @@
 import json
 
 from agent.errors import StoreError
-from agent.mqtt.pump import STUCK_AFTER_S, WINDOW, Pump
+from agent.mqtt.pump import HELD_S, STUCK_AFTER_S, WINDOW, Pump
 from tests.factories.agent import FakeMqttClient, FakeRows
 
 
@@ -44,25 +44,105 @@ def test_an_acknowledgement_before_the_mid_is_noted():
     assert rows.waiting == []
 
 
-def test_a_refused_row_backs_off_and_does_not_stop_the_others():
+def test_a_refused_row_is_parked_named_and_tried_again_at_the_next_connection():
     pump, port, rows = a_pump(2)
     pump.step(0)
     port.ack(1, failed=True)
     port.ack(2)
     pump.step(0.1)
-    assert (rows.waiting, rows.failures) == ([1], [1])
-    pump.step(1.0)
+    pump.step(500)
+    assert (rows.waiting, rows.reasons) == ([1], {1: ("refused: why", False)})
     assert len(port.sent) == 2
-    pump.step(1.2)
+    assert pump.problem() == ("1 messages are parked, the broker does not take them; the newest of line belt: why")
+    port.connections = 2
+    pump.step(501)
     assert len(port.sent) == 3
-    port.ack(3, failed=True)
-    pump.step(1.3)
-    pump.step(3.2)
-    assert len(port.sent) == 3
-    pump.step(3.4)
-    port.ack(4)
-    pump.step(3.5)
-    assert rows.waiting == []
+    port.ack(3)
+    pump.step(503)
+    assert rows.waiting == [] and pump.problem() is None
+
+
+def test_a_row_that_does_not_fit_is_parked_and_the_others_go():
+    pump, port, rows = a_pump(2, maximum_packet=150)
+    rows.bodies[1] = {"message_id": "m1", "context": "x" * 200}
+    pump.step(0)
+    pump.step(0.1)
+    assert [json.loads(payload)["message_id"] for _, _, payload, _ in port.sent] == ["m2"]
+    text, held = rows.reasons[1]
+    assert "bytes are more than the 150 that the broker takes" in text and not held
+    pump.retain("health", {"problems": "x" * 200})
+    pump.retain("status", {"state": "online"})
+    pump.step(0.2)
+    assert [topic for _, topic, _, _ in port.sent] == ["t/event", "status"]
+
+
+def lose(pump: Pump, port: FakeMqttClient, now: float) -> None:
+    port.connections += 1
+    pump.step(now)
+    pump.step(now + 0.1)
+
+
+def test_a_row_over_which_connections_end_is_sent_alone_and_then_parked():
+    pump, port, rows = a_pump(3)
+    pump.step(0)
+    port.ack(1)
+    for now in (1, 2):
+        lose(pump, port, now)
+    assert port.restarts == 1 and [mid for mid, *_ in port.sent] == [1, 2, 3, 4]
+    assert json.loads(port.sent[3][2])["message_id"] == "m2"
+    pump.step(3)
+    assert len(port.sent) == 4, "nothing else goes out beside the suspect"
+    lose(pump, port, 4)
+    assert port.restarts == 2
+    assert list(rows.reasons) == [2] and rows.reasons[2][1] and "ends the connection" in rows.reasons[2][0]
+    assert json.loads(port.sent[4][2])["message_id"] == "m3"
+    port.ack(5)
+    lose(pump, port, 5)
+    assert rows.waiting == [2] and len(port.sent) == 5, "held back at the next connection, too"
+    lose(pump, port, HELD_S + 1)
+    assert json.loads(port.sent[5][2])["message_id"] == "m2"
+
+
+def test_a_bad_network_parks_nothing():
+    pump, port, rows = a_pump(2)
+    pump.step(0)
+    for now in (1, 2):
+        lose(pump, port, now)
+    port.ack(3)
+    pump.step(3)
+    lose(pump, port, 4)
+    assert rows.waiting == [2] and not rows.reasons
+    assert json.loads(port.sent[3][2])["message_id"] == "m2"
+
+
+def test_a_retained_topic_over_which_connections_end_goes_silent():
+    pump, port, _ = a_pump(0)
+    pump.retain("health", {"v": "long"})
+    pump.step(0)
+    for now in (1, 2, 4):
+        lose(pump, port, now)
+    sent = len(port.sent)
+    pump.retain("health", {"v": "longer"})
+    pump.step(9)
+    assert len(port.sent) == sent
+    assert pump.problem() == "retained topic health: the broker ends the connection over it"
+    pump.retain("health", {"v": "s"})
+    pump.step(11)
+    assert len(port.sent) == sent + 1
+    port.ack(port.next_mid, failed=True)
+    pump.step(12)
+    assert pump.problem() == "retained topic health: refused: why"
+
+
+def test_marking_is_batched_while_there_is_more_to_send():
+    pump, port, rows = a_pump(200)
+    pump.step(0)
+    for mid in range(1, 11):
+        port.ack(mid)
+    pump.step(0.1)
+    assert len(rows.waiting) == 200 and len(port.sent) == WINDOW + 10
+    pump.step(0.4)
+    assert len(rows.waiting) == 190
 
 
 def test_silence_while_connected_connects_anew_and_sends_again():

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import insert
 
-from agent.mqtt.payloads import end_body, event_body, message_bytes, result_body
+from agent.mqtt.payloads import encode, end_body, event_body, result_body, stamp
 from agent.records import StepType
-from agent.store.outbox import Draft, Outbox, put
+from agent.store.outbox import Draft, Outbox, Parked, put
 from agent.store.schema import outbox
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
@@ -38,7 +38,8 @@ RESULT = (
 
 
 def published(database) -> list[str]:
-    return [message_bytes(m, NOW, "run-1").decode() for m in Outbox(database).pending(10)]
+    waiting = Outbox(database).pending(10)
+    return [encode(stamp(m.body, NOW, m.committed, m.run, "run-1")).decode() for m in waiting]
 
 
 def test_the_row_gives_a_message_its_identity(database, writer: Writer):
@@ -87,3 +88,42 @@ def test_the_identity_in_an_earlier_body_wins(database, writer: Writer):
         put(connection, "run-1", [Draft("belt", "t", body)])
     message = Outbox(database).pending(1)[0]
     assert {key: message.body[key] for key in body} == body
+
+
+def fill(database, *lines: str) -> None:
+    with database.transaction() as connection:
+        put(connection, "run-1", [Draft(line, f"{line}/event", {}) for line in lines])
+
+
+def test_lines_take_turns_and_each_keeps_its_order(database, writer: Writer):
+    fill(database, *["a"] * 1000, "b", "b", "c")
+    rows = Outbox(database)
+    found = [(m.topic[0], m.body["message_seq"]) for m in rows.pending(8)]
+    assert found == [("a", 1), ("b", 1), ("c", 1), ("a", 2), ("b", 2), ("a", 3)]
+    ids = [m.id for m in rows.pending(8)]
+    assert [(m.topic[0], m.body["message_seq"]) for m in rows.pending(2, ids)] == [("a", 4)]
+
+
+def test_parked_rows_stay_and_stand_in_nobodys_way(database, writer: Writer):
+    fill(database, *["a"] * 4, "b")
+    rows = Outbox(database)
+    rows.park([1, 2], "refused: Not authorized", held=False)
+    rows.park([3], "ends the connection", held=True)
+    assert [m.id for m in rows.pending(9)] == [4, 5] and rows.count() == 2
+    assert rows.parked() == Parked(3, "a", "ends the connection")
+    rows.release(held=False)
+    assert [m.id for m in rows.pending(9)] == [1, 5, 2, 4] and rows.parked().count == 1
+    assert rows.pending(1)[0].attempts == 1
+    rows.release(held=True)
+    rows.mark_sent([1, 2, 3, 4, 5])
+    rows.park([1], "late", held=False)
+    assert rows.parked() == Parked() and rows.count() == 0 and rows.oldest() is None
+
+
+def test_the_waiting_of_a_line_are_found_by_index(database, writer: Writer):
+    fill(database, "a")
+    with database.transaction() as connection:
+        plan = (
+            "explain query plan select * from outbox where sent is null and parked is null and line = 'a' order by id"
+        )
+        assert "ix_outbox_waiting" in str(connection.exec_driver_sql(plan).all())
