@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
@@ -25,7 +26,8 @@ from tests.factories.lines import ENDLESS, a_profile, load_lines
 def retuned(folder, factor: float) -> Adapter:
     """The embedded adapter with other layer weights, as if it had been tuned for a line."""
     base = load_adapter(EMBEDDED_DIR / "adapter")
-    tensors = {**base.tensors, "head.scale_weights": base.tensors["head.scale_weights"] * factor}
+    weights = base.tensors["head.scale_weights"]
+    tensors = {**base.tensors, "head.scale_weights": weights * torch.linspace(1, factor, len(weights))}
     changed = Adapter(base.manifest, tensors, base.prototypes)
     save_adapter(changed, folder)
     return changed
