@@ -19,7 +19,7 @@ from agent.store.outbox import Draft, Outbox, put
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
 from tests.factories.agent import a_step, an_inspection
-from tests.factories.brokers import Mosquitto, free_port, wait_until
+from tests.factories.brokers import Mosquitto, free_port
 from tests.factories.mqtt import TOPICS, Listener, a_client
 
 FRESH = 200
