@@ -24,8 +24,10 @@ from agent.store.outbox import Parked
 
 log = logging.getLogger(__name__)
 WINDOW = 20
-# Rows read, and rows marked, in one transaction. A new alert of another line waits behind so many at most.
-BATCH = 64
+# Rows read in one transaction: a new alert of another line waits behind so many at most.
+READ = 24
+# Rows marked in one transaction, which waits for the disk.
+MARK = 128
 MARK_AFTER_S = 0.2
 COUNT_PERIOD_S = 1.0
 # A row that ends connections is tried again at the first connection after so long, and in a new run.
@@ -157,7 +159,7 @@ class Pump:
             log.warning("%d messages parked: %s", len(ids), reason.text)
             self._unparked = {row_id: found for row_id, found in self._unparked.items() if row_id not in ids}
             self._count_at = now if self._count_at is None else self._count_at
-        wait = len(self._unmarked) < BATCH and now - self._unmarked_since < MARK_AFTER_S
+        wait = len(self._unmarked) < MARK and now - self._unmarked_since < MARK_AFTER_S
         if self._unmarked and not (wait and self._ready and self._client.connected):
             self._rows.mark_sent(self._unmarked)
             self._unmarked.clear()
@@ -222,7 +224,7 @@ class Pump:
         while self._room > 0:
             if not self._ready:
                 handed = {packet.key for packet in self._handed.values() if isinstance(packet.key, int)}
-                self._ready.extend(self._rows.pending(BATCH, handed | self._unmarked | self._unparked.keys()))
+                self._ready.extend(self._rows.pending(READ, handed | self._unmarked | self._unparked.keys()))
             if not self._ready:
                 return
             message = self._ready[0]

@@ -19,14 +19,14 @@ LWT = encode({"state": "offline", "reason": "lwt"})
 
 
 class Listener:
-    """A subscriber of everything; `messages` are (topic, body, retained)."""
+    """A subscriber, of everything unless told; `messages` are (topic, body, retained)."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, topics: str = "fbclip/#") -> None:
         self.messages: queue.Queue[tuple[str, dict, bool]] = queue.Queue()
         subscribed: queue.Queue[bool] = queue.Queue()
         self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
         self.client.reconnect_delay_set(1, 1)
-        self.client.on_connect = lambda c, *_: c.subscribe("fbclip/#", qos=1)
+        self.client.on_connect = lambda c, *_: c.subscribe(topics, qos=1)
         self.client.on_subscribe = lambda *_: subscribed.put(True)
         self.client.on_message = lambda _c, _u, m: self.messages.put((m.topic, json.loads(m.payload), m.retain))
         self.client.connect("127.0.0.1", port)
