@@ -107,7 +107,7 @@ def _broker(config: Config, running: bool) -> None:
         client.connect()
         until = time.monotonic() + BROKER_WAIT_S
         while not client.connected:
-            client.service()
+            client.service(idle=True)
             if time.monotonic() > until:
                 raise MqttError(client.problem() or "no answer")
             time.sleep(0.05)

@@ -5,6 +5,7 @@ Callbacks of paho run on its network thread and under its locks: they only put i
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import time
@@ -19,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from agent.config.services import MqttSection
 from agent.errors import MqttError
 
+log = logging.getLogger(__name__)
 KEEPALIVE_S = 30
 CONNECT_TIMEOUT_S = 5
 RECONNECT_MIN_S = 1
@@ -28,6 +30,9 @@ DEFAULT_RECEIVE_MAXIMUM = 65535
 DROPS_BEFORE_FALLBACK = 2
 # amqtt misreads a version 5 last will and waits for bytes that never come.
 SILENCE_BEFORE_FALLBACK_S = 4.0
+# A broker that was only slow, or starting, speaks version 5 after all. Each try costs a connection: ever rarer.
+RETRY_V5_S = 60.0
+RETRY_V5_FACTOR = 4
 
 
 Hear = Callable[[str, bytes, bool], None]
@@ -67,8 +72,8 @@ class MqttClient(Protocol):
     def connect(self) -> None:
         """Begin to connect and keep trying; returns at once."""
 
-    def service(self) -> None:
-        """Do what callbacks must not; call it often."""
+    def service(self, idle: bool) -> None:
+        """Do what callbacks must not; call it often. `idle`: all that was handed over is acknowledged."""
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> int:
         """Hand over at QoS 1; returns the mid. Raises MqttError if the client did not take it."""
@@ -111,6 +116,8 @@ class PahoClient:
         self._will = (will_topic, will)
         # The embedded broker is known not to speak version 5.
         self._v5 = not config.embedded
+        self._retry_v5_at: float | None = None
+        self._retry_v5_s = RETRY_V5_S
         self._before = 0
         self._where = f"{config.host}:{config.port}"
         self._password = _password(config)
@@ -151,12 +158,17 @@ class PahoClient:
         self._client.connect_async(self._config.host, self._config.port, KEEPALIVE_S)
         self._client.loop_start()
 
-    def service(self) -> None:
-        link = self._link
-        asked = link.asked_at
-        silent = asked is not None and time.monotonic() - asked > SILENCE_BEFORE_FALLBACK_S
+    def service(self, idle: bool) -> None:
+        link, now = self._link, time.monotonic()
+        silent = link.asked_at is not None and now - link.asked_at > SILENCE_BEFORE_FALLBACK_S
         if self._v5 and (link.refused_version or link.drops >= DROPS_BEFORE_FALLBACK or silent):
+            log.warning("%s: no answer in MQTT 5; in 3.1.1 a broker cannot say that it refuses a message", self._where)
             self._v5 = False
+            self._retry_v5_at = None if link.refused_version else now + self._retry_v5_s
+            self._retry_v5_s *= RETRY_V5_FACTOR
+            self.restart()
+        elif not self._v5 and self._retry_v5_at is not None and now >= self._retry_v5_at and link.connected and idle:
+            self._v5, self._retry_v5_at = True, None
             self.restart()
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> int:

@@ -95,7 +95,7 @@ class Pump:
 
     def step(self, now: float) -> None:
         """One turn at `now` (monotonic s). Raises StoreError if the outbox cannot be read or marked."""
-        self._client.service()
+        self._client.service(idle=not self._handed)
         self._take_acks(now)
         if any(now - packet.since > STUCK_AFTER_S for packet in self._handed.values()) and self._client.connected:
             log.warning("no acknowledgement for %.0f s: connecting anew", STUCK_AFTER_S)

@@ -101,7 +101,7 @@ def test_one_line_that_cannot_be_mended_stops_no_other(parts, mending):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_real_sender_that_died_of_an_error_sends_again():
     class Dying(FakeMqttClient):
-        def service(self) -> None:
+        def service(self, idle: bool) -> None:
             if not died.is_set():
                 died.set()
                 raise ValueError("nobody foresaw this")

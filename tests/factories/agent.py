@@ -179,7 +179,7 @@ class FakeMqttClient:
     def notify(self, wake: Callable[[], None]) -> None:
         self.wake = wake
 
-    def service(self) -> None: ...
+    def service(self, idle: bool) -> None: ...
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> int:
         if self.refusing:

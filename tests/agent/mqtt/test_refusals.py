@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -10,7 +11,7 @@ from agent.mqtt.payloads import event_body
 from agent.mqtt.sender import Sender
 from agent.records import StepType
 from agent.store.engine import open_writer
-from agent.store.outbox import Draft, Outbox, put
+from agent.store.outbox import Draft, Outbox, Parked, put
 from agent.store.writer import Writer
 from fbclip.decision import Decision, Region, Verdict
 from tests.factories.agent import a_step, an_inspection
@@ -115,3 +116,22 @@ def test_a_line_that_may_not_publish_stands_in_nobodys_way(mosquitto, database, 
         wait_until(lambda: outbox.count() == 0 and outbox.parked().count == 0)
         wait_until(lambda: sender.problem() is None)
         sender.stop(5)
+
+
+def test_a_broker_that_was_silent_at_first_is_heard_to_refuse(mosquitto, database, outbox, tmp_path, monkeypatch):
+    """In MQTT 3.1.1 it acknowledges what it throws away."""
+    for name, seconds in {"SILENCE_BEFORE_FALLBACK_S": 0.2, "RETRY_V5_S": 0.1, "RECONNECT_MIN_S": 0.05}.items():
+        monkeypatch.setattr(f"agent.mqtt.client.{name}", seconds)
+    rules = tmp_path / "acl"
+    rules.write_text(f"topic readwrite {TOPICS.status}\n")
+    broker = mosquitto("allow_anonymous true", f"acl_file {rules}")
+    broker.kill()
+    with socket.create_server(("127.0.0.1", broker.port)):
+        sender = started(broker.port, outbox)
+        wait_until(lambda: not sender._client._v5)
+    broker.start()
+    wait_until(lambda: sender._client._v5 and sender._client.connected)
+    post(database, "a")
+    sender.wake()
+    wait_until(lambda: outbox.parked() == Parked(1, "a", "refused: Not authorized"))
+    sender.stop(5)

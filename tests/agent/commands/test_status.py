@@ -1,0 +1,41 @@
+"""`agent status` on a real store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agent.commands.options import StatusRequest
+from agent.commands.status import status_command
+from agent.store.engine import open_writer
+from agent.store.outbox import Outbox, put
+from agent.store.writer import Writer
+from tests.factories.agent import a_draft
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    path = tmp_path / "agent.yaml"
+    lines = [{"name": "belt", "source": {"type": "folder", "path": "in"}, "profile": "p.yaml", "mode": "live"}]
+    path.write_text(yaml.safe_dump({"agent": {"name": "demo", "data_dir": "var"}, "lines": lines}), encoding="utf-8")
+    (tmp_path / "var").mkdir()
+    database = open_writer(f"sqlite:///{tmp_path}/var/agent.db")
+    Writer(database).start_run("run-1", "demo", lambda step: None)
+    with database.transaction() as connection:
+        put(connection, "run-1", [a_draft()] * 3)
+    Outbox(database).park([1, 2], "refused: Not authorized", held=False)
+    database.close()
+    return path
+
+
+def test_parked_messages_are_told_apart_from_waiting_ones(config, capsys):
+    status_command(StatusRequest(config))
+    out = capsys.readouterr().out
+    assert "messages waiting 1 (" in out
+    assert "messages parked 2, the broker does not take them; the newest of line belt: refused: Not authorized" in out
+    status_command(StatusRequest(config, as_json=True))
+    found = json.loads(capsys.readouterr().out)
+    assert (found["unsent"], found["parked"]) == (1, {"count": 2, "line": "belt", "reason": "refused: Not authorized"})
