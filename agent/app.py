@@ -214,12 +214,12 @@ class Daemon:
 
     def _look_at_backlog(self) -> None:
         try:
-            found = self._parts.reader.status()
+            messages, oldest = self._parts.reader.waiting()
         except StoreError as error:
             log.debug("the backlog cannot be read: %s", error)
             return
-        waited = 0.0 if found.oldest_unsent is None else (datetime.now(UTC) - found.oldest_unsent).total_seconds()
-        self._parts.probe.backlog = Backlog(found.unsent, max(0.0, waited))
+        waited = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
+        self._parts.probe.backlog = Backlog(messages, max(0.0, waited))
 
     def _run_maintenance(self) -> None:
         parts = self._parts

@@ -18,6 +18,8 @@ from pydantic import Field
 from fbclip.frozen import Frozen
 from fbclip.images.geometry import BoolMap, Box, FloatMap, Placement
 
+NON_FINITE = "non_finite"
+
 
 class Verdict(StrEnum):
     OK = "ok"
@@ -47,6 +49,11 @@ class Prediction:
     margin: float
     score: float
     map: FloatMap
+
+    @property
+    def finite(self) -> bool:
+        """Nothing may be decided by a prediction that is not."""
+        return bool(np.isfinite(self.margin) and np.isfinite(self.map).all())
 
 
 @dataclass(frozen=True)
@@ -180,8 +187,8 @@ def decide(
     ignore: BoolMap | None = None,
 ) -> Decision:
     """The verdict of one image; any non-finite output is `rejected: non_finite`."""
-    if not (np.isfinite(prediction.margin) and np.isfinite(prediction.map).all()):
-        return reject("non_finite", threshold)
+    if not prediction.finite:
+        return reject(NON_FINITE, threshold)
     z = combined_statistic(prediction, statistic, min_area_px, ignore)
     if not np.isfinite(z):
         # Every pixel is masked out, or the smallest region does not fit: nothing was judged.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from agent.config.line import CameraSource
 from agent.pipeline.lines import Line
 from agent.records import Frame, Inspection, Latency
-from fbclip.decision import Decision, Prediction, Verdict, reject
+from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
@@ -133,6 +133,8 @@ class Judge:
         loaded = line.loaded
         if prediction is None:
             return reject("detector_error", None if loaded is None else loaded.profile.threshold)
+        if loaded is None and not prediction.finite:
+            return reject(NON_FINITE, None)
         if loaded is None:
             return Decision(Verdict.UNCERTAIN, "no_profile", None, prediction.margin, prediction.score, None)
         return loaded.profile.decide(prediction, ready.placement, ready.ignore)

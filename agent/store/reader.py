@@ -91,16 +91,21 @@ class Reader:
             still_open = select(func.count()).select_from(events).where(events.c.ended.is_(None))
             open_events = connection.execute(still_open).scalar_one()
             incident = connection.execute(select(meta.c.value).where(meta.c.key == INCIDENT_KEY)).scalar()
+        unsent, oldest_unsent = self.waiting()
         return StoreStatus(
             stream_id=stream_id,
             run=None if run is None else run.run,
             started=None if run is None else run.started,
             open_events=open_events,
-            unsent=self._outbox.count(),
-            oldest_unsent=self._outbox.oldest(),
+            unsent=unsent,
+            oldest_unsent=oldest_unsent,
             parked=self._outbox.parked(),
             incident=read_incident(incident),
         )
+
+    def waiting(self) -> tuple[int, datetime | None]:
+        """How many messages wait for the broker, and when the oldest of them was committed (UTC)."""
+        return self._outbox.count(), self._outbox.oldest()
 
     def inspection(self, inspection_id: int) -> InspectionRow | None:
         """One inspection, or None if there is none of that id."""

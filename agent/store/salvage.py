@@ -23,6 +23,7 @@ _DANGLING = (
     "UPDATE inspections SET file_id = NULL WHERE file_id NOT IN (SELECT id FROM files)",
     "UPDATE events SET inspection_id = NULL WHERE inspection_id NOT IN (SELECT id FROM inspections)",
     "DELETE FROM feedback WHERE inspection_id NOT IN (SELECT id FROM inspections)",
+    "DELETE FROM suspects WHERE file_id NOT IN (SELECT id FROM files)",
 )
 
 

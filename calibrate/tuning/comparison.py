@@ -89,7 +89,7 @@ def score_adapters(
             sigma = detector.smoothing[adapter.id]
             predictions = detector.infer([Job(one.image[None], adapter.id, sigma) for one in loaded])
             for column, (one, prediction) in enumerate(zip(loaded, predictions, strict=True), start):
-                if not (np.isfinite(prediction.margin) and np.isfinite(prediction.map).all()):
+                if not prediction.finite:
                     raise TrainingError(f"{items[column].sample.path}: the model gives a score that is not finite")
                 margins[row, column] = prediction.margin
                 if one.label and one.mask is not None:

@@ -88,6 +88,15 @@ class Backbone(nn.Module):
         for block in self.visual.transformer.resblocks:
             block.attn = SelfAttention(block.attn)
 
+    def open_features(self) -> Backbone:
+        """With the frozen features that its stem looks through, if it does. Raises WeightsError where they are missing.
+
+        Not part of the constructor: that may run on the meta device, to which no weights can be loaded.
+        """
+        if self.config.stem == "imagenet":
+            self.features = open_imagenet()
+        return self
+
     def compute_in(self, dtype: torch.dtype) -> Backbone:
         """Attention and MLP of every block in `dtype`; embedding, features, norms, residual and output stay float32."""
         for block in self.visual.transformer.resblocks:
@@ -183,9 +192,7 @@ def load_backbone(state: Mapping[str, Tensor], config: BackboneConfig, image_siz
         raise WeightsError("the image tower has no CLS token, which the method needs")
     own["positional_embedding"] = resize_positions(own["positional_embedding"], backbone.grid)
     load_strictly(backbone.visual, own, "image tower")
-    if config.stem == "imagenet":
-        backbone.features = open_imagenet()
-    return backbone.requires_grad_(False).eval()
+    return backbone.open_features().requires_grad_(False).eval()
 
 
 def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], what: str) -> None:

@@ -81,9 +81,7 @@ class _Model:
 def random_parts(config: BackboneConfig, method: FBCLIPConfig) -> tuple[Backbone, Head]:
     """Real dimensions without weights: what is timed does not depend on the numbers."""
     torch.manual_seed(0)
-    backbone = Backbone(config, method.image_size).requires_grad_(False).eval()
-    if config.stem == "imagenet":
-        backbone.features = open_imagenet()
+    backbone = Backbone(config, method.image_size).open_features().requires_grad_(False).eval()
     return backbone, Head(config.width, method).requires_grad_(False).eval()
 
 

@@ -1,9 +1,9 @@
 """What the embedded model is worth zero-shot: `python -m tests.benchmarks.embedded_table [FOLDER...] [--weights FILE]`.
 
 Each labelled set (any layout that `calibrate` reads) and generated families that neither backbone nor adapter trained
-on, beside the same network untrained, local contrast and spectral residual. All score the same resized image,
-and the masks are resized with it. `peak` scores an image by the largest value of its map, `cls` by the method's own
-score.
+on, beside the first embedded model, the same network untrained, local contrast and spectral residual. All score the
+same resized image, and the masks are resized with it. `peak` scores an image by the largest value of its map, `cls` by
+the method's own score.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from calibrate.datasets import read_data
 from calibrate.embedded.generator.scene import generate
-from calibrate.embedded.pretraining.initialization import initialize_from_backbone
 from calibrate.embedded.pretraining.model import build_clip, shipped_state
 from calibrate.metrics.ranking import auroc, average_precision
 from calibrate.metrics.regions import aupro_exact
@@ -31,7 +30,7 @@ from calibrate.tuning.parameters import LearnedModules, Tuned
 from fbclip.artefacts.adapter import Adapter, load_adapter
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.tower import load_backbone
-from fbclip.backbone.weights import EMBEDDED_DIR, find_weights, open_backbone
+from fbclip.backbone.weights import EMBEDDED_DIR, EMBEDDED_MODELS, find_weights, open_backbone
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.files import tensors_sha256
 from fbclip.images.decode import read_image
@@ -112,18 +111,6 @@ def untrained() -> Detector:
     return Detector(backbone, digest, [adapter], torch.device("cpu"))
 
 
-def not_tuned(weights: Path | None) -> Detector:
-    """The trained backbone under the head that its adapter's tuning begins with."""
-    file = find_weights("embedded", weights)
-    backbone, digest = open_backbone(file, SIDE)
-    tower = load_text_tower(file.all(), file.config)
-    head, fusion = initialize_from_backbone(backbone, tower, EMBEDDED_METHOD, seed=0)
-    with torch.no_grad():
-        prototypes = fusion(tower)
-    adapter = Tuned(LearnedModules(head, fusion), prototypes).adapter(digest, file.config, {})
-    return Detector(backbone, digest, [adapter], torch.device("cpu"))
-
-
 def without_contrast(weights: Path | None, folder: Path) -> Detector:
     """The embedded model with the paper's method alone."""
     backbone, digest = open_backbone(find_weights("embedded", weights), SIDE)
@@ -183,7 +170,7 @@ def main() -> None:
     scorers = {
         "embedded": model(open_detector("embedded", arguments.weights, [adapter], "cpu")),
         "without contrast": model(without_contrast(arguments.weights, adapter)),
-        "adapter not tuned": model(not_tuned(arguments.weights)),
+        "first": model(open_detector("embedded", None, [EMBEDDED_MODELS[1].adapter], "cpu")),
         "untrained": model(untrained()),
         "local contrast": trivial(local_contrast),
         "spectral residual": trivial(spectral_residual),

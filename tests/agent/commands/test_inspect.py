@@ -6,6 +6,7 @@ import os
 import cv2
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from agent.cli import app
@@ -39,6 +40,27 @@ def test_inspect_takes_a_memory(tmp_path):
     assert answer.exit_code == 0, answer.output
     assert 0 < json.loads(answer.stdout)["margin"] < 2
     assert isinstance(CliRunner().invoke(app, arguments).exception, ConfigError)
+
+
+def test_grey_deep_and_tiny_images_and_features_that_are_no_numbers_have_a_verdict_or_a_reason(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    files = {
+        "grey": rng.integers(0, 256, (90, 120), dtype=np.uint8),
+        "deep": rng.integers(0, 65536, (90, 120), dtype=np.uint16),
+        "tiny": rng.integers(0, 256, (1, 1, 3), dtype=np.uint8),
+        "small": rng.integers(0, 256, (8, 8, 3), dtype=np.uint8),
+    }
+    paths = [tmp_path / f"{name}.png" for name in files]
+    for path, image in zip(paths, files.values(), strict=True):
+        cv2.imwrite(str(path), image)
+    detector = load_detector(ModelSection(device="cpu"))
+    answers = list(inspect_files(detector, None, paths, None))
+    assert [answer.verdict for answer in answers[:2]] == ["uncertain"] * 2
+    assert [answer.reason for answer in answers[2:]] == ["too_small", "too_small"]
+    strides = {8: torch.full((1, 1024, 48), torch.nan), 16: torch.zeros(1, 1024, 120)}
+    monkeypatch.setattr(detector, "_imagenet", lambda _: strides)
+    (answer,) = inspect_files(detector, None, paths[:1], None)
+    assert (answer.verdict, answer.reason) == ("rejected", "non_finite")
 
 
 def test_what_is_no_file_is_answered_at_once_and_no_name_reads_as_a_verdict(tmp_path):

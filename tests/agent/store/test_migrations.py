@@ -16,32 +16,37 @@ from agent.store.tables import MIGRATIONS
 from fbclip.decision import Verdict
 from tests.factories.agent import row_count
 
-# As 0.1.0 made it, tables and all.
-FIRST = (Path(__file__).with_name("version_1.sql")).read_text(encoding="utf-8")
+# As 0.1.0 made it, tables and all; its last event waits for the broker here.
+FIRST = (Path(__file__).parents[2] / "compatibility/kept/agent.sql").read_text(encoding="utf-8")
+WAITING = "af821fa0-f2d6-4187-950a-b372082f661f"
 
 
 @pytest.fixture
 def first(tmp_path):
     raw = sqlite3.connect(tmp_path / "agent.db")
     raw.executescript(FIRST)
+    raw.execute("update outbox set sent = null where message_id = ?", (WAITING,))
+    raw.commit()
     raw.close()
     return tmp_path / "agent.db"
 
 
 def test_a_database_of_the_first_version_keeps_its_rows(url, first):
     before = open_reader(url)
-    assert Reader(before).totals("belt")[Verdict.ANOMALY] == 1
+    assert Reader(before).totals("tiles")[Verdict.ANOMALY] == 1
+    assert (Reader(before).status().unsent, Reader(before).status().parked.count) == (1, 0)
     before.close()
     database = open_writer(url)
-    assert Reader(database).totals("belt")[Verdict.ANOMALY] == 1
-    assert Reader(database).recent_events()[0].inspection_id == 1
-    message = Outbox(database).pending(9)[0]
-    assert (message.message_id, message.body["stream_id"], message.body["message_seq"]) == ("m-2", "stream-1", 2)
-    assert row_count(database, "files") == 1
+    assert Reader(database).totals("tiles")[Verdict.ANOMALY] == 1
+    assert [event.inspection_id for event in Reader(database).recent_events()] == [4, 3, 2]
+    (message,) = Outbox(database).pending(9)
+    assert (message.message_id, message.body["message_seq"]) == (WAITING, 7)
+    assert message.body["stream_id"] == "e4a356e2-7be0-452d-a144-3731e7c29945"
+    assert row_count(database, "files") == 4
     database.close()
     open_reader(url).close()
     again = open_writer(url)
-    assert row_count(again, "inspections") == 1
+    assert row_count(again, "inspections") == 4
     again.close()
 
 
@@ -72,7 +77,7 @@ def test_an_upgrade_that_fails_midway_leaves_the_old_version(url, first, monkeyp
         open_writer(url)
     raw = sqlite3.connect(first)
     assert raw.execute("select value from meta where key = 'schema_version'").fetchone() == ("1",)
-    assert raw.execute("select count(*) from inspections").fetchone() == (1,)
+    assert raw.execute("select count(*) from inspections").fetchone() == (4,)
     assert raw.execute("select name from sqlite_master where name = 'alembic_version'").fetchone() is None
     raw.close()
 

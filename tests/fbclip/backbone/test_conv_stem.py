@@ -1,4 +1,4 @@
-"""The convolutional stem: its grid, what its norm forgets, and that images of a batch do not mix."""
+"""The convolutional stem: its grid, what its norm forgets, and what layer 0 is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from fbclip.backbone.config import STEM, BackboneConfig
 from fbclip.backbone.conv_stem import ConvStem, ImageNorm
-from fbclip.backbone.tower import Backbone, layer_width, load_backbone
+from fbclip.backbone.tower import Backbone, layer_width
 
 TINY = BackboneConfig(
     name="tiny", image_size=64, patch_size=16, layers=2, width=16, heads=2, embed_dim=8, text_width=8, text_heads=1,
@@ -43,18 +43,6 @@ def test_the_norm_forgets_gain_and_offset_of_a_channel() -> None:
 def test_an_even_image_stays_finite() -> None:
     out = ConvStem(16, 16)(torch.full((1, 3, 64, 64), 0.3))
     assert torch.isfinite(out).all()
-
-
-def test_a_backbone_with_it_loads_and_keeps_images_apart() -> None:
-    torch.manual_seed(0)
-    state = {f"visual.{k}": v.half() for k, v in Backbone(TINY, 64).visual.state_dict().items()}
-    backbone = load_backbone(state, TINY, 96)  # another size than the table's
-    images = torch.randn(3, 3, 96, 96)
-    with torch.no_grad():
-        together = backbone(images, [2])[0]
-        alone = backbone(images[1:2], [2])[0]
-    assert together.shape == (3, 37, 16)
-    assert torch.allclose(together[1:2], alone, atol=1e-4)
 
 
 def test_the_stems_cells_are_layer_0_whatever_else_is_asked() -> None:

@@ -63,8 +63,9 @@ def test_an_even_image_stays_finite() -> None:
     assert torch.isfinite(block).all()
 
 
-def test_a_backbone_with_it_loads_at_other_sizes_and_keeps_images_apart() -> None:
-    backbone = loaded(size=96)
+@pytest.mark.parametrize("stem", ["patch", "conv", "imagenet"])
+def test_a_backbone_with_any_stem_loads_at_other_sizes_and_keeps_images_apart(stem: str) -> None:
+    backbone = loaded(TINY.model_copy(update={"stem": stem}), size=96)
     images = torch.randn(3, 3, 96, 96)
     with torch.no_grad():
         together = backbone(images, [2])[0]
