@@ -156,14 +156,15 @@ def images(count: int, clock: FakeClock) -> Iterable[Taken]:
         yield Taken(clock.time, np.full((8, 8, 3), (3, 2, number % 256), np.uint8))
 
 
-def capture_processes() -> set[int]:
-    """Processes of cameras that this one has started and that are alive."""
+def capture_processes(of: int | None = None) -> set[int]:
+    """Processes of cameras that this process, or another, has started and that are alive."""
+    wanted = os.getpid() if of is None else of
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, IndexError):
             # The second field, the name in brackets, may hold blanks.
             state, parent = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:2]
-            ours = int(parent) == os.getpid() and state not in "ZX"
+            ours = int(parent) == wanted and state not in "ZX"
             if ours and b"agent.sources.capture_worker" in (folder / "cmdline").read_bytes():
                 found.add(int(folder.name))
     return found

@@ -9,6 +9,7 @@ from agent.config.line import CameraSource
 from agent.sources.camera import CAMERA_LOST, Camera
 from agent.sources.sinks import NewestSlot, Tally
 from agent.sources.supervisor import SourceSupervisor
+from fbclip.images.decode import decode
 from tests.factories.brokers import wait_until
 from tests.factories.streams import FFMPEG, FfmpegCamera, JpegCamera, capture_processes, jpeg
 
@@ -106,8 +107,6 @@ def test_a_stream_is_killed_hung_slowed_and_resumed(lines):
 
 
 def test_half_a_jpeg_and_one_with_a_hole_are_never_images(lines):
-    whole = jpeg(1)
-
     def picture(number: int) -> bytes:
         data = jpeg(number)
         match number % 4:
@@ -123,18 +122,11 @@ def test_half_a_jpeg_and_one_with_a_hole_are_never_images(lines):
     camera = JpegCamera(picture)
     line = lines(camera.url)
     wait_until(lambda: line.images() >= 5 and sum(f.reason == "corrupt" for f in line.frames) >= 15, 30)
-    good = {jpeg_pixels(number).tobytes() for number in range(0, 400, 4)}
+    good = {decode(jpeg(number)).tobytes() for number in range(0, 400, 4)}
     assert all(frame.image.tobytes() in good for frame in line.frames if frame.image is not None)
     assert {frame.reason for frame in line.frames} == {None, "corrupt"}
-    assert len(whole) > 1000
     line.close()
     camera.close()
-
-
-def jpeg_pixels(number):
-    from fbclip.images.decode import decode
-
-    return decode(jpeg(number))
 
 
 def test_a_camera_that_repeats_its_buffer_has_stalled(lines):
@@ -169,7 +161,7 @@ def test_a_limit_of_frames_is_kept_and_what_is_over_it_counted(lines):
 
 
 def test_stopping_ends_its_process_at_once_also_while_it_hangs(lines):
-    camera = JpegCamera(lambda number: jpeg(number), pause_s=30)
+    camera = JpegCamera(jpeg, pause_s=30)
     line = lines(camera.url, stall_s=60)
     wait_until(capture_processes)
     line.close()
