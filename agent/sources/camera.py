@@ -22,7 +22,7 @@ from agent.errors import SourceError
 from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock
 from agent.sources.capture_process import CaptureCancelled, CaptureFailed, CaptureProcess, Capturing, Taken
-from agent.sources.capture_request import CaptureRequest, DeviceSettings
+from agent.sources.capture_request import JOINING, CaptureRequest, DeviceSettings
 from fbclip.images.geometry import RgbImage
 
 log = logging.getLogger(__name__)
@@ -236,7 +236,9 @@ class _Images:
             same = self._previous is not None and _identical(taken.image, self._previous)
             self.missing = "no new image" if same else "no image"
             self._previous = taken.image
-        elif not taken.skipped.keys() - {"joining"}:
+        elif not taken.skipped.keys() - {JOINING}:
+            # It sends something, but nothing that could be judged.
+            self.missing = "no whole image" if taken.skipped else self.missing
             return
         self.last_sign = now
         if self.missing == "no image":

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from agent.errors import SourceError
-from agent.sources.capture_request import LONGEST_LINE, SLOTS, CaptureRequest
+from agent.sources.capture_request import JOINING, LONGEST_LINE, SLOTS, CaptureRequest
 from fbclip.images.decode_process import bare_environment
 from fbclip.images.geometry import RgbImage
 from fbclip.images.header import MAX_PIXELS
@@ -29,7 +29,7 @@ GRACE_S = 0.5
 _END_S = 1.0
 _LOOK_S = 0.2
 CORRUPT = "corrupt"
-_REASONS = ("replaced", "max_fps", "joining")
+_REASONS = ("replaced", "max_fps", JOINING)
 
 
 class CaptureFailed(SourceError):

@@ -12,6 +12,8 @@ from fbclip.images.header import MAX_PIXELS
 SLOTS = 2
 MAX_FRAME = 3 * MAX_PIXELS
 LONGEST_LINE = 4096
+# Why a frame was skipped: of a stream that was joined midway, before its first whole image.
+JOINING = "joining"
 # Counts of skipped frames are told at least so often while frames come.
 TELL_S = 0.2
 

@@ -25,7 +25,7 @@ os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "24"
 import cv2
 
 from agent.sources.capture import OpenCapture, open_capture, retrieve_rgb
-from agent.sources.capture_request import MAX_FRAME, SLOTS, TELL_S, CaptureRequest
+from agent.sources.capture_request import JOINING, MAX_FRAME, SLOTS, TELL_S, CaptureRequest
 from agent.sources.damage import DamageWatch
 from fbclip.errors import ImageError
 from fbclip.images.geometry import RgbImage
@@ -112,7 +112,7 @@ class FrameTeller:
             clean = clean or not damaged
             if not clean:
                 # It was joined in the middle: what comes before the first whole image is no fault.
-                self._skip("joining")
+                self._skip(JOINING)
             elif self._too_soon(at):
                 self._skip("max_fps")
             elif (slot := self._slots.take(wait=self._request.every)) is None:

@@ -192,3 +192,14 @@ def test_processes_that_a_driver_holds_are_not_piled_up_and_it_goes_on_when_one_
     clock._stop, clock._end = stop, clock.time + 0.05
     source.run(stop)
     assert len(sink.frames) == 1
+
+
+def test_a_stream_of_which_no_frame_is_whole_is_named_as_that():
+    stop = threading.Event()
+    clock, sink = FakeClock(stop, end=9), KeepingSink()
+    turns = [Taken(100, skipped={"joining": 5}) for _ in range(99)]
+    source = camera(clock, [FakeCapturing(turns, clock)] * 9, sink, stall_s=4)
+    source.run(stop)
+    assert "no whole image" in source.problem
+    assert {frame.reason for frame in sink.frames} == {CAMERA_LOST}
+    assert sink.tally.snapshot().dropped["joining"] >= 200

@@ -11,6 +11,7 @@ from agent.sources.sinks import NewestSlot, Tally
 from agent.sources.supervisor import SourceSupervisor
 from fbclip.images.decode import decode
 from tests.factories.brokers import wait_until
+from tests.factories.rtsp import PASSWORD, RtspCamera
 from tests.factories.streams import FFMPEG, FfmpegCamera, JpegCamera, capture_processes, jpeg
 
 STALL_S = 1.5
@@ -19,7 +20,7 @@ STALL_S = 1.5
 class Line:
     """A line whose detector takes every frame that it can have, like the agent's."""
 
-    def __init__(self, url: str, **settings) -> None:
+    def __init__(self, url: str | None, **settings) -> None:
         self.tally = Tally()
         self.sink = NewestSlot(self.tally)
         section = CameraSource(type="camera", url=url, **({"stall_s": STALL_S} | settings))
@@ -104,6 +105,30 @@ def test_a_stream_is_killed_hung_slowed_and_resumed(lines):
         assert line.supervisor.failure is None
     finally:
         camera.kill()
+
+
+@pytest.mark.skipif(FFMPEG is None, reason="ffmpeg is not installed")
+def test_an_rtsp_camera_over_tcp_loses_packets_falls_silent_and_comes_back(lines, tmp_path, monkeypatch, caplog, capfd):
+    camera = RtspCamera(tmp_path)
+    try:
+        monkeypatch.setenv("BELT", camera.url)
+        line = lines(None, url_env="BELT", stall_s=3)
+        line.goes_on()
+        # What FFmpeg paints over lost packets is no image, nor what is predicted from it.
+        camera.lose = 3
+        wait_until(lambda: any(frame.reason == "corrupt" for frame in line.frames), 20)
+        line.goes_on()
+        # Accepts and says nothing, as a camera does whose software hangs: also while it is opened.
+        camera.mute.set()
+        wait_until(lambda: line.supervisor.problem is not None, 10)
+        opened = camera.asked.count("OPTIONS")
+        wait_until(lambda: camera.asked.count("OPTIONS") > opened, 20)
+        camera.mute.clear()
+        line.goes_on()
+        said = caplog.text + "".join(capfd.readouterr()) + line.supervisor.health
+        assert PASSWORD not in said and "reconnected" in said
+    finally:
+        camera.close()
 
 
 def test_half_a_jpeg_and_one_with_a_hole_are_never_images(lines):
