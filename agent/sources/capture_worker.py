@@ -19,14 +19,15 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
-# Read when FFmpeg is first used: warnings too, because some tell of lost data.
-os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "24"
+from agent.sources.damage import LOG_LEVEL, DamageWatch
+
+# Read when FFmpeg is first used.
+os.environ["OPENCV_FFMPEG_LOGLEVEL"] = str(LOG_LEVEL)
 
 import cv2
 
 from agent.sources.capture import OpenCapture, open_capture, retrieve_rgb
 from agent.sources.capture_request import JOINING, MAX_FRAME, SLOTS, TELL_S, CaptureRequest
-from agent.sources.damage import DamageWatch
 from fbclip.errors import ImageError
 from fbclip.images.geometry import RgbImage
 from fbclip.images.header import MAX_PIXELS

@@ -10,6 +10,9 @@ import re
 
 _LINE = re.compile(r"^\[OPENCV:FFMPEG:(\d+)\] ?")
 _ERROR, _WARNING = 16, 24
+# Up to this level the log is needed: that a decoder painted over missing slices is only information to it.
+LOG_LEVEL = 32
+_CONCEALED = "concealing"
 # Among the warnings, those of data that did not arrive.
 _LOSS = re.compile(r"corrupt|missed|missing|concealing|lost|damaged|truncated|dropping", re.IGNORECASE)
 # Errors that touch no pixel: notes beside the image, and times.
@@ -29,7 +32,8 @@ def tells_of_damage(text: str) -> bool:
         said = line[head.end() :] if head else line
         if not said.strip():
             continue
-        if (level <= _ERROR and not _HARMLESS.search(said)) or (level == _WARNING and _LOSS.search(said)):
+        wrong = level <= _ERROR and not _HARMLESS.search(said)
+        if wrong or _CONCEALED in said or (level == _WARNING and _LOSS.search(said)):
             return True
     return False
 

@@ -29,6 +29,8 @@ class RtspCamera:
         port = self._packets.getsockname()[1]
         description = folder / "camera.sdp"
         codec = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "10", "-bsf:v", "dump_extra"]
+        # Each frame is several slices and so several packets.
+        codec += ["-x264-params", "slices=4"]
         target = ["-f", "rtp", "-sdp_file", str(description), f"rtp://127.0.0.1:{port}?pkt_size=1200"]
         command = [str(FFMPEG), "-loglevel", "quiet", "-nostdin", "-re", *moving_picture(600), *codec, *target]
         self._process = subprocess.Popen(command)

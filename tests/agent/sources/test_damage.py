@@ -13,6 +13,8 @@ ERROR = "[OPENCV:FFMPEG:16] error while decoding MB 0 24, bytestream 4110\n"
         ("", False),
         (ERROR, True),
         ("[OPENCV:FFMPEG:24] Packet corrupt (stream = 0, dts = 306000).\n", True),
+        ("[OPENCV:FFMPEG:32] concealing 40 DC, 40 AC, 40 MV errors in P frame\n", True),
+        ("[OPENCV:FFMPEG:32] Opening 'x' for reading, missing nothing\n", False),
         ("[OPENCV:FFMPEG:24] RTP: missed 3 packets\n", True),
         ("[OPENCV:FFMPEG:24] deprecated pixel format used, make sure you did set range correctly\n", False),
         ("[OPENCV:FFMPEG:16] SEI type 5 size 128 truncated at 40\n", False),

@@ -114,8 +114,8 @@ def test_an_rtsp_camera_over_tcp_loses_packets_falls_silent_and_comes_back(lines
         monkeypatch.setenv("BELT", camera.url)
         line = lines(None, url_env="BELT", stall_s=3)
         line.goes_on()
-        # What FFmpeg paints over lost packets is no image, nor what is predicted from it.
-        camera.lose = 3
+        # What FFmpeg paints over a lost packet is no image, nor what is predicted from it.
+        camera.lose = 1
         wait_until(lambda: any(frame.reason == "corrupt" for frame in line.frames), 20)
         line.goes_on()
         # Accepts and says nothing, as a camera does whose software hangs: also while it is opened.
@@ -145,7 +145,7 @@ def test_half_a_jpeg_and_one_with_a_hole_are_never_images(lines):
         return data
 
     camera = JpegCamera(picture)
-    line = lines(camera.url)
+    line = lines(camera.url, stall_s=60)
     wait_until(lambda: line.images() >= 5 and sum(f.reason == "corrupt" for f in line.frames) >= 15, 30)
     good = {decode(jpeg(number)).tobytes() for number in range(0, 400, 4)}
     assert all(frame.image.tobytes() in good for frame in line.frames if frame.image is not None)
@@ -160,6 +160,7 @@ def test_a_camera_that_repeats_its_buffer_has_stalled(lines):
     camera = JpegCamera(lambda number: jpeg(7 if stuck.is_set() else next(fresh)))
     line = lines(camera.url)
     line.goes_on()
+    before = len(line.frames)
     stuck.set()
     wait_until(lambda: line.supervisor.problem is not None, 3 * STALL_S)
     assert "no new image for" in line.supervisor.problem
@@ -167,7 +168,8 @@ def test_a_camera_that_repeats_its_buffer_has_stalled(lines):
     processes = capture_processes()
     wait_until(lambda: capture_processes() - processes, 20)
     assert "no new image" in line.supervisor.problem
-    assert CAMERA_LOST not in {frame.reason for frame in line.frames}
+    given = [frame.reason for frame in line.frames[before:]]
+    assert given.count(None) > 5
     stuck.clear()
     line.goes_on()
     line.close()
@@ -176,7 +178,7 @@ def test_a_camera_that_repeats_its_buffer_has_stalled(lines):
 
 def test_a_limit_of_frames_is_kept_and_what_is_over_it_counted(lines):
     camera = JpegCamera(jpeg)
-    line = lines(camera.url, max_fps=4)
+    line = lines(camera.url, max_fps=4, stall_s=60)
     wait_until(lambda: line.images() >= 4, 20)
     gaps = [b.monotonic - a.monotonic for a, b in itertools.pairwise(line.frames)]
     assert min(gaps) >= 0.25
