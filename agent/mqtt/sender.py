@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.errors import StoreError
 from agent.heartbeat import Heartbeat
-from agent.mqtt.client import MqttClient
+from agent.mqtt.interface import MqttClient
 from agent.mqtt.pump import OutboxRows, Pump
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class Sender:
 
     def wake(self) -> None:
         """There is something new to send."""
+        self._pump.look_again()
         self._wake.set()
 
     def retain(self, topic: str, body: Mapping[str, Any]) -> None:
@@ -68,6 +69,10 @@ class Sender:
         """Why nothing goes out, or what does not, one line; None if all is well."""
         found = (self._store_problem, self._client.problem(), self._pump.problem())
         return "; ".join(text for text in found if text) or None
+
+    def notes(self) -> tuple[str, ...]:
+        """What a working connection lacks, one line each."""
+        return self._client.notes()
 
     @property
     def alive(self) -> bool:
