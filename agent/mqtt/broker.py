@@ -96,7 +96,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt is not seen by the type ch
         if now - self._told_at >= TOLD_EVERY_S:
             self._told_at = now
             log.warning(
-                "the embedded broker has cut off %d connections: it serves %d clients, none silent, no packet over %d kB",
+                "the embedded broker cut off %d connections: it serves %d clients, none silent, packets up to %d kB",
                 self._cut_off,
                 MOST_CLIENTS,
                 MOST_BYTES >> 10,
