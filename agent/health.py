@@ -120,6 +120,7 @@ def line_status_body(line: LineHealth) -> dict[str, Any]:
         "state": line.state.value,
         "health": line.health,
         "mode": line.mode.value,
+        "guarantee": line.guarantee,
     }
 
 
