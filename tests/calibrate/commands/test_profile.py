@@ -167,3 +167,15 @@ def test_a_version_whose_mask_is_gone_is_refused(run, path, tmp_path):
     save_profile(masked, path)
     run("set-threshold", path, 2.0, "--by", "Ada")
     assert "mask of version 1, m.png, is not there" in run("rollback", path, "--by", "Ada", code=1)
+
+
+def test_what_is_written_over_is_kept_once(run, path):
+    """As `calibrate threshold` does before it writes over a profile."""
+    history.remember(path.with_name("none.yaml"))
+    history.remember(path)
+    path.write_text("# a comment\n" + path.read_text())
+    history.remember(path)
+    assert [version.number for version in history.versions(path)] == [1]
+    edit(path)
+    history.remember(path)
+    assert [version.stored.seal for version in history.versions(path)] == [Seal.SEALED, Seal.EDITED]
