@@ -45,6 +45,7 @@ FLOORS = {
         {"inference"},
         {"memory"},
         {"threshold", "tuning"},
+        {"profiles"},
         {"evaluation"},
         {"few_shot"},
         {"report"},

@@ -21,6 +21,7 @@ from agent.pipeline.judge import Judge, Judged
 from agent.pipeline.lines import Line, check_profile
 from agent.records import Frame, LineMode
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
+from fbclip.backbone.config import Precision
 from fbclip.detector import Detector, open_detector
 from fbclip.errors import ConfigError, ImageError
 from fbclip.files import fitting_name, write_atomically
@@ -34,7 +35,10 @@ UNMEASURED_LIMITS = (-10.0, 10.0)
 
 @dataclass(frozen=True)
 class Answer:
-    """What one file is answered with; z, margin, score and threshold are null where there is no verdict."""
+    """What one file is answered with; z, margin, score and threshold are null where there is no verdict.
+
+    guarantee: what may be relied on of the threshold, in a few words.
+    """
 
     path: str
     verdict: str
@@ -45,6 +49,7 @@ class Answer:
     threshold: float | None
     regions: list[dict[str, Any]]
     ms: float
+    guarantee: str
 
     @property
     def passed(self) -> bool:
@@ -63,7 +68,12 @@ def inspect_command(request: InspectRequest) -> int:
     logging.basicConfig(level=logging.WARNING)
     files = expand(request.paths)
     # A profile belongs to one precision, so it names it.
-    precision = "float32" if request.profile is None else load_profile(request.profile).profile.precision
+    precision: Precision = "float32"
+    if request.profile is not None:
+        loaded = load_profile(request.profile)
+        precision = loaded.profile.precision
+        if not request.as_json:
+            typer.echo(f"{request.profile}: guarantee: {loaded.promise}", err=True)
     detector = open_detector(
         request.backbone,
         request.weights,
@@ -121,7 +131,7 @@ def inspect_files(
     for seq, path in enumerate(paths, start=1):
         started = time.monotonic()
         judged = judge.judge([_read(name, seq, path, started)])[0]
-        yield _answer(path, judged)
+        yield _answer(path, judged, line)
         if save is not None:
             _save(save, path, seq, judged)
 
@@ -148,11 +158,12 @@ def _shown(path: str) -> str:
     return path if path.isprintable() else repr(path)
 
 
-def _answer(path: Path, judged: Judged) -> Answer:
+def _answer(path: Path, judged: Judged, line: Line) -> Answer:
     d = judged.inspection.decision
     regions = [{"box": list(r.box), "area_px": r.area_px, "margin_max": r.margin_max} for r in d.regions]
     ms = round(judged.inspection.latency.total, 2)
-    return Answer(str(path), d.verdict.value, d.reason, d.z, d.margin, d.score, d.threshold, regions, ms)
+    found = (d.verdict.value, d.reason, d.z, d.margin, d.score, d.threshold)
+    return Answer(str(path), *found, regions, ms, line.guarantee)
 
 
 def _save(folder: Path, path: Path, seq: int, judged: Judged) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from fbclip.artefacts.adapter import load_adapter, stored_id
 from fbclip.artefacts.compatibility import mismatches
 from fbclip.artefacts.generation import embedded_model
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
+from fbclip.artefacts.seal import Seal, without_promises
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
@@ -43,6 +44,11 @@ class Line:
     @property
     def profile_id(self) -> str | None:
         return None if self.loaded is None else self.loaded.profile.id
+
+    @property
+    def guarantee(self) -> str:
+        """What may be relied on, in a few words; of a threshold set by hand nothing."""
+        return "none (no profile)" if self.loaded is None else self.loaded.promise
 
     @property
     def measured_id(self) -> str | None:
@@ -161,6 +167,12 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
         loaded = with_threshold(loaded, threshold.value)
     elif threshold is not None:
         log.warning("line %s: the threshold set by hand was for another profile and counts no more", section.name)
+    if loaded.seal is Seal.EDITED:
+        log.warning(
+            "line %s: profile %s was edited after it was sealed; guarantee: none (edited)",
+            section.name,
+            section.profile,
+        )
     guarantee = loaded.profile.calibration.guarantee
     covered = loaded.profile.calibration.bounds == "uncertain"
     if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.on:
@@ -174,17 +186,15 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
 
 def with_threshold(loaded: LoadedProfile, threshold: float) -> LoadedProfile:
     """The profile with another threshold, which nothing was measured at."""
-    profile = loaded.profile
-    calibration = profile.calibration.model_copy(
-        update={"method": "manual", "guarantee": None, "recall_guarantee": None, "interval": None, "measured": None}
-    )
+    profile = without_promises(loaded.profile)
+    calibration = profile.calibration.model_copy(update={"method": "manual"})
     below = profile.uncertain_above
     changes = {
         "threshold": threshold,
         "uncertain_above": None if below is None else min(below, threshold),
         "calibration": calibration,
     }
-    return LoadedProfile(profile.model_copy(update=changes), loaded.mask)
+    return replace(loaded, profile=profile.model_copy(update=changes))
 
 
 def check_profile(

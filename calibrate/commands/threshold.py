@@ -133,6 +133,7 @@ def threshold(
     both rates are measured.
     """
     from calibrate.inference import Skips
+    from calibrate.profiles.history import history_folder, remember
     from calibrate.threshold.operating_point import InfeasibleError
     from calibrate.threshold.request import ThresholdRequest
     from calibrate.threshold.split import check_counts
@@ -165,7 +166,10 @@ def threshold(
         raise
     if view.ignore_mask is not None and kept is not None:
         write_atomically(out.parent / kept.file, view.ignore_mask.read_bytes())
+    remember(out)
     save_profile(result.profile, out)
+    if history_folder(out).is_dir():
+        remember(out)
     _print_result(out, result, skips, as_json)
 
 

@@ -21,7 +21,9 @@ from pydantic import (
 
 from calibrate.documents import read_document, without_unknown
 from calibrate.statistics.intervals import CONFIDENCE, Rate
-from fbclip.artefacts.profile import Calibration, FusionChoice, Profile
+from fbclip.artefacts.profile import Calibration, FusionChoice
+from fbclip.artefacts.profile_file import LoadedProfile
+from fbclip.artefacts.seal import Seal
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
@@ -91,7 +93,7 @@ class EvaluatedFraming(EvaluationPart):
 
 
 class EvaluatedProfile(EvaluationPart):
-    """The profile that gave the verdicts; `map_limits` and `fusion_choice` are missing in early runs."""
+    """The profile that gave the verdicts; `map_limits`, `fusion_choice` and `seal` are missing in early runs."""
 
     id: str
     line: str
@@ -100,9 +102,11 @@ class EvaluatedProfile(EvaluationPart):
     map_limits: tuple[float, float] | None = None
     fusion_choice: Annotated[FusionChoice, BeforeValidator(without_unknown(FusionChoice))] | None = None
     calibration: Annotated[Calibration, BeforeValidator(without_unknown(Calibration))]
+    seal: Seal = Seal.UNSEALED
 
     @classmethod
-    def of(cls, profile: Profile) -> EvaluatedProfile:
+    def of(cls, loaded: LoadedProfile) -> EvaluatedProfile:
+        profile = loaded.profile
         return cls(
             id=profile.id,
             line=profile.line,
@@ -111,6 +115,7 @@ class EvaluatedProfile(EvaluationPart):
             map_limits=profile.map_limits,
             fusion_choice=profile.fusion_choice,
             calibration=profile.calibration,
+            seal=loaded.seal,
         )
 
 

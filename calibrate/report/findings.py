@@ -13,6 +13,7 @@ from calibrate.statistics.intervals import Rate
 from calibrate.threshold.guarantee_text import alarm_verb, guarantee_text
 from calibrate.wording import plural
 from fbclip.artefacts.profile import Calibration
+from fbclip.artefacts.seal import Seal
 from fbclip.decision import Verdict
 
 PAINTED = "Synthetic evidence: the defects are painted, not real. Real defects may be found less often."
@@ -57,7 +58,7 @@ def findings(
         broken = broken_promise(calibration, normal)
         if broken is not None:
             warnings.append(_contradiction(calibration, broken))
-        statement = _kept_or_not(promise(calibration), broken)
+        statement = _kept_or_not(promise(calibration, evaluation.profile.seal), broken)
     else:
         statement = Statement(
             "none",
@@ -68,9 +69,9 @@ def findings(
     return Findings(statement, tuple(warnings), numbers)
 
 
-def promise(calibration: Calibration) -> Statement:
+def promise(calibration: Calibration, seal: Seal = Seal.SEALED) -> Statement:
     """What a profile promises, or why it promises nothing."""
-    text = guarantee_text(calibration)
+    text = guarantee_text(calibration, seal)
     basis = f"{text.units}. One unit is one {text.unit}."
     if not text.promised:
         if text.measured:

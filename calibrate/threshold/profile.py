@@ -183,9 +183,14 @@ def reference(z: NDArray[np.float64]) -> tuple[float, ...]:
     The lowest and the highest always stay.
     """
     ordered = np.sort(z).astype(np.float32)
-    if len(ordered) > MAX_REFERENCE:
-        ordered = ordered[np.linspace(0, len(ordered) - 1, MAX_REFERENCE).round().astype(int)]
-    return tuple(round(float(v), 6) for v in ordered)
+    return tuple(round(float(v), 6) for v in ordered[reference_places(len(ordered))])
+
+
+def reference_places(n: int) -> NDArray[np.int64]:
+    """Which of n rising z a profile's reference keeps."""
+    if n <= MAX_REFERENCE:
+        return np.arange(n)
+    return np.linspace(0, n - 1, MAX_REFERENCE).round().astype(np.int64)
 
 
 def _unit_source(request: ThresholdRequest) -> str:

@@ -2,9 +2,15 @@
 
 import socket
 
+import pytest
+import yaml
+
 from agent.commands.check import check_all
-from agent.config.sections import Config
-from tests.factories.lines import FUSION, remember, section, write_profile
+from agent.commands.inspect import inspect_files
+from agent.config.sections import Config, ModelSection
+from agent.pipeline.lines import load_detector
+from fbclip.artefacts.profile import Guarantee
+from tests.factories.lines import FUSION, a_profile, remember, section, write_profile
 from tests.factories.streams import JpegCamera, capture_processes, jpeg
 
 
@@ -50,3 +56,30 @@ def test_cameras_are_opened_as_a_run_opens_them_and_no_address_is_told(tmp_path,
     assert found["line desk: source"] == "line desk: device 1023: cannot be opened"
     assert "s3cret" not in str(found) + "".join(capfd.readouterr())
     assert capture_processes() == set()
+
+
+@pytest.mark.parametrize(
+    ("edit", "promise"),
+    [
+        (lambda data: data, "at most 1% of normal units alarm (95% sure)"),
+        (lambda data: data | {"threshold": 100.0}, "none (edited)"),
+        (lambda data: {k: v for k, v in data.items() if k != "seal"},
+         "at most 1% of normal units alarm (95% sure) (unsealed)"),
+    ],
+)  # fmt: skip
+def test_check_inspect_and_log_say_what_a_profile_promises(tmp_path, caplog, edit, promise):
+    detector = load_detector(ModelSection(device="cpu"))
+    given = {"guarantee": Guarantee(false_alarm_rate=0.01, confidence=0.95)}
+    write_profile(tmp_path, calibration=a_profile(detector).calibration.model_copy(update=given))
+    path = tmp_path / "p.yaml"
+    path.write_text(yaml.safe_dump(edit(yaml.safe_load(path.read_text()))))
+    config = Config(
+        agent={"data_dir": tmp_path / "var"}, mqtt={"url": "embedded://127.0.0.1:0"}, web={"listen": "127.0.0.1:0"},
+        model={"device": "cpu"}, lines=(section(tmp_path),),
+    )  # fmt: skip
+    (check,) = (check for check in check_all(config) if check.part == "line belt: profile")
+    assert (check.problem, check.guarantee) == (None, promise)
+    assert check.text == f"ok     line belt: profile; guarantee: {promise}"
+    assert ("edited after it was sealed" in caplog.text) == (promise == "none (edited)")
+    (answer,) = inspect_files(detector, path, [tmp_path / "none.png"], None)
+    assert answer.guarantee == promise
