@@ -124,5 +124,5 @@ def test_a_blind_profile_has_to_be_wanted_on_a_live_line(detector, tmp_path, mod
     if runs:
         assert load_line(detector, section).loaded.profile.sees.blind
         return
-    with pytest.raises(ConfigError, match="finds 1 of 5 large painted defects.* accept_blind: true"):
+    with pytest.raises(ConfigError, match=r"finds 1 of 5 large painted defects.* accept_blind: true"):
         load_line(detector, section)
