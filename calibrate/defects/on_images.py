@@ -30,7 +30,7 @@ _LEAST_OF_LARGEST, _LEAST_PIECE = 0.25, 0.02
 """Area of an outline from which it is an object, in parts of the largest one's and of the frame."""
 _SMALLEST, _LARGEST = 0.12, 0.9
 """Radius of the patch of object that a defect may use, in parts of the object's side."""
-_TRIES = 16
+_TRIES = 6
 _LEAST_RADIUS = 10
 """In pixels: less leaves no room for a shape."""
 
