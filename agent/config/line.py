@@ -135,6 +135,7 @@ class LineSection(Section):
     """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`.
 
     `memory` is the folder of the normal images' tokens that the profile was measured with, where it was.
+    `accept_blind`: a live line may run with a profile that has not shown to find even large defects.
     """
 
     name: Name
@@ -144,6 +145,7 @@ class LineSection(Section):
     memory: ConfigPath | None = None
     mode: LineMode = LineMode.LIVE
     privacy: Literal["none"] = "none"
+    accept_blind: bool = False
     alert: AlertSection = AlertSection()
 
     @field_validator("name")

@@ -12,10 +12,11 @@ from pydantic import Field
 
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
-from agent.records import EventKind
+from agent.records import EventKind, LineMode
 from fbclip.artefacts.adapter import load_adapter, stored_id
 from fbclip.artefacts.compatibility import mismatches
 from fbclip.artefacts.generation import embedded_model
+from fbclip.artefacts.profile import Profile
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.artefacts.seal import Seal, without_promises
 from fbclip.backbone.config import EMBEDDED
@@ -162,6 +163,7 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
     if loaded is None or section.profile is None:
         return Line(section, adapter)
     check_profile(detector, adapter, section.name, section.profile, loaded, memory)
+    _check_sight(section, loaded.profile)
     file_id = loaded.profile.id
     if threshold is not None and threshold.profile_id == file_id:
         loaded = with_threshold(loaded, threshold.value)
@@ -182,6 +184,18 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
             100 * guarantee.false_alarm_rate,
         )
     return Line(section, adapter, loaded, file_id)
+
+
+def _check_sight(section: LineSection, profile: Profile) -> None:
+    """A live line whose profile has not shown to find defects has to be wanted; raises ConfigError naming both ways."""
+    if profile.sees is None or not profile.sees.blind or section.mode is not LineMode.LIVE or section.accept_blind:
+        return
+    row = profile.sees.large
+    found = "nothing" if row is None else f"{row.found} of {row.total} large painted defects"
+    raise ConfigError(
+        f"line {section.name}: profile {section.profile} finds {found}, which does not show that it sees; calibrate "
+        "with better images or a memory, use mode: shadow, or say accept_blind: true"
+    )
 
 
 def with_threshold(loaded: LoadedProfile, threshold: float) -> LoadedProfile:

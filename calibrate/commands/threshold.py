@@ -198,7 +198,8 @@ def _line_data(
     if adapter is not None:
         seen[f"the data that {adapter} was tuned on"] = tuned_on(adapter)
     check_unseen(chosen.samples, seen, ADVICE)
-    return chosen, memory
+    known = frozenset().union(*seen.values())
+    return replace(chosen, unused=tuple(s for s in chosen.unused if s.sha256 not in known)), memory
 
 
 def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> tuple[LineData, str]:
@@ -216,10 +217,12 @@ def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> tuple[L
 
 def _make(request: ThresholdRequest, memory: Path | None, model: ModelOptions, skips: Skips) -> ProfileResult:
     from calibrate.threshold.profile import make_profile
+    from calibrate.threshold.sees import PAINTED_MOST
 
     detector = model.open(() if memory is None else (memory,))
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("judging images", total=len(request.data.samples))
+        total = len(request.data.samples) + len(request.data.unused) + PAINTED_MOST
+        task = progress.add_task("judging images", total=total)
         return make_profile(detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skips)
 
 
@@ -229,7 +232,7 @@ def _mask_beside(profile: Path, mask: Path) -> IgnoreMask:
 
 
 def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool) -> None:
-    from calibrate.threshold.text import profile_text
+    from calibrate.threshold.text import blind_text, profile_text
 
     profile = result.profile
     _print_notes([] if result.fusion is None else [result.fusion.text])
@@ -238,6 +241,8 @@ def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool)
         typer.echo(json.dumps({"profile": str(out), "id": profile.id, **profile.model_dump(mode="json")}))
     else:
         typer.echo(profile_text(out, profile))
+    if profile.sees is not None and profile.sees.blind:
+        _print_notes(blind_text(result))
 
 
 def _print_curve(error: InfeasibleError, confidence: float, as_json: bool) -> None:

@@ -59,6 +59,12 @@ def _false_alarms(c: Calibration) -> str:
     if c.method in _METHODS:
         return f"the threshold was set {_METHODS[c.method]}, which bounds no rate"
     best = percent(supported_alpha(c.n_good, c.confidence))
+    if c.expected_false_alarm_rate is not None:
+        share = percent(c.expected_false_alarm_rate)
+        return (
+            f"too few normal units for one. The limit lies between the largest z and the second largest, so that no "
+            f"single unit sets it alone; on average at most {share} of normal units {alarm_verb(c)}"
+        )
     return (
         f"{plural(c.n_good, 'normal unit')} can at best show that at most {best} of normal units {alarm_verb(c)}, "
         f"with {percent(c.confidence)} confidence"
