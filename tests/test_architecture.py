@@ -59,7 +59,7 @@ FLOORS = {
         {"rules", "sources", "store"},
         {"mqtt"},
         {"pipeline"},
-        {"web", "line_states", "patience"},
+        {"web", "line_states", "patience", "collecting"},
         {"lineup"},
         {"health", "mending", "steering"},
         {"notify"},
