@@ -111,6 +111,9 @@ class DecisionOptions:
         Literal["auto", "zero-shot", "memory", "fused"],
         typer.Option(help="what decides with a memory; auto chooses on defects painted on normal images"),
     ] = "auto"
+    assume_independent: Annotated[
+        bool, typer.Option("--assume-independent", help="count units that look alike or depend on each other in time")
+    ] = False
 
 
 @grouped
@@ -132,6 +135,7 @@ def threshold(
     Refused when the units are too few or no threshold does both. With --f1 or --threshold nothing is promised, but
     both rates are measured.
     """
+    from calibrate.datasets.capture_order import capture_order
     from calibrate.inference import Skips
     from calibrate.profiles.history import history_folder, remember
     from calibrate.threshold.operating_point import InfeasibleError
@@ -156,6 +160,8 @@ def threshold(
         best_effort=decision.best_effort,
         memory=memory,
         use=decision.use,
+        order=capture_order(data, chosen.normal),
+        assume_independent=decision.assume_independent,
     )
     check_counts(request)
     skips = Skips(skip_bad)

@@ -14,10 +14,12 @@ from calibrate.errors import RefusedError
 from calibrate.inference import Scored, Skips, View
 from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
 from calibrate.statistics.scale import fit_statistic
+from calibrate.threshold.independence import count_units, measure_independence, refuse_dependent, split_counted
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.sees import ZRule, measure_sees
-from calibrate.threshold.split import MIN_CONSTANT_UNITS, needed_units, split_line
+from calibrate.threshold.split import MIN_CONSTANT_UNITS, ThresholdSplit, needed_units
+from fbclip.artefacts.independence import Independence
 from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.decision import Statistic, combined_statistic, default_min_area, highest_region
 from fbclip.detector import Detector
@@ -50,7 +52,9 @@ def make_profile(
     # An ignore mask leaves the image term out, since CLS sees the masked parts.
     pixel_only = request.pixel_only or request.framing.mask is not None
 
-    split = split_line(request)
+    asked, counted = request, count_units(request)
+    request = counted.request
+    split = split_counted(counted)
     view, fusion = View(detector, adapter, request.framing, request.memory), None
     if request.memory is not None:
         fusion = fit_fusion(view, split.scale, request.use, min_area, pixel_only)
@@ -65,10 +69,14 @@ def make_profile(
         check_normal=measure.unit_z(split.check_normal, statistic),
         check_anomalous=measure.unit_z(split.check_anomalous, statistic),
     )
+    independence = measure_independence(counted, measure.threshold_z(split))
+    scores = replace(scores, worth=independence.effective)
     # A scale set by a handful of units may be poor, so then nothing is promised, whatever the others would carry.
     choice = choose(scores, request.goal, request.target, trusted=scale_units >= MIN_CONSTANT_UNITS)
     if skips.skipped and not request.best_effort:
         _check_still_enough(request, choice, len(skips.skipped))
+    if request.goal.promises and choice.threshold.guarantee is None and not request.best_effort:
+        refuse_dependent(independence, len(scores.all_normal))
     rule = ZRule(statistic, min_area, choice.threshold.value)
     # Those that set or measured the threshold are in its own figures.
     real = () if len(split.anomalous) + len(split.check_anomalous) else view.score(request.data.unused, advance)
@@ -96,7 +104,7 @@ def make_profile(
         threshold=choice.threshold.value,
         uncertain_above=choice.threshold.uncertain_above,
         map_limits=_map_limits(statistic, choice.threshold.value),
-        calibration=_calibration(request, scale_units, scores, choice),
+        calibration=_calibration(asked, scale_units, scores, choice, independence),
         sees=sees,
     )
     return ProfileResult(profile, fusion, measure.highest(choice.threshold.value))
@@ -117,6 +125,11 @@ class _Measure:
         falling = sorted(self.z_of_units.items(), key=lambda pair: -pair[1])
         count = sum(z >= threshold for _, z in falling)
         return tuple(falling[: max(1, min(count, MAX_HIGHEST))])
+
+    def threshold_z(self, split: ThresholdSplit) -> dict[str, float]:
+        """Of the normal units that set or measure the threshold; those that only set the scale do not count."""
+        units = {s.unit for s in (*split.normal, *split.check_normal)}
+        return {unit: z for unit, z in self.z_of_units.items() if unit in units}
 
     def fit_scale(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
         """The constants of z and the number of units behind them."""
@@ -176,7 +189,9 @@ def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
     return float(np.float32(cold)), float(np.float32(hot))
 
 
-def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores, choice: Choice) -> Calibration:
+def _calibration(
+    request: ThresholdRequest, scale_units: int, scores: UnitScores, choice: Choice, independence: Independence
+) -> Calibration:
     target, goal = request.target, request.goal
     return Calibration(
         method=goal.method if choice.expected_rate is None else "robust-limit",
@@ -198,6 +213,7 @@ def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores
         measured=choice.measured,
         expected_false_alarm_rate=choice.expected_rate,
         reference=reference(scores.all_normal),
+        independence=independence,
     )
 
 
