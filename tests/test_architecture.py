@@ -49,6 +49,7 @@ FLOORS = {
         {"evaluation"},
         {"few_shot"},
         {"report"},
+        {"line"},
         {"embedded", "verification"},
         {"commands"},
         {"cli"},

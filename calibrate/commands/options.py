@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from fbclip.artefacts.profile import IgnoreMask
 from fbclip.backbone.config import Precision
 from fbclip.errors import ConfigError, ImageError
 from fbclip.features.catalog import Features
+from fbclip.files import file_sha256
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing, mask_from
 from fbclip.images.geometry import Roi
@@ -98,6 +100,11 @@ class FramingOptions:
     def framing(self) -> Framing:
         """The same as one value; raises ConfigError naming the option that is wrong."""
         return parse_framing(self.roi, self.tiles, self.overlap, self.ignore_mask)
+
+
+def mask_beside(profile: Path, mask: Path) -> IgnoreMask:
+    """A profile and its mask travel together, so the mask is copied beside it under the profile's name."""
+    return IgnoreMask(file=f"{profile.stem}.ignore{mask.suffix.lower()}", sha256=file_sha256(mask))
 
 
 def check_line_name(line: str) -> None:

@@ -20,11 +20,11 @@ from calibrate.commands.options import (
     ModelOptions,
     SkipBadOption,
     check_line_name,
+    mask_beside,
 )
-from fbclip.artefacts.profile import IgnoreMask
 from fbclip.command import grouped
 from fbclip.errors import ConfigError
-from fbclip.files import file_sha256, write_atomically
+from fbclip.files import write_atomically
 
 if TYPE_CHECKING:
     from calibrate.datasets.line_data import LineData
@@ -145,7 +145,7 @@ def threshold(
 
     check_line_name(line)
     goal, target, framing = asked.goal(), asked.target(), view.framing()
-    kept = None if view.ignore_mask is None else _mask_beside(out, view.ignore_mask)
+    kept = None if view.ignore_mask is None else mask_beside(out, view.ignore_mask)
     chosen, memory = _line_data(data, goal, selection, reading, decision, framing, model.adapter)
     request = ThresholdRequest(
         line=line,
@@ -230,11 +230,6 @@ def _make(request: ThresholdRequest, memory: Path | None, model: ModelOptions, s
         total = len(request.data.samples) + len(request.data.unused) + PAINTED_MOST
         task = progress.add_task("judging images", total=total)
         return make_profile(detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skips)
-
-
-def _mask_beside(profile: Path, mask: Path) -> IgnoreMask:
-    """A profile and its mask travel together, so the mask is copied beside it under the profile's name."""
-    return IgnoreMask(file=f"{profile.stem}.ignore{mask.suffix.lower()}", sha256=file_sha256(mask))
 
 
 def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool) -> None:
