@@ -16,7 +16,7 @@ from calibrate.threshold.split import constant_units, needed_units
 from calibrate.wording import percent, plural
 
 MEMORY_UNITS = (10, 100)
-"""A fifth of the normal units, within these: more tokens of the same parts tell little, and the threshold needs units."""
+"""A fifth of the normal units, within these: more of them would tell little, and the threshold needs units."""
 HELD_OUT_MOST = 50
 
 
@@ -51,16 +51,15 @@ def share_out(n: int, target: ThresholdTarget, tested_apart: bool) -> UnitShares
     """n independent normal units. `tested_apart`: the data set has normal test images, so that none are held out.
 
     First the threshold gets what its promise takes, then the memory MEMORY_UNITS, then a tenth is held out. Where the
-    promise is out of reach, half goes to the memory, and nothing is held out. Raises RefusedError below 3 units.
+    promise is out of reach, a quarter goes to the memory, since an outlier stands out the less the fewer units set the
+    limit, and nothing is held out. Raises RefusedError below 3 units.
     """
     if n < 3:
-        raise RefusedError(
-            f"{plural(n, 'normal unit')}: a memory and a threshold take at least 3, and far more for more"
-        )
+        raise RefusedError(f"{plural(n, 'normal unit')}: a memory and a threshold take at least 3")
     spare = n - needed_units(target)
     least, most = MEMORY_UNITS
     if spare < least:
-        rest = n - min(most, n // 2)
+        rest = n - min(most, max(1, n // 4))
         memory, held = n - rest, 0
     else:
         held = 0 if tested_apart else min(HELD_OUT_MOST, n // 10, max(0, spare - least))
@@ -129,8 +128,8 @@ def plan_text(plan: LinePlan) -> list[str]:
         lines.append("evaluated on nothing: no unit is left over, and there are no anomalous images")
     if plan.promised:
         lines.append(
-            f"can be claimed: with {percent(t.confidence)} confidence at most {percent(t.alpha)} of normal units alarm, "
-            "if they are independent"
+            f"can be claimed: with {percent(t.confidence)} confidence at most {percent(t.alpha)} of normal units "
+            "alarm, if they are independent"
         )
     else:
         lines.append("cannot be claimed: any false-alarm rate; the threshold is a best effort")

@@ -64,7 +64,7 @@ def test_units_that_drift_are_worth_fewer(tmp_path):
     """The line gets darker and darker, so that z follows the order of the files."""
     parts = [unit_of_the_line(seed) for seed in range(40)]
     line = a_line(tmp_path, [np.clip(p * (1 - n / 60), 0, 255).astype(np.uint8) for n, p in enumerate(parts)])
-    with pytest.raises(RefusedError, match="depend on each other in the order of their file names .* they count as"):
+    with pytest.raises(RefusedError, match=r"depend on each other in the order of their file names .* they count as"):
         make(line)
     found = make(line, best_effort=True)
     assert found.guarantee is None
