@@ -119,7 +119,6 @@ class DecisionOptions:
 @grouped
 def threshold(
     data: Annotated[Path, typer.Argument(help="data set; of one with splits, the normal images of train are used")],
-    line: Annotated[str, typer.Option(help="name of the line in agent.yaml")],
     out: Annotated[Path, typer.Option(help="profile to write, *.yaml")],
     asked: TargetOptions,
     selection: SelectionOptions,
@@ -143,6 +142,7 @@ def threshold(
     from calibrate.threshold.split import check_counts
     from fbclip.artefacts.profile_file import save_profile
 
+    model, line = model.resolved(), model.line or ""
     check_line_name(line)
     goal, target, framing = asked.goal(), asked.target(), view.framing()
     kept = None if view.ignore_mask is None else mask_beside(out, view.ignore_mask)

@@ -35,7 +35,7 @@ class UnitShares:
 
 
 @dataclass(frozen=True)
-class LinePlan:
+class UnitPlan:
     """The images by what they do, and the shares in units. evaluated: labelled images that nothing else has seen."""
 
     shares: UnitShares
@@ -71,7 +71,7 @@ def share_out(n: int, target: ThresholdTarget, tested_apart: bool) -> UnitShares
 
 def make_plan(
     chosen: LineData, tested: Sequence[Sample], near: NearDuplicates, target: ThresholdTarget, best_effort: bool
-) -> LinePlan:
+) -> UnitPlan:
     """`tested`: normal images of a test split. Near-duplicates stay together, so no part has seen another's unit.
 
     Raises RefusedError where the units are too few for the target, unless `best_effort`.
@@ -86,7 +86,7 @@ def make_plan(
     held, threshold = split_units(rest, shares.held_out)
     original = {s.path: s for s in chosen.normal}
     evaluated = (*(original[s.path] for s in held), *tested, *chosen.unused)
-    return LinePlan(
+    return UnitPlan(
         shares=shares,
         memory=tuple(original[s.path] for s in memory),
         threshold=tuple(original[s.path] for s in threshold),
@@ -111,7 +111,7 @@ def too_few_text(n: int, near: NearDuplicates, target: ThresholdTarget) -> str:
     )
 
 
-def plan_text(plan: LinePlan) -> list[str]:
+def plan_text(plan: UnitPlan) -> list[str]:
     """What is done with which units, and what can be said afterwards, a line each."""
     s, t = plan.shares, plan.target
     lines = [

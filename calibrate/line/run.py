@@ -16,7 +16,7 @@ from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.evaluation.document import EvaluationDocument
 from calibrate.evaluation.run import EvaluationRun, run_evaluation
 from calibrate.inference import Skips, View
-from calibrate.line.plan import LinePlan
+from calibrate.line.plan import UnitPlan
 from calibrate.memory.build import MemoryRequest, build_memory, default_tokens
 from calibrate.memory.provenance import framing_record
 from calibrate.memory.temporary import OpenDetector
@@ -49,7 +49,7 @@ class LineJob:
 
     line: str
     data: DataSet
-    plan: LinePlan
+    plan: UnitPlan
     open_detector: OpenDetector
     adapter: Path | None
     framing: Framing
