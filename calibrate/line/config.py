@@ -109,4 +109,5 @@ def _checked(file: Path, data: Any) -> _FileKeys:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "configuration"
+        # The cause repeats every value, a secret among them.
         raise ConfigError(f"{file}: {field}: {first['msg']}; `agent check` says more") from None
