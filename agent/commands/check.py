@@ -21,7 +21,7 @@ from agent.config.sections import Config
 from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
-from agent.pipeline.lines import equip, load_line, load_model
+from agent.pipeline.lines import Line, equip, load_line, load_model
 from agent.sources.factory import build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
@@ -30,6 +30,7 @@ from agent.store.lock import is_locked
 from agent.web.guard import page_token
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError, InspectError
+from fbclip.picture_health.summary import picture_summary
 
 T = TypeVar("T")
 BROKER_WAIT_S = 8.0
@@ -61,7 +62,9 @@ def check_all(config: Config) -> Iterator[Check]:
     yield model
     for section in config.lines:
         if detector is not None:
-            yield _try(f"line {section.name}: profile", _profile(detector, section))[1]
+            line, checked = _try(f"line {section.name}: profile", _profile(detector, section))
+            yield checked
+            yield from _pictures(line)
         yield _try(f"line {section.name}: source", _source(section))[1]
     running = is_locked(config.agent.data_dir)
     yield _try("store", lambda: _store(config, running))[1]
@@ -77,7 +80,13 @@ def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
         return None, Check(part, " ".join(str(error).split()))
 
 
-def _profile(detector: Detector, section: LineSection) -> Callable[[], object]:
+def _pictures(line: Line | None) -> Iterator[Check]:
+    """What the profile rejects pictures for; nothing for a line that has no such limits."""
+    if line is not None and line.loaded is not None and line.loaded.profile.picture is not None:
+        yield Check(f"line {line.name}: pictures: {picture_summary(line.loaded.profile.picture)}", None)
+
+
+def _profile(detector: Detector, section: LineSection) -> Callable[[], Line]:
     return lambda: load_line(equip(detector, section), section)
 
 

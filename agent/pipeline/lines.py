@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -184,7 +184,7 @@ def with_threshold(loaded: LoadedProfile, threshold: float) -> LoadedProfile:
         "uncertain_above": None if below is None else min(below, threshold),
         "calibration": calibration,
     }
-    return LoadedProfile(profile.model_copy(update=changes), loaded.mask)
+    return replace(loaded, profile=profile.model_copy(update=changes))
 
 
 def check_profile(

@@ -155,6 +155,7 @@ def threshold(
         best_effort=decision.best_effort,
         memory=memory,
         use=decision.use,
+        reference=f"{out.stem}.reference.png",
     )
     check_counts(request)
     skips = Skips(skip_bad)
@@ -165,6 +166,8 @@ def threshold(
         raise
     if view.ignore_mask is not None and kept is not None:
         write_atomically(out.parent / kept.file, view.ignore_mask.read_bytes())
+    if result.picture is not None and result.picture.png is not None:
+        write_atomically(out.parent / request.reference, result.picture.png)
     save_profile(result.profile, out)
     _print_result(out, result, skips, as_json)
 

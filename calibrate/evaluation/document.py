@@ -26,6 +26,7 @@ from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
 from fbclip.memory.fusion import Fusion
+from fbclip.picture_health.limits import PictureLimits
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
 FILE = "evaluation.json"
@@ -100,6 +101,7 @@ class EvaluatedProfile(EvaluationPart):
     map_limits: tuple[float, float] | None = None
     fusion_choice: Annotated[FusionChoice, BeforeValidator(without_unknown(FusionChoice))] | None = None
     calibration: Annotated[Calibration, BeforeValidator(without_unknown(Calibration))]
+    picture: Annotated[PictureLimits, BeforeValidator(without_unknown(PictureLimits))] | None = None
 
     @classmethod
     def of(cls, profile: Profile) -> EvaluatedProfile:
@@ -111,6 +113,7 @@ class EvaluatedProfile(EvaluationPart):
             map_limits=profile.map_limits,
             fusion_choice=profile.fusion_choice,
             calibration=profile.calibration,
+            picture=profile.picture,
         )
 
 
@@ -172,6 +175,13 @@ class Confusion(EvaluationPart):
     confidence: float = CONFIDENCE
 
 
+class RejectedImages(EvaluationPart):
+    """Reason -> how many images the profile gives no verdict for it."""
+
+    normal: dict[str, NonNegativeInt] = {}
+    anomalous: dict[str, NonNegativeInt] = {}
+
+
 class ClassCurves(EvaluationPart):
     """Thinned points (x, y), empty where undefined.
 
@@ -212,6 +222,7 @@ class EvaluationDocument(EvaluationPart):
     mean: Numbers = Numbers()
     confusion: Confusion | None = None
     kinds: dict[str, dict[str, KindCounts]] = Field({}, description="class -> kind of defect -> verdicts on units")
+    rejected: RejectedImages = RejectedImages()
     curves: dict[str, ClassCurves] = {}
     heat_limits: tuple[float, float] | None = Field(None, description="margins at which heat maps are cold and hot")
     worst: tuple[WorstMistake, ...] = ()

@@ -1,4 +1,4 @@
-"""A line's images -> its profile: split, fusion, scale, unit scores, choice, profile."""
+"""A line's images -> its profile: split, picture limits, fusion, scale, unit scores, choice, profile."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from calibrate.inference import Scored, Skips, View
 from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
 from calibrate.statistics.scale import fit_statistic
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
+from calibrate.threshold.picture_limits import MeasuredPicture, measure_picture
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.split import MIN_CONSTANT_UNITS, split_line
 from fbclip.artefacts.profile import Calibration, Profile
@@ -23,14 +24,19 @@ from fbclip.detector import Detector
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 MAX_REFERENCE = 1000
+NEVER_ALARMS = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True)
 class ProfileResult:
-    """fusion: what decides and by which numbers that was chosen, None without a memory."""
+    """fusion: what decides and by which numbers that was chosen, None without a memory.
+
+    picture: the limits that the profile holds, with their reference picture; None where the units are too few.
+    """
 
     profile: Profile
     fusion: ChosenFusion | None
+    picture: MeasuredPicture | None = None
 
 
 def make_profile(
@@ -45,10 +51,14 @@ def make_profile(
     pixel_only = request.pixel_only or request.framing.mask is not None
 
     split = split_line(request)
+    picture = measure_picture(
+        split.scale, (*split.normal, *split.check_normal), request.framing, request.target.confidence, request.reference
+    )
     view, fusion = View(detector, adapter, request.framing, request.memory), None
     if request.memory is not None:
         fusion = fit_fusion(view, split.scale, request.use, min_area, pixel_only)
         view = replace(view, memory=None if fusion.fusion is None else request.memory, fusion=fusion.fusion)
+    view = replace(view, picture=None if picture is None else picture.check(request.framing))
     measure = _Measure(view, min_area, skips, advance)
     statistic, scale_units = measure.fit_scale(split.scale, pixel_only)
     scores = UnitScores(
@@ -84,8 +94,9 @@ def make_profile(
         uncertain_above=choice.threshold.uncertain_above,
         map_limits=_map_limits(statistic, choice.threshold.value),
         calibration=_calibration(request, scale_units, scores, choice),
+        picture=None if picture is None else picture.limits,
     )
-    return ProfileResult(profile, fusion)
+    return ProfileResult(profile, fusion, picture)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,11 +122,13 @@ class _Measure:
         return fit_statistic(found[:, 0], found[:, 1], pixel_only), len(units)
 
     def unit_z(self, samples: Sequence[Sample], statistic: Statistic) -> NDArray[np.float64]:
-        """z of each unit, (n_units,)."""
+        """z of each unit, (n_units,); the lowest possible for a unit that the picture limits reject, as no threshold
+        finds it."""
         units, z = [], []
         for s in self._scored(samples):
             units.append(s.sample.unit)
-            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore))
+            judged = s.fault is None
+            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore) if judged else NEVER_ALARMS)
         return unit_maxima(units, z)
 
     def _scored(self, samples: Sequence[Sample]) -> Iterator[Scored]:

@@ -10,6 +10,7 @@ from typing import Any
 from calibrate.threshold.guarantee_text import guarantee_text
 from calibrate.threshold.operating_point import InfeasibleError, OperatingPoint
 from fbclip.artefacts.profile import Profile
+from fbclip.picture_health.summary import picture_summary
 
 
 def profile_text(out: Path, profile: Profile) -> str:
@@ -23,7 +24,9 @@ def profile_text(out: Path, profile: Profile) -> str:
         lines.append(f"recall guarantee: {'' if text.recall_promised else 'none; '}{text.recall}")
     if interval is not None:
         lines.append(f"both bounds hold from z = {interval[0]:.4f} to {interval[1]:.4f}; the threshold is the middle")
-    return "\n".join([*lines, *(f"measured: {line}" for line in text.measured)])
+    return "\n".join(
+        [*lines, *(f"measured: {line}" for line in text.measured), f"pictures: {picture_summary(profile.picture)}"]
+    )
 
 
 def curve_text(curve: Sequence[OperatingPoint], confidence: float) -> str:
