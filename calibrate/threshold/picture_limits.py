@@ -34,7 +34,7 @@ the light (both as powers of 2), and the share of a side that a reference pictur
 COMMON_PLACE = 0.5
 """19 of 20 normal images agree with the reference at least so well, or they have no common place."""
 FEW = 30
-"""With so many units, margins are twice as wide as with very many."""
+"""With so many units, margins are two to three times as wide as with very many."""
 FARTHEST_LIMIT = 0.08
 """A line whose normal images lie further from each other has no common place either."""
 
@@ -123,7 +123,7 @@ def limits_of(units: UnitExtremes, confidence: float, file: str, sha256: str) ->
 def _beyond(values: Values, n: int, least: float) -> float:
     """Above the largest of (n,), and at least `least` above their median; the fewer there are, the farther."""
     middle, largest = float(np.median(values)), float(values.max())
-    return max(largest + (0.5 + FEW / 2 / n) * (largest - middle), middle + (1 + FEW / n) * least)
+    return max(largest + (0.5 + FEW / n) * (largest - middle), middle + (1 + FEW / n) * least)
 
 
 def _no_common_place(units: UnitExtremes, limit: float) -> str | None:

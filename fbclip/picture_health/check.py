@@ -36,10 +36,11 @@ class PictureCheck:
     def fault(self, image: RgbImage) -> PictureFault | None:
         """moved, dimmed, too_bright or blurred; None for a picture like those that were measured.
 
-        A mask of the line must be of the image's size. What has moved is named first: it changes the rest as well.
+        A mask of the line must be of the image's size. What has moved is named first, since it changes the rest
+        as well, and blur before light, since it dims small highlights.
         """
         view = grey_view(image, self._framing)
-        return self._moved(view) or self._light(view) or self._blurred(view)
+        return self._moved(view) or self._blurred(view) or self._light(view)
 
     def _moved(self, view: GreyView) -> PictureFault | None:
         limits, reference = self._limits.moved, self._reference

@@ -43,9 +43,14 @@ def grey_view(image: RgbImage, framing: Framing) -> GreyView:
     """RGB uint8 (H,W,3); a mask in `framing` must be of the frame's size."""
     place = roi_placement(image.shape[0], image.shape[1], framing.roi)
     rows, columns = slice(place.y, place.y + place.height), slice(place.x, place.x + place.width)
-    grey = cv2.cvtColor(np.ascontiguousarray(image[rows, columns]), cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.cvtColor(np.ascontiguousarray(image[rows, columns]), cv2.COLOR_RGB2GRAY), np.uint8)
     scale = min(1.0, SIDE / max(place.width, place.height))
     size = (max(1, round(place.width * scale)), max(1, round(place.height * scale)))
+    while max(grey.shape) >= 2 * SIDE:
+        # Halving is many times as fast as any other reduction by area.
+        even = grey[: grey.shape[0] // 2 * 2 or 1, : grey.shape[1] // 2 * 2 or 1]
+        halved = (max(1, even.shape[1] // 2), max(1, even.shape[0] // 2))
+        grey = np.asarray(cv2.resize(even, halved, interpolation=cv2.INTER_AREA), np.uint8)
     small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
     judged = None
     if framing.mask is not None:

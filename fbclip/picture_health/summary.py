@@ -6,7 +6,7 @@ from fbclip.picture_health.limits import PictureLimits
 
 
 def picture_summary(limits: PictureLimits | None) -> str:
-    """One sentence without a full stop: what is rejected, what is promised of that, and whether `moved` is looked for."""
+    """Without a full stop: what is rejected, what is promised of that, and whether `moved` is looked for."""
     if limits is None:
         return "blur, light and place of pictures are not checked, for want of limits"
     kinds = "blurred, dimmed or too bright" if limits.moved is None else "blurred, dimmed, too bright or moved"
