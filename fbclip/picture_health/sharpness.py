@@ -24,11 +24,11 @@ def sharpness(view: GreyView) -> float:
     """
     fine = _blurred(view.grey, 1.0) - _blurred(view.grey, 2.0)
     # At half the size the same filter is half as wide and four times as fast.
-    half = cv2.pyrDown(view.grey)
+    half = np.asarray(cv2.pyrDown(view.grey), np.float32)
     coarse = _blurred(half, 0.75) - _blurred(half, 1.75)
     rows, columns = (max(1, round(side / BLOCK)) for side in view.grey.shape)
-    fine_energy = _block_means(np.square(fine), rows, columns)
-    coarse_energy = _block_means(np.square(coarse), rows, columns)
+    fine_energy = _block_means(np.asarray(np.square(fine), np.float32), rows, columns)
+    coarse_energy = _block_means(np.asarray(np.square(coarse), np.float32), rows, columns)
     if view.judged is not None:
         # Blocks that touch what is not judged show its edge.
         whole = (
