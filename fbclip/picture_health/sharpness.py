@@ -31,9 +31,8 @@ def sharpness(view: GreyView) -> float:
     coarse_energy = _block_means(np.asarray(np.square(coarse), np.float32), rows, columns)
     if view.judged is not None:
         # Blocks that touch what is not judged show its edge.
-        whole = (
-            _block_means(cv2.erode(view.judged.astype(np.float32), np.ones((23, 23), np.uint8)), rows, columns) > 0.99
-        )
+        judged = np.asarray(cv2.erode(view.judged.astype(np.float32), np.ones((23, 23), np.uint8)), np.float32)
+        whole = _block_means(judged, rows, columns) > 0.99
         if whole.any():
             fine_energy, coarse_energy = fine_energy[whole], coarse_energy[whole]
     # Each block counts for its share of 1, however strong its edges are: of the strongest ones a defect may make many.
