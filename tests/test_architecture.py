@@ -22,7 +22,7 @@ FLOORS = {
         {"errors", "frozen", "files"},
         {"manifest", "command"},
         {"images"},
-        {"features"},
+        {"features", "picture_health"},
         {"backbone"},
         {"method"},
         {"decision"},

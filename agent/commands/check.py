@@ -30,6 +30,7 @@ from agent.store.lock import is_locked
 from agent.web.guard import page_token
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError, InspectError
+from fbclip.picture_health.summary import picture_summary
 
 T = TypeVar("T")
 BROKER_WAIT_S = 8.0
@@ -71,6 +72,7 @@ def check_all(config: Config) -> Iterator[Check]:
         if detector is not None:
             line, check = _try(f"line {section.name}: profile", _profile(detector, section))
             yield check if line is None else replace(check, guarantee=line.guarantee)
+            yield from _pictures(line)
         yield _try(f"line {section.name}: source", _source(section))[1]
     running = is_locked(config.agent.data_dir)
     yield _try("store", lambda: _store(config, running))[1]
@@ -84,6 +86,12 @@ def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
         return action(), Check(part, None)
     except (InspectError, OSError) as error:
         return None, Check(part, " ".join(str(error).split()))
+
+
+def _pictures(line: Line | None) -> Iterator[Check]:
+    """What the profile rejects pictures for; nothing for a line that has no such limits."""
+    if line is not None and line.loaded is not None and line.loaded.profile.picture is not None:
+        yield Check(f"line {line.name}: pictures: {picture_summary(line.loaded.profile.picture)}", None)
 
 
 def _profile(detector: Detector, section: LineSection) -> Callable[[], Line]:

@@ -43,6 +43,7 @@ class Answer:
     path: str
     verdict: str
     reason: str | None
+    advice: str | None
     z: float | None
     margin: float | None
     score: float | None
@@ -60,7 +61,8 @@ class Answer:
         z = "" if self.z is None else f" z {self.z:.3f} (threshold {self.threshold:.3f})"
         margin = "" if self.margin is None else f" margin {self.margin:.3f}"
         reason = "" if self.reason is None else f" ({self.reason})"
-        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {_shown(self.path)}"
+        advice = "" if self.advice is None else f": {self.advice}"
+        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {_shown(self.path)}{advice}"
 
 
 def inspect_command(request: InspectRequest) -> int:
@@ -162,7 +164,7 @@ def _answer(path: Path, judged: Judged, line: Line) -> Answer:
     d = judged.inspection.decision
     regions = [{"box": list(r.box), "area_px": r.area_px, "margin_max": r.margin_max} for r in d.regions]
     ms = round(judged.inspection.latency.total, 2)
-    found = (d.verdict.value, d.reason, d.z, d.margin, d.score, d.threshold)
+    found = (d.verdict.value, d.reason, d.advice, d.z, d.margin, d.score, d.threshold)
     return Answer(str(path), *found, regions, ms, line.guarantee)
 
 

@@ -156,6 +156,7 @@ def threshold(
         best_effort=decision.best_effort,
         memory=memory,
         use=decision.use,
+        reference=f"{out.stem}.reference.png",
     )
     check_counts(request)
     skips = Skips(skip_bad)
@@ -166,6 +167,8 @@ def threshold(
         raise
     if view.ignore_mask is not None and kept is not None:
         write_atomically(out.parent / kept.file, view.ignore_mask.read_bytes())
+    if result.picture is not None and result.picture.png is not None:
+        write_atomically(out.parent / request.reference, result.picture.png)
     remember(out)
     save_profile(result.profile, out)
     if history_folder(out).is_dir():

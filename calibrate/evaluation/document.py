@@ -28,6 +28,7 @@ from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
 from fbclip.memory.fusion import Fusion
+from fbclip.picture_health.limits import PictureLimits
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
 FILE = "evaluation.json"
@@ -103,6 +104,7 @@ class EvaluatedProfile(EvaluationPart):
     fusion_choice: Annotated[FusionChoice, BeforeValidator(without_unknown(FusionChoice))] | None = None
     calibration: Annotated[Calibration, BeforeValidator(without_unknown(Calibration))]
     seal: Seal = Seal.UNSEALED
+    picture: Annotated[PictureLimits, BeforeValidator(without_unknown(PictureLimits))] | None = None
 
     @classmethod
     def of(cls, loaded: LoadedProfile) -> EvaluatedProfile:
@@ -116,6 +118,7 @@ class EvaluatedProfile(EvaluationPart):
             fusion_choice=profile.fusion_choice,
             calibration=profile.calibration,
             seal=loaded.seal,
+            picture=profile.picture,
         )
 
 
@@ -177,6 +180,13 @@ class Confusion(EvaluationPart):
     confidence: float = CONFIDENCE
 
 
+class RejectedImages(EvaluationPart):
+    """Reason -> how many images the profile gives no verdict for it."""
+
+    normal: dict[str, NonNegativeInt] = {}
+    anomalous: dict[str, NonNegativeInt] = {}
+
+
 class ClassCurves(EvaluationPart):
     """Thinned points (x, y), empty where undefined.
 
@@ -217,6 +227,7 @@ class EvaluationDocument(EvaluationPart):
     mean: Numbers = Numbers()
     confusion: Confusion | None = None
     kinds: dict[str, dict[str, KindCounts]] = Field({}, description="class -> kind of defect -> verdicts on units")
+    rejected: RejectedImages = RejectedImages()
     curves: dict[str, ClassCurves] = {}
     heat_limits: tuple[float, float] | None = Field(None, description="margins at which heat maps are cold and hot")
     worst: tuple[WorstMistake, ...] = ()
