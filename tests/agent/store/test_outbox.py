@@ -125,6 +125,7 @@ def test_the_waiting_of_a_line_are_found_by_index(database, writer: Writer):
     fill(database, "a")
     with database.transaction() as connection:
         plan = (
-            "explain query plan select * from outbox where sent is null and parked is null and line = 'a' order by id"
+            "explain query plan select * from outbox where agent = 'agent' and sent is null and parked is null"
+            " and line = 'a' order by id"
         )
         assert "ix_outbox_waiting" in str(connection.exec_driver_sql(plan).all())

@@ -40,9 +40,9 @@ def test_what_fails_leaves_nothing_and_no_gap(database, writer):
     assert [row_count(database, t) for t in ("inspections", "events", "outbox")] == [0, 0, 0]
     writer.record(an_inspection(), (), [a_draft()])
     assert Outbox(database).pending(1)[0].body["message_seq"] == 1
-    with pytest.raises(StoreError, match="UNIQUE") as caught:
-        writer.record(an_inspection(), (), [a_draft()])
-    assert "\n" not in str(caught.value)
+    # Tried again after a commit of which nobody heard.
+    writer.record(an_inspection(), (), [a_draft()])
+    assert [row_count(database, t) for t in ("inspections", "outbox")] == [1, 1]
 
 
 KILLED = """
