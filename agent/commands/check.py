@@ -110,7 +110,7 @@ def _store(config: Config, running: bool) -> None:
         raise StoreError(f"agent.data_dir: {existing} cannot be written")
     fresh = config.store.url is None and not (folder / "agent.db").exists()
     if running or not fresh:
-        open_reader(config.store_url).close()
+        open_reader(config.store_url, config.agent.name).close()
 
 
 def _broker(config: Config, running: bool) -> None:
