@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import Field
 
-from agent.config.line import LineSection
+from agent.config.line import FolderSource, LineSection
 from agent.config.sections import ModelSection
 from agent.records import EventKind
 from fbclip.artefacts.adapter import load_adapter, stored_id
@@ -22,6 +22,7 @@ from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
 from fbclip.errors import AdapterError, ConfigError, FbclipError
 from fbclip.frozen import Frozen
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.bank import load_memory, stored_memory_id
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class Line:
     @property
     def profile_id(self) -> str | None:
         return None if self.loaded is None else self.loaded.profile.id
+
+    @property
+    def window(self) -> Window:
+        """What the profile was measured through, and files are decoded by."""
+        return DEFAULT_WINDOW if self.loaded is None else self.loaded.profile.window
 
     @property
     def measured_id(self) -> str | None:
@@ -156,6 +162,11 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
     if loaded is None or section.profile is None:
         return Line(section, adapter)
     check_profile(detector, adapter, section.name, section.profile, loaded, memory)
+    if loaded.profile.window != DEFAULT_WINDOW and not isinstance(section.source, FolderSource):
+        raise ConfigError(
+            f"line {section.name}: profile {section.profile}: window: only files are seen through a window, and "
+            "this line has a camera or video; calibrate without --window"
+        )
     file_id = loaded.profile.id
     if threshold is not None and threshold.profile_id == file_id:
         loaded = with_threshold(loaded, threshold.value)

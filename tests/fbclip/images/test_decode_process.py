@@ -39,7 +39,7 @@ def process():
 
 def test_it_answers_as_the_decoder_does_in_one_process(process):
     for data in (PNG, JPEG, large(600), PNG):
-        assert np.array_equal(process.decode(data), decode(data))
+        assert np.array_equal(process.decode(data).image(0), decode(data))
     first = child()
     for data, reason in ((b"", "empty"), (PNG[:300], "truncated"), (b"text", "not_an_image")):
         with pytest.raises(ImageError) as caught:
@@ -54,7 +54,7 @@ def test_it_answers_as_the_decoder_does_in_one_process(process):
 
 
 def test_pixels_are_the_callers_own(process):
-    first = process.decode(PNG)
+    first = process.decode(PNG).image(0)
     process.decode(large(600))
     assert np.array_equal(first, decode(PNG)) and first.flags.writeable
 
@@ -63,7 +63,7 @@ def test_killed_between_two_images_it_is_started_again(process):
     process.decode(PNG)
     first = child()
     os.kill(first, signal.SIGKILL)
-    assert np.array_equal(process.decode(PNG), decode(PNG))
+    assert np.array_equal(process.decode(PNG).image(0), decode(PNG))
     assert child() != first
 
 
@@ -79,7 +79,7 @@ def test_a_file_that_ends_the_process_twice_is_refused_and_the_next_is_decoded(p
     with pytest.raises(ImageError) as caught:
         process.decode(slow, kill)
     assert caught.value.reason == "decoder_died"
-    assert np.array_equal(process.decode(PNG), decode(PNG))
+    assert np.array_equal(process.decode(PNG).image(0), decode(PNG))
 
 
 def test_a_file_that_takes_too_long_is_refused_and_the_next_is_decoded():
@@ -88,7 +88,7 @@ def test_a_file_that_takes_too_long_is_refused_and_the_next_is_decoded():
             hasty.decode(large(2000))
         assert caught.value.reason == "decode_timeout"
     with DecodeProcess() as patient:
-        assert patient.decode(PNG).shape == IMAGE.shape
+        assert patient.decode(PNG).image(0).shape == IMAGE.shape
 
 
 def test_a_stopped_process_is_noticed():
@@ -98,7 +98,7 @@ def test_a_stopped_process_is_noticed():
         with pytest.raises(ImageError) as caught:
             process.decode(PNG)
         assert caught.value.reason == "decode_timeout"
-        assert np.array_equal(process.decode(PNG), decode(PNG))
+        assert np.array_equal(process.decode(PNG).image(0), decode(PNG))
 
 
 def test_memory_is_limited():
@@ -106,14 +106,14 @@ def test_memory_is_limited():
         with pytest.raises(ImageError) as caught:
             small.decode(large(6000))
         assert caught.value.reason in {"too_large", "decoder_died"}
-        assert np.array_equal(small.decode(PNG), decode(PNG))
+        assert np.array_equal(small.decode(PNG).image(0), decode(PNG))
 
 
 def test_who_waits_may_give_up(process):
     process.decode(PNG)
     with pytest.raises(DecodingCancelled):
         process.decode(large(6000), lambda: True)
-    assert np.array_equal(process.decode(PNG), decode(PNG))
+    assert np.array_equal(process.decode(PNG).image(0), decode(PNG))
 
 
 def test_it_inherits_no_secret_and_survives_a_supervisors_signals(process, monkeypatch):
@@ -123,16 +123,19 @@ def test_it_inherits_no_secret_and_survives_a_supervisors_signals(process, monke
     assert b"hunter2" not in Path(f"/proc/{first}/environ").read_bytes()
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(first, number)
-    assert np.array_equal(process.decode(PNG), decode(PNG)) and child() == first
+    assert np.array_equal(process.decode(PNG).image(0), decode(PNG)) and child() == first
 
 
 def test_nonsense_from_the_process_is_not_believed(process, monkeypatch):
     process.decode(PNG)
-    sizes = ([10**6, 10**6], [0, 5], [9999, 9], "all")
-    for answer in (*({"shape": size} for size in sizes), {"reason": "a\nb", "detail": ""}):
-        monkeypatch.setattr(process, "_ask", lambda data, cancelled, answer=answer: answer)
+    sizes = ([1, 10**6, 10**6], [1, 0, 5], [1, 50, 70, 4], [1, 9999, 9, 3], [9, 9], ["a", 9, 9], "all")
+    answers = [{"shape": size, "about": 0, "unused_bits": 0} for size in sizes]
+    # A name where only numbers and fixed words may stand.
+    answers.append({"shape": [1, 50, 70, 3], "about": 9, "unused_bits": 0})
+    for answer in (*answers, {"reason": "a\nb", "detail": "", "skipped": False}):
+        monkeypatch.setattr(process, "_ask", lambda data, cancelled, window, answer=answer: answer)
         with pytest.raises(ImageError) as caught:
             process.decode(PNG)
         assert caught.value.reason == "decoder_died"
         monkeypatch.undo()
-        assert np.array_equal(process.decode(PNG), decode(PNG))
+        assert np.array_equal(process.decode(PNG).image(0), decode(PNG))
