@@ -48,7 +48,7 @@ class Judged:
 
 
 def worst(results: Iterable[Judged]) -> Judged:
-    """The one that stands for all, of at least one: an anomaly before a rejection, then uncertain, then the largest z."""
+    """The one that stands for all, of at least one: anomaly, rejected, uncertain, ok, and of those the largest z."""
 
     def gravity(one: Judged) -> tuple[int, float]:
         decision = one.inspection.decision

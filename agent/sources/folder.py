@@ -15,7 +15,7 @@ import stat
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -218,12 +218,11 @@ class Folder:
             window = self._window()
             picture = self._decoder.decode(data, stop.is_set, window)
             return _Opened(picture, None, hashlib.sha256(data).hexdigest(), window)
-        except SkippedScan as error:
-            return _Opened(None, error.reason, hashlib.sha256(data).hexdigest(), skipped=True)
         except ImageError as error:
             if error.reason in _UNFINISHED and still < PATIENCE * self._section.settle_s:
                 return None
-            return self._refused(path, error.reason)
+            refused = self._refused(path, error.reason)
+            return replace(refused, skipped=True) if refused and isinstance(error, SkippedScan) else refused
         except (_Changed, DecodingCancelled):
             return None
         except OSError as error:

@@ -25,6 +25,7 @@ from fbclip.artefacts.profile import Calibration, FusionChoice, Profile
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.fusion import Fusion
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
@@ -88,6 +89,7 @@ class EvaluatedFraming(EvaluationPart):
     roi: Annotated[Roi, BeforeValidator(without_unknown(Roi))] | None = None
     tiling: Annotated[Tiling, BeforeValidator(without_unknown(Tiling))] | None = None
     ignore_mask: bool = False
+    window: Window = DEFAULT_WINDOW
 
 
 class EvaluatedProfile(EvaluationPart):

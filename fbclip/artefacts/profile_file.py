@@ -27,8 +27,8 @@ class LoadedProfile:
 
     @property
     def framing(self) -> Framing:
-        """Which parts of a frame become the network's input."""
-        return Framing(self.profile.roi, self.profile.tiling, self.mask)
+        """How a file becomes a frame, and which parts of it the network's input."""
+        return Framing(self.profile.roi, self.profile.tiling, self.mask, self.profile.window)
 
 
 def save_profile(profile: Profile, path: Path) -> None:

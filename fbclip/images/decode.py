@@ -78,8 +78,8 @@ def decode_picture(data: bytes, window: Window = DEFAULT_WINDOW) -> Picture:
         raise ImageError("too_large", "not enough memory to decode it") from error
 
 
-def image_size(data: bytes) -> tuple[int, int]:
-    """(width, height) in pixels, upright, from the header of a whole file; raises as `decode_picture`."""
+def image_size(data: bytes) -> tuple[int, int, int]:
+    """(width, height) in pixels, upright, and number of slices, by the header of a file; raises as `decode_picture`."""
     if len(data) > MAX_BYTES:
         raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
     if is_dicom(data):
@@ -88,11 +88,11 @@ def image_size(data: bytes) -> tuple[int, int]:
         return nifti_size(data)
     header = read_header(data)
     check_limits(header)
-    return header.upright
+    return *header.upright, 1
 
 
 def decode(data: bytes, window: Window = DEFAULT_WINDOW) -> NDArray[np.uint8]:
-    """Bytes of a whole PNG, JPEG, TIFF, BMP, WebP, GIF or scan of one slice -> (H,W,3) uint8 RGB, upright, C-contiguous.
+    """Bytes of a whole PNG, JPEG, TIFF, BMP, WebP, GIF or scan of one slice -> (H,W,3) uint8 RGB, upright.
 
     Raises ImageError: empty, not_an_image, truncated, too_large, too_small, corrupt, multi_page, no_window,
     wrong_depth, several_slices, or unsupported_ with the name of a format.
@@ -135,8 +135,11 @@ def _coloured(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _decoded(data: bytes, header: Header) -> NDArray[Any]:
-    """As stored, (H,W,1) or (H,W,3), without alpha. Each format goes to the reader that reports damage in it: Pillow paints a PNG black where its rows
-    end early, OpenCV a TIFF of 8 bits, both a JPEG grey. OpenCV alone keeps 16 bits."""
+    """As stored, (H,W,1) or (H,W,3), without alpha.
+
+    Each format goes to the reader that reports damage in it: Pillow paints a PNG black where its rows end early, OpenCV
+    a TIFF of 8 bits, both a JPEG grey. OpenCV alone keeps 16 bits.
+    """
     if header.format == "JPEG":
         return _by_simplejpeg(data, header)
     if isinstance(header, TiffHeader):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from pydantic import TypeAdapter
 
 from fbclip.errors import ImageError, SkippedScan
 from fbclip.images.decode import decode_picture
@@ -24,6 +25,7 @@ from fbclip.images.header import MAX_BYTES
 from fbclip.images.window import Window
 
 KEPT_BYTES = 64 << 20
+_WINDOW: TypeAdapter[Window] = TypeAdapter(Window)
 
 
 def serve(source: int, target: int, memory: int, seconds: int) -> None:
@@ -38,8 +40,7 @@ def serve(source: int, target: int, memory: int, seconds: int) -> None:
         # Where the agent is gone, nobody else would end a decoder that hangs.
         signal.alarm(seconds)
         length, window = line.split(b" ", 1)
-        asked = json.loads(window)
-        answer = _answer(source, target, int(length), asked if isinstance(asked, str) else (asked[0], asked[1]))
+        answer = _answer(source, target, int(length), _WINDOW.validate_json(window))
         signal.alarm(0)
         _say(answer)
 

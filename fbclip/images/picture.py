@@ -19,11 +19,13 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SliceFacts(Frozen):
-    """One slice or frame: its number in the file, from 1; the values that are black and white, None for colour.
+    """One slice or frame: its number in its volume, from 1; the values that are black and white, None for colour.
 
-    position: in mm along the normal of its plane, where the scan says it; volume: of a file with several, from 1.
+    order: its place among all of the file's, from 0, the empty ones counted. position: in mm along the normal of its
+    plane, where the scan says it; volume: of a file with several, from 1.
     """
 
+    order: int = Field(ge=0)
     number: int = Field(ge=1)
     window: tuple[float, float] | None = None
     origin: WindowOrigin = "full"
@@ -64,6 +66,12 @@ class Picture:
         """(H,W,3) RGB; of grey slices a copy."""
         part = self.pixels[index]
         return part if part.ndim == 3 else np.repeat(part[:, :, None], 3, axis=2)
+
+    def at(self, order: int) -> int | None:
+        """The index of the slice with this place in the file; None for an empty one."""
+        if self.scan is None:
+            return order if order < len(self) else None
+        return next((i for i, facts in enumerate(self.scan.slices) if facts.order == order), None)
 
     def only(self) -> RgbImage:
         """The image of a file that holds one; raises ImageError `several_slices`."""

@@ -15,7 +15,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
-from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
     JPEG2000TransferSyntaxes,
@@ -50,12 +52,12 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM"
 
 
-def dicom_size(data: bytes) -> tuple[int, int]:
-    """(width, height) in pixels from the header alone; raises as `read_dicom`."""
+def dicom_size(data: bytes) -> tuple[int, int, int]:
+    """(width, height, frames) from the header alone; raises as `read_dicom`."""
     with quiet("DICOM"):
         header = dcmread(io.BytesIO(data), stop_before_pixels=True)
-        _check_header(header)
-        return whole(header, "Columns"), whole(header, "Rows")
+        frames = _check_header(header)
+        return whole(header, "Columns"), whole(header, "Rows"), frames
 
 
 def read_dicom(data: bytes, window: Window) -> Picture:
@@ -74,7 +76,7 @@ def read_dicom(data: bytes, window: Window) -> Picture:
             pixels, slices = _grey(dataset, stored, window)
         else:
             pixels = np.stack([_colour(dataset, frame) for frame in stored])
-            slices = [SliceFacts(number=i, origin="colour") for i in range(1, frames + 1)]
+            slices = [SliceFacts(order=i - 1, number=i, origin="colour") for i in range(1, frames + 1)]
         places = [plane_and_position(dataset, i) for i in range(frames)]
         slices = [one.model_copy(update={"position": at}) for one, (_, at) in zip(slices, places, strict=True)]
         pixels, slices = keep_full(pixels, slices)
@@ -165,7 +167,7 @@ def _grey(
     for index, frame in enumerate(stored):
         levels, limits, origin = shown(dataset, index, frame, window, common)
         pixels[index] = 255 - levels if inverse else levels
-        slices.append(SliceFacts(number=index + 1, window=limits, origin=origin))
+        slices.append(SliceFacts(order=index, number=index + 1, window=limits, origin=origin))
     return pixels, slices
 
 

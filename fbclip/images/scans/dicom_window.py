@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels import apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
 
 from fbclip.errors import ImageError
 from fbclip.images.picture import WindowOrigin
@@ -15,7 +17,7 @@ from fbclip.images.window import Window, percentile_limits, through
 _HEAD = frozenset({"HEAD", "BRAIN", "SKULL", "HEADNECK", "HEAD_NECK"})
 _HEAD_CT = (40.0, 80.0)
 
-Stored = NDArray[np.generic]
+Stored = NDArray[Any]
 Limits = tuple[float, float]
 
 
@@ -35,25 +37,29 @@ def shown(
     `common`: the percentiles of all frames, where `needs_percentiles` is true.
     """
     values = rescaled(dataset, index, stored)
+    item = of_frame(dataset, index, "FrameVOILUTSequence", "WindowCenter")
+    own = _own_limits(item)
+    if asked == "dicom" and own is None and value(item, "VOILUTSequence") is not None:
+        return _by_table(values, item)
+    if asked == "dicom" and own is not None and text(item, "VOILUTFunction") == "SIGMOID":
+        return _sigmoid(values, item), own, "file"
+    limits, origin = _limits(dataset, index, asked, own, common)
+    return through(values, *limits), limits, origin
+
+
+def _limits(
+    dataset: Dataset, index: int, asked: Window, own: Limits | None, common: Limits | None
+) -> tuple[Limits, WindowOrigin]:
     if isinstance(asked, tuple):
-        return through(values, *asked), asked, "declared"
+        return asked, "declared"
     if asked == "full":
-        limits = _full(dataset, index)
-        return through(values, *limits), limits, "full"
-    if asked == "dicom":
-        item = of_frame(dataset, index, "FrameVOILUTSequence", "WindowCenter")
-        own = _own_limits(item)
-        if own is not None and text(item, "VOILUTFunction") == "SIGMOID":
-            return _sigmoid(values, item), own, "file"
-        if own is not None:
-            return through(values, *own), own, "file"
-        if value(item, "VOILUTSequence") is not None:
-            return _by_table(values, item)
-        if _is_head_ct(dataset):
-            limits = _linear(*_HEAD_CT)
-            return through(values, *limits), limits, "head_ct"
+        return _full(dataset, index), "full"
+    if asked == "dicom" and own is not None:
+        return own, "file"
+    if asked == "dicom" and _is_head_ct(dataset):
+        return _linear(*_HEAD_CT), "head_ct"
     assert common is not None
-    return through(values, *common), common, "percentile"
+    return common, "percentile"
 
 
 def needs_percentiles(dataset: Dataset, frames: int, asked: Window) -> bool:

@@ -1,4 +1,4 @@
-"""Slices that show next to nothing, as at the ends of a volume, are not judged: on air every detector finds something."""
+"""Slices that show next to nothing, as at the ends of a volume, are not judged: air shows no defect."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ OWN_MANUFACTURER = "fbclip-inspect"
 """What objects that this product writes say in (0008,0070): they are never judged again."""
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
-# Reports, curves, waveforms, presentation states, protocols, registrations, measurements, documents, annotations, plans.
+# Reports, curves, waveforms, presentation states, protocols, registrations, measurements, documents, plans.
 _WITHOUT_IMAGE = re.compile(
     r"(88|9|11|68|78|79|80|90|91|104|129|131|200|201)(\..*)?|8|10|66(\.[12356])?|67|4\.2|77\.1\.5\.3|501\.3"
     r"|481\.(?!(1|2|23|24)$)\d+"

@@ -39,11 +39,11 @@ def is_nifti(data: bytes) -> bool:
     return any(head[at : at + 4] in magics for at, magics in _MAGICS.items()) and _header_size(head) in {348, 540}
 
 
-def nifti_size(data: bytes) -> tuple[int, int]:
-    """(width, height) of the axial slices from the header alone; raises as `read_nifti`."""
+def nifti_size(data: bytes) -> tuple[int, int, int]:
+    """(width, height, slices) of the axial slices from the header alone; raises as `read_nifti`."""
     with quiet("NIfTI"):
         layout = _layout(_head(data))
-        return layout.width, layout.height
+        return layout.width, layout.height, layout.depth * layout.volumes
 
 
 def read_nifti(data: bytes, window: Window) -> Picture:
@@ -58,13 +58,13 @@ def read_nifti(data: bytes, window: Window) -> Picture:
             raise ImageError("truncated", "the NIfTI file holds fewer voxels than it says")
         voxels = ArrayProxy(io.BytesIO(plain), layout.header)
         pixels = np.empty((layout.volumes * layout.depth, layout.height, layout.width), np.uint8)
-        slices = []
+        slices: list[SliceFacts] = []
         for number in range(layout.volumes):
             limits, origin = _limits(layout, voxels, number, window)
             for at in range(layout.depth):
                 pixels[len(slices)] = through(layout.slice(voxels, at, number), *limits)
                 named = number + 1 if layout.volumes > 1 else None
-                slices.append(SliceFacts(number=at + 1, window=limits, origin=origin, volume=named))
+                slices.append(SliceFacts(order=len(slices), number=at + 1, window=limits, origin=origin, volume=named))
         pixels, slices = keep_full(pixels, slices)
         facts = ScanFacts(format="nifti", total=layout.depth * layout.volumes, slices=tuple(slices), plane="axial")
     return Picture(pixels, facts)

@@ -69,7 +69,8 @@ def of_frame(dataset: Dataset, index: int, group: str, keyword: str) -> Dataset:
         for one in groups:
             items = one.get(group) or ()
             if items and keyword in items[0]:
-                return items[0]
+                found: Dataset = items[0]
+                return found
     return dataset
 
 

@@ -81,7 +81,9 @@ def test_a_frozen_camera_is_no_verdict_and_a_still_file_is_fine(detector):
 
 
 def volume_of(*slices) -> Picture:
-    facts = tuple(SliceFacts(number=2 * n, window=(0, 80), origin="file") for n in range(1, len(slices) + 1))
+    facts = tuple(
+        SliceFacts(order=2 * n - 1, number=2 * n, window=(0, 80), origin="file") for n in range(1, len(slices) + 1)
+    )
     return Picture(np.stack(slices), ScanFacts(format="dicom", total=50, slices=facts, plane="axial"))
 
 

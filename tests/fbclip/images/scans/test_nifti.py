@@ -46,7 +46,7 @@ def test_a_real_brain_of_two_volumes():
     assert picture.pixels.shape == (48, 96, 128)
     assert np.abs(picture.pixels - expected(BRAIN)).max() <= 1
     assert (picture.about(47)["slice"], picture.about(47)["volume"], picture.about(0)["plane"]) == (24, 2, "axial")
-    assert image_size(BRAIN) == (128, 96)
+    assert image_size(BRAIN) == (128, 96, 48)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0), (0, 2, 1)])
