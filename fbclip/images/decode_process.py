@@ -68,7 +68,7 @@ class DecodeProcess:
     def decode(self, data: bytes, cancelled: Callable[[], bool] = _never, window: Window = DEFAULT_WINDOW) -> Picture:
         """As `decode_picture` of fbclip/images/decode.py; `cancelled` is asked now and then.
 
-        Raises its ImageErrors and SkippedScan; ImageError `decode_timeout` and `decoder_died` where the process had to be
+        Raises its ImageErrors; ImageError `decode_timeout` and `decoder_died` where the process had to be
         killed or ended by itself, twice; DecodingCancelled; OSError where no process can be started.
         """
         if len(data) > MAX_BYTES:
