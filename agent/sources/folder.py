@@ -28,6 +28,7 @@ from agent.errors import SourceError
 from agent.records import Disposition, FileState, Frame, with_picture
 from agent.sources.aftermath import Aftermath
 from agent.sources.base import Clock, Sink, SystemClock
+from agent.sources.depth_hint import DepthHint
 from agent.sources.disposition import judged_sha256
 from agent.sources.ledger import FileLedger
 from agent.sources.path_text import to_text
@@ -94,6 +95,7 @@ class Folder:
         self._settling = Settling()
         self._decoder = decoder or DecodeProcess()
         self._window = window
+        self._depth = DepthHint(line)
         self._aftermath = Aftermath(line, (section.done_dir, section.failed_dir))
         self._ignored = 0
         self._skipped = Counter[str]()
@@ -206,6 +208,7 @@ class Folder:
         )
         if opened.picture is not None:
             frame = with_picture(frame, opened.picture)
+            self._depth.look(opened.picture, opened.window)
         if not self._sink.put(frame, stop):
             return False
         self._aftermath.add(path, stamp, self._clock.monotonic())

@@ -27,8 +27,7 @@ from fbclip.errors import ImageError
 from fbclip.images.header import MAX_BYTES, Header, check_limits
 from fbclip.images.headers import read_header
 from fbclip.images.picture import Picture
-from fbclip.images.scans.dicom import dicom_size, is_dicom, read_dicom
-from fbclip.images.scans.nifti import is_nifti, nifti_size, read_nifti
+from fbclip.images.scans.signs import is_dicom, is_nifti
 from fbclip.images.silence import silence
 from fbclip.images.tiff_header import TiffHeader
 from fbclip.images.tiff_strips import check_strips
@@ -69,9 +68,14 @@ def decode_picture(data: bytes, window: Window = DEFAULT_WINDOW) -> Picture:
     if len(data) > MAX_BYTES:
         raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
     try:
+        # The libraries that read scans take seconds to load, so only a scan loads them.
         if is_dicom(data):
+            from fbclip.images.scans.dicom import read_dicom
+
             return read_dicom(data, window)
         if is_nifti(data):
+            from fbclip.images.scans.nifti import read_nifti
+
             return read_nifti(data, window)
         return _still(data, window)
     except MemoryError as error:
@@ -83,8 +87,12 @@ def image_size(data: bytes) -> tuple[int, int, int]:
     if len(data) > MAX_BYTES:
         raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
     if is_dicom(data):
+        from fbclip.images.scans.dicom import dicom_size
+
         return dicom_size(data)
     if is_nifti(data):
+        from fbclip.images.scans.nifti import nifti_size
+
         return nifti_size(data)
     header = read_header(data)
     check_limits(header)

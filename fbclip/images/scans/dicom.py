@@ -47,11 +47,6 @@ _FILLING = b"\0\xff"
 _MARKED = frozenset({*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes})
 
 
-def is_dicom(data: bytes) -> bool:
-    """By the preamble that every DICOM file has."""
-    return data[128:132] == b"DICM"
-
-
 def dicom_size(data: bytes) -> tuple[int, int, int]:
     """(width, height, frames) from the header alone; raises as `read_dicom`."""
     with quiet("DICOM"):

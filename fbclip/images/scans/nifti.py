@@ -23,26 +23,17 @@ from fbclip.images.header import check_scan_limits
 from fbclip.images.picture import Picture, ScanFacts, SliceFacts, WindowOrigin
 from fbclip.images.scans.emptiness import keep_full
 from fbclip.images.scans.quiet import quiet
+from fbclip.images.scans.signs import GZIP, nifti_head
 from fbclip.images.window import Window, percentile_limits, through
 
-_GZIP = b"\x1f\x8b"
-_HEAD = 544
-"""Bytes that the longer of both headers takes, with what tells of extensions."""
 _MOST_BEFORE_VOXELS = 1 << 20
-_MAGICS = {344: (b"n+1\0", b"ni1\0"), 4: (b"n+2\0", b"ni2\0")}
 _PAIRS = (b"ni1\0", b"ni2\0")
-
-
-def is_nifti(data: bytes) -> bool:
-    """By the header, of compressed files too."""
-    head = _head(data)
-    return any(head[at : at + 4] in magics for at, magics in _MAGICS.items()) and _header_size(head) in {348, 540}
 
 
 def nifti_size(data: bytes) -> tuple[int, int, int]:
     """(width, height, slices) of the axial slices from the header alone; raises as `read_nifti`."""
     with quiet("NIfTI"):
-        layout = _layout(_head(data))
+        layout = _layout(nifti_head(data))
         return layout.width, layout.height, layout.depth * layout.volumes
 
 
@@ -52,8 +43,8 @@ def read_nifti(data: bytes, window: Window) -> Picture:
     Raises ImageError: truncated, corrupt, unsupported_nifti, too_large, too_small, no_window, flat.
     """
     with quiet("NIfTI"):
-        layout = _layout(_head(data))
-        plain = _unpacked(data, layout.length) if data.startswith(_GZIP) else data
+        layout = _layout(nifti_head(data))
+        plain = _unpacked(data, layout.length) if data.startswith(GZIP) else data
         if len(plain) < layout.length:
             raise ImageError("truncated", "the NIfTI file holds fewer voxels than it says")
         voxels = ArrayProxy(io.BytesIO(plain), layout.header)
@@ -151,25 +142,11 @@ def _limits(
     return percentile_limits(parts, math.prod(layout.shape[:3])), "percentile"
 
 
-def _head(data: bytes) -> bytes:
-    if not data.startswith(_GZIP):
-        return data[:_HEAD]
-    try:
-        return zlib.decompressobj(31).decompress(data[: 1 << 16], _HEAD)
-    except zlib.error:
-        return b""
-
-
-def _header_size(head: bytes) -> int:
-    little, big = (int.from_bytes(head[:4], order) for order in ("little", "big"))
-    return little if little in {348, 540} else big
-
-
 def _unpacked(data: bytes, length: int) -> bytes:
     """`length` bytes of one or several gzip members, whose checksums are compared; raises ImageError."""
     out, rest = bytearray(), data
     try:
-        while len(out) <= length and rest.startswith(_GZIP):
+        while len(out) <= length and rest.startswith(GZIP):
             member = zlib.decompressobj(31)
             out += member.decompress(rest, length + 1 - len(out))
             if len(out) > length:

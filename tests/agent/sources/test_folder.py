@@ -405,3 +405,12 @@ def test_files_are_decoded_through_the_window_of_the_line(hot, decoder):
     watched.after(0)
     (frame,) = watched.after(1)
     assert frame.window == (0.0, 4095.0) and set(frame.image.ravel()) == {128}
+
+
+def test_a_line_says_once_that_its_images_are_seen_too_dark(hot, watched, caplog):
+    for k in range(20):
+        deep = np.random.default_rng(k).integers(0, 4096, (20, 20)).astype(np.uint16)
+        cv2.imwrite(str(hot / f"{k}.png"), deep)
+    watched.after(0)
+    assert len(watched.after(1)) == 20
+    assert caplog.text.count("use 12 of their 16 bits, so they are seen 16 times too dark") == 1

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fbclip.errors import ImageError
-from fbclip.images.decode import decode
+from fbclip.errors import ImageError, SkippedScan
+from fbclip.images.decode import decode, decode_picture
 from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
+from tests.factories.scans import a_dicom, a_nifti, blob
 
 IMAGE = np.random.default_rng(2).integers(0, 256, (50, 70, 3), dtype=np.uint8)
 PNG = cv2.imencode(".png", IMAGE)[1].tobytes()
@@ -51,6 +52,16 @@ def test_it_answers_as_the_decoder_does_in_one_process(process):
     process.close()
     with pytest.raises(ValueError):
         child()
+
+
+def test_scans_windows_and_skips_come_through(process):
+    film, volume = a_dicom(blob(9)), a_nifti(blob(20, 24, 9), packed=True)
+    for data, window in ((film, "dicom"), (film, (-100.0, 900.0)), (volume, "percentile"), (PNG, (5.0, 200.0))):
+        got, expected = process.decode(data, window=window), decode_picture(data, window)
+        assert np.array_equal(got.pixels, expected.pixels)
+        assert (got.scan, got.unused_bits) == (expected.scan, expected.unused_bits)
+    with pytest.raises(SkippedScan, match="own_output"):
+        process.decode(a_dicom(blob(1)[0], Manufacturer="fbclip-inspect"))
 
 
 def test_pixels_are_the_callers_own(process):
@@ -128,7 +139,7 @@ def test_it_inherits_no_secret_and_survives_a_supervisors_signals(process, monke
 
 def test_nonsense_from_the_process_is_not_believed(process, monkeypatch):
     process.decode(PNG)
-    sizes = ([1, 10**6, 10**6], [1, 0, 5], [1, 50, 70, 4], [1, 9999, 9, 3], [9, 9], ["a", 9, 9], "all")
+    sizes = ([1, 10**6, 10**6], [1, 50, 70, 4], [1, 9999, 9, 3], ["a", 9, 9])
     answers = [{"shape": size, "about": 0, "unused_bits": 0} for size in sizes]
     # A name where only numbers and fixed words may stand.
     answers.append({"shape": [1, 50, 70, 3], "about": 9, "unused_bits": 0})
