@@ -64,8 +64,10 @@ def through(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     """
     out = np.empty(values.size, np.uint8)
     flat = values.reshape(-1)
+    # Whole numbers of 16 bits are exact in float32, which is twice as fast.
+    kind = np.float32 if values.dtype.kind in "iu" and values.dtype.itemsize <= 2 else np.float64
     for start in range(0, len(out), _BLOCK):
-        part = flat[start : start + _BLOCK].astype(np.float64)
+        part = flat[start : start + _BLOCK].astype(kind)
         if high > low:
             levels = np.rint(np.clip((part - low) * (255 / (high - low)), 0, 255))
         else:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.config.line import LineSection
+from agent.config.line import FolderSource, LineSection
 from agent.config.sections import ModelSection
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import check_profile, load_detector
@@ -109,3 +109,13 @@ def test_a_foreign_profile_is_refused_by_field(detector, tmp_path, changes, fiel
     loaded = LoadedProfile(a_profile(detector, **changes))
     with pytest.raises(ConfigError, match=f" {field}: the profile"):
         check_profile(detector, detector.adapters[0], "belt", tmp_path / "p.yaml", loaded)
+
+
+def test_a_profile_with_a_window_is_for_files(tmp_path):
+    detector = load_detector(ModelSection(device="cpu"))
+    save_profile(a_profile(detector, size=256, smoothing=2.0, window=(0.0, 4095.0)), tmp_path / "p.yaml")
+    camera = LineSection(name="belt", source=ENDLESS, profile=tmp_path / "p.yaml", mode="shadow")
+    with pytest.raises(ConfigError, match="only files are seen through a window"):
+        load_lines(detector, [camera])
+    folder = camera.model_copy(update={"source": FolderSource(type="folder", path=tmp_path / "in")})
+    assert load_lines(detector, [folder])["belt"].window == (0.0, 4095.0)
