@@ -67,7 +67,7 @@ def through(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     # Whole numbers of 16 bits are exact in float32, which is twice as fast.
     kind = np.float32 if values.dtype.kind in "iu" and values.dtype.itemsize <= 2 else np.float64
     for start in range(0, len(out), _BLOCK):
-        part = flat[start : start + _BLOCK].astype(kind)
+        part: NDArray[Any] = flat[start : start + _BLOCK].astype(kind)
         if high > low:
             levels = np.rint(np.clip((part - low) * (255 / (high - low)), 0, 255))
         else:
