@@ -184,7 +184,10 @@ class Lineup:
         if sink is None or before is None or is_live(before.plan.section) != is_live(section):
             sink = build_sink(section, place.tally, self.intake.notify)
         supervisor = SourceSupervisor(
-            section.name, lambda feed: build_source(section, feed, self.ledger), sink, place.numbers
+            section.name,
+            lambda feed: build_source(section, feed, self.ledger, lambda: self.lines[section.name].window),
+            sink,
+            place.numbers,
         )
         return replace(place, supervisor=supervisor, sink=sink)
 

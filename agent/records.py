@@ -6,13 +6,15 @@ Wall-clock times are timezone-aware UTC; durations come from the monotonic clock
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from fbclip.decision import Decision
 from fbclip.images.geometry import RgbImage
+from fbclip.images.picture import Picture
+from fbclip.images.window import DEFAULT_WINDOW, Window
 
 
 class EventKind(StrEnum):
@@ -72,6 +74,8 @@ class Frame:
     `discrete` frames (files, triggers, frames of a non-realtime video) are units of their own: each is
     answered with a result and makes an event of its own. Others are live frames, counted N of M. After `expires`
     (monotonic s) it is too old to be judged.
+
+    volume: the slices of a scan, which get one verdict; then `image` is None. window: what the pixels were decoded by.
     """
 
     line: str
@@ -87,6 +91,15 @@ class Frame:
     file_id: int | None = None
     context: Mapping[str, Any] | None = None
     expires: float | None = None
+    volume: Picture | None = None
+    window: Window = DEFAULT_WINDOW
+
+
+def with_picture(frame: Frame, picture: Picture) -> Frame:
+    """The frame with what its file holds: one image, or the slices of a volume."""
+    if len(picture) > 1:
+        return replace(frame, volume=picture)
+    return replace(frame, image=picture.image(0), context=picture.about(0))
 
 
 @dataclass(frozen=True)

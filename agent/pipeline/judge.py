@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from agent.config.line import CameraSource, SourceSection, VideoSource
 from agent.pipeline.lines import Line
@@ -18,11 +18,15 @@ from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
 from fbclip.images.geometry import BoolMap, FloatMap, Placement, RgbImage
+from fbclip.images.picture import Picture
 from fbclip.images.quality import QualitySettings, image_fault
 from fbclip.picture_health.advice import advice_for
 from fbclip.picture_health.repeats import is_repeat
 
 log = logging.getLogger(__name__)
+SLICES_AT_ONCE = 8
+# What makes a whole worse: a slice that cannot be judged leaves it open whether the others are all there is to see.
+_GRAVITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.REJECTED: 2, Verdict.ANOMALY: 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,24 @@ class Judged:
     def margins(self) -> FloatMap | None:
         """The map (S,S) float32; None for a rejected frame."""
         return None if self.prediction is None else self.prediction.map
+
+
+def worst(results: Iterable[Judged]) -> Judged:
+    """The one that stands for all, of at least one: anomaly, rejected, uncertain, ok, and of those the largest z."""
+
+    def gravity(one: Judged) -> tuple[int, float]:
+        decision = one.inspection.decision
+        size = decision.z if decision.z is not None else decision.margin
+        return _GRAVITY[decision.verdict], float("-inf") if size is None else size
+
+    return max(results, key=gravity)
+
+
+def slice_frame(frame: Frame, volume: Picture, index: int) -> Frame:
+    """One slice of a volume as a frame of its own, which names it."""
+    facts = None if volume.scan is None else volume.scan.slices[index]
+    number = None if facts is None else facts.number
+    return replace(frame, image=volume.image(index), volume=None, frame_number=number, context=volume.about(index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +95,42 @@ class Judge:
         """From the next batch on; from any thread. It has what every line needs that is judged."""
         self._next = detector
 
-    def judge(self, frames: Sequence[Frame]) -> list[Judged]:
-        """One batch, any mix of lines -> one result a frame, in order. Never raises for a frame's sake."""
+    def judge(self, frames: Sequence[Frame], alive: Callable[[], object] = lambda: None) -> list[Judged]:
+        """One batch, any mix of lines -> one result a frame, in order. Never raises for a frame's sake.
+
+        A volume is judged slice by slice, and its result is that of the worst; `alive` is called between its batches.
+        """
         # The lines of one batch stay as they are, however they are changed meanwhile. The lines are read first: the
         # detector that is read after them has what they need.
         lines = {frame.line: self._lines[frame.line] for frame in frames}
         self._detector = self._next
         started = self._monotonic()
+        images = iter(self._judge_images([f for f in frames if f.volume is None], lines, started))
+        return [
+            next(images) if frame.volume is None else self._judge_volume(frame, frame.volume, lines, started, alive)
+            for frame in frames
+        ]
+
+    def _judge_volume(
+        self,
+        frame: Frame,
+        volume: Picture,
+        lines: Mapping[str, Line],
+        started: float,
+        alive: Callable[[], object],
+    ) -> Judged:
+        found: Judged | None = None
+        for start in range(0, len(volume), SLICES_AT_ONCE):
+            alive()
+            part = [slice_frame(frame, volume, i) for i in range(start, min(start + SLICES_AT_ONCE, len(volume)))]
+            found = worst(filter(None, [found, *self._judge_images(part, lines, started)]))
+        assert found is not None
+        now = self._monotonic()
+        inspection = found.inspection
+        latency = replace(inspection.latency, infer=(now - started) * 1e3, total=(now - frame.monotonic) * 1e3)
+        return replace(found, inspection=replace(inspection, latency=latency))
+
+    def _judge_images(self, frames: Sequence[Frame], lines: Mapping[str, Line], started: float) -> list[Judged]:
         prepared = [self._prepare(index, frame, lines[frame.line]) for index, frame in enumerate(frames)]
         predictions = self._infer([one for one in prepared if isinstance(one, _Ready)])
         judged = []
@@ -94,6 +145,9 @@ class Judge:
         threshold = None if line.loaded is None else line.loaded.profile.threshold
         if frame.image is None:
             return reject(frame.reason or "no_picture", threshold)
+        if frame.window != line.window:
+            # The profile was replaced while the file waited; its threshold is for other pixels.
+            return reject("wrong_window", threshold)
         fault = image_fault(frame.image, QualitySettings()) or self._frozen(frame.line, frame.image, line)
         if fault is not None:
             return reject(fault, threshold, advice_for(fault))

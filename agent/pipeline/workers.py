@@ -59,7 +59,7 @@ class JudgeWorker:
             return False
         frames = self._intake.next_batch(self._wait_s)
         if frames:
-            for judged in self._judge.judge(frames):
+            for judged in self._judge.judge(frames, self._abort.is_set):
                 self._put(judged)
             return True
         if self._finishing.is_set():

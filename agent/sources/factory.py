@@ -11,6 +11,7 @@ from agent.sources.folder import Folder
 from agent.sources.ledger import FileLedger
 from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
 from agent.sources.video import Video
+from fbclip.images.window import DEFAULT_WINDOW, Window
 
 
 def is_live(section: LineSection) -> bool:
@@ -24,12 +25,14 @@ def build_sink(section: LineSection, tally: Tally, notify: Callable[[], None]) -
     return NewestSlot(tally, notify) if is_live(section) else BlockingQueue(tally, notify=notify)
 
 
-def build_source(section: LineSection, sink: Sink, ledger: FileLedger) -> Source:
-    """The source that a line names; nothing is opened yet."""
+def build_source(
+    section: LineSection, sink: Sink, ledger: FileLedger, window: Callable[[], Window] = lambda: DEFAULT_WINDOW
+) -> Source:
+    """The source that a line names; nothing is opened yet. `window`: what its files are decoded by."""
     source = section.source
     if isinstance(source, CameraSource):
         return Camera(section.name, source, sink)
     if isinstance(source, VideoSource):
         return Video(section.name, source, sink)
     assert isinstance(source, FolderSource)
-    return Folder(section.name, source, sink, ledger)
+    return Folder(section.name, source, sink, ledger, window=window)

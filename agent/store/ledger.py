@@ -101,6 +101,12 @@ class Ledger:
         with self._database.transaction() as connection:
             connection.execute(update(files).where(files.c.id == file_id).values(sha256=sha256))
 
+    def skip(self, file_id: int, sha256: str, reason: str) -> None:
+        """A claimed file holds nothing to be judged, as a report among scans: it gets no verdict, and is moved."""
+        change = {"state": FileState.SKIPPED, "sha256": sha256, "reason": reason, "disposition": Disposition.PENDING}
+        with self._database.transaction() as connection:
+            connection.execute(update(files).where(files.c.id == file_id).values(**change))
+
     def release(self, file_id: int) -> None:
         """A claimed file cannot be judged yet. A row that says nothing is taken back: the file may grow or go."""
         mine = and_(files.c.id == file_id, files.c.state == FileState.CLAIMED)

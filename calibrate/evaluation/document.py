@@ -27,6 +27,7 @@ from fbclip.artefacts.seal import Seal
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.fusion import Fusion
 from fbclip.picture_health.limits import PictureLimits
 
@@ -91,6 +92,7 @@ class EvaluatedFraming(EvaluationPart):
     roi: Annotated[Roi, BeforeValidator(without_unknown(Roi))] | None = None
     tiling: Annotated[Tiling, BeforeValidator(without_unknown(Tiling))] | None = None
     ignore_mask: bool = False
+    window: Window = DEFAULT_WINDOW
 
 
 class EvaluatedProfile(EvaluationPart):

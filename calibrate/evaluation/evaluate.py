@@ -125,7 +125,12 @@ def evaluate(
             skipped=(*faults.masks.values(), *unusable),
         ),
         model=_model(view),
-        framing=EvaluatedFraming(roi=framing.roi, tiling=framing.tiling, ignore_mask=framing.mask is not None),
+        framing=EvaluatedFraming(
+            roi=framing.roi,
+            tiling=framing.tiling,
+            ignore_mask=framing.mask is not None,
+            window=framing.window,
+        ),
         profile=None if request.profile is None else EvaluatedProfile.of(request.profile),
         classes={name: one.numbers for name, one in found.items()},
         mean=mean_numbers(one.numbers for one in found.values()),

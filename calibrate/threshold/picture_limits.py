@@ -138,7 +138,7 @@ def _no_common_place(units: UnitExtremes, limit: float) -> str | None:
 def _views(samples: Sequence[Sample], framing: Framing) -> Iterator[tuple[Sample, GreyView]]:
     for sample in samples:
         try:
-            yield sample, grey_view(read_usable(sample.path), framing)
+            yield sample, grey_view(read_usable(sample, framing.window), framing)
         except (ImageError, OSError):
             continue
 

@@ -98,6 +98,7 @@ def make_profile(
         roi=request.framing.roi,
         ignore_mask=request.ignore_mask,
         tiling=request.framing.tiling,
+        window=request.framing.window,
         smoothing=detector.smoothing[adapter],
         min_area_px=min_area,
         statistic=statistic,

@@ -20,6 +20,7 @@ from fbclip.files import canonical_json
 from fbclip.frozen import Frozen
 from fbclip.images.geometry import BoolMap, Placement, Roi
 from fbclip.images.tiling import Tiling, map_shape
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.fusion import Fusion
 from fbclip.picture_health.limits import PictureLimits
 
@@ -133,6 +134,7 @@ class Profile(Frozen):
     roi: Roi | None = None
     ignore_mask: IgnoreMask | None = None
     tiling: Tiling | None = None
+    window: Window = Field(DEFAULT_WINDOW, description="which values of a file are black and white")
     smoothing: float = Field(ge=0, description="Gaussian sigma in map pixels")
     min_area_px: int = Field(ge=1, description="in map pixels")
     statistic: Statistic

@@ -61,8 +61,8 @@ class LoadedProfile:
 
     @property
     def framing(self) -> Framing:
-        """Which parts of a frame become the network's input."""
-        return Framing(self.profile.roi, self.profile.tiling, self.mask)
+        """How a file becomes a frame, and which parts of it the network's input."""
+        return Framing(self.profile.roi, self.profile.tiling, self.mask, self.profile.window)
 
     @cached_property
     def picture_check(self) -> PictureCheck | None:

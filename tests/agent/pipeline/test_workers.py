@@ -18,7 +18,7 @@ class CountingJudge:
         self.batches = []
         self.failing = failing
 
-    def judge(self, frames):
+    def judge(self, frames, alive):
         if self.failing:
             raise ValueError("no such thing")
         self.batches.append([frame.seq for frame in frames])
@@ -152,7 +152,7 @@ class Hanging(KeepingRecorder):
     def __init__(self) -> None:
         self.entered, self.release = threading.Event(), threading.Event()
 
-    def judge(self, frames):
+    def judge(self, frames, alive):
         self.record(frames, None)
         return []
 
