@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from agent.config.line import LineSection
 from agent.pipeline.lines import ManualThreshold
-from agent.records import LineCounters, LineMode
+from agent.records import LineCounters, LineMode, TriggerCounts
 
 
 class LineState(StrEnum):
@@ -43,3 +43,4 @@ class LineHealth:
     counters: LineCounters
     state: LineState = LineState.RUNNING
     live: bool = False
+    triggers: TriggerCounts | None = None

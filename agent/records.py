@@ -43,6 +43,14 @@ class LineMode(StrEnum):
     LIVE = "live"
 
 
+class ResultChoice(StrEnum):
+    """Which frames of a continuous camera are answered with a result. changes: whose verdict is not the last one's."""
+
+    EVERY = "every"
+    CHANGES = "changes"
+    NONE = "none"
+
+
 class FileState(StrEnum):
     """How far a file of a hot folder has come."""
 
@@ -66,6 +74,23 @@ def timestamp(moment: datetime) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class TriggeredPart:
+    """What one trigger asks a verdict of: `frames` images taken after `not_before`, answered by `due` (monotonic s).
+
+    `number` tells the parts of a run apart. `context` is what the trigger brought, and comes back with the answer.
+    """
+
+    number: int
+    line: str
+    ts: datetime
+    asked: float
+    not_before: float
+    due: float
+    frames: int
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One image with its provenance. `image` (H,W,3) uint8 RGB, or None with the `reason` it could not be had.
 
@@ -85,6 +110,7 @@ class Frame:
     discrete: bool = False
     file_id: int | None = None
     context: Mapping[str, Any] | None = None
+    part: TriggeredPart | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +173,21 @@ class Message:
     committed: datetime
     run: str
     attempts: int = 0
+
+
+@dataclass(frozen=True)
+class TriggerCounts:
+    """Since the start: received = answered + lost + those that wait. `busy` and `timeout` are answers, too.
+
+    `late`: images judged after their part was answered. `lost`: triggers that came faster than they could be refused.
+    """
+
+    received: int = 0
+    answered: int = 0
+    busy: int = 0
+    timeout: int = 0
+    late: int = 0
+    lost: int = 0
 
 
 @dataclass

@@ -125,11 +125,19 @@ class PahoClient:
         self._link = _Link(deque())
         self._client: paho.Client | None = None
         self._ears: tuple[str, Hear] | None = None
+        self._deaf = False
         self._wake: Callable[[], None] = lambda: None
 
     def listen(self, topics: str, hear: Hear) -> None:
         """Before `connect`: hear what comes on the topics of this filter. `hear` must return at once."""
         self._ears = (topics, hear)
+
+    def deafen(self) -> None:
+        """Ask the broker for no more messages; those on their way are still heard."""
+        ears, client = self._ears, self._client
+        self._deaf = True
+        if ears is not None and client is not None:
+            client.unsubscribe(ears[0])
 
     def notify(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -232,7 +240,7 @@ class PahoClient:
             link.problem, link.drops = None, 0
             link.connections += 1
             link.connected = True
-            if self._ears is not None:
+            if self._ears is not None and not self._deaf:
                 client.subscribe(self._ears[0], qos=1)
             wake()
 

@@ -101,7 +101,7 @@ class Video:
             now = self._clock.monotonic()
             if self._section.realtime and limit and now - last_put < 1 / limit:
                 self._sink.tally.skipped("max_fps")
-            elif self._put(capture, number, stop):
+            elif self._put(capture, number, now, stop):
                 last_put = now
             else:
                 break
@@ -112,13 +112,13 @@ class Video:
         left = due - self._clock.monotonic()
         return self._clock.wait(stop, left) if left > 0 else stop.is_set()
 
-    def _put(self, capture: Capture, number: int, stop: threading.Event) -> bool:
+    def _put(self, capture: Capture, number: int, taken: float, stop: threading.Event) -> bool:
         image = retrieve_rgb(capture)
         frame = Frame(
             line=self._line,
             seq=next(self._seq),
             ts=self._clock.now(),
-            monotonic=self._clock.monotonic(),
+            monotonic=taken,
             image=image,
             reason="corrupt" if image is None else None,
             frame_number=number,

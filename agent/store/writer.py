@@ -61,16 +61,22 @@ class Writer:
                 row = {"run": self._run, "agent": self._agent, "started": datetime.now(UTC), "clean": False}
                 connection.execute(insert(runs).values(row))
 
-    def record(self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
-        """All of one inspection, or nothing of it."""
+    def record(
+        self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft], cause: int | None = None
+    ) -> int:
+        """All of one inspection, or nothing of it; returns its id.
+
+        `cause`: the id of the inspection that the steps are about, this one unless told.
+        """
         with self._database.transaction() as connection:
             file_id = _known_file(connection, inspection)
             inspection_id = _insert(connection, inspection, file_id)
             for step in steps:
-                _apply(connection, inspection.run, step, inspection_id)
+                _apply(connection, inspection.run, step, inspection_id if cause is None else cause)
             put(connection, inspection.run, drafts)
             if file_id is not None:
                 _judge_file(connection, file_id, inspection)
+        return inspection_id
 
     def end_events(self, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
         """Event ends without an inspection, as at shutdown."""
