@@ -87,7 +87,7 @@ class TriggerCommand(Command):
     part: JsonValue = None
     frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)] | None = None
 
-    @field_validator("part")
+    @field_validator("part", mode="before")
     @classmethod
     def _small(cls, value: Any) -> Any:
         try:
@@ -158,7 +158,7 @@ def parse(verb: str, payload: bytes) -> Command:
         return model.model_validate(data, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part)[:64] for part in first["loc"]) or verb
+        field = ".".join(str(part)[:64] for part in first["loc"][:4]) or verb
         message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         raise CommandError(f"{field}: {message}") from error
 

@@ -144,7 +144,7 @@ def test_a_camera_that_hangs_is_answered_in_time_and_clears_when_it_is_back(make
     stream = subprocess.Popen(command)
     try:
         agent, subscriber = make(
-            type="camera", url=f"tcp://127.0.0.1:{port}", stall_s=2, trigger="mqtt", answer_s=1.5, frames=2
+            type="camera", url=f"tcp://127.0.0.1:{port}", stall_s=2, trigger="mqtt", answer_s=5, frames=2
         )
         subscriber.wait(lambda t, b: t.endswith("/belt/status") and b["health"] == "connected", "the camera", 30)
         subscriber.publish(TRIGGER, {"line": "belt", "part": "seen"})
@@ -157,7 +157,7 @@ def test_a_camera_that_hangs_is_answered_in_time_and_clears_when_it_is_back(make
         result = subscriber.wait(lambda t, b: t.endswith("/belt/result") and b["context"]["part"] == "unseen", "no")
         assert (result["verdict"], result["reason"]) == ("rejected", "timeout")
         assert (result["context"]["frames"], result["context"]["judged"]) == (2, 0)
-        assert 1500 <= result["latency_ms"]["total"] < 2500
+        assert 5000 <= result["latency_ms"]["total"] < 6000
         subscriber.wait(lambda t, b: t.endswith("/demo/health") and not b["healthy"], "ill health")
         stream.kill()
         stream.wait(10)
@@ -186,7 +186,7 @@ def test_a_camera_that_hangs_is_answered_in_time_and_clears_when_it_is_back(make
 
 
 def test_an_interval_is_answered_each_time_and_nobody_else_may_trigger(make):
-    agent, subscriber = make(trigger="interval", interval_s=0.5)
+    agent, subscriber = make(trigger="interval", interval_s=0.5, answer_s=30)
     subscriber.publish(TRIGGER, {"line": "belt", "part": 1, "correlation_id": "a"})
     answer = subscriber.wait(lambda t, b: t.endswith("/answer"), "the answer")
     assert (answer["ok"], "trigger: mqtt" in answer["text"]) == (False, True)
