@@ -22,6 +22,10 @@ BUSY = "busy"
 TIMEOUT = "timeout"
 LOST = "lost"
 NOT_TRIGGERED = "not_triggered"
+AFTER_PAUSE = "after_pause"
+# A stream that stalls may at its end, seconds later, give what it still had from before.
+PAUSE_S = 1.0
+SETTLE_S = 0.5
 # Triggers that were refused and wait to be told so. A healthy store keeps it empty.
 MOST_REFUSED = 1024
 _numbers = itertools.count(1)
@@ -69,6 +73,9 @@ class TriggerGate:
         self._refused: deque[Refusal] = deque()
         self._shut: str | None = "line_off"
         self._lost = False
+        self._last_image: float | None = None
+        self._usual_gap = 0.0
+        self._settled_at = 0.0
         self._counts = TriggerCounts()
         self._next_interval = 0.0
 
@@ -123,9 +130,10 @@ class TriggerGate:
                 self.tally.grabbed(replaced=len(self._frames) - len(frames))
                 self._frames = deque([*frames, frame])
             else:
-                one = self._next(frame.monotonic)
+                flows = self._flows(frame.monotonic)
+                one = self._next(frame.monotonic) if flows else None
                 if one is None:
-                    self.tally.skipped(NOT_TRIGGERED)
+                    self.tally.skipped(NOT_TRIGGERED if flows else AFTER_PAUSE)
                     return True
                 one.taken += 1
                 context = {**one.part.context, "frame": one.taken, "frames": one.part.frames}
@@ -241,6 +249,14 @@ class TriggerGate:
             self._counts = replace(self._counts, lost=self._counts.lost + 1)
             return LOST
         return reason
+
+    def _flows(self, now: float) -> bool:
+        """Whether images come as they usually do at `now` (monotonic s), so that this one is what it says: new."""
+        gap = 0.0 if self._last_image is None else now - self._last_image
+        if gap > max(PAUSE_S, 3 * self._usual_gap):
+            self._settled_at = now + SETTLE_S
+        self._last_image, self._usual_gap = now, gap
+        return now >= self._settled_at
 
     def _next(self, taken_at: float) -> _Open | None:
         """The part that an image taken at `taken_at` (monotonic s) belongs to."""

@@ -122,7 +122,7 @@ def test_images_in_memory_are_bounded_too():
 def test_a_part_without_its_images_in_time_is_refused_and_its_images_are_let_go():
     gate = Gate(answer_s=2, frames=2)
     gate.ask("a")
-    gate.grab(at=100.5)
+    gate.grab(at=101.2)
     gate.clock.time = 101.5
     gate.ask("b")
     assert gate.gate.seconds_to_due(9) == pytest.approx(0.5)
@@ -157,6 +157,30 @@ def test_a_lost_camera_is_told_of_and_takes_no_part():
     assert (first.part, first.discrete) == (None, False)
     assert second.context["part"] == "a"
     assert dropped(gate.tally) == {"replaced": 1}
+
+
+def test_what_a_stalled_stream_still_had_is_not_taken_for_new():
+    gate = Gate(answer_s=60)
+    gate.grab(at=99.9)
+    gate.clock.time = 103
+    gate.ask("a")
+    # The decoder gives what it had, all at once.
+    gate.grab(at=105.0)
+    gate.grab(at=105.01)
+    assert gate.taken() == []
+    gate.grab(at=105.6)
+    assert gate.taken() == [("a", 1)]
+    assert dropped(gate.tally) == {"not_triggered": 1, "after_pause": 2}
+
+
+def test_a_camera_that_is_always_slow_has_no_pauses():
+    gate = Gate(answer_s=60)
+    gate.grab(at=100)
+    gate.grab(at=104)
+    gate.clock.time = 105
+    gate.ask("a")
+    gate.grab(at=108)
+    assert gate.taken() == [("a", 1)]
 
 
 def test_a_shut_gate_refuses_what_lacks_images_and_lets_the_rest_be_judged():
