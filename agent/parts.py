@@ -146,8 +146,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
-    audit = AuditLog(database, name)
-    steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
+    steward = Steward(setting.path, config, setting.overrides, lineup, AuditLog(database, name), setting.hangup)
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:
