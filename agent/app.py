@@ -41,6 +41,8 @@ SOURCES_STOP_S = 1.5
 STEWARD_STOP_S = 0.5
 FINISH_S = 3.0
 LAST_MESSAGES_S = 2.0
+_ENDED = threading.Event()
+_ENDED.set()
 
 
 def run_agent(
@@ -168,6 +170,7 @@ class Daemon:
         log.info("stopping")
         self._notifier.stopping()
         parts = self._parts
+        parts.client.deafen()
         parts.lineup.stop()
         parts.steward.stop(STEWARD_STOP_S)
         end = time.monotonic() + SOURCES_STOP_S
@@ -176,6 +179,9 @@ class Daemon:
         finished = parts.pipeline.finish(FINISH_S)
         for supervisor in parts.lineup.supervisors:
             supervisor.sink.discard("shutdown")
+        if not parts.pipeline.recording:
+            # Triggers that came after the recorder's last look.
+            parts.recorder.give_up("shutdown", _ENDED)
         try:
             if finished:
                 # Else the recorder may still be at work on them: the next start ends them.
@@ -193,7 +199,7 @@ class Daemon:
         self._log_changes(snapshot)
         for line in snapshot.lines:
             parts.page.add_line(line.name, line.mode.value, line.live)
-            parts.page.set_line(line.name, line.health, line.counters)
+            parts.page.set_line(line.name, line.health, line.counters, line.triggers)
             parts.sender.retain(parts.topics.line_status(line.name), line_status_body(line))
         names = frozenset(line.name for line in snapshot.lines)
         for name in self._known_lines - names:

@@ -45,6 +45,14 @@ class LineMode(StrEnum):
     LIVE = "live"
 
 
+class ResultChoice(StrEnum):
+    """Which frames of a continuous camera are answered with a result. changes: whose verdict is not the last one's."""
+
+    EVERY = "every"
+    CHANGES = "changes"
+    NONE = "none"
+
+
 class FileState(StrEnum):
     """How far a file of a hot folder has come."""
 
@@ -65,6 +73,23 @@ class Disposition(StrEnum):
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds, as 2026-01-02T03:04:05.678Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, eq=False)
+class TriggeredPart:
+    """What one trigger asks a verdict of: `frames` images taken after `not_before`, answered by `due` (monotonic s).
+
+    `number` tells the parts of a run apart. `context` is what the trigger brought, and comes back with the answer.
+    """
+
+    number: int
+    line: str
+    ts: datetime
+    asked: float
+    not_before: float
+    due: float
+    frames: int
+    context: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +118,7 @@ class Frame:
     expires: float | None = None
     volume: Picture | None = None
     window: Window = DEFAULT_WINDOW
+    part: TriggeredPart | None = None
 
 
 def with_picture(frame: Frame, picture: Picture) -> Frame:
@@ -162,6 +188,21 @@ class Message:
     committed: datetime
     run: str
     attempts: int = 0
+
+
+@dataclass(frozen=True)
+class TriggerCounts:
+    """Since the start: received = answered + lost + those that wait. `busy` and `timeout` are answers, too.
+
+    `late`: images judged after their part was answered. `lost`: triggers that came faster than they could be refused.
+    """
+
+    received: int = 0
+    answered: int = 0
+    busy: int = 0
+    timeout: int = 0
+    late: int = 0
+    lost: int = 0
 
 
 @dataclass

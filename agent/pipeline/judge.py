@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.config.line import CameraSource, SourceSection, VideoSource
+from agent.config.line import CameraSource, LineSection, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.records import Frame, Inspection, Latency
 from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
@@ -216,30 +216,7 @@ class Judge:
         placement: Placement | None,
         started: float,
     ) -> Judged:
-        now = self._monotonic()
-        inspection = Inspection(
-            run=self._run,
-            line=frame.line,
-            frame_seq=frame.seq,
-            ts=frame.ts,
-            mode=line.section.mode,
-            decision=decision,
-            width=None if frame.image is None else frame.image.shape[1],
-            height=None if frame.image is None else frame.image.shape[0],
-            sha256=frame.sha256,
-            path=frame.path,
-            frame_number=frame.frame_number,
-            file_id=frame.file_id,
-            profile_id=line.profile_id,
-            model_id=line.adapter,
-            latency=Latency(
-                queue=(started - frame.monotonic) * 1e3,
-                infer=(now - started) * 1e3,
-                total=(now - frame.monotonic) * 1e3,
-            ),
-            discrete=frame.discrete,
-            context=frame.context,
-        )
+        inspection = _inspection(self._run, frame, line.section, line, decision, started, self._monotonic())
         limits = None if line.loaded is None else line.loaded.profile.map_limits
         kept = None if decision.verdict is Verdict.REJECTED else prediction
         return Judged(inspection, frame, kept, placement, limits)
@@ -248,3 +225,41 @@ class Judge:
 def _is_live(source: SourceSection) -> bool:
     """Whether its pictures are taken one after the other, so that no two are the same to the bit."""
     return isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
+
+
+def unjudged(run: str, frame: Frame, section: LineSection, line: Line | None, now: float) -> Judged:
+    """What stands for an image that never came, `rejected` with the frame's reason at `now` (monotonic s).
+
+    `line` is None where the line could not be loaded.
+    """
+    threshold = None if line is None or line.loaded is None else line.loaded.profile.threshold
+    decision = reject(frame.reason or "no_picture", threshold)
+    return Judged(_inspection(run, frame, section, line, decision, now, now), frame, None, None, None)
+
+
+def _inspection(
+    run: str, frame: Frame, section: LineSection, line: Line | None, decision: Decision, started: float, now: float
+) -> Inspection:
+    return Inspection(
+        run=run,
+        line=frame.line,
+        frame_seq=frame.seq,
+        ts=frame.ts,
+        mode=section.mode,
+        decision=decision,
+        width=None if frame.image is None else frame.image.shape[1],
+        height=None if frame.image is None else frame.image.shape[0],
+        sha256=frame.sha256,
+        path=frame.path,
+        frame_number=frame.frame_number,
+        file_id=frame.file_id,
+        profile_id=None if line is None else line.profile_id,
+        model_id=None if line is None else line.adapter,
+        latency=Latency(
+            queue=(started - frame.monotonic) * 1e3,
+            infer=(now - started) * 1e3,
+            total=(now - frame.monotonic) * 1e3,
+        ),
+        discrete=frame.discrete,
+        context=frame.context,
+    )

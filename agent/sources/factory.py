@@ -14,15 +14,9 @@ from agent.sources.video import Video
 from fbclip.images.window import DEFAULT_WINDOW, Window
 
 
-def is_live(section: LineSection) -> bool:
-    """Whether frames come by themselves and the newest wins; else nothing may be skipped."""
-    source = section.source
-    return isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
-
-
 def build_sink(section: LineSection, tally: Tally, notify: Callable[[], None]) -> Sink:
-    """Newest frame wins for a live line, else a queue that makes the source wait."""
-    return NewestSlot(tally, notify) if is_live(section) else BlockingQueue(tally, notify=notify)
+    """Newest frame wins for a live line, else a queue that makes the source wait. Triggered ones have a gate."""
+    return NewestSlot(tally, notify) if section.is_live else BlockingQueue(tally, notify=notify)
 
 
 def build_source(

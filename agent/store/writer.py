@@ -62,19 +62,27 @@ class Writer:
                 row = {"run": self._run, "agent": self._database.agent, "started": datetime.now(UTC), "clean": False}
                 connection.execute(insert(runs).values(row))
 
-    def record(self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
-        """All of one inspection, or nothing of it."""
+    def record(
+        self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft], cause: int | None = None
+    ) -> int:
+        """All of one inspection, or nothing of it; returns its id.
+
+        `cause`: the id of the inspection that the steps are about, this one unless told.
+        """
+        agent = self._database.agent
         with self._database.transaction() as connection:
-            if _is_recorded(connection, inspection):
+            recorded = _recorded_id(connection, inspection)
+            if recorded is not None:
                 # A server that was lost while it committed: it did.
-                return
+                return recorded
             file_id = _known_file(connection, inspection)
-            inspection_id = _insert(connection, self._database.agent, inspection, file_id)
+            inspection_id = _insert(connection, agent, inspection, file_id)
             for step in steps:
-                _apply(connection, self._database.agent, inspection.run, step, inspection_id)
-            put(connection, self._database.agent, inspection.run, drafts)
+                _apply(connection, agent, inspection.run, step, inspection_id if cause is None else cause)
+            put(connection, agent, inspection.run, drafts)
             if file_id is not None:
                 _judge_file(connection, file_id, inspection)
+        return inspection_id
 
     def end_events(self, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
         """Event ends without an inspection, as at shutdown."""
@@ -107,9 +115,9 @@ class Writer:
         return self._run
 
 
-def _is_recorded(connection: Connection, i: Inspection) -> bool:
+def _recorded_id(connection: Connection, i: Inspection) -> int | None:
     same = and_(inspections.c.run == i.run, inspections.c.line == i.line, inspections.c.frame_seq == i.frame_seq)
-    return connection.execute(select(inspections.c.id).where(same)).first() is not None
+    return connection.execute(select(inspections.c.id).where(same)).scalar()
 
 
 def _known_file(connection: Connection, inspection: Inspection) -> int | None:

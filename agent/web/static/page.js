@@ -48,6 +48,12 @@ function showBar(card, line) {
   bar.setAttribute("aria-label", known ? `z ${number(line.z)}, threshold ${number(line.threshold)}` : "no value");
 }
 
+function triggers(counts) {
+  const parts = [`${counts.answered} of ${counts.received} triggers answered`];
+  for (const name of ["busy", "timeout", "lost"]) if (counts[name]) parts.push(`${counts[name]} ${name}`);
+  return parts.join(", ");
+}
+
 function showLine(line) {
   const card = document.querySelector(`[data-line="${CSS.escape(line.name)}"]`);
   if (!card) return;
@@ -69,7 +75,7 @@ function showLine(line) {
   showBar(card, line);
   for (const name of ["inspected", "rejected", "dropped", "in_flight"]) put(part(card, name), String(line[name]));
   put(part(card, "latency"), typeof line.latency_ms === "number" ? `${Math.round(line.latency_ms)} ms` : "–");
-  put(part(card, "health"), line.health);
+  put(part(card, "health"), line.triggers ? `${line.health} · ${triggers(line.triggers)}` : line.health);
   put(part(card, "age"), typeof line.age_s === "number" ? `last frame ${ago(line.age_s)}` : "no frame yet");
 }
 

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.config.loader import load_config
-from agent.records import EventKind
+from agent.records import EventKind, ResultChoice
 from fbclip.errors import ConfigError
 
 NORMAL = """\
@@ -90,3 +90,38 @@ def test_files_that_are_no_configuration(tmp_path, content):
         load(tmp_path, content)
     with pytest.raises(ConfigError, match="no such file"):
         load_config(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("trigger: mqtt", "trigger: bell", ":4: lines.0.source.trigger"),
+        ("trigger: mqtt", "frames: 2", ":4: lines.0.source: frames: only with trigger: mqtt or trigger: interval"),
+        ("trigger: mqtt", "trigger: interval", "interval_s belongs to trigger: interval, which needs it"),
+        ("trigger: mqtt", "trigger: mqtt, interval_s: 1", "interval_s belongs to trigger: interval"),
+        ("trigger: mqtt", "trigger: interval, interval_s: 1, queue: 2", "an interval waits for the one before"),
+        ("trigger: mqtt", "trigger: mqtt, answer_s: 0", ":4: lines.0.source.answer_s"),
+        ("trigger: mqtt", "trigger: mqtt, answer_s: 1, delay_s: 1", "leaves no time for the answer in answer_s 1"),
+        ("trigger: mqtt", "trigger: mqtt, frames: 16, queue: 5", "is more than 64 images in memory"),
+        ("realtime: true", "realtime: false", ":4: lines.0.source: trigger: mqtt needs realtime: true"),
+        ("profile: p.yaml", "profile: p.yaml\n    results: every", ":3: lines.0: results: only for continuous cameras"),
+        (
+            "type: video, path: v.mp4, realtime: true",
+            "type: folder, path: in",
+            ":4: lines.0.source.trigger: unknown key",
+        ),
+    ],
+)
+def test_triggers_that_contradict_are_refused(tmp_path, old, new, says):
+    triggered = NORMAL.replace("path: v.mp4", "path: v.mp4, realtime: true, trigger: mqtt")
+    assert load(tmp_path, triggered).lines[0].is_triggered
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, triggered.replace(old, new))
+    assert says in str(caught.value)
+
+
+def test_results_of_a_continuous_camera_are_chosen(tmp_path):
+    text = NORMAL.replace("path: v.mp4", "path: v.mp4, realtime: true")
+    assert load(tmp_path, text).lines[0].results is ResultChoice.NONE
+    changes = load(tmp_path, text.replace("profile: p.yaml", "profile: p.yaml\n    results: changes"))
+    assert changes.lines[0].results is ResultChoice.CHANGES

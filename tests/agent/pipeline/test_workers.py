@@ -29,7 +29,12 @@ class KeepingRecorder:
     def __init__(self) -> None:
         self.seqs = []
 
-    def end_events_of_lines(self, ts) -> None: ...
+    def turn(self, stop) -> None: ...
+
+    def give_up(self, reason, stop) -> None: ...
+
+    def seconds_to_due(self, most) -> float:
+        return most
 
     def record(self, judged, stop) -> bool:
         self.seqs.append(judged.inspection.frame_seq)
