@@ -38,7 +38,8 @@ def _run(config: Path, log: Path, fault: Fault) -> None:
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     torch.set_num_threads(1)
-    agent.app.load_model = lambda *_: tiny_detector()  # type: ignore[attr-defined]
+    if not fault.embedded:
+        agent.app.load_model = lambda *_: tiny_detector()  # type: ignore[attr-defined]
     inject(fault)
     sys.argv = ["agent", "run", "-c", str(config)]
     main()

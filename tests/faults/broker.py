@@ -22,11 +22,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.factories.brokers import Mosquitto, accepts, free_port, wait_until
 
+ANYONE = ("allow_anonymous true",)
+
 
 class Broker(Mosquitto):
     """On a free port of loopback; its files lie in `folder`."""
 
-    def __init__(self, folder: Path, extra: Sequence[str] = ("allow_anonymous true",)) -> None:
+    def __init__(self, folder: Path, extra: Sequence[str]) -> None:
         binary = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
         if binary is None:
             pytest.skip("mosquitto is not installed")

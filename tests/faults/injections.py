@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import agent.mqtt.sender
+import agent.patience
 import agent.pipeline.recorder
 import agent.pipeline.workers
 import agent.sources.running
+import agent.steering.steward
 import agent.store.writer
 import agent.web.server
 from agent.mqtt.client import PahoClient
@@ -78,6 +80,8 @@ class Fault:
     turn: int = 1
     clock: Path | None = None
     impatient: bool = False
+    embedded: bool = False
+    """With the model inside the package instead of the tiny one."""
 
 
 def inject(fault: Fault) -> None:
@@ -142,4 +146,5 @@ def _be_impatient() -> None:
     for module in (agent.mqtt.sender, agent.web.server, agent.sources.running):
         module.SLOW_S, module.DEAD_S = 1.0, 3.0  # type: ignore[attr-defined]
     agent.pipeline.workers.SLOW_S, agent.pipeline.workers.PATIENCE_S = 1.0, 3.0
-    agent.steering.steward.SLOW_S = 1.0
+    agent.patience.PATIENCE_S = 3.0
+    agent.steering.steward.SLOW_S, agent.steering.steward.DEAD_S = 1.0, 3.0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import sqlite3
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -23,7 +24,7 @@ from tests.factories.brokers import free_port
 from tests.factories.lines import a_profile
 from tests.factories.models import tiny_detector
 from tests.faults.agent_process import spawn
-from tests.faults.broker import Broker, Ear
+from tests.faults.broker import ANYONE, Broker, Ear
 from tests.faults.images import encoded, video
 from tests.faults.injections import Fault
 
@@ -31,10 +32,12 @@ from tests.faults.injections import Fault
 class Site:
     """Line `files` is a hot folder of which every file is an anomaly; with `camera` a line `belt` alerts each second.
 
-    `data`: the data directory, else one in `folder`.
+    `data`: the data directory, else one in `folder`. `broker`: lines of its configuration.
     """
 
-    def __init__(self, folder: Path, *, seed: int = 1, camera: bool = False, data: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int = 1, camera: bool = False, data: Path | None = None, broker: Sequence[str] = ANYONE
+    ) -> None:
         self.folder = folder
         self.random = Random(seed)
         self.inbox = folder / "inbox"
@@ -43,7 +46,7 @@ class Site:
         self.store = self.data / "agent.db"
         self.log = folder / "agent.log"
         self.config = folder / "agent.yaml"
-        self.broker = Broker(folder / "broker")
+        self.broker = Broker(folder / "broker", broker)
         self.broker.start()
         self.ear = Ear(self.broker.port)
         self.web_port = free_port()
@@ -115,8 +118,6 @@ class Site:
         return self.process.pid
 
     def signal(self, number: signal.Signals) -> None:
-        import os
-
         os.kill(self.pid, number)
 
     def ready(self) -> bool:
