@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from agent.errors import StoreError
 from agent.records import Disposition, EventKind, EventStep, FileState, Inspection, StepType
@@ -62,8 +62,14 @@ class Writer:
                 connection.execute(insert(runs).values(row))
 
     def record(self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
-        """All of one inspection, or nothing of it."""
+        """All of one inspection, or nothing of it; one that was recorded already is left as it is.
+
+        A full disk can fail the copy of the unsent messages after the database itself has committed: whoever then
+        tries again must not be told for ever that the row is there.
+        """
         with self._database.transaction() as connection:
+            if _is_recorded(connection, inspection):
+                return
             file_id = _known_file(connection, inspection)
             inspection_id = _insert(connection, inspection, file_id)
             for step in steps:
@@ -73,8 +79,11 @@ class Writer:
                 _judge_file(connection, file_id, inspection)
 
     def end_events(self, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
-        """Event ends without an inspection, as at shutdown."""
+        """Event ends without an inspection, as at shutdown; ends that are written already are not told again."""
         with self._database.transaction() as connection:
+            still_open = events.c.event_id.in_([step.event_id for step in steps]) & events.c.ended.is_(None)
+            if steps and connection.execute(select(events.c.id).where(still_open)).first() is None:
+                return
             for step in steps:
                 _end(connection, step)
             put(connection, self._started(), drafts)
@@ -107,6 +116,11 @@ def _known_file(connection: Connection, inspection: Inspection) -> int | None:
     """The ledger's row of the judged file; None where the database was made anew while the file was judged."""
     query = select(files.c.id).where(files.c.id == inspection.file_id)
     return None if inspection.file_id is None else connection.execute(query).scalar()
+
+
+def _is_recorded(connection: Connection, i: Inspection) -> bool:
+    same = and_(inspections.c.run == i.run, inspections.c.line == i.line, inspections.c.frame_seq == i.frame_seq)
+    return connection.execute(select(inspections.c.id).where(same)).first() is not None
 
 
 def _insert(connection: Connection, i: Inspection, file_id: int | None) -> int:
