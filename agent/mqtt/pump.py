@@ -30,6 +30,10 @@ READ = 24
 MARK = 128
 MARK_AFTER_S = 0.2
 COUNT_PERIOD_S = 1.0
+# What a broker refuses is tried again at the next connection, so often in so long: some brokers hang up over each
+# refusal, and the same rows, tried again each time, would end one connection after the other.
+RELEASES = 3
+RELEASE_S = 60.0
 # A row that ends connections is tried again at the first connection after so long, and in a new run.
 HELD_S = 3600.0
 # Longer than two keepalives: paho itself would have noticed a dead connection by then.
@@ -85,6 +89,8 @@ class Pump:
         self._unparked: dict[int, _Reason] = {}
         self._connections = 0
         self._held_released: float | None = None
+        self._released: deque[float] = deque(maxlen=RELEASES)
+        self._release_at: float | None = None
         self._alone: _Packet | None = None
         self._parked = Parked()
         self._count_at: float | None = None
@@ -111,6 +117,7 @@ class Pump:
         if self._suspicion.accused is not None:
             self._send_alone(now)
             return
+        self._release(now)
         self._send_retained(now)
         self._send_rows(now)
 
@@ -170,9 +177,9 @@ class Pump:
             self._count_at = None
 
     def _connected_anew(self, now: float) -> None:
-        held = self._held_released is None or now - self._held_released >= HELD_S
-        self._rows.release(held)
-        self._held_released = now if held else self._held_released
+        full = len(self._released) == RELEASES
+        self._release_at = max(now, self._released[0] + RELEASE_S) if full else now
+        self._release(now)
         # Most of them are refused again within that time.
         self._count_at = now + COUNT_PERIOD_S
         self._connections = self._client.connections
@@ -191,6 +198,17 @@ class Pump:
             return
         # The client would send it again by itself, together with all the others.
         self._restart()
+
+    def _release(self, now: float) -> None:
+        """Parked rows wait again, once after a connection."""
+        if self._release_at is None or now < self._release_at:
+            return
+        held = self._held_released is None or now - self._held_released >= HELD_S
+        self._rows.release(held)
+        self._held_released = now if held else self._held_released
+        self._released.append(now)
+        self._release_at = None
+        self._count_at = now + COUNT_PERIOD_S
 
     def _hold(self, packet: _Packet) -> None:
         if isinstance(packet.key, str):
