@@ -14,17 +14,17 @@ def kill(folder: Path, rounds: int) -> str:
     """SIGKILL within two seconds of work, `rounds` times, while the broker comes and goes and files keep coming."""
     with a_site(folder, seed=rounds, camera=True) as site:
         for _ in range(rounds):
-            site.drop(site.random.randrange(10, 40))
+            site.drop(site.random.randrange(4, 16))
             site.start()
             for _ in range(site.random.randrange(1, 4)):
                 _wait(site, site.random.uniform(0, 0.6))
                 (site.broker.stop if site.broker.running else site.broker.start)()
-                site.drop(5)
+                site.drop(2)
             _wait(site, site.random.uniform(0, 0.2))
             site.kill()
         site.broker.start()
         site.start()
-        site.settle(240)
+        site.settle(900)
         assert site.stop() == 0
         quarantined = site.number("SELECT count(*) FROM files WHERE reason = 'quarantined'")
         counts = check(site)

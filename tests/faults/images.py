@@ -58,7 +58,9 @@ def _flipped(random: Random, data: bytearray) -> bytearray:
 
 
 def _wrong_magic(random: Random, data: bytearray) -> bytearray:
-    data[:8] = random.choice((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0\x10JF", b"II*\0\x08\0\0\0", b"RIFF\xff\xff\0\0"))
+    data[:8] = random.choice(
+        (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0\x10JF", b"II*\0\x08\0\0\0", b"RIFF\xff\xff\0\0")
+    )
     return data
 
 

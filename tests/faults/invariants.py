@@ -59,9 +59,7 @@ def check_database(site: Site) -> None:
 
 def check_files(site: Site) -> None:
     """Each file has one row, and lies in `done` or `failed`, whole."""
-    rows = Counter(
-        digest for (digest,) in site.rows("SELECT sha256 FROM inspections WHERE line = 'files' ORDER BY id")
-    )
+    rows = Counter(digest for (digest,) in site.rows("SELECT sha256 FROM inspections WHERE line = 'files' ORDER BY id"))
     wanted = Counter(site.accepted.values())
     missing, more = wanted - rows, rows - wanted
     assert not missing, f"{len(missing)} files have no row"
@@ -137,12 +135,11 @@ def _all_counted(site: Site) -> bool:
     rows = _rows_of_run(site)
     lines = {line["name"]: line for line in site.state()["lines"] if line["name"] == "files"}
     return all(
-        (line["inspected"] + line["rejected"], line["in_flight"]) == (rows.get(name, 0), 0) for name, line in lines.items()
+        (line["inspected"] + line["rejected"], line["in_flight"]) == (rows.get(name, 0), 0)
+        for name, line in lines.items()
     )
 
 
 def _rows_of_run(site: Site) -> dict[str, int]:
-    query = (
-        "SELECT line, count(*) FROM inspections WHERE run = (SELECT run FROM runs ORDER BY id DESC LIMIT 1) GROUP BY line"
-    )
+    query = "SELECT line, count(*) FROM inspections WHERE run = (SELECT run FROM runs ORDER BY id DESC LIMIT 1) GROUP BY line"
     return {line: int(count) for line, count in site.rows(query)}

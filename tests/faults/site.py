@@ -36,7 +36,13 @@ class Site:
     """
 
     def __init__(
-        self, folder: Path, *, seed: int = 1, camera: bool = False, data: Path | None = None, broker: Sequence[str] = ANYONE
+        self,
+        folder: Path,
+        *,
+        seed: int = 1,
+        camera: bool = False,
+        data: Path | None = None,
+        broker: Sequence[str] = ANYONE,
     ) -> None:
         self.folder = folder
         self.random = Random(seed)

@@ -50,9 +50,7 @@ def soak(folder: Path, seconds: float, tell: Callable[[str], None] = lambda _: N
             found = usage(site.pid)
             log_mb = wal.stat().st_size / MB if wal.exists() else 0.0
             samples.append(
-                Sample(
-                    now - began, found.resident / MB, found.children / MB, found.descriptors, found.threads, log_mb
-                )
+                Sample(now - began, found.resident / MB, found.children / MB, found.descriptors, found.threads, log_mb)
             )
             if len(samples) % 600 == 0:
                 tell(f"{now - began:.0f} s: {samples[-1]}")
