@@ -1,5 +1,5 @@
-"""What the daemon costs around the detector: images a second of the whole agent with 8 lines at full load, beside those
-of the bare detector in the same batches, in one process and by turns.
+"""What the daemon costs around the detector: images a second of the whole agent with 8 lines at full load,
+beside those of the bare detector in the same batches, in one process and by turns.
 
 Run by hand: `python -m tests.benchmarks.daemon_overhead [SECONDS] [ROUNDS]`. The model inside the package; 8 videos whose
 every frame is judged. The ratio is what counts: rates differ from machine to machine.
@@ -103,13 +103,10 @@ def main(folder: Path, seconds: float, rounds: int) -> None:
         alone, (within, batch_ms) = bare(detector, seconds), whole(folder / str(turn), detector, seconds)
         after = bare(detector, seconds)
         costs.append(1 - 2 * within / (alone + after))
-        print(  # noqa: T201
-            f"bare {alone:6.1f} and {after:6.1f}, agent {within:6.1f} images a second (a batch {batch_ms:.0f} ms):"
-            f" overhead {100 * costs[-1]:.1f} %"
-        )
-    print(
-        f"{LINES} lines, {torch.get_num_threads()} threads: lowest {100 * min(costs):.1f} %, middle {100 * median(costs):.1f} %"
-    )  # noqa: T201
+        rates = f"bare {alone:6.1f} and {after:6.1f}, agent {within:6.1f} images a second (a batch {batch_ms:.0f} ms)"
+        print(f"{rates}: overhead {100 * costs[-1]:.1f} %")  # noqa: T201
+    found = f"lowest {100 * min(costs):.1f} %, middle {100 * median(costs):.1f} %"
+    print(f"{LINES} lines, {torch.get_num_threads()} threads: {found}")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The real `agent run` on a tiny model, forked from a process that has imported everything: it starts in half a second.
 
-The model is random, with 32 x 32 pixels; all else is the product's own. Each run has its own process, which may be killed.
+The model is random, with 32 x 32 pixels; all else is the product's own. Each run has its own process.
 """
 
 from __future__ import annotations

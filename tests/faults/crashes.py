@@ -45,7 +45,8 @@ def failpoints(folder: Path, turns: Sequence[int]) -> str:
         site.settle(120)
         assert site.stop() == 0
         quarantined = site.number("SELECT count(*) FROM files WHERE reason = 'quarantined'")
-        return f"{len(turns) * len(FAILPOINTS)} kills at {len(FAILPOINTS)} places, {check(site)}, {quarantined} quarantined"
+        kills = len(turns) * len(FAILPOINTS)
+        return f"{kills} kills at {len(FAILPOINTS)} places, {check(site)}, {quarantined} quarantined"
 
 
 def _wait(site: Site, seconds: float) -> None:
