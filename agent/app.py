@@ -88,6 +88,7 @@ class Daemon:
         self._image_s = image_s
         self._maintained = monotonic()
         self._known_problems: tuple[str, ...] = ()
+        self._known_notes: tuple[str, ...] = ()
         self._known_lines: frozenset[str] = frozenset()
 
     def start(self, stack: ExitStack) -> None:
@@ -201,10 +202,13 @@ class Daemon:
         parts.page.keep_lines(names)
         parts.sender.retain(parts.topics.health, health_body(snapshot))
         parts.sender.retain(parts.topics.info, _info_body(parts, snapshot.lines))
-        parts.page.set_mqtt(snapshot.broker_problem or "connected")
+        parts.page.set_mqtt(snapshot.broker_problem or "; ".join(("connected", *snapshot.notes)))
 
     def _log_changes(self, snapshot: HealthSnapshot) -> None:
         problems = problems_of(snapshot)
+        for text in health_change(self._known_notes, snapshot.notes).new:
+            log.warning("note: %s", text)
+        self._known_notes = snapshot.notes
         change = health_change(self._known_problems, problems)
         for text in change.new:
             log.warning("not healthy: %s", text)

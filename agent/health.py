@@ -35,7 +35,7 @@ class HealthSnapshot:
     """All parts at one moment; a problem is one line without secrets, None where there is none.
 
     `evidence_failures`: of the last minute. `hung`: threads other than those of sources and pipeline.
-    `unmoved`: line -> judged files that could not leave its hot folder.
+    `unmoved`: line -> judged files that could not leave its hot folder. `notes`: what to know of a healthy agent.
     """
 
     lines: tuple[LineHealth, ...]
@@ -49,6 +49,7 @@ class HealthSnapshot:
     hung: tuple[str, ...] = ()
     backlog: Backlog = Backlog()
     unmoved: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def health_body(snapshot: HealthSnapshot) -> dict[str, Any]:
     return {
         "healthy": not problems,
         "problems": list(problems),
+        "notes": list(snapshot.notes),
         "oldest_unacknowledged_s": round(snapshot.oldest_unacknowledged_s, 1),
         "messages_waiting": snapshot.backlog.messages,
         "lines": {line.name: _counters_body(line.counters) for line in snapshot.lines},
@@ -171,6 +173,7 @@ class HealthProbe:
             hung=tuple(text for beat in self._heartbeats if (text := beat.problem()) is not None),
             backlog=self.backlog,
             unmoved=self.unmoved,
+            notes=self._sender.notes(),
         )
 
     def problems(self) -> tuple[str, ...]:

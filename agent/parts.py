@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from agent.config.sections import Config
 from agent.health import HealthProbe
 from agent.lineup import Lineup
 from agent.mending import Mending
+from agent.mqtt.bounds import Bounds
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode
@@ -22,7 +24,7 @@ from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import LiveLines
-from agent.pipeline.messages import Messages, StatePublisher
+from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
 from agent.records import LineMode
@@ -32,6 +34,7 @@ from agent.steering.overrides import Overrides
 from agent.steering.steward import Request, Steward
 from agent.store.audit import AuditLog
 from agent.store.engine import Database, file_of, open_reader, open_writer
+from agent.store.eviction import Eviction, EvictionLimits
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
 from agent.store.lock import DataLock
@@ -109,7 +112,10 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
 
     will = encode({"state": "offline", "reason": "lwt"})
     client = PahoClient(config.mqtt, f"{name}-{writer.stream_id[:8]}", topics.status, will)
-    sender = Sender(client, Outbox(database), run, topics.status)
+    backlog = config.mqtt.backlog
+    limits = EvictionLimits(backlog.rows, int(backlog.mb * (1 << 20)), timedelta(hours=backlog.hours))
+    bounds = Bounds(Eviction(database, run, limits, evicted_draft(topics)))
+    sender = Sender(client, Outbox(database), run, topics.status, bounds=bounds)
     broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port) if config.mqtt.embedded else None
 
     lines = LiveLines()

@@ -34,23 +34,31 @@ def status_command(request: StatusRequest) -> None:
     finally:
         database.close()
     running = is_locked(config.agent.data_dir)
-    problems = problems_now(config) if running else ()
+    problems, broker = problems_now(config) if running else ((), None)
     if request.as_json:
-        found = {"running": running, **json_values(asdict(store)), "lines": totals, "problems": list(problems)}
+        found = {
+            "running": running,
+            **json_values(asdict(store)),
+            "lines": totals,
+            "problems": list(problems),
+            "broker": broker,
+        }
         typer.echo(json.dumps(found))
     else:
         _show(config, store, totals, running)
+        if broker is not None:
+            typer.echo(f"broker: {broker}")
         for text in problems:
             typer.echo(f"not healthy: {text}")
 
 
-def problems_now(config: Config) -> tuple[str, ...]:
-    """What the running agent says is wrong with it, over the address of its page."""
+def problems_now(config: Config) -> tuple[tuple[str, ...], str | None]:
+    """What the running agent says is wrong with it, and of its broker, over the address of its page."""
     try:
         state = ask(config, "GET", "/api/state", None)
     except (AgentError, ConfigError) as error:
-        return (str(error),)
-    return tuple(map(str, state.get("problems", ())))
+        return (str(error),), None
+    return tuple(map(str, state.get("problems", ()))), str(state.get("mqtt"))
 
 
 def _show(config: Config, store: StoreStatus, totals: Totals, running: bool) -> None:

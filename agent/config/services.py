@@ -22,6 +22,14 @@ class TlsSection(Section):
     key: ConfigPath | None = None
 
 
+class BacklogSection(Section):
+    """Most results and refreshes that wait for the broker, their bytes, and for how long. Alerts have no limit."""
+
+    rows: Annotated[int, Field(ge=100, le=10_000_000)] = 50_000
+    mb: Annotated[float, Field(ge=1, le=65_536)] = 128
+    hours: Annotated[float, Field(gt=0, le=87_600)] = 168
+
+
 class MqttSection(Section):
     """`embedded://HOST:PORT` runs a broker inside the agent; `mqtt://` and `mqtts://` name one outside."""
 
@@ -31,6 +39,7 @@ class MqttSection(Section):
     username: str | None = None
     password_env: str | None = None
     home_assistant: Literal[False] = False
+    backlog: BacklogSection = BacklogSection()
 
     @field_validator("url")
     @classmethod

@@ -5,30 +5,102 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
 
 from amqtt.broker import Broker
+from amqtt.errors import AMQTTError
 
 from agent.errors import MqttError
 
 log = logging.getLogger(__name__)
+# A visitor on loopback must not take the descriptors that images and the database need.
+MOST_CLIENTS = 100
+MOST_SILENT = 50
+GREETING_S = 10.0
+# More than any message of the agent, or to it, has.
+MOST_BYTES = 1 << 20
+TOLD_EVERY_S = 60.0
 START_S = 10.0
 STOP_S = 3.0
 
 
+class _BoundedReader:
+    """A stream that gives at most MOST_BYTES at a time: a packet may announce 256 MB, which amqtt would wait for."""
+
+    def __init__(self, reader: asyncio.StreamReader, too_much: Callable[[], None]) -> None:
+        self._reader = reader
+        self._too_much = too_much
+
+    async def readexactly(self, count: int) -> bytes:
+        if count > MOST_BYTES:
+            self._too_much()
+            raise ConnectionResetError(f"{count} bytes are too many")
+        return await self._reader.readexactly(count)
+
+    async def read(self, count: int = -1) -> bytes:
+        return await self._reader.read(MOST_BYTES if count < 0 else count)
+
+    def feed_eof(self) -> None:
+        self._reader.feed_eof()
+
+
 class _Broker(Broker):  # type: ignore[misc]  # amqtt is not seen by the type checker
-    """amqtt's broker, which knows its connections: its own shutdown can wait for ever on a busy one."""
+    """amqtt's broker with bounds: it knows its connections, cuts off the silent ones, and ends in time."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
-        self._streams: WeakSet[asyncio.StreamWriter] = WeakSet()
+        self._streams: dict[asyncio.Task[Any] | None, asyncio.StreamWriter] = {}
+        # Those that have not said who they are, oldest first.
+        self._silent: dict[asyncio.Task[Any] | None, asyncio.StreamWriter] = {}
+        self._cut_off = 0
+        self._told_at = float("-inf")
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
     ) -> None:
-        self._streams.add(writer)
-        await super().stream_connected(reader, writer, listener_name)
+        task = asyncio.current_task()
+        if len(self._streams) - len(self._silent) >= MOST_CLIENTS:
+            self._cut(writer)
+            return
+        if len(self._silent) >= MOST_SILENT:
+            # A client of MQTT speaks at once: the oldest silent one is none.
+            self._cut(next(iter(self._silent.values())))
+        self._streams[task] = self._silent[task] = writer
+        try:
+            await super().stream_connected(_BoundedReader(reader, lambda: self._cut(writer)), writer, listener_name)
+        finally:
+            self._silent.pop(task, None)
+            self._streams.pop(task, None)
+            writer.close()
+
+    async def _initialize_client_session(self, *connection: Any) -> Any:
+        task = asyncio.current_task()
+        try:
+            async with asyncio.timeout(GREETING_S):
+                return await super()._initialize_client_session(*connection)
+        except TimeoutError as error:
+            self._cut(self._streams[task])
+            raise AMQTTError("no CONNECT in time") from error
+        finally:
+            self._silent.pop(task, None)
+
+    def _cut(self, writer: asyncio.StreamWriter) -> None:
+        """Close a connection, and say so now and then."""
+        for task in [task for task, other in self._silent.items() if other is writer]:
+            del self._silent[task]
+        writer.transport.abort()
+        self._cut_off += 1
+        now = time.monotonic()
+        if now - self._told_at >= TOLD_EVERY_S:
+            self._told_at = now
+            log.warning(
+                "the embedded broker cut off %d connections: it serves %d clients, none silent, packets up to %d kB",
+                self._cut_off,
+                MOST_CLIENTS,
+                MOST_BYTES >> 10,
+            )
 
     async def end(self) -> None:
         """Shut down in at most STOP_S seconds; what is still connected then is cut off."""
@@ -38,7 +110,7 @@ class _Broker(Broker):  # type: ignore[misc]  # amqtt is not seen by the type ch
             await asyncio.wait_for(self.shutdown(), STOP_S)
         except TimeoutError:
             log.debug("the embedded broker did not shut down by itself")
-        for writer in list(self._streams):
+        for writer in list(self._streams.values()):
             writer.transport.abort()
 
 

@@ -1,129 +1,62 @@
-"""paho behind a small protocol: MQTT 5 first, 3.1.1 for a broker that does not speak it.
-
-Callbacks of paho run on its network thread and under its locks: they only put into queues or set plain fields.
-"""
+"""paho as the sender sees it: MQTT 5 first, 3.1.1 for a broker that does not speak it."""
 
 from __future__ import annotations
 
 import logging
-import os
-import ssl
+import random
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 
 from agent.config.services import MqttSection
 from agent.errors import MqttError
+from agent.mqtt.backoff import Backoff
+from agent.mqtt.interface import Ack, Hear
+from agent.mqtt.link import DEFAULT_RECEIVE_MAXIMUM, NOT_YET, Link, Lost
+from agent.mqtt.reasons import why_contested
+from agent.mqtt.target import target
 
 log = logging.getLogger(__name__)
-KEEPALIVE_S = 30
-CONNECT_TIMEOUT_S = 5
-RECONNECT_MIN_S = 1
-RECONNECT_MAX_S = 60
-DEFAULT_RECEIVE_MAXIMUM = 65535
+RECONNECT_MIN_S = 1.0
+# An alert waits so long for a broker that is back.
+RECONNECT_MAX_S = 15.0
 # A broker without MQTT 5 may hang up instead of answering; once may also be a restart.
 DROPS_BEFORE_FALLBACK = 2
-# amqtt misreads a version 5 last will and waits for bytes that never come.
-SILENCE_BEFORE_FALLBACK_S = 4.0
 # A broker that was only slow, or starting, speaks version 5 after all. Each try costs a connection: ever rarer.
 RETRY_V5_S = 60.0
 RETRY_V5_FACTOR = 4
-
-
-Hear = Callable[[str, bytes, bool], None]
-"""Topic, payload, and whether it is a retained message of before."""
-
-
-@dataclass(frozen=True)
-class Ack:
-    """A PUBACK; `failed` if its reason code says that the broker did not take the message."""
-
-    mid: int
-    failed: bool
-    reason: str
-
-
-class MqttClient(Protocol):
-    """What the sender needs of a client. One thread uses it."""
-
-    @property
-    def connections(self) -> int:
-        """How many CONNACKs there have been."""
-
-    @property
-    def connected(self) -> bool: ...
-
-    @property
-    def receive_maximum(self) -> int:
-        """Most unacknowledged messages the broker takes."""
-
-    @property
-    def maximum_packet(self) -> int | None:
-        """Most bytes of a packet that the broker takes; None where it has not said so."""
-
-    def notify(self, wake: Callable[[], None]) -> None:
-        """Before `connect`: `wake` is called, on a thread of the client, when there is an ack or a connection."""
-
-    def connect(self) -> None:
-        """Begin to connect and keep trying; returns at once."""
-
-    def service(self, idle: bool) -> None:
-        """Do what callbacks must not; call it often. `idle`: all that was handed over is acknowledged."""
-
-    def publish(self, topic: str, payload: bytes, retain: bool) -> int:
-        """Hand over at QoS 1; returns the mid. Raises MqttError if the client did not take it."""
-
-    def acks(self) -> tuple[Ack, ...]:
-        """PUBACKs since the last call."""
-
-    def restart(self) -> None:
-        """Forget everything handed over and connect anew; acks of before never arrive."""
-
-    def problem(self) -> str | None:
-        """Why there is no connection, one line without secrets; None while there is one."""
-
-    def close(self) -> None:
-        """Disconnect and end; safe to call twice."""
-
-
-@dataclass
-class _Link:
-    """What the callbacks of one paho client have seen. A new client gets a new one, so late calls are lost."""
-
-    acks: deque[Ack]
-    connected: bool = False
-    connections: int = 0
-    drops: int = 0
-    asked_at: float | None = None
-    refused_version: bool = False
-    receive_maximum: int = DEFAULT_RECEIVE_MAXIMUM
-    maximum_packet: int | None = None
-    problem: str | None = "not connected yet"
+# Two agents of one client id take the session from each other, and some brokers say nothing of it. So many connections
+# in a row that lived no longer than this, which is more than the longest pause, are not the network's doing.
+BRIEF_S = 30.0
+BRIEF_ONES = 3
+BLIND = "MQTT 3.1.1: that the broker refuses a message cannot be seen; check its access list and limits"
 
 
 class PahoClient:
     """MqttClient over paho-mqtt. `will` is the retained last will on `will_topic`."""
 
-    def __init__(self, config: MqttSection, client_id: str, will_topic: str, will: bytes) -> None:
+    def __init__(
+        self,
+        config: MqttSection,
+        client_id: str,
+        will_topic: str,
+        will: bytes,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         """Raises MqttError if the password's variable is not set or TLS files cannot be read."""
-        self._config = config
-        self._client_id = client_id
-        self._will = (will_topic, will)
+        self._target = target(config, client_id, will_topic, will)
+        self._embedded = config.embedded
         # The embedded broker is known not to speak version 5.
         self._v5 = not config.embedded
         self._retry_v5_at: float | None = None
         self._retry_v5_s = RETRY_V5_S
+        self._backoff = Backoff(RECONNECT_MIN_S, RECONNECT_MAX_S, chance)
         self._before = 0
-        self._where = f"{config.host}:{config.port}"
-        self._password = _password(config)
-        self._tls = _tls(config) if config.secure else None
-        self._link = _Link(deque())
-        self._client: paho.Client | None = None
+        self._link: Link | None = None
+        self._problem = NOT_YET
+        self._brief = 0
         self._ears: tuple[str, Hear] | None = None
         self._wake: Callable[[], None] = lambda: None
 
@@ -136,33 +69,39 @@ class PahoClient:
 
     @property
     def connections(self) -> int:
-        return self._before + self._link.connections
+        link = self._link
+        return self._before + (0 if link is None else link.connections)
 
     @property
     def connected(self) -> bool:
-        return self._link.connected
+        link = self._link
+        return link is not None and link.connected
 
     @property
     def receive_maximum(self) -> int:
-        return self._link.receive_maximum
+        link = self._link
+        return DEFAULT_RECEIVE_MAXIMUM if link is None else link.receive_maximum
 
     @property
     def maximum_packet(self) -> int | None:
-        return self._link.maximum_packet
+        link = self._link
+        return None if link is None else link.maximum_packet
 
     def connect(self) -> None:
-        if self._client is not None:
+        if self._link is not None:
             return
-        self._link = _Link(deque())
-        self._client = self._make(self._link)
-        self._client.connect_async(self._config.host, self._config.port, KEEPALIVE_S)
-        self._client.loop_start()
+        link = Link(self._target, v5=self._v5, wake=self._wake, pause=self._pause, problem=self._problem)
+        link.listen(self._ears)
+        self._link = link
+        link.open(self._target.host, self._target.port)
 
     def service(self, idle: bool) -> None:
         link, now = self._link, time.monotonic()
-        silent = link.asked_at is not None and now - link.asked_at > SILENCE_BEFORE_FALLBACK_S
+        if link is None:
+            return
+        silent = link.connections == 0 and link.silent(now)
         if self._v5 and (link.refused_version or link.drops >= DROPS_BEFORE_FALLBACK or silent):
-            log.warning("%s: no answer in MQTT 5; in 3.1.1 a broker cannot say that it refuses a message", self._where)
+            log.warning("%s: no answer in MQTT 5, trying 3.1.1", self._target.where)
             self._v5 = False
             self._retry_v5_at = None if link.refused_version else now + self._retry_v5_s
             self._retry_v5_s *= RETRY_V5_FACTOR
@@ -172,113 +111,57 @@ class PahoClient:
             self.restart()
 
     def publish(self, topic: str, payload: bytes, retain: bool) -> int:
-        if self._client is None:
-            raise MqttError(f"{self._where}: not started")
-        info = self._client.publish(topic, payload, qos=1, retain=retain)
+        if self._link is None:
+            raise MqttError(f"{self._target.where}: not started")
+        info = self._link.publish(topic, payload, retain)
         # Without a connection paho keeps the message and sends it later: that is handed over, too.
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
-            raise MqttError(f"{self._where}: not taken: {paho.error_string(info.rc)}")
+            raise MqttError(f"{self._target.where}: not taken: {paho.error_string(info.rc)}")
         return info.mid
 
     def acks(self) -> tuple[Ack, ...]:
-        queue, out = self._link.acks, []
-        while queue:
-            out.append(queue.popleft())
+        out: list[Ack] = []
+        while self._link is not None and self._link.acks:
+            out.append(self._link.acks.popleft())
         return tuple(out)
 
     def restart(self) -> None:
-        self.close()
+        self._end(self.problem() or NOT_YET)
         self.connect()
 
     def problem(self) -> str | None:
-        return None if self._link.connected else self._link.problem
+        link, now = self._link, time.monotonic()
+        if link is None:
+            return self._problem
+        steady = link.connected and now - link.connected_at >= BRIEF_S
+        if self._brief >= BRIEF_ONES and not steady and (link.connected or link.lost):
+            # They are connected most of the time: it stays named between.
+            return f"{self._target.where}: {why_contested(self._target.client_id)}"
+        return link.why_not(now)
+
+    def notes(self) -> tuple[str, ...]:
+        link = self._link
+        if link is None or not link.connected:
+            return ()
+        blind = None if link.v5 or self._embedded else f"{self._target.where}: {BLIND}"
+        return tuple(text for text in (blind, link.deaf) if text is not None)
 
     def close(self) -> None:
-        client, self._client = self._client, None
-        if client is None:
+        self._end("closed")
+
+    def _end(self, problem: str) -> None:
+        self._problem = problem
+        link, self._link = self._link, None
+        if link is None:
             return
-        self._before += self._link.connections
-        self._link = _Link(deque(), problem="closed")
-        # loop_stop alone would wait for every unacknowledged message.
-        client.disconnect()
-        client.loop_stop()
+        self._before += link.connections
+        link.close()
 
-    def _make(self, link: _Link) -> paho.Client:
-        version = MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=self._client_id, protocol=version)
-        client.suppress_exceptions = True
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
-        # The sender keeps its own, smaller window; paho must never hold back on its own account.
-        client.max_inflight_messages_set(DEFAULT_RECEIVE_MAXIMUM)
-        client.will_set(self._will[0], self._will[1], qos=1, retain=True)
-        if self._config.username is not None:
-            client.username_pw_set(self._config.username, self._password)
-        if self._tls is not None:
-            client.tls_set_context(self._tls)
-        where, wake = self._where, self._wake
-
-        def on_socket_open(_c: Any, _u: Any, _s: Any) -> None:
-            link.asked_at = time.monotonic() if link.connections == 0 else None
-
-        def on_connect(_c: Any, _u: Any, _f: Any, code: Any, properties: Any) -> None:
-            link.asked_at = None
-            if code.is_failure:
-                link.problem = f"{where}: refused: {code}"
-                link.refused_version = str(code) == "Unsupported protocol version"
-                return
-            link.receive_maximum = getattr(properties, "ReceiveMaximum", DEFAULT_RECEIVE_MAXIMUM)
-            link.maximum_packet = getattr(properties, "MaximumPacketSize", None)
-            link.problem, link.drops = None, 0
-            link.connections += 1
-            link.connected = True
-            if self._ears is not None:
-                client.subscribe(self._ears[0], qos=1)
-            wake()
-
-        def on_disconnect(_c: Any, _u: Any, _f: Any, code: Any, _p: Any) -> None:
-            if link.connected:
-                link.problem = f"{where}: connection lost: {code}"
-            elif link.problem is None or "refused" not in link.problem:
-                link.problem = f"{where}: hung up before answering: {code}"
-                link.drops += link.connections == 0
-            link.connected, link.asked_at = False, None
-
-        def on_connect_fail(_c: Any, _u: Any) -> None:
-            link.problem = f"{where}: cannot be reached"
-
-        def on_publish(_c: Any, _u: Any, mid: int, code: Any, _p: Any) -> None:
-            link.acks.append(Ack(mid, bool(code.is_failure), str(code)))
-            wake()
-
-        def on_message(_c: Any, _u: Any, message: Any) -> None:
-            if self._ears is not None:
-                self._ears[1](message.topic, bytes(message.payload), bool(message.retain))
-
-        client.on_message = on_message
-        client.on_socket_open = on_socket_open
-        client.on_connect = on_connect
-        client.on_disconnect = on_disconnect
-        client.on_connect_fail = on_connect_fail
-        client.on_publish = on_publish
-        return client
-
-
-def _password(config: MqttSection) -> str | None:
-    if config.password_env is None:
-        return None
-    value = os.environ.get(config.password_env)
-    if not value:
-        raise MqttError(f"mqtt.password_env: the environment variable {config.password_env} is not set")
-    return value
-
-
-def _tls(config: MqttSection) -> ssl.SSLContext:
-    files = config.tls
-    try:
-        context = ssl.create_default_context(cafile=str(files.ca) if files and files.ca else None)
-        if files and files.cert:
-            context.load_cert_chain(str(files.cert), str(files.key) if files.key else None)
-    except OSError as error:
-        raise MqttError(f"mqtt.tls: ca, cert or key cannot be used: {error.strerror or error}") from error
-    return context
+    def _pause(self, lost: Lost | None) -> float:
+        """On paho's thread. A broker that took messages deserves a quick return, unless it hangs up each time."""
+        if lost is not None:
+            self._brief = self._brief + 1 if lost.lived_s < BRIEF_S else 0
+            self._brief = max(self._brief, BRIEF_ONES if lost.taken_over else 0)
+            if lost.useful and self._brief < BRIEF_ONES:
+                self._backoff.reset()
+        return self._backoff.delay()

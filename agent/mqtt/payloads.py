@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from agent.records import EventStep, Inspection, StepType, timestamp
 
 EVENT_SCHEMA = "fbclip.event/1"
 RESULT_SCHEMA = "fbclip.result/1"
+EVICTED_SCHEMA = "fbclip.evicted/1"
 HISTORICAL_AFTER_S = 10.0
 
 
@@ -60,6 +61,9 @@ class Topics:
     def result(self, line: str) -> str:
         return f"{self.root}/{line}/result"
 
+    def evicted(self, line: str) -> str:
+        return f"{self.root}/{line}/evicted"
+
 
 def event_body(agent: str, step: EventStep, inspection: Inspection) -> dict[str, Any]:
     """An event step with the inspection that caused it; lacks its identity, ts_publish and historical."""
@@ -92,6 +96,12 @@ def end_body(agent: str, step: EventStep) -> dict[str, Any]:
 def result_body(agent: str, inspection: Inspection) -> dict[str, Any]:
     """The answer to one file, trigger or volume; lacks its identity, ts_publish and historical."""
     return {"schema": RESULT_SCHEMA, **_inspected(agent, inspection)}
+
+
+def evicted_body(agent: str, line: str, count: int, ranges: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """That messages of the line were given up, and under which numbers: a gap there is no loss on the way."""
+    numbers = [list(pair) for pair in ranges]
+    return {"schema": EVICTED_SCHEMA, "agent": agent, "line": line, "count": count, "message_seqs": numbers}
 
 
 def state_body(agent: str, inspection: Inspection) -> dict[str, Any]:

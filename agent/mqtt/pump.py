@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from agent.errors import MqttError
-from agent.mqtt.client import MqttClient
 from agent.mqtt.fitting import fitted, packet_size
+from agent.mqtt.interface import MqttClient
+from agent.mqtt.outcomes import MarkedRows, Outcomes
 from agent.mqtt.payloads import stamp
 from agent.mqtt.retained import Retained
 from agent.mqtt.suspicion import Key, Suspicion
-from agent.records import Message
-from agent.store.outbox import Parked
+from agent.mqtt.turns import Turns, WaitingRows
 
 log = logging.getLogger(__name__)
 WINDOW = 20
-# Rows read in one transaction: a new alert of another line waits behind so many at most.
-READ = 24
-# Rows marked in one transaction, which waits for the disk.
-MARK = 128
-MARK_AFTER_S = 0.2
-COUNT_PERIOD_S = 1.0
 # What a broker refuses is tried again at the next connection, so often in so long: some brokers hang up over each
 # refusal, and the same rows, tried again each time, would end one connection after the other.
 RELEASES = 3
@@ -40,18 +34,8 @@ HELD_S = 3600.0
 STUCK_AFTER_S = 75.0
 
 
-class OutboxRows(Protocol):
+class OutboxRows(WaitingRows, MarkedRows, Protocol):
     """The part of the outbox that the pump needs."""
-
-    def pending(self, limit: int, exclude_ids: Collection[int] = ()) -> tuple[Message, ...]: ...
-
-    def mark_sent(self, ids: Collection[int]) -> None: ...
-
-    def park(self, ids: Collection[int], reason: str, held: bool) -> None: ...
-
-    def release(self, held: bool) -> None: ...
-
-    def parked(self) -> Parked: ...
 
 
 @dataclass(frozen=True)
@@ -64,36 +48,22 @@ class _Packet:
     since: float
 
 
-@dataclass(frozen=True)
-class _Reason:
-    """Why a row is parked."""
-
-    text: str
-    held: bool = False
-
-
 class Pump:
     """The steps of the sender, without thread or clock. One thread calls `step`; `retain` may come from any."""
 
     def __init__(self, client: MqttClient, rows: OutboxRows, run: str) -> None:
         self._client = client
-        self._rows = rows
         self._run = run
         self._retained = Retained()
         self._suspicion = Suspicion()
-        self._ready: deque[Message] = deque()
+        self._turns = Turns(rows)
+        self._outcomes = Outcomes(rows)
         self._handed: dict[int, _Packet] = {}
-        # Kept until the store took them: an error there must not send a row again.
-        self._unmarked: set[int] = set()
-        self._unmarked_since = 0.0
-        self._unparked: dict[int, _Reason] = {}
         self._connections = 0
         self._held_released: float | None = None
         self._released: deque[float] = deque(maxlen=RELEASES)
         self._release_at: float | None = None
         self._alone: _Packet | None = None
-        self._parked = Parked()
-        self._count_at: float | None = None
 
     def retain(self, topic: str, body: Mapping[str, Any]) -> None:
         """Set what a retained topic says; the newest wins, at most one publish a second."""
@@ -107,8 +77,7 @@ class Pump:
             log.warning("no acknowledgement for %.0f s: connecting anew", STUCK_AFTER_S)
             self._suspicion.reset()
             self._restart()
-        self._record(now)
-        self._count(now)
+        self._outcomes.record(now, more=self._turns.more and self._client.connected)
         if self._client.connected and self._client.connections != self._connections:
             self._connected_anew(now)
         # A connection that is not noted yet is the next turn's: what is lost with it must be known.
@@ -121,13 +90,21 @@ class Pump:
         self._send_retained(now)
         self._send_rows(now)
 
+    def look_again(self) -> None:
+        """Something new was committed; any thread may call it."""
+        self._turns.look_again()
+
+    def on_their_way(self) -> set[int]:
+        """Rows that the client has, or that are about to be handed over or marked."""
+        return self._handed_ids() | self._outcomes.ids | self._turns.ids
+
     def oldest_unacknowledged_s(self, now: float) -> float:
         """How long the oldest message handed over has waited for its PUBACK, seconds; 0 if none waits."""
         return max((now - packet.since for packet in self._handed.copy().values()), default=0.0)
 
     def problem(self) -> str | None:
         """What the broker does not take, one line; any thread may ask."""
-        parked = self._parked
+        parked = self._outcomes.parked
         if parked.count:
             newest = f"the newest of line {parked.line}: {parked.reason}"
             return f"{parked.count} messages are parked, the broker does not take them; {newest}"
@@ -142,7 +119,7 @@ class Pump:
     @property
     def idle(self) -> bool:
         """Nothing waits for a PUBACK or to be marked, and every retained topic is out."""
-        return not (self._handed or self._unmarked or self._unparked) and self._retained.settled
+        return not self._handed and self._outcomes.settled and self._retained.settled
 
     def _take_acks(self, now: float) -> None:
         for ack in self._client.acks():
@@ -153,35 +130,14 @@ class Pump:
             if isinstance(packet.key, str):
                 self._retained.answered(packet.key, f"refused: {ack.reason}" if ack.failed else None)
             elif ack.failed:
-                self._unparked[packet.key] = _Reason(f"refused: {ack.reason}")
+                self._outcomes.refused(packet.key, f"refused: {ack.reason}")
             else:
-                self._unmarked_since = self._unmarked_since if self._unmarked else now
-                self._unmarked.add(packet.key)
-
-    def _record(self, now: float) -> None:
-        """In batches while there is more to send, else at once."""
-        for reason in sorted(set(self._unparked.values()), key=lambda reason: reason.text):
-            ids = {row_id for row_id, found in self._unparked.items() if found == reason}
-            self._rows.park(ids, reason.text, reason.held)
-            log.warning("%d messages parked: %s", len(ids), reason.text)
-            self._unparked = {row_id: found for row_id, found in self._unparked.items() if row_id not in ids}
-            self._count_at = now if self._count_at is None else self._count_at
-        wait = len(self._unmarked) < MARK and now - self._unmarked_since < MARK_AFTER_S
-        if self._unmarked and not (wait and self._ready and self._client.connected):
-            self._rows.mark_sent(self._unmarked)
-            self._unmarked.clear()
-
-    def _count(self, now: float) -> None:
-        if self._count_at is not None and now >= self._count_at:
-            self._parked = self._rows.parked()
-            self._count_at = None
+                self._outcomes.sent(packet.key, now)
 
     def _connected_anew(self, now: float) -> None:
         full = len(self._released) == RELEASES
         self._release_at = max(now, self._released[0] + RELEASE_S) if full else now
         self._release(now)
-        # Most of them are refused again within that time.
-        self._count_at = now + COUNT_PERIOD_S
         self._connections = self._client.connections
         # Time without a connection is not time without an answer.
         self._handed = {mid: replace(packet, since=now) for mid, packet in self._handed.items()}
@@ -204,18 +160,17 @@ class Pump:
         if self._release_at is None or now < self._release_at:
             return
         held = self._held_released is None or now - self._held_released >= HELD_S
-        self._rows.release(held)
+        self._outcomes.release(held, now)
         self._held_released = now if held else self._held_released
         self._released.append(now)
         self._release_at = None
-        self._count_at = now + COUNT_PERIOD_S
 
     def _hold(self, packet: _Packet) -> None:
         if isinstance(packet.key, str):
             self._retained.ends_connection(packet.key, len(packet.payload))
         else:
             size = packet_size(packet.topic, packet.payload)
-            self._unparked[packet.key] = _Reason(f"the broker ends the connection over it ({size} bytes)", held=True)
+            self._outcomes.refused(packet.key, f"the broker ends the connection over it ({size} bytes)", held=True)
 
     def _send_alone(self, now: float) -> None:
         if not self._handed and self._alone is not None:
@@ -240,19 +195,19 @@ class Pump:
 
     def _send_rows(self, now: float) -> None:
         while self._room > 0:
-            if not self._ready:
-                handed = {packet.key for packet in self._handed.values() if isinstance(packet.key, int)}
-                self._ready.extend(self._rows.pending(READ, handed | self._unmarked | self._unparked.keys()))
-            if not self._ready:
+            message = self._turns.next(self._handed_ids() | self._outcomes.ids)
+            if message is None:
                 return
-            message = self._ready[0]
             body = stamp(message.body, datetime.now(UTC), message.committed, message.run, self._run)
             payload = fitted(message.topic, body, self._client.maximum_packet)
             if self._too_large(message.topic, payload):
-                self._unparked[message.id] = _Reason(self._size_problem(message.topic, payload))
+                self._outcomes.refused(message.id, self._size_problem(message.topic, payload))
             elif not self._hand_over(_Packet(message.id, message.topic, payload, now)):
                 return
-            self._ready.popleft()
+            self._turns.sent()
+
+    def _handed_ids(self) -> set[int]:
+        return {packet.key for packet in self._handed.values() if isinstance(packet.key, int)}
 
     def _too_large(self, topic: str, payload: bytes) -> bool:
         most = self._client.maximum_packet
@@ -277,6 +232,5 @@ class Pump:
 
     def _restart(self) -> None:
         self._handed.clear()
-        # Rows that were handed over come before these.
-        self._ready.clear()
+        self._turns.forget()
         self._client.restart()

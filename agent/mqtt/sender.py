@@ -10,7 +10,8 @@ from typing import Any
 
 from agent.errors import StoreError
 from agent.heartbeat import Heartbeat
-from agent.mqtt.client import MqttClient
+from agent.mqtt.bounds import Bounds
+from agent.mqtt.interface import MqttClient
 from agent.mqtt.pump import OutboxRows, Pump
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,12 @@ class Sender:
         run: str,
         status_topic: str,
         clock: Callable[[], float] = time.monotonic,
+        bounds: Bounds | None = None,
     ) -> None:
+        """`bounds` keep the outbox within its limits; without, it grows as it must."""
         self._client = client
         self._pump = Pump(client, rows, run)
+        self._bounds = bounds
         self._status_topic = status_topic
         self._clock = clock
         self._wake = threading.Event()
@@ -58,6 +62,7 @@ class Sender:
 
     def wake(self) -> None:
         """There is something new to send."""
+        self._pump.look_again()
         self._wake.set()
 
     def retain(self, topic: str, body: Mapping[str, Any]) -> None:
@@ -66,8 +71,13 @@ class Sender:
 
     def problem(self) -> str | None:
         """Why nothing goes out, or what does not, one line; None if all is well."""
-        found = (self._store_problem, self._client.problem(), self._pump.problem())
+        given_up = None if self._bounds is None else self._bounds.problem()
+        found = (self._store_problem, self._client.problem(), self._pump.problem(), given_up)
         return "; ".join(text for text in found if text) or None
+
+    def notes(self) -> tuple[str, ...]:
+        """What to know although all is well, one line each."""
+        return (*self._client.notes(), *(() if self._bounds is None else self._bounds.notes()))
 
     @property
     def alive(self) -> bool:
@@ -100,6 +110,8 @@ class Sender:
         self.heartbeat.beat()
         try:
             self._pump.step(self._clock())
+            if self._bounds is not None and self._bounds.step(self._clock(), self._pump.on_their_way):
+                self.wake()
             self._store_problem = None
         except StoreError as error:
             if self._store_problem is None:

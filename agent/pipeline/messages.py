@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from agent.mqtt.payloads import Topics, end_body, event_body, result_body, state_body
+from agent.mqtt.payloads import Topics, end_body, event_body, evicted_body, result_body, state_body
 from agent.mqtt.sender import Sender
 from agent.pipeline.judge import Judged
 from agent.records import EventStep, Inspection, LineMode
+from agent.store.eviction import Ranges
 from agent.store.outbox import Draft
 
 
@@ -33,6 +34,13 @@ class Messages:
         if self._modes.get(step.line, LineMode.LIVE) is not LineMode.LIVE:
             return None
         return Draft(step.line, self._topics.event(step.line), end_body(self._topics.agent, step))
+
+
+def evicted_draft(topics: Topics) -> Callable[[str, int, Ranges], Draft]:
+    """Drafts of the notice that messages of a line were given up."""
+    return lambda line, count, ranges: Draft(
+        line, topics.evicted(line), evicted_body(topics.agent, line, count, ranges)
+    )
 
 
 class StatePublisher:

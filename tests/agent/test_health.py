@@ -28,10 +28,16 @@ def test_nothing_wrong():
     assert health_body(snapshot) == {
         "healthy": True,
         "problems": [],
+        "notes": [],
         "oldest_unacknowledged_s": 0.3,
         "messages_waiting": 0,
         "lines": {"belt": counters},
     }
+
+
+def test_a_note_makes_nobody_unhealthy():
+    body = health_body(HealthSnapshot((a_line(),), notes=("MQTT 3.1.1",)))
+    assert (body["healthy"], body["notes"]) == (True, ["MQTT 3.1.1"])
 
 
 @pytest.mark.parametrize(

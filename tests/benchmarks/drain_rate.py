@@ -23,6 +23,7 @@ from tests.factories.brokers import Mosquitto, free_port
 from tests.factories.mqtt import TOPICS, Listener, a_client
 
 FRESH = 200
+BEHIND = 2000
 
 
 def post(database: Database, line: str, count: int = 1) -> None:
@@ -75,6 +76,7 @@ def main(folder: Path, count: int) -> None:
         listener.close()
         listener = Listener(port, TOPICS.event("other"))
         fresh(database, sender, listener, 0, "nothing else waits")
+        fresh(database, sender, listener, BEHIND, f"behind {BEHIND} of another line")
         fresh(database, sender, listener, 10 * count, f"behind {10 * count} of another line")
     finally:
         sender.stop(0)

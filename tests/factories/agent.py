@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import text
 
 from agent.errors import MqttError, StoreError
-from agent.mqtt.client import Ack
+from agent.mqtt.interface import Ack
 from agent.pipeline.judge import Judged
 from agent.records import EventKind, EventStep, Frame, Inspection, Latency, LineMode, Message, StepType
 from agent.sources.sinks import Tally
@@ -205,6 +205,9 @@ class FakeMqttClient:
 
     def problem(self) -> str | None:
         return None
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def close(self) -> None:
         self.closed = True

@@ -44,4 +44,5 @@ def fuzz(folder: Path, count: int, seed: int) -> str:
         assert agent_mb < MOST_AGENT_MB and decoder_mb < MOST_DECODER_MB
         reasons = site.rows("SELECT coalesce(reason, verdict), count(*) FROM inspections GROUP BY 1 ORDER BY 2 DESC")
         told = ", ".join(f"{count} {reason}" for reason, count in reasons)
-        return f"{check(site)}; {told}; {seconds:.0f} s, agent up to {agent_mb:.0f} MB, its decoder up to {decoder_mb:.0f} MB"
+        took = f"{seconds:.0f} s, agent up to {agent_mb:.0f} MB, its decoder up to {decoder_mb:.0f} MB"
+        return f"{check(site)}; {told}; {took}"

@@ -35,4 +35,5 @@ def connections(folder: Path, count: int) -> str:
         site.until(lambda: usage(site.pid).descriptors <= before + 20, "the descriptors to be given back", 90)
         after = usage(site.pid).descriptors
         assert site.stop() == 0
-        return f"{2 * count} idle connections, descriptors {before}, {most}, {after} (before, meanwhile, after), {check(site)}"
+        found = f"descriptors {before}, {most}, {after} (before, meanwhile, after)"
+        return f"{2 * count} idle connections, {found}, {check(site)}"

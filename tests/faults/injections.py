@@ -34,7 +34,6 @@ from agent.steering.steward import Steward
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.store.writer import Writer
-from agent.web.state import PageState
 
 
 @dataclass(frozen=True)

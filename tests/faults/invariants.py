@@ -141,5 +141,6 @@ def _all_counted(site: Site) -> bool:
 
 
 def _rows_of_run(site: Site) -> dict[str, int]:
-    query = "SELECT line, count(*) FROM inspections WHERE run = (SELECT run FROM runs ORDER BY id DESC LIMIT 1) GROUP BY line"
+    latest = "(SELECT run FROM runs ORDER BY id DESC LIMIT 1)"
+    query = f"SELECT line, count(*) FROM inspections WHERE run = {latest} GROUP BY line"
     return {line: int(count) for line, count in site.rows(query)}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Usage:
-    """Resident bytes, open descriptors and threads of a process alone; `children`: resident bytes of those it started."""
+    """Resident bytes, descriptors and threads of a process alone; `children`: resident bytes of those it started."""
 
     resident: int
     descriptors: int

@@ -69,10 +69,11 @@ def soak(folder: Path, seconds: float, tell: Callable[[str], None] = lambda _: N
     assert max(s.log_mb for s in warm) < 24, "the log of the database grows"
     hour = 3600 * slope(warm, "resident_mb")
     first, last = warm[0], warm[-1]
+    memory = f"memory {first.resident_mb:.0f} to {last.resident_mb:.0f} MB (slope {hour:+.1f} MB/h)"
+    decoder = f"decoder {first.decoder_mb:.0f} to {last.decoder_mb:.0f} MB"
+    open_now = f"descriptors {first.descriptors} to {last.descriptors}, threads {first.threads} to {last.threads}"
     return (
-        f"{seconds:.0f} s, memory {first.resident_mb:.0f} to {last.resident_mb:.0f} MB (slope {hour:+.1f} MB/h), decoder "
-        f"{first.decoder_mb:.0f} to {last.decoder_mb:.0f} MB, descriptors {first.descriptors} to {last.descriptors}, "
-        f"threads {first.threads} to {last.threads}, log at most {max(s.log_mb for s in warm):.1f} MB; {counts}"
+        f"{seconds:.0f} s, {memory}, {decoder}, {open_now}, log at most {max(s.log_mb for s in warm):.1f} MB; {counts}"
     )
 
 

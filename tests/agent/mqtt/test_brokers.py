@@ -139,7 +139,7 @@ def test_the_last_will_of_a_client_that_vanishes(mosquitto):
         client = a_client(port)
         client.connect()
         wait_until(lambda: client.connected)
-        client._client.socket().shutdown(2)
+        client._link._client.socket().shutdown(2)
         listener.until(TOPICS.status, state="offline", reason="lwt")
         client.close()
 

@@ -120,8 +120,8 @@ def test_a_line_that_may_not_publish_stands_in_nobodys_way(mosquitto, database, 
 
 def test_a_broker_that_was_silent_at_first_is_heard_to_refuse(mosquitto, database, outbox, tmp_path, monkeypatch):
     """In MQTT 3.1.1 it acknowledges what it throws away."""
-    for name, seconds in {"SILENCE_BEFORE_FALLBACK_S": 0.2, "RETRY_V5_S": 0.1, "RECONNECT_MIN_S": 0.05}.items():
-        monkeypatch.setattr(f"agent.mqtt.client.{name}", seconds)
+    for name, seconds in {"link.SILENCE_S": 0.2, "client.RETRY_V5_S": 0.1, "client.RECONNECT_MIN_S": 0.05}.items():
+        monkeypatch.setattr(f"agent.mqtt.{name}", seconds)
     rules = tmp_path / "acl"
     rules.write_text(f"topic readwrite {TOPICS.status}\n")
     broker = mosquitto("allow_anonymous true", f"acl_file {rules}")

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from agent.mqtt.payloads import encode, end_body, event_body, result_body, stamp
 from agent.records import StepType
-from agent.store.outbox import Draft, Outbox, Parked, put
+from agent.store.outbox import Draft, Outbox, Parked, _waiting_lines, put
 from agent.store.schema import outbox
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
@@ -127,3 +127,13 @@ def test_the_waiting_of_a_line_are_found_by_index(database, writer: Writer):
             "explain query plan select * from outbox where sent is null and parked is null and line = 'a' order by id"
         )
         assert "ix_outbox_waiting" in str(connection.exec_driver_sql(plan).all())
+
+
+def test_which_lines_wait_is_found_without_walking_through_the_backlog(database, writer: Writer):
+    fill(database, "a")
+    statements = []
+    with database.transaction() as connection:
+        event.listen(connection, "before_cursor_execute", lambda _c, _u, text, *_: statements.append(text))
+        assert _waiting_lines(connection) == ("a",)
+        plan = str(connection.exec_driver_sql(f"explain query plan {statements[0]}", (1, 0)).all())
+    assert "ix_outbox_waiting" in plan and "ix_outbox_sent" not in plan
