@@ -1,8 +1,8 @@
 """What the daemon costs around the detector: images a second of the whole agent with 8 lines at full load.
 
-Beside them stand those of the bare detector in the same batches, in one process and by turns. Run by hand:
-`python -m tests.benchmarks.daemon_overhead [SECONDS] [ROUNDS]`. The model inside the package; 8 videos whose every frame
-is judged. The ratio is what counts: rates differ from machine to machine.
+Beside them stand those of the bare detector in the same batches, in one process, by turns. Run by hand:
+`python -m tests.benchmarks.daemon_overhead [SECONDS] [ROUNDS]`, with the model inside the package and 8 videos of which
+every frame is judged. The ratio is what counts: rates differ from machine to machine.
 """
 
 from __future__ import annotations
