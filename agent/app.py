@@ -98,13 +98,13 @@ class Daemon:
         """
         parts = self._parts
         try:
-            ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
+            ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         except StoreError:
             if parts.database.renewal_due() is None:
                 raise
             # The check of the file does not see every damage; what was met now is mended now.
             parts.keeper.step()
-            ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
+            ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
         move_again(parts.writer, parts.ledger.recover(), parts.lineup.lines)
@@ -145,7 +145,7 @@ class Daemon:
         parts.pipeline.be_patient(
             detector_patience_s(self._image_s, parts.config.model.batch, parts.lineup.lines.values())
         )
-        failure = parts.mending.look(now)
+        failure = parts.keeper.failure or parts.mending.look(now)
         self._look_at_backlog()
         snapshot = parts.probe.snapshot()
         self._report(snapshot)

@@ -122,6 +122,7 @@ def line_status_body(line: LineHealth) -> dict[str, Any]:
         "state": line.state.value,
         "health": line.health,
         "mode": line.mode.value,
+        "guarantee": line.guarantee,
     }
 
 

@@ -34,7 +34,10 @@ class LinePlan:
 
 @dataclass(frozen=True)
 class LineHealth:
-    """One line at one moment. `health` is a short line for people; `problem` is None while all is well."""
+    """One line at one moment. `health` is a short line for people; `problem` is None while all is well.
+
+    `guarantee`: what may be relied on of its threshold, in a few words; None before the line was loaded.
+    """
 
     name: str
     mode: LineMode
@@ -43,3 +46,4 @@ class LineHealth:
     counters: LineCounters
     state: LineState = LineState.RUNNING
     live: bool = False
+    guarantee: str | None = None

@@ -94,7 +94,7 @@ class Lineup:
 
     def healths(self) -> tuple[LineHealth, ...]:
         """In the order of the configuration."""
-        return tuple(map(_health, self._places.values()))
+        return tuple(_health(place, self.lines.get(place.plan.name)) for place in self._places.values())
 
     def retry(self, now: float) -> None:
         """Try the unavailable lines whose time has come at `now` (monotonic s)."""
@@ -209,7 +209,7 @@ def _text(name: str, error: Exception) -> str:
     return text if text.startswith(f"line {name}: ") else f"line {name}: {text}"
 
 
-def _health(place: _Place) -> LineHealth:
+def _health(place: _Place, line: Line | None) -> LineHealth:
     section, supervisor = place.plan.section, place.supervisor
     problem, health, state = place.problem, place.problem or "switched off", LineState.DISABLED
     if supervisor is not None:
@@ -219,7 +219,8 @@ def _health(place: _Place) -> LineHealth:
             state = LineState.UNAVAILABLE
     elif problem is not None:
         state = LineState.UNAVAILABLE
-    return LineHealth(section.name, section.mode, health, problem, place.tally.snapshot(), state, is_live(section))
+    counters, guarantee = place.tally.snapshot(), None if line is None else line.guarantee
+    return LineHealth(section.name, section.mode, health, problem, counters, state, is_live(section), guarantee)
 
 
 def _changes(
@@ -235,7 +236,7 @@ def _changes(
         was, now = before.plan.section.model_dump(), place.plan.section.model_dump()
         parts = [key for key in now if key != "profile" and was[key] != now[key]]
         if name in loaded and name in lines and loaded[name].profile_id != lines[name].profile_id:
-            parts.append("profile")
+            parts.append(f"profile (guarantee: {loaded[name].guarantee})")
         if before.plan.enabled != place.plan.enabled:
             parts.append("enabled" if place.plan.enabled else "disabled")
         out += [f"line {name}: {', '.join(parts)}"] if parts else []

@@ -102,9 +102,9 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     folders = [line.source.path for line in config.lines if isinstance(line.source, FolderSource)]
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
     make_private_folder(config.agent.data_dir, folders)
-    database = open_writer(config.store_url)
+    database = open_writer(config.store_url, name)
     stack.callback(database.close)
-    read_only = open_reader(config.store_url)
+    read_only = open_reader(config.store_url, name)
     stack.callback(read_only.close)
     writer, ledger, reader = Writer(database), Ledger(database), Reader(read_only)
     retention = Retention(database, config.agent.data_dir, config.store.retention, run)
@@ -138,7 +138,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     )
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
-    audit = AuditLog(database, name)
+    audit = AuditLog(database)
     steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
     client.listen(topics.commands, MqttEars(topics, steward, writer, sender.wake).hear)
     page_heartbeat = new_page_heartbeat()

@@ -70,7 +70,8 @@ class Frame:
     """One image with its provenance. `image` (H,W,3) uint8 RGB, or None with the `reason` it could not be had.
 
     `discrete` frames (files, triggers, frames of a non-realtime video) are units of their own: each is
-    answered with a result and makes an event of its own. Others are live frames, counted N of M.
+    answered with a result and makes an event of its own. Others are live frames, counted N of M. After `expires`
+    (monotonic s) it is too old to be judged.
     """
 
     line: str
@@ -85,6 +86,7 @@ class Frame:
     discrete: bool = False
     file_id: int | None = None
     context: Mapping[str, Any] | None = None
+    expires: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from calibrate.commands.import_checkpoint import import_checkpoint
 from calibrate.commands.memory import memory
 from calibrate.commands.precision import precision
 from calibrate.commands.pretrain import pretrain
+from calibrate.commands.profile import app as profile
 from calibrate.commands.report import report
 from calibrate.commands.samples import samples
 from calibrate.commands.threshold import threshold
@@ -40,5 +41,6 @@ app.command("report")(report)
 app.command("precision")(precision)
 app.command("pretrain")(pretrain)
 app.command("samples")(samples)
+app.add_typer(profile, name="profile")
 
 main = guarded(app)

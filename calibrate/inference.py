@@ -26,6 +26,7 @@ from fbclip.images.framing import Framed, Framing
 from fbclip.images.geometry import BoolMap, Placement, RgbImage
 from fbclip.images.quality import QualitySettings, image_fault
 from fbclip.memory.fusion import Fusion, Terms, fused_prediction
+from fbclip.picture_health.check import PictureCheck
 
 BATCH = 8
 NOT_FINITE = "the model gave a non-finite value"
@@ -65,12 +66,16 @@ class ItemTerms:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What the detector says of a sample, and where its map lies; `ignore` has the map's shape."""
+    """What the detector says of a sample, and where its map lies; `ignore` has the map's shape.
+
+    fault: the reason for which the line's profile rejects the picture, whatever the detector says.
+    """
 
     sample: Sample
     prediction: Prediction
     placement: Placement
     ignore: BoolMap | None
+    fault: str | None = None
 
 
 @dataclass
@@ -120,7 +125,8 @@ def frame_item(item: Item, frame: Callable[[RgbImage], Framed]) -> FramedItem | 
 class View:
     """A line's way of looking at images: model, preprocessing, and how a memory counts.
 
-    memory: id of one that the detector has; with `fusion` its distances count in the prediction.
+    memory: id of one that the detector has; with `fusion` its distances count in the prediction. picture: what rejects
+    pictures that are unlike the line's.
     """
 
     detector: Detector
@@ -128,6 +134,7 @@ class View:
     framing: Framing = field(default_factory=Framing)
     memory: str | None = None
     fusion: Fusion | None = None
+    picture: PictureCheck | None = None
 
     def frame(self, image: RgbImage) -> Framed:
         """RGB uint8 (H,W,3) -> the network's input; raises ImageError."""
@@ -176,7 +183,9 @@ class View:
                 continue
             framed = one.framed.framed
             prediction = fused_prediction(one.terms, self.fusion)
-            yield Scored(one.framed.item.sample, prediction, framed.placement, framed.ignore)
+            unlike = None if self.picture is None else self.picture.fault(one.framed.image)
+            fault = None if unlike is None else unlike.reason
+            yield Scored(one.framed.item.sample, prediction, framed.placement, framed.ignore, fault)
 
     def score_usable(
         self, samples: Sequence[Sample], skips: Skips, advance: Callable[[int], None] = lambda _: None

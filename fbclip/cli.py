@@ -1,4 +1,4 @@
-"""`fbclip info`, `verify` and `bench`."""
+"""`fbclip info`, `fetch`, `verify` and `bench`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,42 @@ def info(as_json: AsJson = False) -> None:
         typer.echo(facts)
     else:
         Console().print_json(facts)
+
+
+@app.command()
+def fetch(
+    backbone: Annotated[str, typer.Argument(help="ViT-L-14-336 or another ViT of open_clip")],
+    to: Annotated[Path | None, typer.Option(help="folder; default: where every command looks by itself")] = None,
+    tag: Annotated[str | None, typer.Option(help="which training, where there are several")] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="also a file whose sha256 nobody states")] = False,
+) -> None:
+    """A backbone's published weights, checked by sha256; cut short, the same command goes on."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    from fbclip.backbone.catalog import backbone_config
+    from fbclip.backbone.config import EMBEDDED
+    from fbclip.backbone.fetch import fetch as fetched
+    from fbclip.backbone.fetch import weights_cache
+    from fbclip.backbone.sources import weights_sources
+    from fbclip.errors import ConfigError
+
+    config = backbone_config(backbone)
+    if config.name == EMBEDDED.name:
+        raise ConfigError("the weights of embedded are inside the package; there is nothing to fetch")
+    sources = weights_sources(config, tag)
+    bar = Progress(BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task("", total=None)
+        path = fetched(
+            sources,
+            to or weights_cache(),
+            trust,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            tried=lambda problem: bar.console.print(problem, markup=False, soft_wrap=True),
+        )
+    typer.echo(f"{path}: checked")
+    if to is not None:
+        typer.echo(f"name it in agent.yaml as model.weights: {to}, or with --weights {to}")
 
 
 @app.command()

@@ -22,9 +22,13 @@ MAX_BYTES = 1 << 20
 
 
 class Manifest(Frozen):
-    """What the tensors were made for; `bound_fields` names the fields that the id covers."""
+    """What the tensors were made for; `bound_fields` names the fields that the id covers.
+
+    `bound_if_set`: further ones, which early files do not have, and which the id covers where they are not None.
+    """
 
     bound_fields: ClassVar[tuple[str, ...]]
+    bound_if_set: ClassVar[tuple[str, ...]] = ()
     schema_: str
 
     def identity(self, tensors: Mapping[str, Tensor], stored: Mapping[str, Any] | None) -> str:
@@ -33,7 +37,10 @@ class Manifest(Frozen):
         `stored` are the bound fields as a file states them: a field that a later version adds, with a default that
         changes nothing, does not make an old artefact another one.
         """
-        bound = self.model_dump(mode="json", include=set(self.bound_fields)) if stored is None else stored
+        bound = stored
+        if bound is None:
+            values = self.model_dump(mode="json", include={*self.bound_fields, *self.bound_if_set})
+            bound = {k: v for k, v in values.items() if k not in self.bound_if_set or v is not None}
         digest = hashlib.sha256(canonical_json(bound))
         digest.update(tensors_sha256(tensors).encode())
         return digest.hexdigest()
@@ -78,7 +85,9 @@ class ArtefactKind(Generic[M]):
         except ValidationError as fault:
             first = fault.errors()[0]
             raise self.error(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from fault
-        return StoredManifest(manifest, {name: raw[name] for name in manifest.bound_fields}, str(raw.get("id")))
+        further = [name for name in manifest.bound_if_set if raw.get(name) is not None]
+        bound = {name: raw[name] for name in (*manifest.bound_fields, *further)}
+        return StoredManifest(manifest, bound, str(raw.get("id")))
 
     def read_tensors(self, folder: Path) -> dict[str, Tensor]:
         """Every tensor; raises `error`."""

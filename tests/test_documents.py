@@ -143,6 +143,14 @@ def unknown_commands(text: str) -> Iterator[str]:
         if command is None:
             yield f"{script} {name}: no such command"
             continue
+        if hasattr(command, "commands"):
+            # A group such as `calibrate profile`: its own command is the next word.
+            below = command.commands.get(rest[0] if rest else "")
+            if below is None:
+                if rest:
+                    yield f"{script} {name} {rest[0]}: no such command"
+                continue
+            command = below
         for word in rest:
             option = word.partition("=")[0]
             if re.fullmatch(r"-[a-z]|--[a-z][a-z-]*", option) and option not in options(command):
@@ -151,7 +159,11 @@ def unknown_commands(text: str) -> Iterator[str]:
 
 def unknown_options(text: str) -> Iterator[str]:
     """Options that stand in the prose without their command."""
-    known = {name for script in COMMANDS.values() for command in script.commands.values() for name in options(command)}
+    groups = [
+        *COMMANDS.values(),
+        *(c for s in COMMANDS.values() for c in s.commands.values() if hasattr(c, "commands")),
+    ]
+    known = {name for group in groups for command in group.commands.values() for name in options(command)}
     for span in spans(text):
         if span.startswith("--"):
             yield from (f"{name}: no command has it" for name in OPTION.findall(span) if name not in known)
@@ -180,6 +192,8 @@ def unknown_keys(text: str) -> Iterator[str]:
         (missing_paths, "see `nowhere.py`", "nowhere.py"),
         (unknown_commands, "```\n.venv/bin/agent fly\n```\n", "agent fly"),
         (unknown_commands, "`calibrate data DATA --fly`", "calibrate data --fly"),
+        (unknown_commands, "`calibrate profile fly`", "calibrate profile fly"),
+        (unknown_commands, "`calibrate profile show P --fly`", "calibrate profile --fly"),
         (unknown_options, "`--fly high`", "--fly"),
         (unknown_keys, "`store.retention.weeks`", "store.retention.weeks"),
         (unknown_keys, "`lines[].wings: 2`", "lines[].wings"),

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 from uuid import uuid4
 
@@ -21,7 +21,7 @@ from agent.config.sections import Config
 from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
-from agent.pipeline.lines import equip, load_line, load_model
+from agent.pipeline.lines import Line, equip, load_line, load_model
 from agent.sources.factory import build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
@@ -30,6 +30,7 @@ from agent.store.lock import is_locked
 from agent.web.guard import page_token
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError, InspectError
+from fbclip.picture_health.summary import picture_summary
 
 T = TypeVar("T")
 BROKER_WAIT_S = 8.0
@@ -37,10 +38,18 @@ BROKER_WAIT_S = 8.0
 
 @dataclass(frozen=True)
 class Check:
-    """One part; `problem` is None where there is none."""
+    """One part; `problem` is None where there is none. `guarantee`: of a line with a profile, in a few words."""
 
     part: str
     problem: str | None
+    guarantee: str | None = None
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        if self.problem is not None:
+            return f"FAILED {self.part}: {self.problem}"
+        return f"ok     {self.part}" + ("" if self.guarantee is None else f"; guarantee: {self.guarantee}")
 
 
 def check_command(request: CheckRequest) -> int:
@@ -51,7 +60,7 @@ def check_command(request: CheckRequest) -> int:
         typer.echo(json.dumps([asdict(check) for check in checks]))
     else:
         for check in checks:
-            typer.echo(f"ok     {check.part}" if check.problem is None else f"FAILED {check.part}: {check.problem}")
+            typer.echo(check.text)
     return 1 if any(check.problem for check in checks) else 0
 
 
@@ -61,7 +70,9 @@ def check_all(config: Config) -> Iterator[Check]:
     yield model
     for section in config.lines:
         if detector is not None:
-            yield _try(f"line {section.name}: profile", _profile(detector, section))[1]
+            line, check = _try(f"line {section.name}: profile", _profile(detector, section))
+            yield check if line is None else replace(check, guarantee=line.guarantee)
+            yield from _pictures(line)
         yield _try(f"line {section.name}: source", _source(section))[1]
     running = is_locked(config.agent.data_dir)
     yield _try("store", lambda: _store(config, running))[1]
@@ -77,7 +88,13 @@ def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
         return None, Check(part, " ".join(str(error).split()))
 
 
-def _profile(detector: Detector, section: LineSection) -> Callable[[], object]:
+def _pictures(line: Line | None) -> Iterator[Check]:
+    """What the profile rejects pictures for; nothing for a line that has no such limits."""
+    if line is not None and line.loaded is not None and line.loaded.profile.picture is not None:
+        yield Check(f"line {line.name}: pictures: {picture_summary(line.loaded.profile.picture)}", None)
+
+
+def _profile(detector: Detector, section: LineSection) -> Callable[[], Line]:
     return lambda: load_line(equip(detector, section), section)
 
 
@@ -93,7 +110,7 @@ def _store(config: Config, running: bool) -> None:
         raise StoreError(f"agent.data_dir: {existing} cannot be written")
     fresh = config.store.url is None and not (folder / "agent.db").exists()
     if running or not fresh:
-        open_reader(config.store_url).close()
+        open_reader(config.store_url, config.agent.name).close()
 
 
 def _broker(config: Config, running: bool) -> None:

@@ -21,6 +21,7 @@ from agent.pipeline.judge import Judge, Judged
 from agent.pipeline.lines import Line, check_profile
 from agent.records import Frame, LineMode
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
+from fbclip.backbone.config import Precision
 from fbclip.detector import Detector, open_detector
 from fbclip.errors import ConfigError, ImageError
 from fbclip.files import fitting_name, write_atomically
@@ -34,17 +35,22 @@ UNMEASURED_LIMITS = (-10.0, 10.0)
 
 @dataclass(frozen=True)
 class Answer:
-    """What one file is answered with; z, margin, score and threshold are null where there is no verdict."""
+    """What one file is answered with; z, margin, score and threshold are null where there is no verdict.
+
+    guarantee: what may be relied on of the threshold, in a few words.
+    """
 
     path: str
     verdict: str
     reason: str | None
+    advice: str | None
     z: float | None
     margin: float | None
     score: float | None
     threshold: float | None
     regions: list[dict[str, Any]]
     ms: float
+    guarantee: str
 
     @property
     def passed(self) -> bool:
@@ -55,7 +61,8 @@ class Answer:
         z = "" if self.z is None else f" z {self.z:.3f} (threshold {self.threshold:.3f})"
         margin = "" if self.margin is None else f" margin {self.margin:.3f}"
         reason = "" if self.reason is None else f" ({self.reason})"
-        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {_shown(self.path)}"
+        advice = "" if self.advice is None else f": {self.advice}"
+        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {_shown(self.path)}{advice}"
 
 
 def inspect_command(request: InspectRequest) -> int:
@@ -63,7 +70,12 @@ def inspect_command(request: InspectRequest) -> int:
     logging.basicConfig(level=logging.WARNING)
     files = expand(request.paths)
     # A profile belongs to one precision, so it names it.
-    precision = "float32" if request.profile is None else load_profile(request.profile).profile.precision
+    precision: Precision = "float32"
+    if request.profile is not None:
+        loaded = load_profile(request.profile)
+        precision = loaded.profile.precision
+        if not request.as_json:
+            typer.echo(f"{request.profile}: guarantee: {loaded.promise}", err=True)
     detector = open_detector(
         request.backbone,
         request.weights,
@@ -121,7 +133,7 @@ def inspect_files(
     for seq, path in enumerate(paths, start=1):
         started = time.monotonic()
         judged = judge.judge([_read(name, seq, path, started)])[0]
-        yield _answer(path, judged)
+        yield _answer(path, judged, line)
         if save is not None:
             _save(save, path, seq, judged)
 
@@ -148,11 +160,12 @@ def _shown(path: str) -> str:
     return path if path.isprintable() else repr(path)
 
 
-def _answer(path: Path, judged: Judged) -> Answer:
+def _answer(path: Path, judged: Judged, line: Line) -> Answer:
     d = judged.inspection.decision
     regions = [{"box": list(r.box), "area_px": r.area_px, "margin_max": r.margin_max} for r in d.regions]
     ms = round(judged.inspection.latency.total, 2)
-    return Answer(str(path), d.verdict.value, d.reason, d.z, d.margin, d.score, d.threshold, regions, ms)
+    found = (d.verdict.value, d.reason, d.advice, d.z, d.margin, d.score, d.threshold)
+    return Answer(str(path), *found, regions, ms, line.guarantee)
 
 
 def _save(folder: Path, path: Path, seq: int, judged: Judged) -> None:

@@ -1,4 +1,4 @@
-"""Frames of several lines -> inspections: quality, detector, decision. No threads, no files.
+"""Frames of several lines -> inspections: picture health, detector, decision. No threads, no files.
 
 Nothing passes as ok by accident: whatever cannot be judged comes back as `rejected` with its reason.
 """
@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.config.line import CameraSource
+from agent.config.line import CameraSource, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.records import Frame, Inspection, Latency
 from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
-from fbclip.images.geometry import BoolMap, FloatMap, Placement
-from fbclip.images.quality import Fingerprint, QualitySettings, quality
+from fbclip.images.geometry import BoolMap, FloatMap, Placement, RgbImage
+from fbclip.images.quality import QualitySettings, image_fault
+from fbclip.picture_health.advice import advice_for
+from fbclip.picture_health.repeats import is_repeat
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ class Judge:
         self._lines = lines
         self._run = run
         self._monotonic = monotonic
-        self._fingerprints: dict[str, Fingerprint | None] = {}
+        self._previous: dict[str, RgbImage] = {}
 
     def use(self, detector: Detector) -> None:
         """From the next batch on; from any thread. It has what every line needs that is judged."""
@@ -92,17 +94,18 @@ class Judge:
         threshold = None if line.loaded is None else line.loaded.profile.threshold
         if frame.image is None:
             return reject(frame.reason or "no_picture", threshold)
-        camera = isinstance(line.section.source, CameraSource)
-        settings = QualitySettings() if camera else QualitySettings(frozen_after=None)
-        checked = quality(frame.image, self._fingerprints.get(frame.line), settings)
-        self._fingerprints[frame.line] = checked.fingerprint
-        if checked.reason is not None:
-            return reject(checked.reason, threshold)
+        fault = image_fault(frame.image, QualitySettings()) or self._frozen(frame.line, frame.image, line)
+        if fault is not None:
+            return reject(fault, threshold, advice_for(fault))
         profile = None if line.loaded is None else line.loaded.profile
         try:
             framed = self._detector.frame(frame.image, Framing() if line.loaded is None else line.loaded.framing)
         except ImageError as error:
             return reject(error.reason, threshold)
+        check = None if line.loaded is None else line.loaded.picture_check
+        unlike = None if check is None else check.fault(frame.image)
+        if unlike is not None:
+            return reject(unlike.reason, threshold, unlike.advice)
         if profile is None:
             job = Job(framed.tiles, line.adapter, self._detector.smoothing[line.adapter])
         else:
@@ -110,6 +113,17 @@ class Judge:
             memory, fusion = profile.memory, profile.fusion
             job = Job(framed.tiles, line.adapter, profile.smoothing, profile.tiling, memory, fusion)
         return _Ready(index, job, framed.placement, framed.ignore)
+
+    def _frozen(self, name: str, image: RgbImage, line: Line) -> str | None:
+        """`frozen` where a live source gives the same picture again: what was said of it is not said anew.
+
+        Files may be equal for good reasons, and each of them is judged.
+        """
+        if not _is_live(line.section.source):
+            return None
+        previous = self._previous.get(name)
+        self._previous[name] = image
+        return "frozen" if is_repeat(image, previous) else None
 
     def _infer(self, ready: Sequence[_Ready]) -> dict[int, Prediction]:
         """Predictions by frame index. A batch that fails is tried again one by one, so that one image, or a
@@ -175,3 +189,8 @@ class Judge:
         limits = None if line.loaded is None else line.loaded.profile.map_limits
         kept = None if decision.verdict is Verdict.REJECTED else prediction
         return Judged(inspection, frame, kept, placement, limits)
+
+
+def _is_live(source: SourceSection) -> bool:
+    """Whether its pictures are taken one after the other, so that no two are the same to the bit."""
+    return isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,11 +12,13 @@ from pydantic import Field
 
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
-from agent.records import EventKind
+from agent.records import EventKind, LineMode
 from fbclip.artefacts.adapter import load_adapter, stored_id
 from fbclip.artefacts.compatibility import mismatches
 from fbclip.artefacts.generation import embedded_model
+from fbclip.artefacts.profile import Profile
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
+from fbclip.artefacts.seal import Seal, without_promises
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
@@ -43,6 +45,11 @@ class Line:
     @property
     def profile_id(self) -> str | None:
         return None if self.loaded is None else self.loaded.profile.id
+
+    @property
+    def guarantee(self) -> str:
+        """What may be relied on, in a few words; of a threshold set by hand nothing."""
+        return "none (no profile)" if self.loaded is None else self.loaded.promise
 
     @property
     def measured_id(self) -> str | None:
@@ -156,11 +163,18 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
     if loaded is None or section.profile is None:
         return Line(section, adapter)
     check_profile(detector, adapter, section.name, section.profile, loaded, memory)
+    _check_sight(section, loaded.profile)
     file_id = loaded.profile.id
     if threshold is not None and threshold.profile_id == file_id:
         loaded = with_threshold(loaded, threshold.value)
     elif threshold is not None:
         log.warning("line %s: the threshold set by hand was for another profile and counts no more", section.name)
+    if loaded.seal is Seal.EDITED:
+        log.warning(
+            "line %s: profile %s was edited after it was sealed; guarantee: none (edited)",
+            section.name,
+            section.profile,
+        )
     guarantee = loaded.profile.calibration.guarantee
     covered = loaded.profile.calibration.bounds == "uncertain"
     if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.on:
@@ -172,19 +186,29 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
     return Line(section, adapter, loaded, file_id)
 
 
+def _check_sight(section: LineSection, profile: Profile) -> None:
+    """A live line whose profile has not shown to find defects has to be wanted; raises ConfigError naming both ways."""
+    if profile.sees is None or not profile.sees.blind or section.mode is not LineMode.LIVE or section.accept_blind:
+        return
+    row = profile.sees.large
+    found = "nothing" if row is None else f"{row.found} of {row.total} large painted defects"
+    raise ConfigError(
+        f"line {section.name}: profile {section.profile} finds {found}, which does not show that it sees; calibrate "
+        "with better images or a memory, use mode: shadow, or say accept_blind: true"
+    )
+
+
 def with_threshold(loaded: LoadedProfile, threshold: float) -> LoadedProfile:
     """The profile with another threshold, which nothing was measured at."""
-    profile = loaded.profile
-    calibration = profile.calibration.model_copy(
-        update={"method": "manual", "guarantee": None, "recall_guarantee": None, "interval": None, "measured": None}
-    )
+    profile = without_promises(loaded.profile)
+    calibration = profile.calibration.model_copy(update={"method": "manual"})
     below = profile.uncertain_above
     changes = {
         "threshold": threshold,
         "uncertain_above": None if below is None else min(below, threshold),
         "calibration": calibration,
     }
-    return LoadedProfile(profile.model_copy(update=changes), loaded.mask)
+    return replace(loaded, profile=profile.model_copy(update=changes))
 
 
 def check_profile(

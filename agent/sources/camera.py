@@ -1,7 +1,7 @@
-"""A camera: newest frame wins, reconnects by itself, and says so when no image comes.
+"""A camera: newest frame wins, reconnects by itself, and says so when no new image comes.
 
-Reading happens in a thread of its own, because a driver may hang for ever inside a read; the thread that
-runs the source only watches the time since the last frame.
+It is read in a process of its own, because a driver may hang for ever inside a read: that process is killed and another
+started. The thread that runs the source waits for its frames and watches the time.
 """
 
 from __future__ import annotations
@@ -12,24 +12,29 @@ import os
 import random
 import threading
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
-from agent.config.line import CameraSource
+import numpy as np
+
+from agent.config.address import redact
+from agent.config.line import DEVICE_SETTINGS, CameraSource
 from agent.errors import SourceError
-from agent.heartbeat import Heartbeat, WatchedStop
 from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock
-from agent.sources.capture import Capture, open_capture, redact, retrieve_rgb
+from agent.sources.capture_process import CaptureCancelled, CaptureFailed, CaptureProcess, Capturing, Taken
+from agent.sources.capture_request import JOINING, CaptureRequest, DeviceSettings
 from fbclip.images.geometry import RgbImage
 
 log = logging.getLogger(__name__)
 CAMERA_LOST = "camera_lost"
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 30.0
-_WATCH_S = 0.25
-_JOIN_S = 2.0
-# Opening and reading each end after 5 s where the driver keeps its word.
-HUNG_S = 30.0
-MOST_HUNG = 3
+OPEN_S = 10.0
+MOST_HELD = 3
+_SLICE_S = 0.25
+_ROWS = 16
+
+Start = Callable[[CaptureRequest, Callable[[], bool]], Capturing]
 
 
 class Camera:
@@ -41,31 +46,38 @@ class Camera:
         section: CameraSource,
         sink: Sink,
         clock: Clock | None = None,
-        opener: Callable[[int | str], Capture] = open_capture,
+        start: Start = CaptureProcess,
         environ: Mapping[str, str] = os.environ,
         jitter: Callable[[], float] = random.random,
     ) -> None:
+        """`start` makes the capture; `jitter`: a number in [0, 1) for each pause."""
         self._line = line
         self._section = section
         self._sink = sink
         self._clock = clock or SystemClock()
-        self._opener = opener
+        self._start = start
         self._environ = environ
         self._jitter = jitter
         self._seq = itertools.count(1)
-        self._health = "starting"
-        self._last_frame = self._last_report = self._clock.monotonic()
-        self._last_put: float | None = None
-        self._readers: list[threading.Thread] = []
+        self._state = "starting"
+        self._refused: tuple[str, ...] = ()
+        self._connections = 0
+        self._images = _Images(self._clock.monotonic())
+        self._last_report = self._images.last_sign
+        self._last_trouble: str | None = None
+        self._held: list[Capturing] = []
 
     @property
     def health(self) -> str:
-        return self._health
+        refused = f"; not taken by the driver: {', '.join(self._refused)}" if self._refused else ""
+        times = self._connections - 1
+        again = f"; reconnected {times} {'time' if times == 1 else 'times'}" if times > 0 else ""
+        return self._state + again + refused
 
     @property
     def problem(self) -> str | None:
-        silence = self._clock.monotonic() - self._last_frame
-        return f"no image for {silence:.0f} s" if silence > self._section.stall_s else None
+        silence = self._clock.monotonic() - self._images.last_new
+        return f"{self._images.missing} for {silence:.0f} s" if silence > self._section.stall_s else None
 
     @property
     def describe(self) -> str:
@@ -75,96 +87,126 @@ class Camera:
         return redact(self._section.url) if self._section.url else f"address in {self._section.url_env}"
 
     def check(self) -> None:
-        """Open the camera and read one frame; raises SourceError."""
-        capture = self._opener(self._target())
+        """Open the camera and read one image, as a run does; raises SourceError, also where a setting is not taken."""
+        capture = self._start(self._request(), lambda: False)
         try:
-            if not capture.isOpened():
-                raise SourceError(f"line {self._line}: {self.describe}: cannot be opened")
-            if not capture.grab() or retrieve_rgb(capture) is None:
-                raise SourceError(f"line {self._line}: {self.describe}: opens but gives no image")
+            opened = capture.open()
+            if opened.refused:
+                raise SourceError(f"{self._name}: the driver does not take {', '.join(opened.refused)}")
+            until = self._clock.monotonic() + OPEN_S
+            while (taken := capture.next()) is None or taken.image is None:
+                if taken is None or self._clock.monotonic() > until:
+                    raise SourceError(f"{self._name}: opens but gives no image")
+        except CaptureFailed as error:
+            raise SourceError(f"{self._name}: {error}") from error
         finally:
-            capture.release()
+            capture.close()
 
     def run(self, stop: threading.Event) -> None:
-        """Read until `stop`; raises SourceError when the address is not set, or the driver hangs."""
-        self._target()
-        self._readers = [reader for reader in self._readers if reader.is_alive()]
-        if len(self._readers) >= MOST_HUNG:
-            raise SourceError(f"line {self._line}: {self.describe}: the driver hangs, also when it is opened anew")
+        """Read until `stop`, and again after a pause that doubles up to 30 s when it fails.
+
+        Raises SourceError when the address is not set, or where processes cannot be ended any more.
+        """
+        pause = FIRST_RETRY_S
         self._last_report = self._clock.monotonic()
-        reading = Heartbeat("reader", HUNG_S, HUNG_S, self._clock.monotonic)
-        end = WatchedStop(reading)
-        reader = threading.Thread(target=self.read, args=(end,), name=f"camera-{self._line}", daemon=True)
-        self._readers.append(reader)
-        reader.start()
-        try:
-            while not self._clock.wait(stop, _WATCH_S):
-                self.watch(stop)
-                if not reader.is_alive():
-                    raise SourceError(f"line {self._line}: {self.describe}: the reading thread ended")
-                if reading.dead:
-                    raise SourceError(f"line {self._line}: {self.describe}: the driver hangs")
-        finally:
-            # A reader that hangs is left behind; when it wakes it ends.
-            end.set()
-        reader.join(_JOIN_S)
+        while not stop.is_set():
+            before = self._images.last_new
+            try:
+                self._read(stop)
+            except CaptureCancelled:
+                return
+            except CaptureFailed as error:
+                if self._images.last_new > before:
+                    pause = FIRST_RETRY_S
+                # Jitter keeps many cameras behind one switch from coming back in the same instant.
+                delay = pause * (0.5 + 0.5 * self._jitter())
+                self._trouble(str(error), delay)
+                self._wait(stop, delay)
+                pause = min(2 * pause, LONGEST_RETRY_S)
 
     def watch(self, stop: threading.Event) -> None:
         """Without a frame for stall_s, put one `camera_lost` frame; again after each further stall_s."""
         now = self._clock.monotonic()
-        if now - max(self._last_frame, self._last_report) < self._section.stall_s:
+        if now - max(self._images.last_sign, self._last_report) < self._section.stall_s:
             return
         self._last_report = now
-        self._health = f"no image for {now - self._last_frame:.0f} s"
-        log.warning("line %s: %s: %s", self._line, self.describe, self._health)
-        self._sink.put(self._frame(None, CAMERA_LOST), stop)
+        log.warning("%s: no image for %.0f s", self._name, now - self._images.last_sign)
+        self._sink.put(self._frame(now, None, CAMERA_LOST), stop)
 
-    def read(self, stop: threading.Event) -> None:
-        """Connect, read until it fails, and again after a pause that doubles up to 30 s."""
-        pause = FIRST_RETRY_S
-        while not stop.is_set():
-            capture = self._opener(self._target())
-            try:
-                frames = self._read_open(capture, stop)
-            finally:
-                capture.release()
-            if frames:
-                pause = FIRST_RETRY_S
-            if stop.is_set():
-                return
-            self._health = "connection lost" if frames else "cannot connect"
-            # Jitter keeps many cameras behind one switch from coming back in the same instant.
-            delay = pause * (0.5 + 0.5 * self._jitter())
-            log.warning("line %s: %s: %s, next try in %.1f s", self._line, self.describe, self._health, delay)
-            self._clock.wait(stop, delay)
-            pause = min(2 * pause, LONGEST_RETRY_S)
+    def _read(self, stop: threading.Event) -> None:
+        """One process, from its start to its end or `stop`."""
+        self._held = [capture for capture in self._held if capture.alive]
+        if len(self._held) >= MOST_HELD:
+            raise SourceError(
+                f"{self._name}: its driver holds {len(self._held)} ended processes; unplug it, or restart the machine"
+            )
+        capture = self._start(self._request(), lambda: self._cancelled(stop))
+        try:
+            opened = capture.open()
+            self._refused = opened.refused
+            if opened.refused:
+                log.warning("%s: the driver does not take %s", self._name, ", ".join(opened.refused))
+            began = self._clock.monotonic()
+            joined = False
+            while not self._cancelled(stop):
+                taken = capture.next()
+                if taken is None:
+                    raise CaptureFailed("the connection was lost")
+                self._take(taken, stop)
+                if not joined and taken.image is not None:
+                    joined = True
+                    self._connected()
+                if self._clock.monotonic() - max(began, self._images.last_new) > self._section.stall_s:
+                    raise CaptureFailed(f"{self._images.missing} for {self._section.stall_s:g} s")
+        finally:
+            if not capture.close():
+                self._held.append(capture)
 
-    def _read_open(self, capture: Capture, stop: threading.Event) -> int:
-        """Frames until the first failure; returns how many there were."""
-        if not capture.isOpened():
-            return 0
-        frames = 0
-        while not stop.is_set() and capture.grab():
-            now = self._clock.monotonic()
-            if self._too_soon(now):
-                self._last_frame = now
-                self._sink.tally.skipped("max_fps")
-                continue
-            image = retrieve_rgb(capture)
-            if image is None:
-                break
-            frames += 1
-            self._last_frame = self._last_put = now
-            self._health = "connected"
-            self._sink.put(self._frame(image), stop)
-        return frames
+    def _take(self, taken: Taken, stop: threading.Event) -> None:
+        for reason, count in taken.skipped.items():
+            self._sink.tally.skipped(reason, count)
+        self._images.note(taken, self._clock.monotonic())
+        if taken.image is not None or taken.reason is not None:
+            self._sink.put(self._frame(taken.at, taken.image, taken.reason), stop)
 
-    def _too_soon(self, now: float) -> bool:
-        fps = self._section.max_fps
-        return fps is not None and self._last_put is not None and now - self._last_put < 1 / fps
+    def _connected(self) -> None:
+        self._connections += 1
+        self._state = "connected"
+        if self._last_trouble is not None:
+            log.info("%s: connected again", self._name)
+        self._last_trouble = None
 
-    def _frame(self, image: RgbImage | None, reason: str | None = None) -> Frame:
-        return Frame(self._line, next(self._seq), self._clock.now(), self._clock.monotonic(), image, reason)
+    def _trouble(self, text: str, delay: float) -> None:
+        self._state = text
+        # A camera that is off for a week must not fill the log.
+        level = logging.DEBUG if text == self._last_trouble else logging.WARNING
+        log.log(level, "%s: %s; next try in %.1f s", self._name, text, delay)
+        self._last_trouble = text
+
+    def _cancelled(self, stop: threading.Event) -> bool:
+        self.watch(stop)
+        return stop.is_set()
+
+    def _wait(self, stop: threading.Event, seconds: float) -> None:
+        end = self._clock.monotonic() + seconds
+        while (left := end - self._clock.monotonic()) > 0 and not self._cancelled(stop):
+            self._clock.wait(stop, min(left, _SLICE_S))
+
+    def _frame(self, at: float, image: RgbImage | None, reason: str | None) -> Frame:
+        ts = self._clock.now() - timedelta(seconds=max(0.0, self._clock.monotonic() - at))
+        # News of a lost camera does not age.
+        expires = None if image is None else at + self._section.max_age_s
+        return Frame(self._line, next(self._seq), ts, at, image, reason, expires=expires)
+
+    @property
+    def _name(self) -> str:
+        return f"line {self._line}: {self.describe}"
+
+    def _request(self) -> CaptureRequest:
+        section = self._section
+        settings = DeviceSettings(**{name: getattr(section, name) for name in DEVICE_SETTINGS})
+        # Opened anew after half the time, so that what a new connection heals is healed before it is a fault.
+        return CaptureRequest(self._target(), OPEN_S, section.stall_s / 2, max_fps=section.max_fps, settings=settings)
 
     def _target(self) -> int | str:
         if self._section.device is not None:
@@ -176,3 +218,33 @@ class Camera:
         if not url:
             raise SourceError(f"line {self._line}: the environment variable {name} holds no address")
         return url
+
+
+class _Images:
+    """What came last, and when. A driver that gives the same buffer again and again has given one image."""
+
+    def __init__(self, now: float) -> None:
+        self.last_sign = self.last_new = now
+        self.missing = "no image"
+        self._previous: RgbImage | None = None
+
+    def note(self, taken: Taken, now: float) -> None:
+        """`now`: monotonic s. Frames that were skipped are as good as the last one that was looked at."""
+        if taken.reason is not None:
+            self.missing = "no whole image"
+        elif taken.image is not None:
+            same = self._previous is not None and _identical(taken.image, self._previous)
+            self.missing = "no new image" if same else "no image"
+            self._previous = taken.image
+        elif not taken.skipped.keys() - {JOINING}:
+            # It sends something, but nothing that could be judged.
+            self.missing = "no whole image" if taken.skipped else self.missing
+            return
+        self.last_sign = now
+        if self.missing == "no image":
+            self.last_new = now
+
+
+def _identical(image: RgbImage, other: RgbImage) -> bool:
+    """Two real exposures differ in a few rows already."""
+    return np.array_equal(image[::_ROWS], other[::_ROWS]) and np.array_equal(image, other)

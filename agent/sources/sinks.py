@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,11 +25,11 @@ class Tally:
             if replaced:
                 self._drop("replaced", replaced)
 
-    def skipped(self, reason: str) -> None:
-        """A frame that was grabbed and let go at once."""
+    def skipped(self, reason: str, count: int = 1) -> None:
+        """Frames that were grabbed and let go at once."""
         with self._lock:
-            self._counters.grabbed += 1
-            self._drop(reason, 1)
+            self._counters.grabbed += count
+            self._drop(reason, count)
 
     def dropped(self, reason: str, count: int = 1) -> None:
         """Frames in flight that will not be judged."""
@@ -59,12 +60,19 @@ def _nobody() -> None:
 class NewestSlot:
     """One place; a newer frame takes it and the older is counted as `replaced`. For cameras.
 
-    `notify` is called after each frame, for a pipeline that waits for several lines at once.
+    `notify` is called after each frame, for a pipeline that waits for several lines at once. A frame that waited until
+    it expired is not given out any more but counted as `stale`: what is judged is what is there now.
     """
 
-    def __init__(self, tally: Tally, notify: Callable[[], None] = _nobody) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        notify: Callable[[], None] = _nobody,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.tally = tally
         self._notify = notify
+        self._monotonic = monotonic
         self._filled = threading.Condition()
         self._frame: Frame | None = None
 
@@ -82,6 +90,9 @@ class NewestSlot:
         with self._filled:
             self._filled.wait_for(lambda: self._frame is not None, timeout)
             frame, self._frame = self._frame, None
+            if frame is not None and frame.expires is not None and self._monotonic() > frame.expires:
+                self.tally.dropped("stale")
+                return None
             return frame
 
     def discard(self, reason: str) -> int:

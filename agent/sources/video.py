@@ -1,32 +1,70 @@
-"""A video file: played in real time like a camera, or every frame judged like a file."""
+"""A video file or a sequence of images: played in real time like a camera, or every frame judged like a file."""
 
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import cv2
-
-from agent.config.line import VideoSource
+from agent.config.line import MAX_AGE_S, VideoSource
 from agent.errors import SourceError
 from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock
-from agent.sources.capture import Capture, open_capture, retrieve_rgb
+from agent.sources.capture_process import CaptureCancelled, CaptureFailed, CaptureProcess, Capturing, Opened, Taken
+from agent.sources.capture_request import CaptureRequest
+from agent.sources.sequence import SequenceCapture, find_sequence
 
+log = logging.getLogger(__name__)
 DEFAULT_FPS = 25.0
-_LATEST_S = 1.0
 LEAST_SHARE = 0.95
+OPEN_S = 20.0
+FRAME_S = 20.0
+_LATEST_S = 1.0
+
+
+def start_capture(section: VideoSource, cancelled: Callable[[], bool]) -> tuple[Capturing, str]:
+    """What plays the section's path, not opened yet, and what that is in words. Raises CaptureFailed."""
+    path = section.path
+    try:
+        sequence = find_sequence(path)
+    except OSError as error:
+        raise CaptureFailed(f"cannot be read: {error.strerror}") from error
+    if sequence is not None:
+        return SequenceCapture(sequence, cancelled), sequence.choice
+    if not path.is_file():
+        raise CaptureFailed("no such file, folder or pattern")
+    return CaptureProcess(CaptureRequest(str(path), OPEN_S, FRAME_S, every=True), cancelled), "a video"
+
+
+@dataclass
+class _Pass:
+    """One time through: frames read, how many of them are no image, how many were promised, and what ended it."""
+
+    frames: int = 0
+    damaged: int = 0
+    promised: float = 0.0
+    failure: str | None = None
 
 
 class Video:
     """With `realtime` the sink should be a NewestSlot, else a BlockingQueue; frame numbers count from 0."""
 
-    def __init__(self, line: str, section: VideoSource, sink: Sink, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        line: str,
+        section: VideoSource,
+        sink: Sink,
+        clock: Clock | None = None,
+        start: Callable[[VideoSource, Callable[[], bool]], tuple[Capturing, str]] = start_capture,
+    ) -> None:
         self._line = line
         self._section = section
         self._sink = sink
         self._clock = clock or SystemClock()
+        self._start = start
         self._seq = itertools.count(1)
         self._health = "starting"
         self._problem: str | None = None
@@ -40,56 +78,86 @@ class Video:
         return self._problem
 
     def check(self) -> None:
-        """Open the file and read its first frame; raises SourceError."""
-        capture = self._open()
+        """Open it and read its first frame; raises SourceError."""
         try:
-            if not capture.grab() or retrieve_rgb(capture) is None:
-                raise SourceError(f"line {self._line}: {self._section.path}: holds no image")
-        finally:
-            capture.release()
+            capture, _ = self._start(self._section, lambda: False)
+            try:
+                capture.open()
+                taken = capture.next()
+            finally:
+                capture.close()
+        except CaptureFailed as error:
+            raise self._error(error) from error
+        if taken is None or taken.image is None:
+            raise SourceError(f"line {self._line}: {self._section.path}: its first frame is no image")
 
     def run(self, stop: threading.Event) -> None:
-        """Play to the end, or for ever with `loop`; raises SourceError when the file cannot be used."""
+        """Play to the end, or for ever with `loop`; raises SourceError when it cannot be used."""
         while not stop.is_set():
-            capture = self._open()
+            played = _Pass()
             try:
-                frames, promised = self._play(capture, stop), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-            finally:
-                capture.release()
-            if not frames and not stop.is_set():
+                self._play(played, stop)
+            except CaptureCancelled:
+                break
+            except CaptureFailed as error:
+                if not played.frames:
+                    raise self._error(error) from error
+                played.failure = str(error)
+            if not played.frames and not stop.is_set():
                 raise SourceError(f"line {self._line}: {self._section.path}: holds no image")
+            fault = None if stop.is_set() else self._fault(played)
+            if fault is not None:
+                log.warning("line %s: %s", self._line, fault)
             if not self._section.loop:
-                self._problem = None if stop.is_set() else self._ended(frames, promised)
+                self._problem = fault or self._silence(stop)
                 break
         self._health = "stopped" if stop.is_set() else self._problem or "finished"
 
-    def _ended(self, frames: int, promised: float) -> str | None:
-        """What is wrong with the end of a video that is not played again."""
+    def _error(self, error: CaptureFailed) -> SourceError:
+        return SourceError(f"line {self._line}: {self._section.path}: {error}")
+
+    @staticmethod
+    def _fault(played: _Pass) -> str | None:
+        """What is wrong with a video that was played to its end."""
+        found = []
         # The count in the header is an estimate in some formats.
-        if math.isfinite(promised) and frames < LEAST_SHARE * promised:
-            return f"the video ended early, after {frames} of {promised:.0f} frames"
-        return "the video has ended, no more frames come" if self._section.realtime else None
+        if played.failure is not None:
+            found.append(f"the video ended early, after {played.frames} frames: {played.failure}")
+        elif played.frames < LEAST_SHARE * played.promised:
+            found.append(f"the video ended early, after {played.frames} of {played.promised:.0f} frames")
+        if played.damaged:
+            found.append(f"{played.damaged} of {played.frames} frames are damaged")
+        return "; ".join(found) or None
 
-    def _open(self) -> Capture:
-        path = self._section.path
-        if not path.is_file():
-            raise SourceError(f"line {self._line}: {path}: no such file")
-        capture = open_capture(str(path))
-        if not capture.isOpened():
-            capture.release()
-            raise SourceError(f"line {self._line}: {path}: not a video that can be opened")
-        return capture
+    def _silence(self, stop: threading.Event) -> str | None:
+        """A video that stands for a camera should go on."""
+        ended = self._section.realtime and not stop.is_set()
+        return "the video has ended, no more frames come" if ended else None
 
-    def _play(self, capture: Capture, stop: threading.Event) -> int:
-        """One pass; returns how many frames were read."""
-        fps = capture.get(cv2.CAP_PROP_FPS)
-        fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
+    def _play(self, played: _Pass, stop: threading.Event) -> None:
+        capture, kind = self._start(self._section, stop.is_set)
+        try:
+            opened = capture.open()
+            fps, why = self._speed(opened)
+            kind = f"{kind}, {fps:g} frames a second ({why})"
+            if self._health == "starting":
+                log.info("line %s: %s", self._line, kind)
+            played.promised = opened.frames
+            self._play_open(capture, fps, kind, played, stop)
+        finally:
+            capture.close()
+
+    def _speed(self, opened: Opened) -> tuple[float, str]:
+        if self._section.fps is not None:
+            return self._section.fps, "fps"
+        return (opened.fps, "its own") if 0 < opened.fps <= 1000 else (DEFAULT_FPS, "fps is not set")
+
+    def _play_open(self, capture: Capturing, fps: float, kind: str, played: _Pass, stop: threading.Event) -> None:
         limit = self._section.max_fps
         start, last_put = self._clock.monotonic(), -math.inf
-        number = 0
-        while capture.grab():
+        while (taken := capture.next()) is not None:
             if self._section.realtime:
-                due = start + number / fps
+                due = start + played.frames / fps
                 if self._clock.monotonic() - due > _LATEST_S:
                     # After a pause of the machine it goes on from here, instead of racing to catch up.
                     start += self._clock.monotonic() - due
@@ -101,28 +169,30 @@ class Video:
             now = self._clock.monotonic()
             if self._section.realtime and limit and now - last_put < 1 / limit:
                 self._sink.tally.skipped("max_fps")
-            elif self._put(capture, number, stop):
+            elif self._put(taken, played.frames, stop):
                 last_put = now
             else:
                 break
-            number += 1
-        return number
+            played.frames += 1
+            played.damaged += taken.image is None
+            damaged = f"; {played.damaged} damaged frames" if played.damaged else ""
+            self._health = f"playing {kind}{damaged}"
 
     def _wait_until(self, due: float, stop: threading.Event) -> bool:
         left = due - self._clock.monotonic()
         return self._clock.wait(stop, left) if left > 0 else stop.is_set()
 
-    def _put(self, capture: Capture, number: int, stop: threading.Event) -> bool:
-        image = retrieve_rgb(capture)
+    def _put(self, taken: Taken, number: int, stop: threading.Event) -> bool:
+        now = self._clock.monotonic()
         frame = Frame(
             line=self._line,
             seq=next(self._seq),
             ts=self._clock.now(),
-            monotonic=self._clock.monotonic(),
-            image=image,
-            reason="corrupt" if image is None else None,
+            monotonic=now,
+            image=taken.image,
+            reason=taken.reason,
             frame_number=number,
             discrete=not self._section.realtime,
+            expires=now + MAX_AGE_S if self._section.realtime else None,
         )
-        self._health = "playing"
         return self._sink.put(frame, stop)

@@ -180,6 +180,7 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
             "stale": line.live and age > STALE_S,
             "verdict": decision.verdict.value,
             "reason": decision.reason,
+            "advice": decision.advice,
             "z": decision.z,
             "threshold": decision.threshold,
             "margin": decision.margin,

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import yaml
 
-from calibrate.commands.options import BackboneOption, WeightsOption
+from calibrate.commands.options import BackboneOption, TrustOption, WeightsOption
 
 
 def import_checkpoint(
@@ -15,12 +16,27 @@ def import_checkpoint(
     out: Annotated[Path, typer.Option(help="adapter directory to write")],
     backbone: BackboneOption = "ViT-L-14-336",
     weights: WeightsOption = None,
+    trust: TrustOption = False,
 ) -> None:
-    """An FB-CLIP checkpoint in the authors' format -> an adapter with its prototypes."""
+    """An FB-CLIP checkpoint in the authors' format -> an adapter with its prototypes, and the lines of agent.yaml."""
+    from calibrate.tuning.checkpoint_facts import checkpoint_facts
     from calibrate.tuning.parameters import import_adapter
     from fbclip.artefacts.adapter import save_adapter
+    from fbclip.artefacts.checkpoint import read_checkpoint
     from fbclip.backbone.weights import find_weights
 
-    adapter = import_adapter(checkpoint, find_weights(backbone, weights))
+    adapter = import_adapter(checkpoint, find_weights(backbone, weights).known(trust))
     save_adapter(adapter, out)
-    typer.echo(f"{out}: adapter {adapter.id[:12]} for {backbone}")
+    facts = checkpoint_facts(checkpoint, read_checkpoint(checkpoint)[0])
+    on_trust = ", whose weights were taken on trust" if adapter.manifest.weights_trusted else ""
+    typer.echo(f"{out}: adapter {adapter.id[:12]} for {backbone}{on_trust}")
+    others = [name for name in facts.backbones if name != backbone][:3]
+    also = f"; its shapes would also fit {', '.join(others)}" if others else ""
+    typer.echo(f"backbone: prompts {facts.text_width} wide, as {backbone} has them{also}")
+    if facts.data_set is None:
+        typer.echo("data set: neither the file nor its name says what it was trained on; ask where you have it from")
+    else:
+        typer.echo(f"data set: by its name trained on {facts.data_set}; figures on that set would say nothing")
+    model = {"backbone": backbone, **({} if weights is None else {"weights": str(weights)}), "adapter": str(out)}
+    typer.echo("agent.yaml:")
+    typer.echo(yaml.safe_dump({"model": model}, sort_keys=False).rstrip())

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 AdapterOption = Annotated[Path | None, typer.Option(help="adapter directory; default: the embedded one")]
 BackboneOption = Annotated[str, typer.Option(help="embedded, ViT-L-14-336 or another ViT of open_clip")]
 WeightsOption = Annotated[Path | None, typer.Option(help="local file of the backbone's weights")]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="take weights whose sha256 nobody states; recorded in the id")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON object")]
 LayoutOption = Annotated[str, typer.Option(help="how the data is laid out; auto finds out")]

@@ -133,6 +133,7 @@ def threshold(
     both rates are measured.
     """
     from calibrate.inference import Skips
+    from calibrate.profiles.history import history_folder, remember
     from calibrate.threshold.operating_point import InfeasibleError
     from calibrate.threshold.request import ThresholdRequest
     from calibrate.threshold.split import check_counts
@@ -155,6 +156,7 @@ def threshold(
         best_effort=decision.best_effort,
         memory=memory,
         use=decision.use,
+        reference=f"{out.stem}.reference.png",
     )
     check_counts(request)
     skips = Skips(skip_bad)
@@ -165,7 +167,12 @@ def threshold(
         raise
     if view.ignore_mask is not None and kept is not None:
         write_atomically(out.parent / kept.file, view.ignore_mask.read_bytes())
+    if result.picture is not None and result.picture.png is not None:
+        write_atomically(out.parent / request.reference, result.picture.png)
+    remember(out)
     save_profile(result.profile, out)
+    if history_folder(out).is_dir():
+        remember(out)
     _print_result(out, result, skips, as_json)
 
 
@@ -194,7 +201,8 @@ def _line_data(
     if adapter is not None:
         seen[f"the data that {adapter} was tuned on"] = tuned_on(adapter)
     check_unseen(chosen.samples, seen, ADVICE)
-    return chosen, memory
+    known = frozenset().union(*seen.values())
+    return replace(chosen, unused=tuple(s for s in chosen.unused if s.sha256 not in known)), memory
 
 
 def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> tuple[LineData, str]:
@@ -212,10 +220,12 @@ def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> tuple[L
 
 def _make(request: ThresholdRequest, memory: Path | None, model: ModelOptions, skips: Skips) -> ProfileResult:
     from calibrate.threshold.profile import make_profile
+    from calibrate.threshold.sees import PAINTED_MOST
 
     detector = model.open(() if memory is None else (memory,))
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("judging images", total=len(request.data.samples))
+        total = len(request.data.samples) + len(request.data.unused) + PAINTED_MOST
+        task = progress.add_task("judging images", total=total)
         return make_profile(detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skips)
 
 
@@ -225,7 +235,7 @@ def _mask_beside(profile: Path, mask: Path) -> IgnoreMask:
 
 
 def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool) -> None:
-    from calibrate.threshold.text import profile_text
+    from calibrate.threshold.text import blind_text, profile_text
 
     profile = result.profile
     _print_notes([] if result.fusion is None else [result.fusion.text])
@@ -234,6 +244,8 @@ def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool)
         typer.echo(json.dumps({"profile": str(out), "id": profile.id, **profile.model_dump(mode="json")}))
     else:
         typer.echo(profile_text(out, profile))
+    if profile.sees is not None and profile.sees.blind:
+        _print_notes(blind_text(result))
 
 
 def _print_curve(error: InfeasibleError, confidence: float, as_json: bool) -> None:

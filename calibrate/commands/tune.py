@@ -18,6 +18,7 @@ from calibrate.commands.options import (
     JsonOption,
     RoiOption,
     SkipBadOption,
+    TrustOption,
     WeightsOption,
     parse_framing,
 )
@@ -42,6 +43,7 @@ class StartOptions:
     without: Annotated[
         list[str] | None, typer.Option(help="mstff, mvfbe, background-subtraction, scr, contrast: off; repeatable")
     ] = None
+    trust: TrustOption = False
 
     def request(self) -> ModelRequest:
         """The same as the tuning takes it."""
@@ -55,6 +57,7 @@ class StartOptions:
             self.from_scratch,
             self.method,
             tuple(self.without or ()),
+            self.trust,
         )
 
 

@@ -11,11 +11,15 @@ from fbclip.errors import ConfigError
 
 @dataclass(frozen=True)
 class LineData:
-    """Normal and anomalous images of one class; notes: what was left out and why, one line each."""
+    """Normal and anomalous images of one class; notes: what was left out and why, one line each.
+
+    unused: anomalous ones that set no threshold; what it finds of them is measured.
+    """
 
     normal: tuple[Sample, ...]
     anomalous: tuple[Sample, ...]
     notes: tuple[str, ...]
+    unused: tuple[Sample, ...] = ()
 
     @property
     def samples(self) -> tuple[Sample, ...]:
@@ -54,8 +58,9 @@ def select(data: DataSet, class_name: str | None, with_anomalous: bool) -> LineD
     if train and len(train) < len(normal):
         notes.append(f"{len(normal) - len(train)} normal images outside of train are left for evaluation")
     if anomalous and not with_anomalous:
-        notes.append(f"{len(anomalous)} anomalous images are not used; --recall, --f1 and --threshold use them")
+        notes.append(f"{len(anomalous)} anomalous images set nothing; what the threshold finds of them is measured")
     tested = sum(s.split == "test" for s in anomalous) if with_anomalous else 0
     if tested:
         notes.append(f"{tested} anomalous images of test are used; evaluate on other ones")
-    return LineData(tuple(train or normal), tuple(anomalous) if with_anomalous else (), tuple(notes))
+    used, unused = (anomalous, []) if with_anomalous else ([], anomalous)
+    return LineData(tuple(train or normal), tuple(used), tuple(notes), tuple(unused))

@@ -30,6 +30,7 @@ _LEAST_OF_LARGEST, _LEAST_PIECE = 0.25, 0.02
 """Area of an outline from which it is an object, in parts of the largest one's and of the frame."""
 _SMALLEST, _LARGEST = 0.12, 0.9
 """Radius of the patch of object that a defect may use, in parts of the object's side."""
+_TRIES = 6
 _LEAST_RADIUS = 10
 """In pixels: less leaves no room for a shape."""
 
@@ -117,10 +118,14 @@ def _rough_disc(shape: tuple[int, ...], at: tuple[int, int], radius: int, rng: n
 
 @dataclass(frozen=True)
 class DefectRequest:
-    """Which defect to synthesise: one of `kinds`, from `seed`."""
+    """Which defect to synthesise: one of `kinds`, from `seed`.
+
+    areas: bounds of the mask's area in parts of the object's; the defect keeps them, or comes as near as it can.
+    """
 
     kinds: tuple[str, ...]
     seed: tuple[int, ...]
+    areas: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,11 +149,30 @@ def add_defect(image: RgbImage, request: DefectRequest, placement: Placement) ->
     """Image (H,W,3) with the defect inside the region of interest, and its mask (H,W); raises ImageError too_small."""
     p = placement
     window = np.s_[p.y : p.y + p.height, p.x : p.x + p.width]
-    rng = np.random.default_rng(request.seed)
     try:
-        inner, inside, _ = defect_on(np.ascontiguousarray(image[window]), rng, request.kinds)
+        inner, inside = _requested(np.ascontiguousarray(image[window]), request)
     except ValueError as error:
         raise ImageError("too_small", str(error)) from error
     out, mask = image.copy(), np.zeros(image.shape[:2], bool)
     out[window], mask[window] = inner, inside
     return out, mask
+
+
+def _requested(image: Array, request: DefectRequest) -> tuple[Array, Array]:
+    """The first of _TRIES defects whose area keeps the bounds, else the one whose area is nearest by its ratio."""
+    rng = np.random.default_rng(request.seed)
+    region = foreground(image)
+    if request.areas is None:
+        return defect_on(image, rng, request.kinds, region)[:2]
+    (low, high), size = request.areas, int(region.sum())
+    best, least = None, np.inf
+    for _ in range(_TRIES):
+        painted, mask, _ = defect_on(image, rng, request.kinds, region)
+        area = int(mask.sum()) / size
+        off = max(low / area, area / high, 1.0)
+        if off < least:
+            best, least = (painted, mask), off
+        if off == 1.0:
+            break
+    assert best is not None
+    return best

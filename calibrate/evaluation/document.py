@@ -21,11 +21,14 @@ from pydantic import (
 
 from calibrate.documents import read_document, without_unknown
 from calibrate.statistics.intervals import CONFIDENCE, Rate
-from fbclip.artefacts.profile import Calibration, FusionChoice, Profile
+from fbclip.artefacts.profile import Calibration, FusionChoice
+from fbclip.artefacts.profile_file import LoadedProfile
+from fbclip.artefacts.seal import Seal
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
 from fbclip.memory.fusion import Fusion
+from fbclip.picture_health.limits import PictureLimits
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
 FILE = "evaluation.json"
@@ -91,7 +94,7 @@ class EvaluatedFraming(EvaluationPart):
 
 
 class EvaluatedProfile(EvaluationPart):
-    """The profile that gave the verdicts; `map_limits` and `fusion_choice` are missing in early runs."""
+    """The profile that gave the verdicts; `map_limits`, `fusion_choice` and `seal` are missing in early runs."""
 
     id: str
     line: str
@@ -100,9 +103,12 @@ class EvaluatedProfile(EvaluationPart):
     map_limits: tuple[float, float] | None = None
     fusion_choice: Annotated[FusionChoice, BeforeValidator(without_unknown(FusionChoice))] | None = None
     calibration: Annotated[Calibration, BeforeValidator(without_unknown(Calibration))]
+    seal: Seal = Seal.UNSEALED
+    picture: Annotated[PictureLimits, BeforeValidator(without_unknown(PictureLimits))] | None = None
 
     @classmethod
-    def of(cls, profile: Profile) -> EvaluatedProfile:
+    def of(cls, loaded: LoadedProfile) -> EvaluatedProfile:
+        profile = loaded.profile
         return cls(
             id=profile.id,
             line=profile.line,
@@ -111,6 +117,8 @@ class EvaluatedProfile(EvaluationPart):
             map_limits=profile.map_limits,
             fusion_choice=profile.fusion_choice,
             calibration=profile.calibration,
+            seal=loaded.seal,
+            picture=profile.picture,
         )
 
 
@@ -172,6 +180,13 @@ class Confusion(EvaluationPart):
     confidence: float = CONFIDENCE
 
 
+class RejectedImages(EvaluationPart):
+    """Reason -> how many images the profile gives no verdict for it."""
+
+    normal: dict[str, NonNegativeInt] = {}
+    anomalous: dict[str, NonNegativeInt] = {}
+
+
 class ClassCurves(EvaluationPart):
     """Thinned points (x, y), empty where undefined.
 
@@ -212,6 +227,7 @@ class EvaluationDocument(EvaluationPart):
     mean: Numbers = Numbers()
     confusion: Confusion | None = None
     kinds: dict[str, dict[str, KindCounts]] = Field({}, description="class -> kind of defect -> verdicts on units")
+    rejected: RejectedImages = RejectedImages()
     curves: dict[str, ClassCurves] = {}
     heat_limits: tuple[float, float] | None = Field(None, description="margins at which heat maps are cold and hot")
     worst: tuple[WorstMistake, ...] = ()

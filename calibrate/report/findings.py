@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from calibrate.evaluation.document import EvaluationDocument
@@ -13,7 +13,9 @@ from calibrate.statistics.intervals import Rate
 from calibrate.threshold.guarantee_text import alarm_verb, guarantee_text
 from calibrate.wording import plural
 from fbclip.artefacts.profile import Calibration
+from fbclip.artefacts.seal import Seal
 from fbclip.decision import Verdict
+from fbclip.picture_health.summary import picture_summary
 
 PAINTED = "Synthetic evidence: the defects are painted, not real. Real defects may be found less often."
 
@@ -49,7 +51,7 @@ def findings(
     evaluation: EvaluationDocument, normal: VerdictRow, anomalous: VerdictRow, intervals: ImageIntervals
 ) -> Findings:
     """Of a run with these verdicts on its units; `intervals`: of its image numbers."""
-    warnings, broken = [], None
+    warnings, broken = list(_rejected_defects(evaluation)), None
     if evaluation.data.synthetic:
         warnings.append(evaluation.data.synthetic if isinstance(evaluation.data.synthetic, str) else PAINTED)
     if evaluation.profile is not None:
@@ -57,7 +59,9 @@ def findings(
         broken = broken_promise(calibration, normal)
         if broken is not None:
             warnings.append(_contradiction(calibration, broken))
-        statement = _kept_or_not(promise(calibration), broken)
+        statement = _kept_or_not(promise(calibration, evaluation.profile.seal), broken)
+        pictures = f"Pictures: {picture_summary(evaluation.profile.picture)}."
+        statement = replace(statement, basis=f"{statement.basis} {pictures}")
     else:
         statement = Statement(
             "none",
@@ -68,9 +72,9 @@ def findings(
     return Findings(statement, tuple(warnings), numbers)
 
 
-def promise(calibration: Calibration) -> Statement:
+def promise(calibration: Calibration, seal: Seal = Seal.SEALED) -> Statement:
     """What a profile promises, or why it promises nothing."""
-    text = guarantee_text(calibration)
+    text = guarantee_text(calibration, seal)
     basis = f"{text.units}. One unit is one {text.unit}."
     if not text.promised:
         if text.measured:
@@ -88,6 +92,15 @@ def broken_promise(calibration: Calibration, normal: VerdictRow) -> Rate | None:
     if calibration.guarantee is None or alarms.low is None or alarms.low <= calibration.guarantee.false_alarm_rate:
         return None
     return alarms
+
+
+def _rejected_defects(evaluation: EvaluationDocument) -> list[str]:
+    counts = evaluation.rejected.anomalous
+    if not counts:
+        return []
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+    total = plural(sum(counts.values()), "anomalous image")
+    return [f"{total} got no verdict ({reasons}): on the line they raise an event, but a person has to judge them."]
 
 
 def _kept_or_not(promised: Statement, broken: Rate | None) -> Statement:

@@ -45,13 +45,14 @@ def read_run(folder: Path) -> ReportRun:
 
 def with_profile(run: ReportRun, path: Path) -> ReportRun:
     """The run with what the profile at `path` says of its verdicts; raises RefusedError unless it gave them."""
-    profile = load_profile(path).profile
+    loaded = load_profile(path)
+    profile = loaded.profile
     judged = run.evaluation.profile
     if judged is None:
         raise RefusedError(f"{path}: the run was evaluated without a profile; `calibrate evaluate --profile` judges")
     if judged.id != profile.id:
         raise RefusedError(f"{path}: profile {profile.id[:12]} did not judge this run, {judged.id[:12]} did")
-    return replace(run, evaluation=run.evaluation.model_copy(update={"profile": EvaluatedProfile.of(profile)}))
+    return replace(run, evaluation=run.evaluation.model_copy(update={"profile": EvaluatedProfile.of(loaded)}))
 
 
 def _selected(worst: Sequence[WorstMistake]) -> Sequence[WorstMistake]:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from calibrate.statistics.intervals import supported_alpha
 from calibrate.wording import percent, plural
 from fbclip.artefacts.profile import Calibration, MeasuredRates
+from fbclip.artefacts.seal import Seal
 
+EDITED = "the profile was edited after it was sealed (edited)"
 _METHODS = {"f1": "where F1 is best", "manual": "by hand"}
 _UNITS = {"layout": "part, as the data set names it", "collect": "part, as the agent collected it"}
 
@@ -30,13 +32,14 @@ class GuaranteeText:
     measured: tuple[str, ...]
 
 
-def guarantee_text(c: Calibration) -> GuaranteeText:
-    """Of a profile's calibration."""
+def guarantee_text(c: Calibration, seal: Seal = Seal.SEALED) -> GuaranteeText:
+    """Of a profile's calibration; of an edited profile, whose calibration has no promise, that it was edited."""
+    unsealed = " (unsealed)" if seal is Seal.UNSEALED and c.guarantee is not None else ""
     return GuaranteeText(
         promised=c.guarantee is not None,
-        false_alarms=_false_alarms(c),
+        false_alarms=EDITED if seal is Seal.EDITED else _false_alarms(c) + unsealed,
         recall_promised=c.recall_guarantee is not None,
-        recall=_recall(c),
+        recall=None if seal is Seal.EDITED else _recall(c),
         units=_units(c),
         unit=_unit(c.unit),
         measured=() if c.measured is None else _measured(c.measured),
@@ -56,6 +59,12 @@ def _false_alarms(c: Calibration) -> str:
     if c.method in _METHODS:
         return f"the threshold was set {_METHODS[c.method]}, which bounds no rate"
     best = percent(supported_alpha(c.n_good, c.confidence))
+    if c.expected_false_alarm_rate is not None:
+        share = percent(c.expected_false_alarm_rate)
+        return (
+            f"too few normal units for one. The limit lies between the largest z and the second largest, so that no "
+            f"single unit sets it alone; on average at most {share} of normal units {alarm_verb(c)}"
+        )
     return (
         f"{plural(c.n_good, 'normal unit')} can at best show that at most {best} of normal units {alarm_verb(c)}, "
         f"with {percent(c.confidence)} confidence"

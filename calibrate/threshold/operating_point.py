@@ -6,7 +6,7 @@ z are float32 numbers, one a unit, the largest of its images; a unit alarms when
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from calibrate.errors import RefusedError
 from calibrate.metrics.ranking import f1_max
 from calibrate.statistics.intervals import allowed_exceedances, measured_rate, rate_at_most
 from calibrate.threshold.request import Goal, ThresholdTarget
+from calibrate.threshold.robust_limit import expected_rate, robust_limit
 from fbclip.artefacts.profile import Guarantee, MeasuredRates, RecallGuarantee
 
 Values = NDArray[np.float64]
@@ -25,12 +26,16 @@ CURVE_POINTS = 10
 
 @dataclass(frozen=True, eq=False)
 class UnitScores:
-    """z of the units, (n,) each: normal and anomalous ones that set the threshold, and those that only measure it."""
+    """z of the units, (n,) each: normal and anomalous ones that set the threshold, and those that only measure it.
+
+    scale: of the units that set the constants of z; these count only where nothing is promised.
+    """
 
     normal: Values
     anomalous: Values
     check_normal: Values
     check_anomalous: Values
+    scale: Values = field(default_factory=lambda: np.array([]))
 
     @property
     def all_normal(self) -> Values:
@@ -49,12 +54,16 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Choice:
-    """A threshold and what is known of it; interval: z from and to which both guarantees hold."""
+    """A threshold and what is known of it; interval: z from and to which both guarantees hold.
+
+    expected_rate: of a limit of too few units, the share of normal units that will alarm on average, at most.
+    """
 
     threshold: Threshold
     recall_guarantee: RecallGuarantee | None = None
     interval: tuple[float, float] | None = None
     measured: MeasuredRates | None = None
+    expected_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ def choose(scores: UnitScores, goal: Goal, target: ThresholdTarget, trusted: boo
     if not trusted:
         threshold = replace(threshold, guarantee=None)
     if goal.method == "order-statistic":
-        return Choice(threshold)
+        return Choice(threshold) if threshold.guarantee is not None else _best_effort(scores, target)
     return meet_both(scores, threshold, target, goal.value)
 
 
@@ -144,6 +153,15 @@ def recall_limit(anomalous: Values, recall: float, confidence: float) -> tuple[f
         raise RefusedError("no anomalous units are left for --recall")
     k = allowed_exceedances(len(anomalous), 1 - recall, confidence)
     return just_below(np.sort(anomalous)[k or 0]), k is not None
+
+
+def _best_effort(scores: UnitScores, target: ThresholdTarget) -> Choice:
+    """Nothing is promised, so all normal units count, also those that set the scale."""
+    z = np.concatenate((scores.normal, scores.scale))
+    value = robust_limit(z, target.alpha)
+    wide = target.alpha if target.bounds == "uncertain" else target.uncertain
+    threshold = Threshold(value, min(value, robust_limit(z, wide)), int((scores.normal > value).sum()), None)
+    return Choice(threshold, expected_rate=expected_rate(len(z)))
 
 
 def best_f1(normal: Values, anomalous: Values) -> float:

@@ -1,9 +1,9 @@
-"""A line's images -> its profile: split, fusion, scale, unit scores, choice, profile."""
+"""A line's images -> its profile: split, picture limits, fusion, scale, unit scores, choice, profile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,22 +15,32 @@ from calibrate.inference import Scored, Skips, View
 from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
 from calibrate.statistics.scale import fit_statistic
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
+from calibrate.threshold.picture_limits import MeasuredPicture, measure_picture
 from calibrate.threshold.request import ThresholdRequest
-from calibrate.threshold.split import MIN_CONSTANT_UNITS, split_line
+from calibrate.threshold.sees import ZRule, measure_sees
+from calibrate.threshold.split import MIN_CONSTANT_UNITS, needed_units, split_line
 from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.decision import Statistic, combined_statistic, default_min_area, highest_region
 from fbclip.detector import Detector
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 MAX_REFERENCE = 1000
+MAX_HIGHEST = 5
+NEVER_ALARMS = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True)
 class ProfileResult:
-    """fusion: what decides and by which numbers that was chosen, None without a memory."""
+    """fusion: what decides and by which numbers that was chosen, None without a memory.
+
+    highest: the normal units with the largest z, falling, that set the threshold or lie above it.
+    picture: the limits that the profile holds, with their reference picture; None where the units are too few.
+    """
 
     profile: Profile
     fusion: ChosenFusion | None
+    highest: tuple[tuple[str, float], ...] = ()
+    picture: MeasuredPicture | None = None
 
 
 def make_profile(
@@ -45,13 +55,19 @@ def make_profile(
     pixel_only = request.pixel_only or request.framing.mask is not None
 
     split = split_line(request)
+    picture = measure_picture(
+        split.scale, (*split.normal, *split.check_normal), request.framing, request.target.confidence, request.reference
+    )
     view, fusion = View(detector, adapter, request.framing, request.memory), None
     if request.memory is not None:
         fusion = fit_fusion(view, split.scale, request.use, min_area, pixel_only)
         view = replace(view, memory=None if fusion.fusion is None else request.memory, fusion=fusion.fusion)
+    view = replace(view, picture=None if picture is None else picture.check(request.framing))
     measure = _Measure(view, min_area, skips, advance)
     statistic, scale_units = measure.fit_scale(split.scale, pixel_only)
+    few = scale_units < MIN_CONSTANT_UNITS or request.data.normal_units < needed_units(request.target)
     scores = UnitScores(
+        scale=measure.unit_z(split.scale, statistic) if few else np.array([]),
         normal=measure.unit_z(split.normal, statistic),
         anomalous=measure.unit_z(split.anomalous, statistic),
         check_normal=measure.unit_z(split.check_normal, statistic),
@@ -61,6 +77,11 @@ def make_profile(
     choice = choose(scores, request.goal, request.target, trusted=scale_units >= MIN_CONSTANT_UNITS)
     if skips.skipped and not request.best_effort:
         _check_still_enough(request, choice, len(skips.skipped))
+    rule = ZRule(statistic, min_area, choice.threshold.value)
+    # Those that set or measured the threshold are in its own figures.
+    real = () if len(split.anomalous) + len(split.check_anomalous) else view.score(request.data.unused, advance)
+    shown = (one for one in real if isinstance(one, Scored))
+    sees = measure_sees(view, split.scale, rule, shown, request.target.confidence, advance)
     running = detector.running(adapter, view.memory)
     profile = Profile(
         line=request.line,
@@ -84,8 +105,10 @@ def make_profile(
         uncertain_above=choice.threshold.uncertain_above,
         map_limits=_map_limits(statistic, choice.threshold.value),
         calibration=_calibration(request, scale_units, scores, choice),
+        sees=sees,
+        picture=None if picture is None else picture.limits,
     )
-    return ProfileResult(profile, fusion)
+    return ProfileResult(profile, fusion, measure.highest(choice.threshold.value), picture)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +119,13 @@ class _Measure:
     min_area: int
     skips: Skips
     advance: Callable[[int], None]
+    z_of_units: dict[str, float] = field(default_factory=dict)
+
+    def highest(self, threshold: float) -> tuple[tuple[str, float], ...]:
+        """Normal units at the threshold and above it, falling, at most MAX_HIGHEST; at least the highest of all."""
+        falling = sorted(self.z_of_units.items(), key=lambda pair: -pair[1])
+        count = sum(z >= threshold for _, z in falling)
+        return tuple(falling[: max(1, min(count, MAX_HIGHEST))])
 
     def fit_scale(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
         """The constants of z and the number of units behind them."""
@@ -111,11 +141,15 @@ class _Measure:
         return fit_statistic(found[:, 0], found[:, 1], pixel_only), len(units)
 
     def unit_z(self, samples: Sequence[Sample], statistic: Statistic) -> NDArray[np.float64]:
-        """z of each unit, (n_units,)."""
+        """z of each unit, (n_units,); the lowest possible for a unit that the picture limits reject, as no threshold
+        finds it."""
         units, z = [], []
         for s in self._scored(samples):
             units.append(s.sample.unit)
-            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore))
+            judged = s.fault is None
+            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore) if judged else NEVER_ALARMS)
+            if not s.sample.label:
+                self.z_of_units[units[-1]] = max(z[-1], self.z_of_units.get(units[-1], z[-1]))
         return unit_maxima(units, z)
 
     def _scored(self, samples: Sequence[Sample]) -> Iterator[Scored]:
@@ -156,7 +190,7 @@ def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
 def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores, choice: Choice) -> Calibration:
     target, goal = request.target, request.goal
     return Calibration(
-        method=goal.method,
+        method=goal.method if choice.expected_rate is None else "robust-limit",
         unit=_unit_source(request),
         n_good=len(scores.all_normal),
         n_constants=scale_units,
@@ -173,6 +207,7 @@ def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores
         recall_guarantee=choice.recall_guarantee,
         interval=choice.interval,
         measured=choice.measured,
+        expected_false_alarm_rate=choice.expected_rate,
         reference=reference(scores.all_normal),
     )
 
@@ -183,9 +218,14 @@ def reference(z: NDArray[np.float64]) -> tuple[float, ...]:
     The lowest and the highest always stay.
     """
     ordered = np.sort(z).astype(np.float32)
-    if len(ordered) > MAX_REFERENCE:
-        ordered = ordered[np.linspace(0, len(ordered) - 1, MAX_REFERENCE).round().astype(int)]
-    return tuple(round(float(v), 6) for v in ordered)
+    return tuple(round(float(v), 6) for v in ordered[reference_places(len(ordered))])
+
+
+def reference_places(n: int) -> NDArray[np.int64]:
+    """Which of n rising z a profile's reference keeps."""
+    if n <= MAX_REFERENCE:
+        return np.arange(n)
+    return np.linspace(0, n - 1, MAX_REFERENCE).round().astype(np.int64)
 
 
 def _unit_source(request: ThresholdRequest) -> str:

@@ -54,6 +54,7 @@ class ThresholdRequest:
 
     unit_from: how units were told apart, see `datasets.units`. memory: id of one that the detector has, so that its
     distances count as `use` says; its images are not in `data`. best_effort: no promise rather than a refusal.
+    reference: file name beside the profile for the picture that frames are compared with.
     """
 
     line: str
@@ -68,3 +69,4 @@ class ThresholdRequest:
     best_effort: bool = False
     memory: str | None = None
     use: RequestedUse = "auto"
+    reference: str = "reference.png"

@@ -9,7 +9,11 @@ from typing import Any
 
 from calibrate.threshold.guarantee_text import guarantee_text
 from calibrate.threshold.operating_point import InfeasibleError, OperatingPoint
+from calibrate.threshold.profile import ProfileResult
+from calibrate.wording import percent
 from fbclip.artefacts.profile import Profile
+from fbclip.artefacts.sees import Sees
+from fbclip.picture_health.summary import picture_summary
 
 
 def profile_text(out: Path, profile: Profile) -> str:
@@ -23,7 +27,35 @@ def profile_text(out: Path, profile: Profile) -> str:
         lines.append(f"recall guarantee: {'' if text.recall_promised else 'none; '}{text.recall}")
     if interval is not None:
         lines.append(f"both bounds hold from z = {interval[0]:.4f} to {interval[1]:.4f}; the threshold is the middle")
-    return "\n".join([*lines, *(f"measured: {line}" for line in text.measured)])
+    lines.extend(f"measured: {line}" for line in text.measured)
+    lines.append(f"pictures: {picture_summary(profile.picture)}")
+    if profile.sees is not None:
+        lines.extend(sees_text(profile.sees))
+    return "\n".join(lines)
+
+
+def sees_text(sees: Sees) -> list[str]:
+    """What is found of defects, painted and real, a line each."""
+    confidence = percent(sees.confidence)
+    named = [(f"of {row.what} painted defects", row) for row in sees.sizes]
+    named += [(f"of painted defects like {row.what.replace('_', ' ')}", row) for row in sees.kinds]
+    if sees.real is not None:
+        named.append(("of the anomalous units", sees.real))
+    return [
+        f"finds {row.found} of {row.total} {what}: {percent(row.low)} to {percent(row.high)} at {confidence} confidence"
+        for what, row in named
+        if row.total
+    ]
+
+
+def blind_text(result: ProfileResult) -> list[str]:
+    """A warning, and the normal units that the threshold was set by."""
+    highest = ", ".join(f"{unit} (z {z:.2f})" for unit, z in result.highest)
+    return [
+        "BLIND: nothing shows that this threshold finds even large defects; on a line in mode live the agent asks for "
+        "accept_blind: true",
+        f"these normal units set it; take them out of the data if they are anomalous: {highest}",
+    ]
 
 
 def curve_text(curve: Sequence[OperatingPoint], confidence: float) -> str:

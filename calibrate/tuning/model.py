@@ -38,7 +38,8 @@ class ModelRequest:
     """What to tune. base: folder of the adapter to start from and to compare with; by default the embedded one.
 
     from_scratch: start from fresh parameters, a base is only compared with. method: a YAML file with fields of the
-    method to change; without: modules to switch off, keys of MODULES.
+    method to change; without: modules to switch off, keys of MODULES. trust: weights whose sha256 nobody states are
+    taken as they are, where no base names them.
     """
 
     backbone: str = "embedded"
@@ -48,6 +49,7 @@ class ModelRequest:
     from_scratch: bool = False
     method: Path | None = None
     without: tuple[str, ...] = ()
+    trust: bool = False
 
     @property
     def base_folder(self) -> Path | None:
@@ -69,6 +71,8 @@ class TuningModel:
     method: FBCLIPConfig
     base: Adapter | None
     from_scratch: bool = False
+    trusted: bool = False
+    """Whether the weights were taken on trust, by this adapter or by the one it goes on from."""
 
     @property
     def start(self) -> Adapter | None:
@@ -82,6 +86,9 @@ def open_model(request: ModelRequest) -> TuningModel:
     folder = request.base_folder
     file = weights_for(request.backbone, request.weights, folder)
     base = None if folder is None else load_adapter(folder)
+    # An adapter to start from names the tensors; without one nobody does.
+    file = file if base is not None else file.known(request.trust)
+    trusted = file.trusted if base is None else base.manifest.weights_trusted is True
     own = method_for(file.config) if base is None or request.from_scratch else base.manifest.method
     method = changed_method(own, request.method, request.without)
     check_runs(method, file.config.patch_size, file.config.layers)
@@ -94,7 +101,7 @@ def open_model(request: ModelRequest) -> TuningModel:
             f"{method.image_size} px; leave it out with --from-scratch, or keep image_size"
         )
     tower = load_text_tower(file.all(), file.config).to(device)
-    return TuningModel(backbone.to(device), digest, tower, method, base, request.from_scratch)
+    return TuningModel(backbone.to(device), digest, tower, method, base, request.from_scratch, trusted)
 
 
 def changed_method(base: FBCLIPConfig, file: Path | None, without: Sequence[str]) -> FBCLIPConfig:

@@ -67,13 +67,16 @@ class Tuned:
     learned: LearnedModules
     prototypes: Tensor
 
-    def adapter(self, backbone_sha256: str, backbone: BackboneConfig, provenance: Mapping[str, object]) -> Adapter:
-        """The result as an adapter bound to the weights it was tuned on."""
+    def adapter(
+        self, backbone_sha256: str, backbone: BackboneConfig, provenance: Mapping[str, object], trusted: bool = False
+    ) -> Adapter:
+        """The result as an adapter bound to the weights it was tuned on, which may have been taken on trust."""
         manifest = AdapterManifest(
             backbone=backbone,
             backbone_sha256=backbone_sha256,
             method=self.learned.head.config,
             provenance=provenance,
+            weights_trusted=True if trusted else None,
         )
         return Adapter(manifest, self.learned.tensors(), self.prototypes.detach().clone())
 
@@ -109,7 +112,8 @@ def import_adapter(checkpoint: Path, weights: WeightsFile) -> Adapter:
     _, digest = open_backbone(weights, method.image_size)
     with torch.no_grad():
         prototypes = learned.prompts(load_text_tower(weights.all(), weights.config))
-    return Tuned(learned, prototypes).adapter(digest, weights.config, {"imported_from_sha256": file_sha256(checkpoint)})
+    provenance = {"imported_from_sha256": file_sha256(checkpoint), "imported_from": checkpoint.name}
+    return Tuned(learned, prototypes).adapter(digest, weights.config, provenance, weights.trusted)
 
 
 def below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -84,7 +84,7 @@ def tune_adapter(
     images = known_images(split, model.start)
     described = description(model, split, loader.framing.roi, request)
     trained = _train(model, split, loader, request, work, run_key(described), report)
-    tuned = trained.tuned.adapter(model.backbone_sha256, model.backbone.config, {})
+    tuned = trained.tuned.adapter(model.backbone_sha256, model.backbone.config, {}, model.trusted)
     done = 0
 
     def advance(count: int) -> None:
@@ -97,7 +97,8 @@ def tune_adapter(
     outcome = Outcome(split, trained, tuned, model.base, comparison, request.keep)
     provenance = {**described, "pictures": images, "result": outcome.document().result()}
     # Provenance is outside of the id, so the adapter that was compared and the one that is written are one.
-    return replace(outcome, tuned=trained.tuned.adapter(model.backbone_sha256, model.backbone.config, provenance))
+    written = trained.tuned.adapter(model.backbone_sha256, model.backbone.config, provenance, model.trusted)
+    return replace(outcome, tuned=written)
 
 
 def known_images(split: TuningSplit, base: Adapter | None) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -26,13 +26,18 @@ SCHEMA = "fbclip.adapter/1"
 
 
 class AdapterManifest(Manifest):
-    """adapter.json: `backbone_sha256` names the image tower's tensors that the parameters were tuned on."""
+    """adapter.json: `backbone_sha256` names the image tower's tensors that the parameters were tuned on.
+
+    weights_trusted: nobody stated the digest of that file of weights; whoever made the adapter vouched for it.
+    """
 
     bound_fields: ClassVar[tuple[str, ...]] = ("backbone", "backbone_sha256", "method")
+    bound_if_set: ClassVar[tuple[str, ...]] = ("weights_trusted",)
     schema_: str = SCHEMA
     backbone: BackboneConfig
     backbone_sha256: str
     method: FBCLIPConfig
+    weights_trusted: Literal[True] | None = None
     provenance: Mapping[str, Any] = {}
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fbclip.artefacts.sees import Sees
 from fbclip.backbone.config import Precision
 from fbclip.decision import Decision, Prediction, Statistic, decide
 from fbclip.files import canonical_json
@@ -20,6 +21,7 @@ from fbclip.frozen import Frozen
 from fbclip.images.geometry import BoolMap, Placement, Roi
 from fbclip.images.tiling import Tiling, map_shape
 from fbclip.memory.fusion import Fusion
+from fbclip.picture_health.limits import PictureLimits
 
 SCHEMA: Literal["fbclip.profile/1"] = "fbclip.profile/1"
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -60,10 +62,10 @@ class Calibration(Frozen):
     """What the threshold was measured on. Counts are units (parts, files, volumes), never frames.
 
     bounds: what the guaranteed false-alarm rate counts as an alarm: anomalies, or uncertain verdicts as well.
-    With method f1 or manual nothing is guaranteed, and `target` only places uncertain_above.
+    With method f1, manual or robust-limit nothing is guaranteed, and `target` only places uncertain_above, or both.
     """
 
-    method: Literal["order-statistic", "recall", "f1", "manual"]
+    method: Literal["order-statistic", "recall", "f1", "manual", "robust-limit"]
     unit: str
     n_good: int = Field(ge=0, description="normal units that the threshold was set or measured on")
     n_constants: int = Field(ge=0, description="normal units of the disjoint split that set the statistic")
@@ -80,6 +82,9 @@ class Calibration(Frozen):
     recall_guarantee: RecallGuarantee | None = None
     interval: tuple[float, float] | None = Field(None, description="z from and to which both guarantees hold")
     measured: MeasuredRates | None = None
+    expected_false_alarm_rate: float | None = Field(
+        None, ge=0, le=1, description="of method robust-limit: about this share of normal units will alarm"
+    )
     reference: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
         (), description="z of the n_good units, rising, evenly thinned to 1000: what drift is judged against"
     )
@@ -135,6 +140,8 @@ class Profile(Frozen):
     uncertain_above: float | None = Field(None, allow_inf_nan=False)
     map_limits: tuple[float, float] = Field(description="margins at which heat maps are cold and hot")
     calibration: Calibration
+    sees: Sees | None = Field(None, description="None in profiles that were made before it was measured")
+    picture: PictureLimits | None = Field(None, description="None: only black, flat and white pictures are rejected")
 
     @model_validator(mode="after")
     def _order(self) -> Profile:

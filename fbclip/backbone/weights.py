@@ -1,21 +1,23 @@
-"""Where the weights of a backbone come from: the package itself, a local file, or open_clip's download."""
+"""Where the weights of a backbone come from: the package itself, a local file, or what was fetched."""
 
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from open_clip.pretrained import download_pretrained_from_url
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fbclip.backbone.catalog import backbone_config, openai_download
 from fbclip.backbone.config import EMBEDDED, EMBEDDED_1, BackboneConfig
+from fbclip.backbone.fetch import fetch, weights_cache
+from fbclip.backbone.sidecar import check_digest, read_digest
+from fbclip.backbone.sources import weights_sources
 from fbclip.backbone.tower import VISUAL_PREFIX, Backbone, load_backbone
 from fbclip.errors import WeightsError
-from fbclip.files import file_sha256, tensors_sha256
+from fbclip.files import tensors_sha256
 
 _WEIGHTS = Path(__file__).parents[1] / "weights"
 
@@ -48,13 +50,26 @@ EMBEDDED_DIR = EMBEDDED_MODELS[0].folder
 class WeightsFile:
     """A file of weights on this machine, the backbone it belongs to, and the sha256 that its bytes were checked with.
 
-    `checked` None: there was none to compare with, which is usual for a .safetensors of one's own. An adapter names
-    the tensors that it was tuned on, so the detector still refuses weights that are not those.
+    `checked` None: there was none to compare with. An adapter names the tensors that it was tuned on, so the detector
+    still refuses weights that are not those; where an adapter is made anew, `known` refuses them. `trusted`: nobody
+    stated the digest, somebody vouched for the file.
     """
 
     config: BackboneConfig
     path: Path
     checked: str | None = None
+    trusted: bool = False
+
+    def known(self, trust: bool) -> WeightsFile:
+        """The same, as something new may be made with it; raises WeightsError for an unknown file without `trust`."""
+        if self.checked is not None:
+            return self
+        if not trust:
+            raise WeightsError(
+                f"{self.path}: nobody states its sha256, so it may be any file; `fbclip fetch {self.config.name}` "
+                f"brings a checked one, a {self.path.name}.sha256 beside it is compared, --trust takes it as it is"
+            )
+        return replace(self, trusted=True)
 
     def visual(self) -> dict[str, Tensor]:
         """Tensors of the image tower only; the text tower is not read into memory from safetensors."""
@@ -68,8 +83,9 @@ class WeightsFile:
 def find_weights(backbone: str, local: Path | None = None) -> WeightsFile:
     """Locate the weights of `backbone`; raises WeightsError saying what to do when there are none.
 
-    A file with a `<file>.sha256` beside it must match it, and OpenAI's own .pt OpenAI's checksum; any other
-    .safetensors is taken as it is. A folder may hold the weights of several backbones, each named after its own:
+    A file with a `<file>.sha256` beside it must match it, and OpenAI's own .pt OpenAI's checksum; of any other
+    .safetensors it is left open what it is (`WeightsFile.known`). Without a file, what was fetched is taken, and
+    OpenAI's weights are fetched. A folder may hold the weights of several backbones, each named after its own:
     `ViT-L-14-336.safetensors`. Raises ConfigError for a backbone that is unknown or cannot carry the method.
     """
     config = backbone_config(backbone)
@@ -85,7 +101,8 @@ def embedded_weights(model: EmbeddedModel) -> WeightsFile:
     path = model.folder / "backbone.safetensors"
     if not path.is_file():
         raise WeightsError("the embedded weights are missing from this installation; install the package again")
-    return WeightsFile(model.config, path, _check_sidecar(path))
+    digest = read_digest(path)
+    return WeightsFile(model.config, path, None if digest is None else digest.sha256)
 
 
 def _local_weights(config: BackboneConfig, path: Path) -> WeightsFile:
@@ -93,7 +110,11 @@ def _local_weights(config: BackboneConfig, path: Path) -> WeightsFile:
         path = _in_folder(path, config.name)
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file for backbone {config.name}")
-    checked = _check_sidecar(path)
+    return _checked_file(config, path)
+
+
+def _checked_file(config: BackboneConfig, path: Path) -> WeightsFile:
+    digest = read_digest(path)
     if path.suffix == ".pt":
         openai = openai_download(config.name)
         if openai is None:
@@ -101,25 +122,29 @@ def _local_weights(config: BackboneConfig, path: Path) -> WeightsFile:
                 f"{path}: a .pt is an archive of code and is opened only when it is OpenAI's own by its checksum; "
                 f"OpenAI published none for {config.name}, bring a .safetensors file"
             )
-        checked = _check_sum(path, openai[1])
-    return WeightsFile(config, path, checked)
+        return WeightsFile(config, path, check_digest(path, openai[1]))
+    return WeightsFile(config, path) if digest is None else WeightsFile(config, path, digest.sha256, digest.trusted)
 
 
 def _downloaded_weights(config: BackboneConfig) -> WeightsFile:
+    """From our cache, or open_clip's, which earlier versions filled; OpenAI's are fetched where they are missing."""
     openai = openai_download(config.name)
+    for suffix in (".pt", ".safetensors"):
+        path = weights_cache() / f"{config.name}{suffix}"
+        if path.is_file():
+            return _checked_file(config, path)
     if openai is None:
         raise WeightsError(
-            f"backbone {config.name} needs a local file of weights: name it as model.weights or --weights"
+            f"backbone {config.name} needs a local file of weights: name it as model.weights or --weights, "
+            f"or `fbclip fetch {config.name}`"
         )
-    url, digest = openai
+    earlier = Path.home() / ".cache" / "clip" / openai[0].rsplit("/", 1)[1]
+    if earlier.is_file():
+        return _checked_file(config, earlier)
     try:
-        path = Path(download_pretrained_from_url(url))
-    except Exception as error:  # whatever the download library raises, the user's way out is the same
-        raise WeightsError(
-            f"backbone {config.name}: the download of OpenAI's weights failed ({type(error).__name__}); "
-            f"fetch {url.rsplit('/', 1)[1]} elsewhere and name it as model.weights or --weights"
-        ) from error
-    return WeightsFile(config, path, _check_sum(path, digest))
+        return _checked_file(config, fetch(weights_sources(config), weights_cache()))
+    except WeightsError as error:
+        raise WeightsError(f"backbone {config.name}: {error}") from error
 
 
 def _in_folder(folder: Path, backbone: str) -> Path:
@@ -130,24 +155,6 @@ def _in_folder(folder: Path, backbone: str) -> Path:
     raise WeightsError(
         f"{folder}: needs {backbone}.safetensors, {backbone}.pt, or one weights file alone; found {len(found)} files"
     )
-
-
-def _check_sidecar(path: Path) -> str | None:
-    """The sha256 in `<file>.sha256`, which the file must have; None where there is no such sidecar."""
-    sidecar = path.with_name(path.name + ".sha256")
-    if not sidecar.is_file():
-        return None
-    words = sidecar.read_text(encoding="utf-8").split()
-    return _check_sum(path, words[0] if words else "")
-
-
-def _check_sum(path: Path, expected: str) -> str:
-    actual = file_sha256(path)
-    if actual != expected.lower():
-        raise WeightsError(
-            f"{path}: sha256 is {actual[:12]}…, expected {expected[:12]}…; the file is damaged or foreign"
-        )
-    return actual
 
 
 def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:

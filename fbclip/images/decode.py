@@ -27,6 +27,7 @@ from PIL import Image
 from fbclip.errors import ImageError
 from fbclip.images.header import MAX_BYTES, Header, check_limits
 from fbclip.images.headers import read_header
+from fbclip.images.jpeg_hole import has_hole
 from fbclip.images.tiff_header import TiffHeader
 from fbclip.images.tiff_strips import check_strips
 
@@ -101,6 +102,8 @@ def _decoded(data: bytes, header: Header) -> NDArray[np.uint8]:
 
 def _by_simplejpeg(data: bytes, header: Header) -> NDArray[np.uint8]:
     """libjpeg-turbo, as in Pillow and OpenCV and with their very pixels, but its warnings are errors."""
+    if has_hole(data):
+        raise ImageError("corrupt", "zeros in the middle of the image data")
     try:
         if header.channels == _CMYK:
             simplejpeg.decode_jpeg(data, "CMYK")

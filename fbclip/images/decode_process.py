@@ -124,7 +124,7 @@ class DecodeProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=(self._source, self._target),
-            env=_environment(),
+            env=bare_environment(),
             start_new_session=True,
         )
         try:
@@ -177,7 +177,7 @@ class DecodeProcess:
         raise ImageError("decoder_died", "the decoder's process answered nonsense")
 
 
-def _environment() -> dict[str, str]:
+def bare_environment() -> dict[str, str]:
     """What Python needs and nothing else: the agent's own environment may hold passwords."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG") if name in os.environ}
     path = os.pathsep.join(entry for entry in sys.path if entry)

@@ -194,7 +194,7 @@ def test_a_start_that_fails_midway_closes_what_was_opened(tmp_path, detector, cl
 def test_events_left_open_by_an_earlier_run_are_ended_by_the_next(tmp_path, detector, client):
     with ExitStack() as first:
         parts = build(tmp_path, detector, first)
-        parts.writer.start_run("run-0", "demo", lambda step: None)
+        parts.writer.start_run("run-0", lambda step: None)
         with parts.database.transaction() as connection:
             connection.exec_driver_sql(
                 "insert into events (event_id, run, line, kind, opened, updated) values"

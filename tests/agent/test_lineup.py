@@ -85,14 +85,15 @@ def test_a_new_threshold_or_profile_restarts_no_source(two, lineup, detector, tm
     belt, before = supervisor_of(lineup, "belt"), lineup.lines["belt"]
     manual = ManualThreshold(value=7.5, profile_id=before.profile_id)
     changes = lineup.apply([replace(two[0], threshold=manual), two[1]], 1.0)
-    assert changes == ["line belt: profile"]
+    assert changes == ["line belt: profile (guarantee: none (by hand))"]
+    assert lineup.healths()[0].guarantee == "none (by hand)"
     profile = lineup.lines["belt"].loaded.profile
     assert (profile.threshold, profile.calibration.method, profile.calibration.guarantee) == (7.5, "manual", None)
     assert lineup.lines["belt"].profile_id != before.profile_id
     assert lineup.lines["belt"].measured_id == before.profile_id
     # The file itself was replaced by a new calibration: the threshold by hand was not for that one.
     write_profile_of(detector, tmp_path, "belt", threshold=3.25)
-    assert lineup.apply([replace(two[0], threshold=manual), two[1]], 2.0) == ["line belt: profile"]
+    assert lineup.apply([replace(two[0], threshold=manual), two[1]], 2.0) == ["line belt: profile (guarantee: none)"]
     assert lineup.lines["belt"].loaded.profile.threshold == 3.25
     assert supervisor_of(lineup, "belt") is belt
     assert belt.alive

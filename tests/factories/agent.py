@@ -99,31 +99,6 @@ class FakeClock:
         return event.is_set()
 
 
-class FakeCapture:
-    """Gives `frames` images, each after `step` seconds, then fails like a cut cable."""
-
-    def __init__(self, frames: int, clock: FakeClock, step: float = 0.1, opened: bool = True) -> None:
-        self._left, self._clock, self._step, self._opened = frames, clock, step, opened
-        self.released = False
-
-    def isOpened(self) -> bool:
-        return self._opened
-
-    def grab(self) -> bool:
-        self._clock.time += self._step
-        self._left -= 1
-        return self._left >= 0
-
-    def retrieve(self):
-        return True, np.full((8, 8, 3), (1, 2, 3), np.uint8)
-
-    def get(self, propId: int) -> float:
-        return 0.0
-
-    def release(self) -> None:
-        self.released = True
-
-
 class KeepingSink:
     """A sink that keeps everything and never blocks."""
 

@@ -56,7 +56,8 @@ function showLine(line) {
   const [sign, word] = WORDS[line.verdict] || ["…", "WAITING"];
   put(part(card, "sign"), sign);
   put(part(card, "verdict"), word);
-  put(part(card, "reason"), line.reason ? line.reason.replaceAll("_", " ") : "");
+  const reason = line.reason ? line.reason.replaceAll("_", " ") : "";
+  put(part(card, "reason"), line.advice ? `${reason}: ${line.advice}` : reason);
   put(part(card, "mode"), line.mode);
   const stale = part(card, "stale");
   stale.hidden = !line.stale;

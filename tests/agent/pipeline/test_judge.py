@@ -1,6 +1,7 @@
 """From frames to inspections: nothing that cannot be judged passes as ok, and neighbours do not suffer."""
 
 import numpy as np
+import pytest
 
 from agent.pipeline.judge import Judge
 from agent.records import LineMode
@@ -66,11 +67,38 @@ def test_a_failing_batch_is_tried_one_by_one(detector, monkeypatch):
     assert out[1].verdict is Verdict.REJECTED
 
 
-def test_a_frozen_camera_is_no_verdict_and_a_still_file_is_fine(detector):
+@pytest.mark.parametrize("source", [None, {"type": "video", "path": "x", "realtime": True}])
+def test_a_live_source_that_repeats_its_frame_gets_no_new_verdict(detector, source):
+    judge = judge_of(detector, a_line(detector, a_profile(detector), source))
+    still, other = image(), image()
+    reasons = []
+    for n, shown in enumerate([still, still, None, still, other, still], start=1):
+        frame = a_frame(n, reason="camera_lost") if shown is None else a_frame(n, image=shown.copy())
+        reasons.append(judge.judge([frame])[0].inspection.decision.reason)
+    # A camera that comes back with its last frame has nothing new to show.
+    assert reasons == [None, "frozen", "camera_lost", "frozen", None, None]
+
+
+def test_repeats_within_one_batch_are_frozen_and_say_what_to_do(detector):
+    judge = judge_of(detector, a_line(detector, a_profile(detector)))
     still = image()
-    camera = judge_of(detector, a_line(detector, a_profile(detector)))
-    last = [camera.judge([a_frame(n, image=still)])[0].inspection.decision.reason for n in range(1, 62)]
-    assert last[0] is None
-    assert last[-1] == "frozen"
-    folder = judge_of(detector, a_line(detector, a_profile(detector), {"type": "folder", "path": "x"}))
-    assert all(folder.judge([a_frame(n, image=still)])[0].inspection.decision.reason is None for n in range(1, 62))
+    first, second = (j.inspection.decision for j in judge.judge([a_frame(n, image=still) for n in (1, 2)]))
+    assert (first.verdict, second.verdict, second.reason) == (Verdict.OK, Verdict.REJECTED, "frozen")
+    assert "restart the camera" in second.advice
+
+
+def test_one_grey_level_in_one_pixel_is_another_frame(detector):
+    judge = judge_of(detector, a_line(detector, a_profile(detector)))
+    still = image()
+    nearly = still.copy()
+    nearly[47, 63, 2] ^= 1
+    assert [j.inspection.decision.reason for j in judge.judge([a_frame(1, image=still), a_frame(2, image=nearly)])] == [
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("source", [{"type": "folder", "path": "x"}, {"type": "video", "path": "x"}])
+def test_equal_files_and_equal_frames_of_a_file_are_all_judged(detector, source):
+    judge, still = judge_of(detector, a_line(detector, a_profile(detector), source)), image()
+    assert all(judge.judge([a_frame(n, image=still)])[0].inspection.decision.reason is None for n in range(1, 5))

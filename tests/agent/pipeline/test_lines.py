@@ -10,11 +10,12 @@ import torch
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import check_profile, load_detector
+from agent.pipeline.lines import check_profile, load_detector, load_line
 from agent.records import Frame
 from fbclip.artefacts.adapter import Adapter, load_adapter, save_adapter
 from fbclip.artefacts.profile import IgnoreMask
 from fbclip.artefacts.profile_file import LoadedProfile, save_profile
+from fbclip.artefacts.sees import FoundShare, Sees
 from fbclip.backbone.weights import EMBEDDED_DIR
 from fbclip.decision import Statistic, Verdict
 from fbclip.errors import AdapterError, ConfigError
@@ -109,3 +110,19 @@ def test_a_foreign_profile_is_refused_by_field(detector, tmp_path, changes, fiel
     loaded = LoadedProfile(a_profile(detector, **changes))
     with pytest.raises(ConfigError, match=f" {field}: the profile"):
         check_profile(detector, detector.adapters[0], "belt", tmp_path / "p.yaml", loaded)
+
+
+BLIND = Sees(confidence=0.95, sizes=(FoundShare(what="large", found=1, total=5, low=0.005, high=0.72),), kinds=())
+
+
+@pytest.mark.parametrize(
+    ("mode", "accept", "runs"), [("live", False, False), ("live", True, True), ("shadow", False, True)]
+)
+def test_a_blind_profile_has_to_be_wanted_on_a_live_line(detector, tmp_path, mode, accept, runs):
+    section = LineSection(name="belt", source=ENDLESS, profile=tmp_path / "p.yaml", mode=mode, accept_blind=accept)
+    save_profile(a_profile(detector, sees=BLIND), tmp_path / "p.yaml")
+    if runs:
+        assert load_line(detector, section).loaded.profile.sees.blind
+        return
+    with pytest.raises(ConfigError, match=r"finds 1 of 5 large painted defects.* accept_blind: true"):
+        load_line(detector, section)

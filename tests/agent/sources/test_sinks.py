@@ -1,10 +1,12 @@
 """No frame leaves the books: grabbed = inspected + rejected + dropped + in flight."""
 
 import threading
+from dataclasses import replace
 
 from agent.records import Frame
 from agent.sources.base import SystemClock
 from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
+from tests.factories.agent import a_frame
 
 
 def frame(seq):
@@ -71,3 +73,20 @@ def test_the_books_balance_at_every_moment():
     consumer.join(5)
     counters = slot.tally.snapshot()
     assert counters.grabbed == 2000 == counters.inspected + counters.dropped.get("replaced", 0)
+
+
+def test_a_frame_that_waited_too_long_is_stale_and_news_of_a_loss_is_not():
+    now = [10.0]
+    slot, never = NewestSlot(Tally(), monotonic=lambda: now[0]), threading.Event()
+    slot.put(replace(a_frame(1), expires=12.0), never)
+    slot.put(replace(a_frame(2), expires=15.0), never)
+    now[0] = 15.0
+    assert slot.get(0).seq == 2
+    slot.put(replace(a_frame(3), expires=15.0), never)
+    now[0] = 15.1
+    assert slot.get(0) is None
+    slot.put(a_frame(4, reason="camera_lost"), never)
+    now[0] = 1000.0
+    assert slot.get(0).seq == 4
+    counters = slot.tally.snapshot()
+    assert (counters.grabbed, counters.dropped, counters.in_flight) == (4, {"replaced": 1, "stale": 1}, 2)

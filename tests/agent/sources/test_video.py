@@ -8,8 +8,10 @@ import pytest
 
 from agent.config.line import VideoSource
 from agent.errors import SourceError
+from agent.sources.capture_process import CaptureFailed, Opened
 from agent.sources.video import Video
-from tests.factories.agent import FakeCapture, FakeClock, KeepingSink
+from tests.factories.agent import FakeClock, KeepingSink
+from tests.factories.streams import FFMPEG, FakeCapturing, capture_processes, ffmpeg, images, moving_picture
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,7 @@ def test_every_frame_is_a_discrete_frame_in_rgb(film):
     assert all(f.discrete for f in sink.frames)
     assert sink.frames[0].image[20, 20, 0] > 230 and sink.frames[0].image[20, 20, 2] < 20
     assert source.health == "finished"
+    assert capture_processes() == set()
 
 
 def test_realtime_plays_at_the_speed_of_the_file(film):
@@ -90,20 +93,23 @@ def test_an_end_is_a_problem_only_where_frames_should_go_on(film, settings, prob
     assert source.health == (problem or "finished")
 
 
-class CutFilm(FakeCapture):
-    """Its header promises more frames than can be read."""
-
-    def get(self, propId: int) -> float:
-        return 20.0 if propId == cv2.CAP_PROP_FRAME_COUNT else 0.0
-
-
 @pytest.mark.parametrize(("frames", "early"), [(12, True), (19, False), (20, False)])
-def test_a_video_that_ends_early_is_named(film, monkeypatch, frames, early):
+def test_a_video_that_ends_early_is_named(film, frames, early):
     clock, sink = FakeClock(), KeepingSink()
-    source = Video("belt", VideoSource(type="video", path=film), sink, clock)
-    monkeypatch.setattr("agent.sources.video.open_capture", lambda _: CutFilm(frames, clock))
+    capture = FakeCapturing(images(frames, clock), clock, opened=Opened(frames=20))
+    source = Video("belt", VideoSource(type="video", path=film), sink, clock, lambda *_: (capture, "a video"))
     source.run(threading.Event())
     assert source.problem == (f"the video ended early, after {frames} of 20 frames" if early else None)
+    assert capture.closed
+
+
+def test_a_decoder_that_dies_ends_the_video_by_name_and_repeats_no_frame(film):
+    clock, sink = FakeClock(), KeepingSink()
+    capture = FakeCapturing([*images(7, clock), CaptureFailed("its process died of signal 11")], clock)
+    source = Video("belt", VideoSource(type="video", path=film), sink, clock, lambda *_: (capture, "a video"))
+    source.run(threading.Event())
+    assert source.problem == "the video ended early, after 7 frames: its process died of signal 11"
+    assert [frame.frame_number for frame in sink.frames] == list(range(7))
 
 
 def test_a_video_that_is_stopped_has_not_ended_early(film):
@@ -112,3 +118,66 @@ def test_a_video_that_is_stopped_has_not_ended_early(film):
     source = Video("belt", VideoSource(type="video", path=film), KeepingSink(), clock)
     source.run(stop)
     assert source.problem is None
+
+
+def damaged(path, at, size):
+    """The same file with a hole of zeros, as a bad sector leaves it."""
+    data = bytearray(path.read_bytes())
+    start = int(at * len(data))
+    data[start : start + size] = bytes(size)
+    cut = path.with_name("hole-" + path.name)
+    cut.write_bytes(data)
+    return cut
+
+
+def test_a_jpeg_of_a_video_with_a_hole_is_no_image_and_is_named(tmp_path):
+    textured = tmp_path / "textured.avi"
+    writer = cv2.VideoWriter(str(textured), cv2.VideoWriter.fourcc(*"MJPG"), 10, (160, 120))
+    for number in range(5):
+        writer.write(np.random.default_rng(number).integers(0, 255, (120, 160, 3), dtype=np.uint8))
+    writer.release()
+    source, sink = play(damaged(textured, 0.5, 400), FakeClock(), threading.Event())
+    reasons = [frame.reason for frame in sink.frames]
+    assert sorted(map(str, reasons)) == ["None"] * 4 + ["corrupt"]
+    assert source.problem == "1 of 5 frames are damaged"
+
+
+@pytest.mark.skipif(FFMPEG is None, reason="ffmpeg is not installed")
+def test_frames_predicted_from_damage_are_no_images_until_one_stands_for_itself(tmp_path):
+    film = tmp_path / "film.ts"
+    ffmpeg(*moving_picture(4, 25, "320x240"), "-c:v", "libx264", "-g", "25", "-bf", "0", str(film))
+    source, sink = play(damaged(film, 0.55, 700), FakeClock(), threading.Event())
+    bad = [frame.frame_number for frame in sink.frames if frame.image is None]
+    assert len(sink.frames) >= 95
+    # From the hole, a little after the middle, to a frame 25, 50 or 75 that begins anew.
+    assert bad == list(range(bad[0], bad[-1] + 1)) and len(bad) > 3
+    assert 40 < bad[0] < 70 and bad[-1] < 99
+    assert source.problem == f"{len(bad)} of {len(sink.frames)} frames are damaged"
+
+
+def test_a_sequence_is_played_in_natural_order_at_its_fps(tmp_path):
+    for number in (10, 9, 2):
+        cv2.imwrite(str(tmp_path / f"part_{number}.png"), np.full((48, 64, 3), number * 20, np.uint8))
+    (tmp_path / "part_3.png").write_bytes(b"no image")
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    clock = FakeClock()
+    source, sink = play(tmp_path, clock, threading.Event(), realtime=True, fps=4)
+    assert [None if f.image is None else int(f.image[0, 0, 0]) for f in sink.frames] == [40, None, 180, 200]
+    assert [frame.reason for frame in sink.frames] == [None, "not_an_image", None, None]
+    assert sink.frames[-1].monotonic - sink.frames[0].monotonic == pytest.approx(0.75)
+    assert source.problem == "1 of 4 frames are damaged"
+
+
+def test_a_sequence_says_what_it_plays_and_why(tmp_path, caplog):
+    caplog.set_level("INFO")
+    cv2.imwrite(str(tmp_path / "part_0001.png"), np.full((48, 64, 3), 90, np.uint8))
+    play(tmp_path / "part_%04d.png", FakeClock(), threading.Event())
+    assert "1 images of a pattern, in the order of their numbers, 25 frames a second (fps is not set)" in caplog.text
+
+
+def test_an_empty_sequence_is_one_line(tmp_path):
+    for path in (tmp_path, tmp_path / "part_*.png", tmp_path / "part_%d.png", tmp_path / "gone" / "part_%d.png"):
+        source = Video("belt", VideoSource(type="video", path=path), KeepingSink())
+        for call in (source.check, lambda s=source: s.run(threading.Event())):
+            with pytest.raises(SourceError, match=r"^line belt: [^\n]*$"):
+                call()

@@ -37,7 +37,11 @@ def states(agent):
 
 def test_a_threshold_is_set_answered_audited_and_kept_for_the_next_start(agent, detector, path):
     answer = agent.tell("threshold", line="belt", threshold=2.5, by="ann", correlation_id="7")
-    assert (answer.ok, answer.text, answer.correlation_id) == (True, "line belt: profile", "7")
+    assert (answer.ok, answer.text, answer.correlation_id) == (
+        True,
+        "line belt: profile (guarantee: none (by hand))",
+        "7",
+    )
     assert threshold_of(agent) == 2.5
     (entry,) = agent.audit.entries()
     assert (entry.origin, entry.verb, entry.by, entry.line, entry.ok) == ("ctl", "threshold", "ann", "belt", True)
@@ -94,7 +98,7 @@ def test_reload_changes_what_differs_and_names_what_needs_a_start(agent, detecto
     write_profile_of(detector, tmp_path, "belt", threshold=5.0)
     write_config(tmp_path, {"name": "belt", "mode": "live"}, {"name": "dock"}, web={"listen": "127.0.0.1:1"})
     answer = agent.tell("reload")
-    assert answer.text == "line belt: mode, profile; web: takes effect at the next start"
+    assert answer.text == "line belt: mode, profile (guarantee: none); web: takes effect at the next start"
     assert threshold_of(agent) == 5.0
     assert agent.lineup.supervisors[0] is belt
     # Reported until it has taken effect.

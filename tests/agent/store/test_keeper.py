@@ -67,7 +67,7 @@ def test_the_whole_folder_deleted_while_it_is_open(url, tmp_path, clock):
     from agent.store.writer import Writer
 
     writer = Writer(database)
-    writer.start_run("run-1", "demo", lambda step: None)
+    writer.start_run("run-1", lambda step: None)
     alerts(writer, 3)
     keeper = StoreKeeper(database, writer, Retention(database, folder, RetentionSection(), "run-1"), clock.monotonic)
     shutil.rmtree(folder)
@@ -114,7 +114,7 @@ def test_a_database_of_another_stream_sends_the_alerts_of_the_old_one_under_thei
     database = open_writer(url)
     from agent.store.writer import Writer
 
-    Writer(database).start_run("run-1", "demo", lambda step: None)
+    Writer(database).start_run("run-1", lambda step: None)
     alerts(Writer(database), 2)
     before = waiting(database)
     database.close()

@@ -59,7 +59,7 @@ class Runs:
     def start(self):
         self.number += 1
         self.writer = Writer(self.database)
-        self.writer.start_run(f"run-{self.number}", "agent", lambda step: None)
+        self.writer.start_run(f"run-{self.number}", lambda step: None)
         self.ledger.recover()
 
     def quarantined(self, name):

@@ -345,7 +345,7 @@ def test_a_write_that_fails_leaves_the_old_profile_and_no_rest(images, tmp_path,
     answer = run(calibrate, "threshold", images, "--out", out, *TARGET, "--best-effort")
     assert answer.exit_code != 0
     assert out.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["p.yaml"]
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["p.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from calibrate.report.findings import promise as headline
 from calibrate.threshold.guarantee_text import guarantee_text
 from fbclip.artefacts.profile import Calibration, Guarantee, MeasuredRates, RecallGuarantee
+from fbclip.artefacts.seal import Seal
 
 
 def calibration(**changes: Any) -> Calibration:
@@ -74,3 +76,11 @@ def test_a_threshold_without_a_bound_says_how_it_was_set_and_what_it_did(method,
         "19 of 20 anomalous units alarm, 75% to 99.9% at 95% confidence",
     )
     assert text.unit == r"part, named by part(\d+) in its file name"
+
+
+def test_the_seal_is_part_of_the_words():
+    edited = guarantee_text(calibration(guarantee=None, recall_target=0.9), Seal.EDITED)
+    assert edited.false_alarms.endswith("(edited)")
+    assert (edited.promised, edited.recall) == (False, None)
+    assert headline(calibration(guarantee=None), Seal.EDITED).head.startswith("No guarantee: the profile was edited")
+    assert guarantee_text(calibration(), Seal.UNSEALED).false_alarms.endswith("(unsealed)")

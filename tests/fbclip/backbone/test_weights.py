@@ -5,13 +5,16 @@ import hashlib
 import pytest
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from fbclip.backbone import weights
 from fbclip.backbone.config import BackboneConfig
+from fbclip.backbone.sidecar import write_digest
+from fbclip.backbone.sources import WeightsSource
 from fbclip.backbone.tower import load_backbone, resize_positions
 from fbclip.backbone.weights import find_weights, open_backbone, read_tensors
 from fbclip.errors import ConfigError, WeightsError
+from tests.factories.weights_server import weights_server
 
 SHAPE = BackboneConfig(
     name="ViT-L-14-336",
@@ -73,13 +76,55 @@ def test_a_checksum_beside_the_file_must_match(tmp_path, openai):
         find_weights("ViT-L-14-336", path)
 
 
-def test_a_failed_download_says_what_to_do(monkeypatch):
-    def unreachable(url: str) -> str:
-        raise OSError("no route")
+@pytest.fixture
+def published(monkeypatch, tmp_path):
+    """The addresses of the large backbone lead to a server of ours; the caches are empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with weights_server() as server:
+        own = WeightsSource(f"{server.url}/{'0' * 64}/clip.pt", "ViT-L-14-336.pt", "0" * 64)
+        hub = WeightsSource(f"{server.url}/hub.safetensors", "ViT-L-14-336.safetensors", None)
+        monkeypatch.setattr(weights, "weights_sources", lambda _: (own, hub))
+        yield server
 
-    monkeypatch.setattr(weights, "download_pretrained_from_url", unreachable)
-    with pytest.raises(WeightsError, match=r"name it as model\.weights"):
+
+def test_a_failed_download_says_what_to_do(published, tmp_path):
+    with pytest.raises(WeightsError, match=r"HTTP 404.* as ViT-L-14-336\.pt .*name it as model\.weights"):
         find_weights("ViT-L-14-336")
+
+
+def test_weights_without_a_file_are_fetched_once_and_then_found(published, openai):
+    published.put_on_hub("/hub.safetensors", save(openai.state_dict()))
+    found = find_weights("ViT-L-14-336")
+    assert (found.path.name, found.trusted) == ("ViT-L-14-336.safetensors", False)
+    assert found.known(trust=False) is found
+    asked = len(published.asked)
+    assert find_weights("ViT-L-14-336").checked == found.checked
+    assert len(published.asked) == asked
+    found.path.write_bytes(b"random")
+    with pytest.raises(WeightsError, match="damaged or foreign"):
+        find_weights("ViT-L-14-336")
+
+
+def test_a_file_that_open_clip_fetched_earlier_is_still_found(published, tmp_path, monkeypatch):
+    (tmp_path / ".cache" / "clip").mkdir(parents=True)
+    path = tmp_path / ".cache" / "clip" / "clip.pt"
+    path.write_bytes(b"from an earlier version")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(weights, "openai_download", lambda _: ("https://example.org/clip.pt", digest))
+    assert (find_weights("ViT-L-14-336").path, find_weights("ViT-L-14-336").checked) == (path, digest)
+    assert published.asked == []
+
+
+def test_an_unknown_file_makes_nothing_new_without_trust(tmp_path, openai):
+    path = tmp_path / "clip.safetensors"
+    save_file(openai.state_dict(), path)
+    found = find_weights("ViT-L-14-336", path)
+    with pytest.raises(WeightsError, match=r"nobody states its sha256.*fbclip fetch ViT-L-14-336.*--trust"):
+        found.known(trust=False)
+    assert found.known(trust=True).trusted
+    write_digest(path, hashlib.sha256(path.read_bytes()).hexdigest(), trusted=True)
+    assert find_weights("ViT-L-14-336", path).known(trust=False).trusted
 
 
 @pytest.mark.parametrize(

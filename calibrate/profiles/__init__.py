@@ -1,0 +1,1 @@
+"""Profiles after they were made: another threshold, earlier versions, what differs."""
