@@ -69,6 +69,7 @@ class Database:
         self._files = self._found()
         self._damage: Damage | None = None
         self._full = False
+        self._copy_behind = False
         # A look at every value has found nothing: whoever stumbles over one again is wrong himself.
         self._vetted = False
         self.incident: Incident | None = None
@@ -108,6 +109,8 @@ class Database:
                 self._met_value(error)
             if names_corruption(cause):
                 self._damage = Damage(str(cause), content=False)
+            # Of the two files of a transaction the first may be committed when there is no room for the second.
+            self._copy_behind = self._copy_behind or name.startswith(("SQLITE_FULL", "SQLITE_IOERR"))
             # A full disk is an I/O error where SQLite writes its shared memory.
             self._full = self._full or name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._no_room())
             raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
@@ -124,6 +127,17 @@ class Database:
         """Whether the disk had no room for a transaction since this was asked last."""
         full, self._full = self._full, False
         return full
+
+    def catch_up(self) -> None:
+        """After a disk that refused: the copy of the unsent messages is made to hold all of them. Raises StoreError."""
+        if not (self._writer and self._copy_behind and self._path is not None):
+            return
+        try:
+            with self._lock:
+                self._refill()
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
+        self._copy_behind = False
 
     def renewal_due(self) -> str | None:
         """Why this writer's file has to be renewed: it is damaged, or gone; None while all is well."""

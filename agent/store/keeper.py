@@ -57,6 +57,7 @@ class StoreKeeper:
             else:
                 self._ballast.keep()
         try:
+            self._database.catch_up()
             self._retention.turn(self._wall())
         except (StoreError, OSError) as error:
             if self._maintenance is None:

@@ -65,15 +65,16 @@ class Writer:
     def record(
         self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft], cause: int | None = None
     ) -> int:
-        """All of one inspection, or nothing of it; returns its id.
+        """All of one inspection, or nothing of it; returns its id. One that was recorded already is left as it is.
 
+        A full disk can fail the copy of the unsent messages after the database itself has committed, and a server can
+        be lost while it commits: whoever then tries again must not be told for ever that the row is there.
         `cause`: the id of the inspection that the steps are about, this one unless told.
         """
         agent = self._database.agent
         with self._database.transaction() as connection:
             recorded = _recorded_id(connection, inspection)
             if recorded is not None:
-                # A server that was lost while it committed: it did.
                 return recorded
             file_id = _known_file(connection, inspection)
             inspection_id = _insert(connection, agent, inspection, file_id)
@@ -85,8 +86,11 @@ class Writer:
         return inspection_id
 
     def end_events(self, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
-        """Event ends without an inspection, as at shutdown."""
+        """Event ends without an inspection, as at shutdown; ends that are written already are not told again."""
         with self._database.transaction() as connection:
+            still_open = events.c.event_id.in_([step.event_id for step in steps]) & events.c.ended.is_(None)
+            if steps and connection.execute(select(events.c.id).where(still_open)).first() is None:
+                return
             for step in steps:
                 _end(connection, step)
             put(connection, self._database.agent, self._started(), drafts)

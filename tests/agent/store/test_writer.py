@@ -40,6 +40,9 @@ def test_what_fails_leaves_nothing_and_no_gap(database, writer):
     assert [row_count(database, t) for t in ("inspections", "events", "outbox")] == [0, 0, 0]
     writer.record(an_inspection(), (), [a_draft()])
     assert Outbox(database).pending(1)[0].body["message_seq"] == 1
+    with pytest.raises(StoreError, match="UNIQUE") as caught:
+        writer.record(an_inspection(seq=2), (a_step(StepType.NEW), a_step(StepType.NEW)), [a_draft()])
+    assert "\n" not in str(caught.value)
     # Tried again after a commit of which nobody heard.
     writer.record(an_inspection(), (), [a_draft()])
     assert [row_count(database, t) for t in ("inspections", "outbox")] == [1, 1]
@@ -77,3 +80,12 @@ def test_a_killed_process_leaves_nothing_half_written(url):
     assert [m.body["message_seq"] for m in Outbox(database).pending(9)] == [1, 2]
     again.end_run(clean=True)
     database.close()
+
+
+def test_an_inspection_that_was_recorded_by_a_transaction_that_seemed_to_fail_is_recorded_once(database, writer):
+    for _ in range(2):
+        writer.record(an_inspection(Verdict.ANOMALY), (a_step(StepType.NEW),), [a_draft()])
+        assert [row_count(database, t) for t in ("inspections", "events", "outbox")] == [1, 1, 1]
+    for _ in range(2):
+        writer.end_events((a_step(StepType.END, reason="shutdown"),), [a_draft()])
+        assert row_count(database, "outbox") == 2
