@@ -33,7 +33,7 @@ def fill(url: str, count: int) -> None:
     """Rows as the writer makes them: a verdict each, every fiftieth with an event and its two messages, sent."""
     database = open_writer(url)
     with database.transaction() as connection:
-        connection.execute(insert(runs).values(run="run-1", agent="demo", started=START, clean=False))
+        connection.execute(insert(runs).values(run="run-1", agent=DEFAULT_AGENT, started=START, clean=False))
         connection.execute(
             insert(sequences), [{"agent": DEFAULT_AGENT, "line": f"line-{n}", "last": count} for n in range(LINES)]
         )
