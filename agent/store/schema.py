@@ -154,6 +154,7 @@ inspections = Table(
     Column("context", JSON),
     UniqueConstraint("run", "line", "frame_seq"),
     Index("ix_inspections_line", "agent", "line", "id"),
+    Index("ix_inspections_totals", "agent", "line", "verdict"),
     Index("ix_inspections_ts", "ts"),
     Index("ix_inspections_file", "file_id"),
     Index("ix_inspections_verdict", "agent", "verdict", "id"),

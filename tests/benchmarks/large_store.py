@@ -33,7 +33,7 @@ def fill(url: str, count: int) -> None:
     """Rows as the writer makes them: a verdict each, every fiftieth with an event and its two messages, sent."""
     database = open_writer(url)
     with database.transaction() as connection:
-        connection.execute(insert(runs).values(run="run-1", agent="demo", started=START, clean=False))
+        connection.execute(insert(runs).values(run="run-1", agent=DEFAULT_AGENT, started=START, clean=False))
         connection.execute(
             insert(sequences), [{"agent": DEFAULT_AGENT, "line": f"line-{n}", "last": count} for n in range(LINES)]
         )
@@ -53,8 +53,13 @@ def _inspection(number: int) -> dict[str, Any]:
     anomaly = not number % AN_EVENT
     region = {"box": [1, 2, 30, 40], "area_px": 900, "margin_max": 1.5}
     return {
+<<<<<<< HEAD
         "agent": DEFAULT_AGENT, "run": "run-1", "line": f"line-{number % LINES}", "frame_seq": number,
         "ts": _at(number), "mode": "live",
+=======
+        "agent": DEFAULT_AGENT,
+        "run": "run-1", "line": f"line-{number % LINES}", "frame_seq": number, "ts": _at(number), "mode": "live",
+>>>>>>> w17-fl
         "sha256": f"{number:064x}", "width": 640, "height": 480, "verdict": "anomaly" if anomaly else "ok",
         "margin": 1.0, "score": 0.7, "threshold": 1.0, "z": 1.5, "regions": [region] if anomaly else [],
         "profile_id": "p" * 64, "model_id": "m" * 64, "queue_ms": 1.0, "infer_ms": 2.0, "total_ms": 3.0,
@@ -64,8 +69,13 @@ def _inspection(number: int) -> dict[str, Any]:
 
 def _event(number: int) -> dict[str, Any]:
     return {
+<<<<<<< HEAD
         "agent": DEFAULT_AGENT, "event_id": f"e{number}", "run": "run-1", "line": f"line-{number % LINES}",
         "kind": "anomaly",
+=======
+        "agent": DEFAULT_AGENT,
+        "event_id": f"e{number}", "run": "run-1", "line": f"line-{number % LINES}", "kind": "anomaly",
+>>>>>>> w17-fl
         "opened": _at(number), "updated": _at(number), "ended": _at(number), "end_reason": "cleared",
         "inspection_id": number + 1,
     }  # fmt: skip
@@ -73,8 +83,13 @@ def _event(number: int) -> dict[str, Any]:
 
 def _message(number: int, half: int) -> dict[str, Any]:
     return {
+<<<<<<< HEAD
         "agent": DEFAULT_AGENT, "message_id": f"m{number}-{half}", "line": f"line-{number % LINES}",
         "message_seq": 2 * number + half,
+=======
+        "agent": DEFAULT_AGENT,
+        "message_id": f"m{number}-{half}", "line": f"line-{number % LINES}", "message_seq": 2 * number + half,
+>>>>>>> w17-fl
         "topic": "t/event", "body": {"event_id": f"e{number}", "filler": "x" * 600}, "run": "run-1",
         "committed": _at(number), "attempts": 1, "sent": _at(number),
     }  # fmt: skip
@@ -100,6 +115,7 @@ def main(folder: Path, count: int) -> None:
     print(f"{count} inspections, {(folder / 'agent.db').stat().st_size >> 20} MB")  # noqa: T201
     database = open_reader(url)
     reader = Reader(database)
+    assert len(reader.recent_events(limit=50)) == 50
     measure("events, all lines", lambda: reader.recent_events(limit=50))
     measure("events, one line", lambda: reader.recent_events("line-3", 50))
     measure("events, a line without any", lambda: reader.recent_events("none", 50))

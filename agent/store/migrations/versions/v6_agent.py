@@ -46,6 +46,7 @@ def upgrade() -> None:
     op.create_index("ix_files_state", "files", ["agent", "state"])
     op.create_index("ix_files_disposition", "files", ["agent", "disposition", "id"])
     op.create_index("ix_inspections_line", "inspections", ["agent", "line", "id"])
+    op.create_index("ix_inspections_totals", "inspections", ["agent", "line", "verdict"])
     op.create_index("ix_inspections_verdict", "inspections", ["agent", "verdict", "id"])
     _partial("ix_inspections_images", "inspections", ["agent", "verdict", "id"], WITH_IMAGE)
     op.create_index("ix_events_agent", "events", ["agent", "id"])
