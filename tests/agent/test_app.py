@@ -87,7 +87,9 @@ def test_a_step_reports_health_to_the_topics_and_the_page(parts, retained):
     parts.recorder.problem = "disk full"
     assert Daemon(parts, lambda: 0.0).step(1.0) is None
     assert retained["fbclip/demo/health"]["problems"] == ["the sender thread ended", "disk full"]
-    assert retained["fbclip/demo/belt/status"] == {"state": "running", "health": "starting", "mode": "shadow"}
+    assert retained["fbclip/demo/belt/status"] == {
+        "state": "running", "health": "starting", "mode": "shadow", "guarantee": "none",
+    }  # fmt: skip
     page = parts.page.snapshot()
     assert page["mqtt"] == "connected"
     assert (page["lines"][0]["health"], page["lines"][0]["grabbed"]) == ("starting", 0)
