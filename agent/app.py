@@ -41,6 +41,8 @@ SOURCES_STOP_S = 1.5
 STEWARD_STOP_S = 0.5
 FINISH_S = 3.0
 LAST_MESSAGES_S = 2.0
+_ENDED = threading.Event()
+_ENDED.set()
 
 
 def run_agent(
@@ -98,13 +100,13 @@ class Daemon:
         """
         parts = self._parts
         try:
-            ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
+            ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         except StoreError:
             if parts.database.renewal_due() is None:
                 raise
             # The check of the file does not see every damage; what was met now is mended now.
             parts.keeper.step()
-            ended = parts.writer.start_run(parts.run, parts.config.agent.name, parts.messages.of_end)
+            ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
         move_again(parts.writer, parts.ledger.recover(), parts.lineup.lines)
@@ -145,7 +147,7 @@ class Daemon:
         parts.pipeline.be_patient(
             detector_patience_s(self._image_s, parts.config.model.batch, parts.lineup.lines.values())
         )
-        failure = parts.mending.look(now)
+        failure = parts.keeper.failure or parts.mending.look(now)
         self._look_at_backlog()
         snapshot = parts.probe.snapshot()
         self._report(snapshot)
@@ -168,6 +170,7 @@ class Daemon:
         log.info("stopping")
         self._notifier.stopping()
         parts = self._parts
+        parts.client.deafen()
         parts.lineup.stop()
         parts.steward.stop(STEWARD_STOP_S)
         end = time.monotonic() + SOURCES_STOP_S
@@ -176,6 +179,9 @@ class Daemon:
         finished = parts.pipeline.finish(FINISH_S)
         for supervisor in parts.lineup.supervisors:
             supervisor.sink.discard("shutdown")
+        if not parts.pipeline.recording:
+            # Triggers that came after the recorder's last look.
+            parts.recorder.give_up("shutdown", _ENDED)
         try:
             if finished:
                 # Else the recorder may still be at work on them: the next start ends them.
@@ -193,7 +199,7 @@ class Daemon:
         self._log_changes(snapshot)
         for line in snapshot.lines:
             parts.page.add_line(line.name, line.mode.value, line.live)
-            parts.page.set_line(line.name, line.health, line.counters)
+            parts.page.set_line(line.name, line.health, line.counters, line.triggers)
             parts.sender.retain(parts.topics.line_status(line.name), line_status_body(line))
         names = frozenset(line.name for line in snapshot.lines)
         for name in self._known_lines - names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agent.heartbeat import Heartbeat
@@ -14,7 +14,6 @@ from agent.mqtt.sender import Sender
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
-from agent.records import LineCounters
 from agent.store.keeper import StoreKeeper
 
 # What an agent that keeps up never reaches.
@@ -112,7 +111,7 @@ def health_body(snapshot: HealthSnapshot) -> dict[str, Any]:
         "notes": list(snapshot.notes),
         "oldest_unacknowledged_s": round(snapshot.oldest_unacknowledged_s, 1),
         "messages_waiting": snapshot.backlog.messages,
-        "lines": {line.name: _counters_body(line.counters) for line in snapshot.lines},
+        "lines": {line.name: _counters_body(line) for line in snapshot.lines},
     }
 
 
@@ -126,14 +125,16 @@ def line_status_body(line: LineHealth) -> dict[str, Any]:
     }
 
 
-def _counters_body(counters: LineCounters) -> dict[str, Any]:
+def _counters_body(line: LineHealth) -> dict[str, Any]:
+    counters = line.counters
+    triggers = {} if line.triggers is None else {"triggers": asdict(line.triggers)}
     return {
         "grabbed": counters.grabbed,
         "inspected": counters.inspected,
         "rejected": counters.rejected,
         "dropped": counters.dropped,
         "in_flight": counters.in_flight,
-    }
+    } | triggers
 
 
 class HealthProbe:

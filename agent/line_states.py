@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from agent.config.line import LineSection
 from agent.pipeline.lines import ManualThreshold
-from agent.records import LineCounters, LineMode
+from agent.records import LineCounters, LineMode, TriggerCounts
 
 
 class LineState(StrEnum):
@@ -47,3 +47,4 @@ class LineHealth:
     state: LineState = LineState.RUNNING
     live: bool = False
     guarantee: str | None = None
+    triggers: TriggerCounts | None = None

@@ -11,16 +11,18 @@ import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from agent.config.line import LineSection
 from agent.line_states import LineHealth, LinePlan, LineState
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import Line, LiveLines, equip, load_line
 from agent.records import LineMode
 from agent.sources.base import Sink
-from agent.sources.factory import build_sink, build_source, is_live
+from agent.sources.factory import build_sink, build_source
 from agent.sources.ledger import FileLedger
 from agent.sources.sinks import Tally
 from agent.sources.supervisor import SourceSupervisor
+from agent.sources.trigger_gates import TriggerGates
 from fbclip.detector import Detector
 from fbclip.errors import InspectError
 
@@ -58,6 +60,8 @@ class Lineup:
     tallies: MutableMapping[str, Tally]
     modes: MutableMapping[str, LineMode]
     line_ended: Callable[[str], None] = lambda _: None
+    gates: TriggerGates = field(default_factory=TriggerGates)
+    _numbers: dict[str, itertools.count[int]] = field(default_factory=dict)
     _places: dict[str, _Place] = field(default_factory=dict)
     _running: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,12 +69,14 @@ class Lineup:
     def set_up(self, plans: Sequence[LinePlan], now: float) -> None:
         """The lines of the start, before anything runs; one that cannot run is unavailable. `now`: monotonic s."""
         for plan in plans:
-            self._places[plan.name] = self._try(_Place(plan, self._tally(plan.name), itertools.count(1)), now)
+            self._places[plan.name] = self._try(self._new_place(plan), now)
+        self._make_gates()
 
     def start(self) -> None:
         """Start every source."""
         with self._lock:
             self._running = True
+            self._set_gates()
             for supervisor in self.supervisors:
                 self.intake.add(supervisor.sink)
                 supervisor.start()
@@ -81,6 +87,7 @@ class Lineup:
             self._running = False
             for supervisor in self.supervisors:
                 supervisor.stop()
+            self.gates.shut("shutdown")
 
     @property
     def supervisors(self) -> tuple[SourceSupervisor, ...]:
@@ -94,7 +101,7 @@ class Lineup:
 
     def healths(self) -> tuple[LineHealth, ...]:
         """In the order of the configuration."""
-        return tuple(_health(place, self.lines.get(place.plan.name)) for place in self._places.values())
+        return tuple(_health(place, self.gates, self.lines.get(place.plan.name)) for place in self._places.values())
 
     def retry(self, now: float) -> None:
         """Try the unavailable lines whose time has come at `now` (monotonic s)."""
@@ -115,7 +122,7 @@ class Lineup:
         places: dict[str, _Place] = {}
         for plan in plans:
             before = self._places.get(plan.name)
-            place = before or _Place(plan, self._tally(plan.name), itertools.count(1))
+            place = before or self._new_place(plan)
             places[plan.name] = replace(place, plan=plan, problem=place.problem if plan.enabled else None)
             if not plan.enabled:
                 continue
@@ -181,10 +188,15 @@ class Lineup:
             return replace(place, supervisor=None)
         section = place.plan.section
         sink = place.sink
-        if sink is None or before is None or is_live(before.plan.section) != is_live(section):
+        if section.is_triggered:
+            sink = self.gates.of(section, place.tally, place.numbers)
+        elif sink is None or before is None or _kind(before.plan.section) != _kind(section):
             sink = build_sink(section, place.tally, self.intake.notify)
         supervisor = SourceSupervisor(
-            section.name, lambda feed: build_source(section, feed, self.ledger), sink, place.numbers
+            section.name,
+            lambda feed: build_source(section, feed, self.ledger, lambda: self.lines[section.name].window),
+            sink,
+            place.numbers,
         )
         return replace(place, supervisor=supervisor, sink=sink)
 
@@ -193,15 +205,40 @@ class Lineup:
         old = self.supervisors
         with self._lock:
             self._places = places
+            if self._running:
+                self._make_gates()
+                self._set_gates()
             for supervisor in self.supervisors:
                 if self._running and supervisor not in old:
                     # A sink is never taken away: what a stopped source left in it is still judged.
                     self.intake.add(supervisor.sink)
                     supervisor.start()
 
-    def _tally(self, name: str) -> Tally:
-        # One that was taken away and is back goes on counting.
-        return self.tallies.setdefault(name, Tally())
+    def _new_place(self, plan: LinePlan) -> _Place:
+        # One that was taken away and is back goes on counting: a number stands for one frame in all of a run.
+        tally = self.tallies.setdefault(plan.name, Tally())
+        return _Place(plan, tally, self._numbers.setdefault(plan.name, itertools.count(1)))
+
+    def _make_gates(self) -> None:
+        """Lines that cannot run have theirs, too: their triggers are answered."""
+        for place in self._places.values():
+            if place.plan.section.is_triggered:
+                self.gates.of(place.plan.section, place.tally, place.numbers)
+
+    def _set_gates(self) -> None:
+        """Open where the source runs, shut elsewhere."""
+        triggered = {name: place for name, place in self._places.items() if place.plan.section.is_triggered}
+        for name, place in triggered.items():
+            gate = self.gates.all()[name]
+            if place.supervisor is not None:
+                gate.use(place.plan.section)
+            else:
+                gate.shut("line_unavailable" if place.plan.enabled else "line_off")
+        self.gates.shut("line_off", but=triggered)
+
+
+def _kind(section: LineSection) -> tuple[bool, bool]:
+    return section.is_live, section.is_triggered
 
 
 def _text(name: str, error: Exception) -> str:
@@ -209,7 +246,7 @@ def _text(name: str, error: Exception) -> str:
     return text if text.startswith(f"line {name}: ") else f"line {name}: {text}"
 
 
-def _health(place: _Place, line: Line | None) -> LineHealth:
+def _health(place: _Place, gates: TriggerGates, line: Line | None) -> LineHealth:
     section, supervisor = place.plan.section, place.supervisor
     problem, health, state = place.problem, place.problem or "switched off", LineState.DISABLED
     if supervisor is not None:
@@ -219,8 +256,18 @@ def _health(place: _Place, line: Line | None) -> LineHealth:
             state = LineState.UNAVAILABLE
     elif problem is not None:
         state = LineState.UNAVAILABLE
-    counters, guarantee = place.tally.snapshot(), None if line is None else line.guarantee
-    return LineHealth(section.name, section.mode, health, problem, counters, state, is_live(section), guarantee)
+    gate = gates.get(section.name) if section.is_triggered else None
+    return LineHealth(
+        section.name,
+        section.mode,
+        health,
+        problem,
+        place.tally.snapshot(),
+        state,
+        section.is_live,
+        None if line is None else line.guarantee,
+        None if gate is None else gate.counts,
+    )
 
 
 def _changes(

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from agent.config.line import FolderSource
 from agent.config.sections import Config
+from agent.config.services import BacklogSection
 from agent.health import HealthProbe
 from agent.lineup import Lineup
 from agent.mending import Mending
@@ -25,20 +26,23 @@ from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import LiveLines
 from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
+from agent.pipeline.part_desk import PartDesk
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
 from agent.records import LineMode
 from agent.sources.sinks import Tally
+from agent.sources.trigger_gates import TriggerGates
 from agent.steering.ears import MqttEars
 from agent.steering.overrides import Overrides
 from agent.steering.steward import Request, Steward
+from agent.steering.trigger_door import VERB, TriggerDoor
 from agent.store.audit import AuditLog
 from agent.store.engine import Database, file_of, open_reader, open_writer
 from agent.store.eviction import Eviction, EvictionLimits
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
 from agent.store.lock import DataLock
-from agent.store.outbox import Outbox
+from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.retention import Retention
 from agent.store.sqlite_file import make_private_folder
@@ -72,6 +76,7 @@ class Parts:
     config: Config
     run: str
     topics: Topics
+    client: PahoClient
     database: Database
     writer: Writer
     ledger: Ledger
@@ -102,9 +107,9 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     folders = [line.source.path for line in config.lines if isinstance(line.source, FolderSource)]
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
     make_private_folder(config.agent.data_dir, folders)
-    database = open_writer(config.store_url)
+    database = open_writer(config.store_url, name)
     stack.callback(database.close)
-    read_only = open_reader(config.store_url)
+    read_only = open_reader(config.store_url, name)
     stack.callback(read_only.close)
     writer, ledger, reader = Writer(database), Ledger(database), Reader(read_only)
     retention = Retention(database, config.agent.data_dir, config.store.retention, run)
@@ -112,9 +117,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
 
     will = encode({"state": "offline", "reason": "lwt"})
     client = PahoClient(config.mqtt, f"{name}-{writer.stream_id[:8]}", topics.status, will)
-    backlog = config.mqtt.backlog
-    limits = EvictionLimits(backlog.rows, int(backlog.mb * (1 << 20)), timedelta(hours=backlog.hours))
-    bounds = Bounds(Eviction(database, run, limits, evicted_draft(topics)))
+    bounds = _bounds(config.mqtt.backlog, database, run, topics)
     sender = Sender(client, Outbox(database), run, topics.status, bounds=bounds)
     broker = EmbeddedBroker(config.mqtt.host, config.mqtt.port) if config.mqtt.embedded else None
 
@@ -122,7 +125,8 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     tallies: dict[str, Tally] = {}
     modes: dict[str, LineMode] = {}
     intake, judge = Intake(config.model.batch), Judge(detector, lines, run)
-    lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes)
+    gates = TriggerGates(intake.notify)
+    lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes, gates=gates)
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
     page = PageState(name)
     messages = Messages(topics, modes)
@@ -135,12 +139,21 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         messages=messages,
         observers=(page, StatePublisher(topics, sender)),
         ok_every=config.store.retention.ok_every,
+        desk=PartDesk(run, lines, gates),
+        wake=sender.wake,
     )
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
-    audit = AuditLog(database, name)
+    gates.knock = pipeline.knock
+    audit = AuditLog(database)
     steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
-    client.listen(topics.commands, MqttEars(topics, steward, writer, sender.wake).hear)
+    door = TriggerDoor(lineup)
+
+    def say(draft: Draft) -> None:
+        recorder.say(draft)
+        pipeline.knock()
+
+    client.listen(topics.commands, MqttEars(topics, steward, writer, sender.wake, door, say).hear)
     page_heartbeat = new_page_heartbeat()
     probe = HealthProbe(
         lineup=lineup,
@@ -153,6 +166,9 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     )
 
     def submit(verb: str, payload: bytes, reply: Reply) -> bool:
+        if verb == VERB:
+            reply(door.take(payload).body(name))
+            return True
         return steward.submit(Request(verb, payload, "ctl", lambda answer: reply(answer.body(name))))
 
     sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit)
@@ -162,6 +178,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         config=config,
         run=run,
         topics=topics,
+        client=client,
         database=database,
         writer=writer,
         ledger=ledger,
@@ -179,3 +196,8 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         page=page,
         web=web,
     )
+
+
+def _bounds(backlog: BacklogSection, database: Database, run: str, topics: Topics) -> Bounds:
+    limits = EvictionLimits(backlog.rows, int(backlog.mb * (1 << 20)), timedelta(hours=backlog.hours))
+    return Bounds(Eviction(database, run, limits, evicted_draft(topics)))

@@ -6,13 +6,15 @@ Wall-clock times are timezone-aware UTC; durations come from the monotonic clock
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from fbclip.decision import Decision
 from fbclip.images.geometry import RgbImage
+from fbclip.images.picture import Picture
+from fbclip.images.window import DEFAULT_WINDOW, Window
 
 
 class EventKind(StrEnum):
@@ -43,6 +45,14 @@ class LineMode(StrEnum):
     LIVE = "live"
 
 
+class ResultChoice(StrEnum):
+    """Which frames of a continuous camera are answered with a result. changes: whose verdict is not the last one's."""
+
+    EVERY = "every"
+    CHANGES = "changes"
+    NONE = "none"
+
+
 class FileState(StrEnum):
     """How far a file of a hot folder has come."""
 
@@ -66,12 +76,31 @@ def timestamp(moment: datetime) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class TriggeredPart:
+    """What one trigger asks a verdict of: `frames` images taken after `not_before`, answered by `due` (monotonic s).
+
+    `number` tells the parts of a run apart. `context` is what the trigger brought, and comes back with the answer.
+    """
+
+    number: int
+    line: str
+    ts: datetime
+    asked: float
+    not_before: float
+    due: float
+    frames: int
+    context: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One image with its provenance. `image` (H,W,3) uint8 RGB, or None with the `reason` it could not be had.
 
     `discrete` frames (files, triggers, frames of a non-realtime video) are units of their own: each is
     answered with a result and makes an event of its own. Others are live frames, counted N of M. After `expires`
     (monotonic s) it is too old to be judged.
+
+    volume: the slices of a scan, which get one verdict; then `image` is None. window: what the pixels were decoded by.
     """
 
     line: str
@@ -87,6 +116,16 @@ class Frame:
     file_id: int | None = None
     context: Mapping[str, Any] | None = None
     expires: float | None = None
+    volume: Picture | None = None
+    window: Window = DEFAULT_WINDOW
+    part: TriggeredPart | None = None
+
+
+def with_picture(frame: Frame, picture: Picture) -> Frame:
+    """The frame with what its file holds: one image, or the slices of a volume."""
+    if len(picture) > 1:
+        return replace(frame, volume=picture)
+    return replace(frame, image=picture.image(0), context=picture.about(0))
 
 
 @dataclass(frozen=True)
@@ -149,6 +188,21 @@ class Message:
     committed: datetime
     run: str
     attempts: int = 0
+
+
+@dataclass(frozen=True)
+class TriggerCounts:
+    """Since the start: received = answered + lost + those that wait. `busy` and `timeout` are answers, too.
+
+    `late`: images judged after their part was answered. `lost`: triggers that came faster than they could be refused.
+    """
+
+    received: int = 0
+    answered: int = 0
+    busy: int = 0
+    timeout: int = 0
+    late: int = 0
+    lost: int = 0
 
 
 @dataclass

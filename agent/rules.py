@@ -70,10 +70,12 @@ def step(
     if inspection.mode is LineMode.LEARNING:
         return state, ()
     if inspection.discrete:
-        return state, _unit(state.line, alert, inspection, new_id)
+        unit = _unit(state.line, alert, inspection, new_id)
+        state, ends = _cleared_by_unit(state, alert, inspection, now, new_id)
+        return state, (*unit, *ends)
     steps: list[EventStep] = []
     for kind in EventKind:
-        if kind in alert.on:
+        if kind in alert.kinds:
             after, happened = _advance(state.of(kind), kind, state.line, alert, inspection, now, new_id)
             state = state.with_state(kind, after)
             steps += happened
@@ -92,13 +94,27 @@ def close_all(state: LineRules, ts: datetime, reason: str) -> tuple[LineRules, t
 
 def _unit(line: str, alert: AlertSection, inspection: Inspection, new_id: Callable[[], str]) -> tuple[EventStep, ...]:
     kind = KIND_OF.get(inspection.decision.verdict)
-    if kind is None or kind not in alert.on:
+    if kind is None or kind not in alert.kinds:
         return ()
     event_id = new_id()
     return (
         EventStep(event_id, kind, StepType.NEW, line, inspection.ts),
         EventStep(event_id, kind, StepType.END, line, inspection.ts, "unit"),
     )
+
+
+def _cleared_by_unit(
+    state: LineRules, alert: AlertSection, inspection: Inspection, now: float, new_id: Callable[[], str]
+) -> tuple[LineRules, list[EventStep]]:
+    """What live frames have opened, as a camera that was lost, units with a verdict bring to its end."""
+    steps: list[EventStep] = []
+    for kind in EventKind:
+        verdict = inspection.decision.verdict
+        if state.of(kind).event_id is not None and _clears(kind, verdict):
+            after, happened = _advance(state.of(kind), kind, state.line, alert, inspection, now, new_id)
+            state = state.with_state(kind, after)
+            steps += happened
+    return state, steps
 
 
 def _advance(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -24,11 +25,15 @@ from fbclip.errors import ImageError
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framed, Framing
 from fbclip.images.geometry import BoolMap, Placement, RgbImage
+from fbclip.images.picture import Picture
 from fbclip.images.quality import QualitySettings, image_fault
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.fusion import Fusion, Terms, fused_prediction
+from fbclip.picture_health.check import PictureCheck
 
 BATCH = 8
 NOT_FINITE = "the model gave a non-finite value"
+EMPTY_SLICE = "empty_slice"
 HIDDEN = "most of the painted defect lies under the ignore mask"
 
 T = TypeVar("T")
@@ -65,12 +70,16 @@ class ItemTerms:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What the detector says of a sample, and where its map lies; `ignore` has the map's shape."""
+    """What the detector says of a sample, and where its map lies; `ignore` has the map's shape.
+
+    fault: the reason for which the line's profile rejects the picture, whatever the detector says.
+    """
 
     sample: Sample
     prediction: Prediction
     placement: Placement
     ignore: BoolMap | None
+    fault: str | None = None
 
 
 @dataclass
@@ -84,7 +93,9 @@ class Skips:
         """Hand on all but the skipped ones; at the end DataError names those, unless they are allowed."""
         for result in results:
             if isinstance(result, Skipped):
-                self.skipped.append(result)
+                # The agent does not judge the empty ends of a volume either.
+                if result.reason != EMPTY_SLICE:
+                    self.skipped.append(result)
             else:
                 yield result
         if self.skipped and not self.allowed:
@@ -94,19 +105,38 @@ class Skips:
             )
 
 
-def read_usable(path: Path) -> RgbImage:
+def read_sample(sample: Sample, window: Window = DEFAULT_WINDOW) -> RgbImage:
+    """The image of a sample, or the slice, uint8 RGB (H,W,3). Raises ImageError, `empty_slice` too, and OSError."""
+    if sample.slice is None:
+        return read_image(sample.path, window).image
+    picture = _volume(sample.path, window)
+    index = picture.at(sample.slice)
+    if index is None:
+        raise ImageError(EMPTY_SLICE)
+    return picture.image(index)
+
+
+@lru_cache(maxsize=1)
+def _volume(path: Path, window: Window) -> Picture:
+    """Kept for the slices that follow."""
+    return read_image(path, window).picture
+
+
+def read_usable(sample: Sample, window: Window = DEFAULT_WINDOW) -> RgbImage:
     """An image that the agent would judge, uint8 RGB (H,W,3). Raises ImageError for any other, OSError."""
-    image: RgbImage = read_image(path).image
+    image = read_sample(sample, window)
     fault = image_fault(image, QualitySettings())
     if fault is not None:
         raise ImageError(fault)
     return image
 
 
-def frame_item(item: Item, frame: Callable[[RgbImage], Framed]) -> FramedItem | Skipped:
-    """Read, check and frame; a defect is painted inside the region of interest before."""
+def frame_item(
+    item: Item, frame: Callable[[RgbImage], Framed], window: Window = DEFAULT_WINDOW
+) -> FramedItem | Skipped:
+    """Read through `window`, check and frame; a defect is painted inside the region of interest before."""
     try:
-        image = read_usable(item.sample.path)
+        image = read_usable(item.sample, window)
         framed = frame(image)
         if item.defect is None:
             return FramedItem(item, image, framed)
@@ -120,7 +150,8 @@ def frame_item(item: Item, frame: Callable[[RgbImage], Framed]) -> FramedItem | 
 class View:
     """A line's way of looking at images: model, preprocessing, and how a memory counts.
 
-    memory: id of one that the detector has; with `fusion` its distances count in the prediction.
+    memory: id of one that the detector has; with `fusion` its distances count in the prediction. picture: what rejects
+    pictures that are unlike the line's.
     """
 
     detector: Detector
@@ -128,6 +159,7 @@ class View:
     framing: Framing = field(default_factory=Framing)
     memory: str | None = None
     fusion: Fusion | None = None
+    picture: PictureCheck | None = None
 
     def frame(self, image: RgbImage) -> Framed:
         """RGB uint8 (H,W,3) -> the network's input; raises ImageError."""
@@ -160,7 +192,7 @@ class View:
 
     def _framed(self, item: Item) -> FramedItem | Skipped:
         """A painted defect that cannot be seen would count as one that was missed."""
-        found = frame_item(item, self.frame)
+        found = frame_item(item, self.frame, self.framing.window)
         if isinstance(found, Skipped) or found.mask is None or self.framing.mask is None:
             return found
         visible = int((found.mask & ~self.framing.mask).sum())
@@ -176,7 +208,9 @@ class View:
                 continue
             framed = one.framed.framed
             prediction = fused_prediction(one.terms, self.fusion)
-            yield Scored(one.framed.item.sample, prediction, framed.placement, framed.ignore)
+            unlike = None if self.picture is None else self.picture.fault(one.framed.image)
+            fault = None if unlike is None else unlike.reason
+            yield Scored(one.framed.item.sample, prediction, framed.placement, framed.ignore, fault)
 
     def score_usable(
         self, samples: Sequence[Sample], skips: Skips, advance: Callable[[int], None] = lambda _: None

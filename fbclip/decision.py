@@ -67,7 +67,10 @@ class Region:
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict with everything it rests on; `z` and `margin` are NaN-free unless the verdict is `rejected`."""
+    """A verdict with everything it rests on; `z` and `margin` are NaN-free unless the verdict is `rejected`.
+
+    advice: one line on what to do about a picture that cannot be judged, where there is one.
+    """
 
     verdict: Verdict
     reason: str | None
@@ -76,11 +79,12 @@ class Decision:
     score: float | None
     threshold: float | None
     regions: tuple[Region, ...] = ()
+    advice: str | None = None
 
 
-def reject(reason: str, threshold: float | None = None) -> Decision:
+def reject(reason: str, threshold: float | None = None, advice: str | None = None) -> Decision:
     """No verdict possible; `reason` is a short stable word."""
-    return Decision(Verdict.REJECTED, reason, None, None, None, threshold)
+    return Decision(Verdict.REJECTED, reason, None, None, None, threshold, advice=advice)
 
 
 def region_level(values: FloatMap, min_area_px: int) -> float:

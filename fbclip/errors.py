@@ -4,6 +4,7 @@ InspectError           its text is one line for the user; what caused it is kept
 ├── ConfigError        wrong usage or configuration, of any command: exit code 2
 ├── FbclipError        the detector
 │   ├── ImageError       bytes that are no usable image (`reason` is a stable short word)
+│   │   └── SkippedScan    a scan that holds no image to be judged, and is none the worse for it
 │   ├── WeightsError     missing, damaged or foreign weights
 │   ├── AdapterError     a checkpoint or adapter of the wrong kind or shape
 │   ├── MemoryBankError  a memory of normal images that is damaged, or made for another model
@@ -34,6 +35,10 @@ class ImageError(FbclipError):
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
+
+
+class SkippedScan(ImageError):
+    """A DICOM object that is no image of a patient: a report, a waveform, a plan, a segmentation, our own output."""
 
 
 class WeightsError(FbclipError):

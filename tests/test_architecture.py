@@ -22,7 +22,7 @@ FLOORS = {
         {"errors", "frozen", "files"},
         {"manifest", "command"},
         {"images"},
-        {"features"},
+        {"features", "picture_health"},
         {"backbone"},
         {"method"},
         {"decision"},
@@ -55,7 +55,7 @@ FLOORS = {
         {"cli"},
     ),
     "agent": (
-        {"errors", "records", "heartbeat"},
+        {"errors", "records", "heartbeat", "ports"},
         {"config"},
         {"rules", "sources", "store"},
         {"mqtt"},

@@ -118,6 +118,11 @@ def broken_links(document: Path, text: str) -> Iterator[str]:
             yield f"link to {target}: no such heading"
 
 
+def is_module(path: Path) -> bool:
+    """One that Python can run."""
+    return path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+
+
 def missing_paths(text: str) -> Iterator[str]:
     for word in (w for piece in (*spans(text), *fenced(text)) for w in words(piece)):
         path = word.partition("::")[0].rstrip("/")
@@ -128,7 +133,7 @@ def missing_paths(text: str) -> Iterator[str]:
         elif re.fullmatch(r"[\w-]+", Path(path).stem) and path == Path(path).name and path.endswith(OWN_SUFFIXES):
             if path not in NAMES:
                 yield f"{path}: no file of this name"
-        elif re.fullmatch(r"tests(\.\w+)+", path) and not (ROOT / path.replace(".", "/")).with_suffix(".py").exists():
+        elif re.fullmatch(r"tests(\.\w+)+", path) and not is_module(ROOT / path.replace(".", "/")):
             yield f"{path}: no such module"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
 from agent.pipeline.lines import Line, equip, load_line, load_model
+from agent.ports import check_free, why_no_broker, why_no_page
 from agent.sources.factory import build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
@@ -30,6 +30,7 @@ from agent.store.lock import is_locked
 from agent.web.guard import page_token
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError, InspectError
+from fbclip.picture_health.summary import picture_summary
 
 T = TypeVar("T")
 BROKER_WAIT_S = 8.0
@@ -71,6 +72,7 @@ def check_all(config: Config) -> Iterator[Check]:
         if detector is not None:
             line, check = _try(f"line {section.name}: profile", _profile(detector, section))
             yield check if line is None else replace(check, guarantee=line.guarantee)
+            yield from _pictures(line)
         yield _try(f"line {section.name}: source", _source(section))[1]
     running = is_locked(config.agent.data_dir)
     yield _try("store", lambda: _store(config, running))[1]
@@ -84,6 +86,12 @@ def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
         return action(), Check(part, None)
     except (InspectError, OSError) as error:
         return None, Check(part, " ".join(str(error).split()))
+
+
+def _pictures(line: Line | None) -> Iterator[Check]:
+    """What the profile rejects pictures for; nothing for a line that has no such limits."""
+    if line is not None and line.loaded is not None and line.loaded.profile.picture is not None:
+        yield Check(f"line {line.name}: pictures: {picture_summary(line.loaded.profile.picture)}", None)
 
 
 def _profile(detector: Detector, section: LineSection) -> Callable[[], Line]:
@@ -102,13 +110,13 @@ def _store(config: Config, running: bool) -> None:
         raise StoreError(f"agent.data_dir: {existing} cannot be written")
     fresh = config.store.url is None and not (folder / "agent.db").exists()
     if running or not fresh:
-        open_reader(config.store_url).close()
+        open_reader(config.store_url, config.agent.name).close()
 
 
 def _broker(config: Config, running: bool) -> None:
     if config.mqtt.embedded:
         if not running:
-            _free(config.mqtt.host, config.mqtt.port, "mqtt.url")
+            _free(config.mqtt.host, config.mqtt.port, why_no_broker)
         return
     topics = Topics(config.mqtt.prefix, config.agent.name)
     client = PahoClient(config.mqtt, f"check-{uuid4().hex[:12]}", f"{topics.root}/check", b"")
@@ -127,14 +135,11 @@ def _broker(config: Config, running: bool) -> None:
 def _page(config: Config, running: bool) -> None:
     page_token(config.web)
     if not running:
-        _free(config.web.host, config.web.port, "web.listen")
+        _free(config.web.host, config.web.port, why_no_page)
 
 
-def _free(host: str, port: int, field: str) -> None:
+def _free(host: str, port: int, why: Callable[[str, int, OSError], str]) -> None:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(found[0], found[1]) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(found[4])
+        check_free(host, port)
     except OSError as error:
-        raise ConfigError(f"{field}: {host}:{port} cannot be listened on: {error.strerror or error}") from error
+        raise ConfigError(why(host, port, error)) from error

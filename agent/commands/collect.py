@@ -67,8 +67,11 @@ def collect(section: LineSection, collector: Collector, seen: Callable[[bool], N
     with nothing new for `idle_s` seconds is at its end.
     """
     if isinstance(section.source, VideoSource):
-        whole = section.source.model_copy(update={"loop": False, "realtime": False})
+        whole = section.source.model_copy(update={"loop": False, "realtime": False, "trigger": "continuous"})
         section = section.model_copy(update={"source": whole})
+    if section.is_triggered:
+        # What is collected is no production: it waits for no triggers.
+        section = section.model_copy(update={"source": section.source.model_copy(update={"trigger": "continuous"})})
     sink, ledger = build_sink(section, Tally(), lambda: None), OnceLedger()
     build_source(section, sink, ledger).check()
     supervisor = SourceSupervisor(section.name, lambda feed: build_source(section, feed, ledger), sink)

@@ -45,6 +45,7 @@ def payload_of(request: CtlRequest) -> bytes:
         "event_id": request.event,
         "inspection_id": request.inspection,
         "label": request.label,
+        "part": request.part,
     }
     body = {key: value for key, value in body.items() if value is not None}
     if request.threshold is not None:

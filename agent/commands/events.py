@@ -18,7 +18,7 @@ def events_command(request: EventsRequest) -> None:
     config = load_config(request.config)
     if request.line is not None:
         section_of(config, request.line, request.config)
-    database = open_reader(config.store_url)
+    database = open_reader(config.store_url, config.agent.name)
     try:
         rows = Reader(database).recent_events(request.line, request.limit)
     finally:

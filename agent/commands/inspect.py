@@ -19,18 +19,23 @@ from agent.config.line import FolderSource, LineSection
 from agent.pipeline.evidence import encode_png, overlay
 from agent.pipeline.judge import Judge, Judged
 from agent.pipeline.lines import Line, check_profile
-from agent.records import Frame, LineMode
+from agent.records import Frame, LineMode, with_picture
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.backbone.config import Precision
 from fbclip.detector import Detector, open_detector
-from fbclip.errors import ConfigError, ImageError
+from fbclip.errors import ConfigError, ImageError, SkippedScan
 from fbclip.files import fitting_name, write_atomically
 from fbclip.images.decode import read_image
 from fbclip.images.geometry import Placement
-from fbclip.images.side_files import IMAGE_SUFFIXES, is_system_folder, is_unfinished
+from fbclip.images.picture import Picture
+from fbclip.images.scans.sniff import is_scan_file
+from fbclip.images.side_files import IMAGE_SUFFIXES, is_side_file, is_system_folder, is_unfinished
+from fbclip.images.window import Window
 
 # Without a profile no limits were measured; a fixed range keeps images comparable.
 UNMEASURED_LIMITS = (-10.0, 10.0)
+# The answer to a DICOM file that is no image, such as a report.
+SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Answer:
     path: str
     verdict: str
     reason: str | None
+    advice: str | None
     z: float | None
     margin: float | None
     score: float | None
@@ -53,14 +59,15 @@ class Answer:
 
     @property
     def passed(self) -> bool:
-        return self.verdict in {"ok", "uncertain"}
+        return self.verdict in {"ok", "uncertain", SKIPPED}
 
     def text(self) -> str:
         """One line for people."""
         z = "" if self.z is None else f" z {self.z:.3f} (threshold {self.threshold:.3f})"
         margin = "" if self.margin is None else f" margin {self.margin:.3f}"
         reason = "" if self.reason is None else f" ({self.reason})"
-        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {_shown(self.path)}"
+        advice = "" if self.advice is None else f": {self.advice}"
+        return f"{self.verdict:9}{reason}{z}{margin} {len(self.regions)} regions {_shown(self.path)}{advice}"
 
 
 def inspect_command(request: InspectRequest) -> int:
@@ -104,9 +111,10 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def _wanted(path: Path) -> bool:
-    """By name: an image, and not a system's copy of one."""
-    named = path.suffix.lower() in IMAGE_SUFFIXES and not is_unfinished(path.name)
-    return named and not any(map(is_system_folder, path.parts))
+    """An image by its name, or a scan, and not a system's copy of one."""
+    if is_unfinished(path.name) or is_side_file(path.name) or any(map(is_system_folder, path.parts)):
+        return False
+    return path.suffix.lower() in IMAGE_SUFFIXES or is_scan_file(path)
 
 
 def inspect_files(
@@ -130,27 +138,44 @@ def inspect_files(
     judge = Judge(detector, {name: line}, "inspect")
     for seq, path in enumerate(paths, start=1):
         started = time.monotonic()
-        judged = judge.judge([_read(name, seq, path, started)])[0]
+        try:
+            frame = _read(name, seq, path, started, line.window)
+        except SkippedScan as error:
+            found = (SKIPPED, error.reason, None, None, None, None, None)
+            yield Answer(str(path), *found, [], _since(started), line.guarantee)
+            continue
+        judged = judge.judge([frame])[0]
         yield _answer(path, judged, line)
         if save is not None:
             _save(save, path, seq, judged)
 
 
-def _read(line: str, seq: int, path: Path, started: float) -> Frame:
-    image, reason, sha256 = None, None, None
+def _read(line: str, seq: int, path: Path, started: float, window: Window) -> Frame:
+    """Raises SkippedScan."""
+    picture: Picture | None = None
+    reason, sha256 = None, None
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             # A pipe would be waited for, for ever.
             return Frame(line, seq, datetime.now(UTC), started, None, "not_a_file", str(path), discrete=True)
-        file = read_image(path)
-        image, sha256 = file.image, file.sha256
+        file = read_image(path, window)
+        picture, sha256 = file.picture, file.sha256
+    except SkippedScan:
+        raise
     except ImageError as error:
         reason = error.reason
     except FileNotFoundError:
         reason = "missing"
     except OSError:
         reason = "unreadable"
-    return Frame(line, seq, datetime.now(UTC), started, image, reason, str(path), sha256=sha256, discrete=True)
+    frame = Frame(
+        line, seq, datetime.now(UTC), started, None, reason, str(path), sha256=sha256, discrete=True, window=window
+    )
+    return frame if picture is None else with_picture(frame, picture)
+
+
+def _since(started: float) -> float:
+    return round(1e3 * (time.monotonic() - started), 2)
 
 
 def _shown(path: str) -> str:
@@ -162,7 +187,7 @@ def _answer(path: Path, judged: Judged, line: Line) -> Answer:
     d = judged.inspection.decision
     regions = [{"box": list(r.box), "area_px": r.area_px, "margin_max": r.margin_max} for r in d.regions]
     ms = round(judged.inspection.latency.total, 2)
-    found = (d.verdict.value, d.reason, d.z, d.margin, d.score, d.threshold)
+    found = (d.verdict.value, d.reason, d.advice, d.z, d.margin, d.score, d.threshold)
     return Answer(str(path), *found, regions, ms, line.guarantee)
 
 

@@ -95,14 +95,15 @@ class CollectRequest:
 class CtlRequest:
     """`agent ctl`."""
 
-    verb: Annotated[str, typer.Argument(help="reload, enable, disable, profile, threshold, ack or feedback")]
-    line: Annotated[str | None, typer.Option(help="of enable, disable, profile, threshold")] = None
+    verb: Annotated[str, typer.Argument(help="reload, enable, disable, profile, threshold, ack, feedback or trigger")]
+    line: Annotated[str | None, typer.Option(help="of enable, disable, profile, threshold, trigger")] = None
     profile: Annotated[str | None, typer.Option(help="file, in the configuration's folder or below")] = None
     rollback: Annotated[bool, typer.Option("--rollback", help="back to the profile or threshold before")] = False
     threshold: Annotated[str | None, typer.Option(help="of threshold: a number, or profile for the profile's")] = None
     event: Annotated[str | None, typer.Option(help="event_id, of ack")] = None
     inspection: Annotated[int | None, typer.Option(help="id of the inspection, of feedback")] = None
     label: Annotated[str | None, typer.Option(help="normal or anomalous, of feedback")] = None
+    part: Annotated[str | None, typer.Option(help="of trigger: comes back with the verdict")] = None
     config: ConfigOption = DEFAULT_CONFIG
     as_json: JsonOption = False
 

@@ -26,7 +26,7 @@ Totals = Mapping[str, Mapping[str, int]]
 def status_command(request: StatusRequest) -> None:
     """Print it; raises ConfigError or StoreError."""
     config = load_config(request.config)
-    database = open_reader(config.store_url)
+    database = open_reader(config.store_url, config.agent.name)
     try:
         reader = Reader(database)
         store = reader.status()

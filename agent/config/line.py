@@ -9,13 +9,51 @@ from pydantic import Field, field_validator, model_validator
 
 from agent.config.address import holds_password
 from agent.config.base import RESERVED_NAMES, ConfigPath, Name, Section
-from agent.records import EventKind, LineMode
+from agent.records import EventKind, LineMode, ResultChoice
+
+# Images that triggers may hold in memory on one line.
+MOST_IMAGES = 64
+MOST_FRAMES = 16
 
 # How long a frame may wait for the detector. One that is busy for longer with other lines is given a newer frame.
 MAX_AGE_S = 5.0
 
 
-class CameraSource(Section):
+class TriggeredSection(Section):
+    """When an image is judged: each one as it comes, or `frames` for each trigger, which is answered in `answer_s`.
+
+    `queue`: most triggers that wait for their answer. `delay_s`: an image is taken at the earliest so long after its
+    trigger, for a camera that shows what was before it a moment ago.
+    """
+
+    trigger: Literal["continuous", "interval", "mqtt"] = "continuous"
+    interval_s: Annotated[float | None, Field(ge=0.05, le=86_400)] = None
+    frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)] = 1
+    answer_s: Annotated[float, Field(ge=0.05, le=3600)] = 5.0
+    delay_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+    queue: Annotated[int, Field(ge=1, le=MOST_IMAGES)] = 8
+
+    @property
+    def triggered(self) -> bool:
+        return self.trigger != "continuous"
+
+    @model_validator(mode="after")
+    def _together(self) -> TriggeredSection:
+        given = self.model_fields_set & {"interval_s", "frames", "answer_s", "delay_s", "queue"}
+        if not self.triggered and given:
+            raise ValueError(f"{', '.join(sorted(given))}: only with trigger: mqtt or trigger: interval")
+        if (self.trigger == "interval") != (self.interval_s is not None):
+            raise ValueError("interval_s belongs to trigger: interval, which needs it")
+        if self.trigger == "interval" and "queue" in given:
+            raise ValueError("queue: only with trigger: mqtt; an interval waits for the one before")
+        if self.delay_s >= self.answer_s:
+            raise ValueError(f"delay_s {self.delay_s:g} leaves no time for the answer in answer_s {self.answer_s:g}")
+        if self.frames * self.queue > MOST_IMAGES:
+            raise ValueError(f"frames {self.frames} x queue {self.queue} is more than {MOST_IMAGES} images in memory")
+        return self
+
+
+class CameraSource(TriggeredSection):
     """A V4L2 device number or a URL; `url_env` keeps a URL with a password out of the file.
 
     `stall_s` without a new frame is a fault. A frame that waited longer than `max_age_s` for the detector is dropped.
@@ -58,7 +96,7 @@ class CameraSource(Section):
 DEVICE_SETTINGS = ("width", "height", "fps", "pixel_format", "auto_exposure", "exposure", "gain")
 
 
-class VideoSource(Section):
+class VideoSource(TriggeredSection):
     """A video file or a sequence of images: a folder, `part_*.png` or `part_%04d.png`.
 
     `realtime: true` plays it at its own speed like a camera, else every frame is judged. `fps` is the speed of a
@@ -71,6 +109,12 @@ class VideoSource(Section):
     loop: bool = False
     fps: Annotated[float | None, Field(gt=0, le=1000)] = None
     max_fps: Annotated[float | None, Field(gt=0, le=10_000)] = None
+
+    @model_validator(mode="after")
+    def _plays(self) -> VideoSource:
+        if self.triggered and not self.realtime:
+            raise ValueError(f"trigger: {self.trigger} needs realtime: true, else every frame is judged")
+        return self
 
 
 class FolderSource(Section):
@@ -108,9 +152,9 @@ SourceSection = Annotated[CameraSource | VideoSource | FolderSource, Field(discr
 
 
 class AlertSection(Section):
-    """N of M frames above the threshold open an event; it ends after `close_after_ok` frames that are not."""
+    """`for` which kinds: N of M frames open an event, which ends after `close_after_ok` frames that are not of it."""
 
-    on: tuple[EventKind, ...] = (EventKind.ANOMALY, EventKind.NO_VERDICT)
+    kinds: Annotated[tuple[EventKind, ...], Field(alias="for")] = (EventKind.ANOMALY, EventKind.NO_VERDICT)
     n: Annotated[int, Field(ge=1, le=10_000)] = 1
     m: Annotated[int, Field(ge=1, le=10_000)] = 1
     close_after_ok: Annotated[int, Field(ge=1, le=1_000_000)] = 3
@@ -118,11 +162,14 @@ class AlertSection(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _on(cls, value: Any) -> Any:
-        """Writers of YAML 1.1 turn the key `on` into true."""
-        if isinstance(value, dict) and True in value and "on" not in value:
-            return {("on" if key is True else key): item for key, item in value.items()}
-        return value
+    def _formerly_on(cls, value: Any) -> Any:
+        """`for` was `on` once, which writers of YAML 1.1 turn into true."""
+        if not isinstance(value, dict):
+            return value
+        names = [key for key in value if key in ("for", "on") or key is True]
+        if len(names) > 1:
+            raise ValueError("for and on are the same; give one")
+        return {("for" if key in names else key): item for key, item in value.items()}
 
     @model_validator(mode="after")
     def _order(self) -> AlertSection:
@@ -136,6 +183,7 @@ class LineSection(Section):
 
     `memory` is the folder of the normal images' tokens that the profile was measured with, where it was.
     `accept_blind`: a live line may run with a profile that has not shown to find even large defects.
+    `results`: which live frames are answered with a result; files and triggers always are.
     """
 
     name: Name
@@ -147,6 +195,19 @@ class LineSection(Section):
     privacy: Literal["none"] = "none"
     accept_blind: bool = False
     alert: AlertSection = AlertSection()
+    results: ResultChoice = ResultChoice.NONE
+
+    @property
+    def is_live(self) -> bool:
+        """Whether frames come and are judged by themselves, and the newest wins; else none may be skipped."""
+        source = self.source
+        camera = isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
+        return camera and not self.is_triggered
+
+    @property
+    def is_triggered(self) -> bool:
+        """Whether frames come by themselves and are judged only when asked for."""
+        return isinstance(self.source, TriggeredSection) and self.source.triggered
 
     @field_validator("name")
     @classmethod
@@ -159,4 +220,10 @@ class LineSection(Section):
     def _needs_profile(self) -> LineSection:
         if self.mode is not LineMode.LEARNING and self.profile is None:
             raise ValueError(f"mode {self.mode} needs a profile (make one with `calibrate threshold`)")
+        return self
+
+    @model_validator(mode="after")
+    def _of_live_frames(self) -> LineSection:
+        if "results" in self.model_fields_set and not self.is_live:
+            raise ValueError("results: only for continuous cameras; each file and each trigger has its result anyway")
         return self

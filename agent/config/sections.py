@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from agent.config.base import ConfigPath, Name, Section
 from agent.config.line import FolderSource, LineSection
-from agent.config.services import MqttSection, StoreSection, WebSection
+from agent.config.services import MqttSection, StoreSection, WebSection, with_password
 from fbclip.backbone.config import Precision
 
 
@@ -63,4 +63,6 @@ class Config(Section):
 
     @property
     def store_url(self) -> str:
-        return self.store.url or f"sqlite:///{self.agent.data_dir.absolute()}/agent.db"
+        """With its password: not for people. Raises ConfigError where the variable that holds it is not set."""
+        url = self.store.url or f"sqlite:///{self.agent.data_dir.absolute()}/agent.db"
+        return url if self.store.password_env is None else with_password(url, self.store.password_env)

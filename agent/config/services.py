@@ -5,13 +5,17 @@ Secrets are never in the file: it names the environment variables that hold them
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from agent.config.base import ConfigPath, Section, is_loopback
+from fbclip.errors import ConfigError
 
 
 class TlsSection(Section):
@@ -92,10 +96,26 @@ class RetentionSection(Section):
 
 
 class StoreSection(Section):
-    """`url` empty means SQLite in the data directory. `ok_every: n` keeps each n-th ok image, 0 none."""
+    """`url` empty means SQLite in the data directory, `password_env` holds the password of a PostgreSQL server.
+
+    `ok_every: n` keeps each n-th ok image, 0 none.
+    """
 
     url: str | None = None
+    password_env: str | None = None
     retention: RetentionSection = RetentionSection()
+
+
+def with_password(url: str, variable: str) -> str:
+    """A database URL with the password from the environment; raises ConfigError if there is none."""
+    password = os.environ.get(variable)
+    if not password:
+        raise ConfigError(f"store.password_env: the environment variable {variable} is not set")
+    try:
+        return make_url(url).set(password=password).render_as_string(hide_password=False)
+    except (ArgumentError, ValueError):
+        # Whoever opens it says what is wrong with it.
+        return url
 
 
 class WebSection(Section):

@@ -64,6 +64,12 @@ class PahoClient:
         """Before `connect`: hear what comes on the topics of this filter. `hear` must return at once."""
         self._ears = (topics, hear)
 
+    def deafen(self) -> None:
+        """Ask the broker for no more messages; those on their way are still heard."""
+        link = self._link
+        if link is not None:
+            link.deafen()
+
     def notify(self, wake: Callable[[], None]) -> None:
         self._wake = wake
 

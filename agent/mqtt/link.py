@@ -101,12 +101,19 @@ class Link:
         self._useful = False
         self._refused = False
         self._closing = False
+        self._deafened = False
         self._ears: tuple[str, Hear] | None = None
         self._client = self._make(target)
 
     def listen(self, ears: tuple[str, Hear] | None) -> None:
         """Before `open`: what to subscribe to, and who hears it."""
         self._ears = ears
+
+    def deafen(self) -> None:
+        """Ask the broker for no more messages; those on their way are still heard."""
+        self._deafened = True
+        if self._ears is not None:
+            self._client.unsubscribe(self._ears[0])
 
     def open(self, host: str, port: int) -> None:
         """Begin to connect and keep trying."""
@@ -179,7 +186,7 @@ class Link:
         self.connected_at = time.monotonic()
         self.connections += 1
         self.connected = True
-        if self._ears is not None:
+        if self._ears is not None and not self._deafened:
             client.subscribe(self._ears[0], qos=1)
         self._wake()
 

@@ -7,6 +7,7 @@ then only awaited. Whatever may have been lost is sent again under the same mess
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +24,10 @@ from agent.mqtt.turns import Turns, WaitingRows
 
 log = logging.getLogger(__name__)
 WINDOW = 20
+# What a broker refuses is tried again at the next connection, so often in so long: some brokers hang up over each
+# refusal, and the same rows, tried again each time, would end one connection after the other.
+RELEASES = 3
+RELEASE_S = 60.0
 # A row that ends connections is tried again at the first connection after so long, and in a new run.
 HELD_S = 3600.0
 # Longer than two keepalives: paho itself would have noticed a dead connection by then.
@@ -56,6 +61,8 @@ class Pump:
         self._handed: dict[int, _Packet] = {}
         self._connections = 0
         self._held_released: float | None = None
+        self._released: deque[float] = deque(maxlen=RELEASES)
+        self._release_at: float | None = None
         self._alone: _Packet | None = None
 
     def retain(self, topic: str, body: Mapping[str, Any]) -> None:
@@ -79,6 +86,7 @@ class Pump:
         if self._suspicion.accused is not None:
             self._send_alone(now)
             return
+        self._release(now)
         self._send_retained(now)
         self._send_rows(now)
 
@@ -127,9 +135,9 @@ class Pump:
                 self._outcomes.sent(packet.key, now)
 
     def _connected_anew(self, now: float) -> None:
-        held = self._held_released is None or now - self._held_released >= HELD_S
-        self._outcomes.release(held, now)
-        self._held_released = now if held else self._held_released
+        full = len(self._released) == RELEASES
+        self._release_at = max(now, self._released[0] + RELEASE_S) if full else now
+        self._release(now)
         self._connections = self._client.connections
         # Time without a connection is not time without an answer.
         self._handed = {mid: replace(packet, since=now) for mid, packet in self._handed.items()}
@@ -146,6 +154,16 @@ class Pump:
             return
         # The client would send it again by itself, together with all the others.
         self._restart()
+
+    def _release(self, now: float) -> None:
+        """Parked rows wait again, once after a connection."""
+        if self._release_at is None or now < self._release_at:
+            return
+        held = self._held_released is None or now - self._held_released >= HELD_S
+        self._outcomes.release(held, now)
+        self._held_released = now if held else self._held_released
+        self._released.append(now)
+        self._release_at = None
 
     def _hold(self, packet: _Packet) -> None:
         if isinstance(packet.key, str):

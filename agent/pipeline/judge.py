@@ -1,4 +1,4 @@
-"""Frames of several lines -> inspections: quality, detector, decision. No threads, no files.
+"""Frames of several lines -> inspections: picture health, detector, decision. No threads, no files.
 
 Nothing passes as ok by accident: whatever cannot be judged comes back as `rejected` with its reason.
 """
@@ -7,20 +7,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from agent.config.line import CameraSource
+from agent.config.line import CameraSource, LineSection, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.records import Frame, Inspection, Latency
 from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
-from fbclip.images.geometry import BoolMap, FloatMap, Placement
-from fbclip.images.quality import Fingerprint, QualitySettings, quality
+from fbclip.images.geometry import BoolMap, FloatMap, Placement, RgbImage
+from fbclip.images.picture import Picture
+from fbclip.images.quality import QualitySettings, image_fault
+from fbclip.picture_health.advice import advice_for
+from fbclip.picture_health.repeats import is_repeat
 
 log = logging.getLogger(__name__)
+SLICES_AT_ONCE = 8
+# What makes a whole worse: a slice that cannot be judged leaves it open whether the others are all there is to see.
+_GRAVITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.REJECTED: 2, Verdict.ANOMALY: 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,24 @@ class Judged:
     def margins(self) -> FloatMap | None:
         """The map (S,S) float32; None for a rejected frame."""
         return None if self.prediction is None else self.prediction.map
+
+
+def worst(results: Iterable[Judged]) -> Judged:
+    """The one that stands for all, of at least one: anomaly, rejected, uncertain, ok, and of those the largest z."""
+
+    def gravity(one: Judged) -> tuple[int, float]:
+        decision = one.inspection.decision
+        size = decision.z if decision.z is not None else decision.margin
+        return _GRAVITY[decision.verdict], float("-inf") if size is None else size
+
+    return max(results, key=gravity)
+
+
+def slice_frame(frame: Frame, volume: Picture, index: int) -> Frame:
+    """One slice of a volume as a frame of its own, which names it."""
+    facts = None if volume.scan is None else volume.scan.slices[index]
+    number = None if facts is None else facts.number
+    return replace(frame, image=volume.image(index), volume=None, frame_number=number, context=volume.about(index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,19 +89,48 @@ class Judge:
         self._lines = lines
         self._run = run
         self._monotonic = monotonic
-        self._fingerprints: dict[str, Fingerprint | None] = {}
+        self._previous: dict[str, RgbImage] = {}
 
     def use(self, detector: Detector) -> None:
         """From the next batch on; from any thread. It has what every line needs that is judged."""
         self._next = detector
 
-    def judge(self, frames: Sequence[Frame]) -> list[Judged]:
-        """One batch, any mix of lines -> one result a frame, in order. Never raises for a frame's sake."""
+    def judge(self, frames: Sequence[Frame], alive: Callable[[], object] = lambda: None) -> list[Judged]:
+        """One batch, any mix of lines -> one result a frame, in order. Never raises for a frame's sake.
+
+        A volume is judged slice by slice, and its result is that of the worst; `alive` is called between its batches.
+        """
         # The lines of one batch stay as they are, however they are changed meanwhile. The lines are read first: the
         # detector that is read after them has what they need.
         lines = {frame.line: self._lines[frame.line] for frame in frames}
         self._detector = self._next
         started = self._monotonic()
+        images = iter(self._judge_images([f for f in frames if f.volume is None], lines, started))
+        return [
+            next(images) if frame.volume is None else self._judge_volume(frame, frame.volume, lines, started, alive)
+            for frame in frames
+        ]
+
+    def _judge_volume(
+        self,
+        frame: Frame,
+        volume: Picture,
+        lines: Mapping[str, Line],
+        started: float,
+        alive: Callable[[], object],
+    ) -> Judged:
+        found: Judged | None = None
+        for start in range(0, len(volume), SLICES_AT_ONCE):
+            alive()
+            part = [slice_frame(frame, volume, i) for i in range(start, min(start + SLICES_AT_ONCE, len(volume)))]
+            found = worst(filter(None, [found, *self._judge_images(part, lines, started)]))
+        assert found is not None
+        now = self._monotonic()
+        inspection = found.inspection
+        latency = replace(inspection.latency, infer=(now - started) * 1e3, total=(now - frame.monotonic) * 1e3)
+        return replace(found, inspection=replace(inspection, latency=latency))
+
+    def _judge_images(self, frames: Sequence[Frame], lines: Mapping[str, Line], started: float) -> list[Judged]:
         prepared = [self._prepare(index, frame, lines[frame.line]) for index, frame in enumerate(frames)]
         predictions = self._infer([one for one in prepared if isinstance(one, _Ready)])
         judged = []
@@ -92,17 +145,21 @@ class Judge:
         threshold = None if line.loaded is None else line.loaded.profile.threshold
         if frame.image is None:
             return reject(frame.reason or "no_picture", threshold)
-        camera = isinstance(line.section.source, CameraSource)
-        settings = QualitySettings() if camera else QualitySettings(frozen_after=None)
-        checked = quality(frame.image, self._fingerprints.get(frame.line), settings)
-        self._fingerprints[frame.line] = checked.fingerprint
-        if checked.reason is not None:
-            return reject(checked.reason, threshold)
+        if frame.window != line.window:
+            # The profile was replaced while the file waited; its threshold is for other pixels.
+            return reject("wrong_window", threshold)
+        fault = image_fault(frame.image, QualitySettings()) or self._frozen(frame.line, frame.image, line)
+        if fault is not None:
+            return reject(fault, threshold, advice_for(fault))
         profile = None if line.loaded is None else line.loaded.profile
         try:
             framed = self._detector.frame(frame.image, Framing() if line.loaded is None else line.loaded.framing)
         except ImageError as error:
             return reject(error.reason, threshold)
+        check = None if line.loaded is None else line.loaded.picture_check
+        unlike = None if check is None else check.fault(frame.image)
+        if unlike is not None:
+            return reject(unlike.reason, threshold, unlike.advice)
         if profile is None:
             job = Job(framed.tiles, line.adapter, self._detector.smoothing[line.adapter])
         else:
@@ -110,6 +167,17 @@ class Judge:
             memory, fusion = profile.memory, profile.fusion
             job = Job(framed.tiles, line.adapter, profile.smoothing, profile.tiling, memory, fusion)
         return _Ready(index, job, framed.placement, framed.ignore)
+
+    def _frozen(self, name: str, image: RgbImage, line: Line) -> str | None:
+        """`frozen` where a live source gives the same picture again: what was said of it is not said anew.
+
+        Files may be equal for good reasons, and each of them is judged.
+        """
+        if not _is_live(line.section.source):
+            return None
+        previous = self._previous.get(name)
+        self._previous[name] = image
+        return "frozen" if is_repeat(image, previous) else None
 
     def _infer(self, ready: Sequence[_Ready]) -> dict[int, Prediction]:
         """Predictions by frame index. A batch that fails is tried again one by one, so that one image, or a
@@ -148,30 +216,50 @@ class Judge:
         placement: Placement | None,
         started: float,
     ) -> Judged:
-        now = self._monotonic()
-        inspection = Inspection(
-            run=self._run,
-            line=frame.line,
-            frame_seq=frame.seq,
-            ts=frame.ts,
-            mode=line.section.mode,
-            decision=decision,
-            width=None if frame.image is None else frame.image.shape[1],
-            height=None if frame.image is None else frame.image.shape[0],
-            sha256=frame.sha256,
-            path=frame.path,
-            frame_number=frame.frame_number,
-            file_id=frame.file_id,
-            profile_id=line.profile_id,
-            model_id=line.adapter,
-            latency=Latency(
-                queue=(started - frame.monotonic) * 1e3,
-                infer=(now - started) * 1e3,
-                total=(now - frame.monotonic) * 1e3,
-            ),
-            discrete=frame.discrete,
-            context=frame.context,
-        )
+        inspection = _inspection(self._run, frame, line.section, line, decision, started, self._monotonic())
         limits = None if line.loaded is None else line.loaded.profile.map_limits
         kept = None if decision.verdict is Verdict.REJECTED else prediction
         return Judged(inspection, frame, kept, placement, limits)
+
+
+def _is_live(source: SourceSection) -> bool:
+    """Whether its pictures are taken one after the other, so that no two are the same to the bit."""
+    return isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
+
+
+def unjudged(run: str, frame: Frame, section: LineSection, line: Line | None, now: float) -> Judged:
+    """What stands for an image that never came, `rejected` with the frame's reason at `now` (monotonic s).
+
+    `line` is None where the line could not be loaded.
+    """
+    threshold = None if line is None or line.loaded is None else line.loaded.profile.threshold
+    decision = reject(frame.reason or "no_picture", threshold)
+    return Judged(_inspection(run, frame, section, line, decision, now, now), frame, None, None, None)
+
+
+def _inspection(
+    run: str, frame: Frame, section: LineSection, line: Line | None, decision: Decision, started: float, now: float
+) -> Inspection:
+    return Inspection(
+        run=run,
+        line=frame.line,
+        frame_seq=frame.seq,
+        ts=frame.ts,
+        mode=section.mode,
+        decision=decision,
+        width=None if frame.image is None else frame.image.shape[1],
+        height=None if frame.image is None else frame.image.shape[0],
+        sha256=frame.sha256,
+        path=frame.path,
+        frame_number=frame.frame_number,
+        file_id=frame.file_id,
+        profile_id=None if line is None else line.profile_id,
+        model_id=None if line is None else line.adapter,
+        latency=Latency(
+            queue=(started - frame.monotonic) * 1e3,
+            infer=(now - started) * 1e3,
+            total=(now - frame.monotonic) * 1e3,
+        ),
+        discrete=frame.discrete,
+        context=frame.context,
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from pydantic import Field
 
-from agent.config.line import LineSection
+from agent.config.line import FolderSource, LineSection
 from agent.config.sections import ModelSection
 from agent.records import EventKind, LineMode
 from fbclip.artefacts.adapter import load_adapter, stored_id
@@ -24,6 +24,7 @@ from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
 from fbclip.errors import AdapterError, ConfigError, FbclipError
 from fbclip.frozen import Frozen
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.bank import load_memory, stored_memory_id
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,11 @@ class Line:
     def guarantee(self) -> str:
         """What may be relied on, in a few words; of a threshold set by hand nothing."""
         return "none (no profile)" if self.loaded is None else self.loaded.promise
+
+    @property
+    def window(self) -> Window:
+        """What the profile was measured through, and files are decoded by."""
+        return DEFAULT_WINDOW if self.loaded is None else self.loaded.profile.window
 
     @property
     def measured_id(self) -> str | None:
@@ -164,6 +170,11 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
         return Line(section, adapter)
     check_profile(detector, adapter, section.name, section.profile, loaded, memory)
     _check_sight(section, loaded.profile)
+    if loaded.profile.window != DEFAULT_WINDOW and not isinstance(section.source, FolderSource):
+        raise ConfigError(
+            f"line {section.name}: profile {section.profile}: window: only files are seen through a window, and "
+            "this line has a camera or video; calibrate without --window"
+        )
     file_id = loaded.profile.id
     if threshold is not None and threshold.profile_id == file_id:
         loaded = with_threshold(loaded, threshold.value)
@@ -177,7 +188,7 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
         )
     guarantee = loaded.profile.calibration.guarantee
     covered = loaded.profile.calibration.bounds == "uncertain"
-    if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.on:
+    if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.kinds:
         log.warning(
             "line %s: the false-alarm rate of %.2f %% is guaranteed for anomalies, not for uncertain, which alerts too",
             section.name,

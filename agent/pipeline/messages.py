@@ -19,13 +19,13 @@ class Messages:
         self._topics = topics
         self._modes = modes
 
-    def of(self, inspection: Inspection, steps: Sequence[EventStep]) -> list[Draft]:
-        """Events in the order they happened, then the answer to a discrete frame."""
+    def of(self, inspection: Inspection, steps: Sequence[EventStep], result: bool | None = None) -> list[Draft]:
+        """Events in the order they happened, then the result: of a discrete frame, unless `result` says otherwise."""
         if inspection.mode is not LineMode.LIVE:
             return []
         line, agent = inspection.line, self._topics.agent
         drafts = [Draft(line, self._topics.event(line), event_body(agent, step, inspection)) for step in steps]
-        if inspection.discrete:
+        if inspection.discrete if result is None else result:
             drafts.append(Draft(line, self._topics.result(line), result_body(agent, inspection)))
         return drafts
 

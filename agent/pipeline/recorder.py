@@ -10,9 +10,10 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import uuid4
 
@@ -22,15 +23,20 @@ from agent.pipeline.judge import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.messages import Messages
 from agent.pipeline.moves import move_judged
-from agent.records import EventStep, Inspection
+from agent.pipeline.part_desk import PartDesk
+from agent.pipeline.part_verdict import part_verdict
+from agent.records import EventStep, Inspection, ResultChoice, TriggeredPart
 from agent.rules import LineRules, close_all, step
 from agent.sources.sinks import Tally
+from agent.sources.trigger_gates import TriggerGates
 from agent.store.outbox import Draft
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
 
 log = logging.getLogger(__name__)
 STORE_RETRY_S = 2.0
+# Messages without an inspection that wait for the store.
+MOST_SAID = 2048
 
 
 class InspectionObserver(Protocol):
@@ -53,9 +59,14 @@ class Recorder:
         messages: Messages,
         observers: Sequence[InspectionObserver],
         ok_every: int,
+        desk: PartDesk | None = None,
+        wake: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`observers` hear of an inspection in this order. Each `ok_every`-th image that is ok is kept, with 0 none."""
+        """`observers` hear of an inspection in this order. Each `ok_every`-th image that is ok is kept, with 0 none.
+
+        `desk`: of the triggered lines, if there are any. `wake`: there are messages without an inspection.
+        """
         self._lines = lines
         self._tallies = tallies
         self._writer = writer
@@ -63,7 +74,11 @@ class Recorder:
         self._messages = messages
         self._observers = tuple(observers)
         self._ok_every = ok_every
+        self._desk = desk or PartDesk("", lines, TriggerGates())
+        self._wake = wake
         self._monotonic = monotonic
+        self._said: deque[Draft] = deque()
+        self._last_verdicts: dict[str, Verdict] = {}
         self._rules: dict[str, LineRules] = {}
         self._oks: dict[str, int] = {}
         self._ended: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -87,26 +102,40 @@ class Recorder:
                 self._ended.put(line)
                 return
 
+    def say(self, draft: Draft) -> None:
+        """A message that no inspection causes; from any thread, at once. It is stored in the recorder's next turn."""
+        if len(self._said) >= MOST_SAID:
+            log.error("the store does not keep up: a message on %s is lost", draft.topic)
+            return
+        self._said.append(draft)
+
+    def turn(self, stop: threading.Event) -> None:
+        """What is due without a frame: ends of events, parts that get no verdict, messages that were said."""
+        self.end_events_of_lines(datetime.now(UTC))
+        for part, unseen in self._desk.take_due():
+            self._record_image(part, unseen, stop, refused=unseen.frame.reason)
+        self._post_what_was_said()
+
+    def seconds_to_due(self, most: float) -> float:
+        """Until the next turn has something to do that is known now, at most `most`."""
+        return self._desk.seconds_to_due(most)
+
+    def give_up(self, reason: str, stop: threading.Event) -> None:
+        """Nothing more will be judged: every part without an answer gets one."""
+        self._desk.give_up_all(reason)
+        self.turn(stop)
+
     def record(self, judged: Judged, stop: threading.Event) -> bool:
         """Write one inspection. A store that refuses is tried again until `stop`: then nothing was written, the
         frame counts as dropped, and a file stays claimed, to be judged at the next start."""
+        part = judged.frame.part
+        if part is not None:
+            return self._record_image(part, judged, stop)
         line = self._lines[judged.inspection.line]
-        tally = self._tallies[line.name]
         judged = self._with_images(line, judged)
-        inspection = judged.inspection
-        rules = self._rules.get(line.name) or LineRules(line.name)
-        state, steps = step(rules, line.section.alert, inspection, self._monotonic(), lambda: str(uuid4()))
-        if not self._commit(inspection, steps, self._messages.of(inspection, steps), stop):
-            tally.dropped("store_error")
+        if self._store(line, judged, judged, stop) is None:
             return False
-        self._rules[line.name] = state
-        if inspection.decision.verdict is Verdict.REJECTED:
-            tally.rejected()
-        else:
-            tally.inspected()
-        for observer in self._observers:
-            observer.inspected(judged)
-        move_judged(self._writer, line, inspection)
+        move_judged(self._writer, line, judged.inspection)
         return True
 
     def close_events(self, ts: datetime, reason: str) -> None:
@@ -121,23 +150,103 @@ class Recorder:
             self._writer.end_events(steps, [draft for draft in drafts if draft is not None])
         self._rules[state.line] = closed
 
-    def _commit(
-        self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft], stop: threading.Event
+    def _record_image(
+        self, part: TriggeredPart, judged: Judged, stop: threading.Event, refused: str | None = None
     ) -> bool:
+        """One image of a part, or with `refused` what stands for it; the last one brings the part's answer.
+
+        An image that is judged after the answer has a row, and nobody hears of it.
+        """
+        desk, line = self._desk, self._desk.line(part.line)
+        judged = self._with_images(line, judged)
+        if refused is None and not desk.is_open(part):
+            if self._store(line, judged, None, stop) is None:
+                return False
+            desk.came_late(part)
+            return True
+        so_far = desk.with_image(part, judged, unseen=refused is not None)
+        last = refused is not None or so_far.judged == part.frames
+        told = part_verdict(so_far, part) if last else None
+        row = self._store(line, judged, told, stop, so_far.worst_id)
+        if row is None:
+            return False
+        if last:
+            desk.answered(part, refused)
+        else:
+            desk.keep(part, so_far if so_far.worst_id is not None else replace(so_far, worst_id=row))
+        return True
+
+    def _store(
+        self, line: Line, judged: Judged, told: Judged | None, stop: threading.Event, cause: int | None = None
+    ) -> int | None:
+        """One row; returns its id, None where `stop` came first. `told`: what events, messages and observers hear of.
+
+        `cause`: the row that it tells of, this one unless told.
+        """
+        tally = self._tallies[line.name]
+        state = self._rules.get(line.name) or LineRules(line.name)
+        steps: Sequence[EventStep] = ()
+        drafts: Sequence[Draft] = ()
+        if told is not None:
+            now = self._monotonic()
+            state, steps = step(state, line.section.alert, told.inspection, now, lambda: str(uuid4()))
+            drafts = self._messages.of(told.inspection, steps, self._wants_result(line, told.inspection))
+        row = self._commit(judged.inspection, steps, drafts, cause, stop)
+        if row is None:
+            tally.dropped("store_error")
+            return None
+        self._rules[line.name] = state
+        if judged.inspection.decision.verdict is Verdict.REJECTED:
+            tally.rejected()
+        else:
+            tally.inspected()
+        if told is not None:
+            self._last_verdicts[line.name] = told.inspection.decision.verdict
+            for observer in self._observers:
+                observer.inspected(told)
+        return row
+
+    def _wants_result(self, line: Line, inspection: Inspection) -> bool:
+        choice = line.section.results
+        changed = inspection.decision.verdict is not self._last_verdicts.get(line.name)
+        every = inspection.discrete or choice is ResultChoice.EVERY
+        return every or (choice is ResultChoice.CHANGES and changed)
+
+    def _post_what_was_said(self) -> None:
+        drafts = list(self._said)
+        if not drafts:
+            return
+        try:
+            self._writer.post(drafts)
+        except StoreError as error:
+            log.warning("%d messages cannot be stored yet: %s", len(drafts), error)
+            return
+        for _ in drafts:
+            self._said.popleft()
+        self._wake()
+
+    def _commit(
+        self,
+        inspection: Inspection,
+        steps: Sequence[EventStep],
+        drafts: Sequence[Draft],
+        cause: int | None,
+        stop: threading.Event,
+    ) -> int | None:
         while True:
             try:
-                self._writer.record(inspection, steps, drafts)
+                row = self._writer.record(inspection, steps, drafts, cause)
             except StoreError as error:
                 if self.problem is None:
                     log.error("the store refuses, trying again every %.0f s: %s", STORE_RETRY_S, error)
                 self.problem = str(error)
                 if stop.wait(STORE_RETRY_S):
-                    return False
+                    return None
             else:
                 if self.problem is not None:
                     log.info("the store accepts again")
                 self.problem = None
-                return True
+                return row
 
     def _with_images(self, line: Line, judged: Judged) -> Judged:
         """Every image that is not ok, and each n-th that is, is kept and named in its inspection."""

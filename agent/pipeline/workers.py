@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import suppress
 from typing import Protocol
 
 from agent.heartbeat import Heartbeat, WatchedStop
@@ -24,8 +24,32 @@ WAIT_S = 0.5
 SLOW_S = 30.0
 PATIENCE_S = 120.0
 WAITING_RESULTS = 32
-Results = queue.Queue[Judged | None]
-"""None is the last entry: nothing more will be judged."""
+# Of the time for the end; the rest is for answers without what the detector has not judged by then.
+DETECTOR_SHARE = 0.8
+
+
+class Knock:
+    """Not a result: the recorder should look what is due."""
+
+
+class Results(queue.Queue[Judged | Knock | None]):
+    """From detector to recorder. None is the last entry: nothing more will be judged."""
+
+    _knocked = False
+
+    def knock(self) -> None:
+        """From any thread, at once. One knock is enough, and a full queue wakes the recorder anyway."""
+        if self._knocked:
+            return
+        self._knocked = True
+        try:
+            self.put_nowait(Knock())
+        except queue.Full:
+            self._knocked = False
+
+    def heard(self) -> None:
+        """By the recorder, before it looks."""
+        self._knocked = False
 
 
 class Worker(Protocol):
@@ -59,7 +83,7 @@ class JudgeWorker:
             return False
         frames = self._intake.next_batch(self._wait_s)
         if frames:
-            for judged in self._judge.judge(frames):
+            for judged in self._judge.judge(frames, self._abort.is_set):
                 self._put(judged)
             return True
         if self._finishing.is_set():
@@ -88,12 +112,16 @@ class RecordWorker:
     def step(self) -> bool:
         if self._abort.is_set():
             return False
-        self._recorder.end_events_of_lines(datetime.now(UTC))
+        self._recorder.turn(self._abort)
         try:
-            judged = self._results.get(timeout=self._wait_s)
+            judged = self._results.get(timeout=self._recorder.seconds_to_due(self._wait_s))
         except queue.Empty:
             return True
+        if isinstance(judged, Knock):
+            self._results.heard()
+            return True
         if judged is None:
+            self._recorder.give_up("shutdown", self._abort)
             return False
         self._recorder.record(judged, self._abort)
         return True
@@ -120,10 +148,10 @@ class Pipeline:
         self._heartbeats = (detector, recording)
         # Each worker looks at a signal of its own, which tells that it still looks.
         self._aborts = (WatchedStop(detector), WatchedStop(recording))
-        results = Results(WAITING_RESULTS)
+        self._results = Results(WAITING_RESULTS)
         workers: dict[str, Worker] = {
-            "detector": JudgeWorker(intake, judge, results, self._finishing, self._aborts[0]),
-            "recorder": RecordWorker(results, recorder, self._aborts[1]),
+            "detector": JudgeWorker(intake, judge, self._results, self._finishing, self._aborts[0]),
+            "recorder": RecordWorker(self._results, recorder, self._aborts[1]),
         }
         self._threads = [
             threading.Thread(target=self._run, args=(worker,), name=name, daemon=True)
@@ -141,6 +169,15 @@ class Pipeline:
             heartbeat.beat()
         for thread in self._threads:
             thread.start()
+
+    def knock(self) -> None:
+        """There may be something to record that no detector has judged; from any thread, at once."""
+        self._results.knock()
+
+    @property
+    def recording(self) -> bool:
+        """The recorder's thread runs: nobody else may use the recorder."""
+        return self._threads[1].is_alive()
 
     @property
     def alive(self) -> bool:
@@ -168,8 +205,14 @@ class Pipeline:
         self._finishing.set()
         self._intake.notify()
         end = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
+        detector, recorder = self._threads
+        detector.join(DETECTOR_SHARE * timeout)
+        if detector.is_alive() or self._failure is not None:
+            # What it has not judged by now is not waited for; parts are answered without it.
+            self._aborts[0].set()
+            with suppress(queue.Full):
+                self._results.put(None, timeout=max(0.0, end - time.monotonic()))
+        recorder.join(max(0.0, end - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
             self._abort()
             return False
@@ -192,4 +235,5 @@ class Pipeline:
             name = threading.current_thread().name
             log.exception("the %s thread failed", name)
             self._failure = f"{name}: {type(error).__name__}: {error}"
-            self._abort()
+            # A recorder goes on without a detector, until the end of the run: triggers are still answered.
+            self._aborts[0].set()

@@ -11,25 +11,22 @@ from agent.sources.folder import Folder
 from agent.sources.ledger import FileLedger
 from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
 from agent.sources.video import Video
-
-
-def is_live(section: LineSection) -> bool:
-    """Whether frames come by themselves and the newest wins; else nothing may be skipped."""
-    source = section.source
-    return isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
+from fbclip.images.window import DEFAULT_WINDOW, Window
 
 
 def build_sink(section: LineSection, tally: Tally, notify: Callable[[], None]) -> Sink:
-    """Newest frame wins for a live line, else a queue that makes the source wait."""
-    return NewestSlot(tally, notify) if is_live(section) else BlockingQueue(tally, notify=notify)
+    """Newest frame wins for a live line, else a queue that makes the source wait. Triggered ones have a gate."""
+    return NewestSlot(tally, notify) if section.is_live else BlockingQueue(tally, notify=notify)
 
 
-def build_source(section: LineSection, sink: Sink, ledger: FileLedger) -> Source:
-    """The source that a line names; nothing is opened yet."""
+def build_source(
+    section: LineSection, sink: Sink, ledger: FileLedger, window: Callable[[], Window] = lambda: DEFAULT_WINDOW
+) -> Source:
+    """The source that a line names; nothing is opened yet. `window`: what its files are decoded by."""
     source = section.source
     if isinstance(source, CameraSource):
         return Camera(section.name, source, sink)
     if isinstance(source, VideoSource):
         return Video(section.name, source, sink)
     assert isinstance(source, FolderSource)
-    return Folder(section.name, source, sink, ledger)
+    return Folder(section.name, source, sink, ledger, window=window)

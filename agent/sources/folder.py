@@ -13,8 +13,9 @@ import logging
 import os
 import stat
 import threading
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
@@ -24,24 +25,25 @@ from watchdog.observers.polling import PollingObserver
 
 from agent.config.line import FolderSource
 from agent.errors import SourceError
-from agent.records import Disposition, FileState, Frame
+from agent.records import Disposition, FileState, Frame, with_picture
 from agent.sources.aftermath import Aftermath
 from agent.sources.base import Clock, Sink, SystemClock
+from agent.sources.depth_hint import DepthHint
 from agent.sources.disposition import judged_sha256
 from agent.sources.ledger import FileLedger
 from agent.sources.path_text import to_text
 from agent.sources.settling import Settling, Stamp, list_folder
-from fbclip.errors import ImageError
-from fbclip.images.decode import refuse_scan_name
+from fbclip.errors import ImageError, SkippedScan
 from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
-from fbclip.images.geometry import RgbImage
 from fbclip.images.header import MAX_BYTES
+from fbclip.images.picture import Picture
+from fbclip.images.window import DEFAULT_WINDOW, Window
 
 log = logging.getLogger(__name__)
 # A cut image may still be on its way over a slow line: so many settle times are waited before it counts as cut.
 PATIENCE = 4
 # Damage that may only be the part which has not arrived yet.
-_UNFINISHED = frozenset({"truncated", "empty", "corrupt"})
+_UNFINISHED = frozenset({"truncated", "empty", "corrupt", "no_uid"})
 _LOOK_S = 0.2
 
 
@@ -51,11 +53,13 @@ class _Changed(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """A file's image, or the reason why it has none, and the digest of its bytes."""
+    """What a file holds, or the reason why it cannot be judged, or need not be; and the digest of its bytes."""
 
-    image: RgbImage | None
+    picture: Picture | None
     reason: str | None
     sha256: str
+    window: Window = DEFAULT_WINDOW
+    skipped: bool = False
 
 
 class _Hint(FileSystemEventHandler):
@@ -79,7 +83,9 @@ class Folder:
         ledger: FileLedger,
         clock: Clock | None = None,
         decoder: DecodeProcess | None = None,
+        window: Callable[[], Window] = lambda: DEFAULT_WINDOW,
     ) -> None:
+        """`window`: the one of the line's profile, asked for each file, because the profile may be replaced."""
         self._line = line
         self._section = section
         self._sink = sink
@@ -88,8 +94,11 @@ class Folder:
         self._seq = itertools.count(1)
         self._settling = Settling()
         self._decoder = decoder or DecodeProcess()
+        self._window = window
+        self._depth = DepthHint(line)
         self._aftermath = Aftermath(line, (section.done_dir, section.failed_dir))
         self._ignored = 0
+        self._skipped = Counter[str]()
         # Claimed here and not handed over, because the store failed in between.
         self._held: set[int] = set()
         self._handled: dict[Path, Stamp] = {}
@@ -102,7 +111,13 @@ class Folder:
 
     @property
     def health(self) -> str:
-        return f"{self._health}, {self._ignored} side files ignored" if self._ignored else self._health
+        parts = [self._health]
+        if self._ignored:
+            parts.append(f"{self._ignored} side files ignored")
+        if self._skipped:
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self._skipped.items()))
+            parts.append(f"skipped: {counts}")
+        return ", ".join(parts)
 
     @property
     def problem(self) -> str | None:
@@ -170,6 +185,12 @@ class Folder:
             self._ledger.release(file_id)
             self._held.discard(file_id)
             return False
+        if opened.skipped:
+            assert opened.reason is not None
+            self._ledger.skip(file_id, opened.sha256, opened.reason)
+            self._held.discard(file_id)
+            self._skipped[opened.reason] += 1
+            return True
         self._ledger.opened(file_id, opened.sha256)
         self._held.discard(file_id)
         frame = Frame(
@@ -177,13 +198,17 @@ class Folder:
             seq=next(self._seq),
             ts=self._clock.now(),
             monotonic=self._clock.monotonic(),
-            image=opened.image,
+            image=None,
             reason=opened.reason,
             path=name,
             sha256=opened.sha256,
             discrete=True,
             file_id=file_id,
+            window=opened.window,
         )
+        if opened.picture is not None:
+            frame = with_picture(frame, opened.picture)
+            self._depth.look(opened.picture, opened.window)
         if not self._sink.put(frame, stop):
             return False
         self._aftermath.add(path, stamp, self._clock.monotonic())
@@ -193,12 +218,14 @@ class Folder:
         """The file's image, or why it has none; None when it should be looked at again later."""
         try:
             data = self._read(path, stamp)
-            image = self._decoder.decode(data, stop.is_set)
-            return _Opened(image, None, hashlib.sha256(data).hexdigest())
+            window = self._window()
+            picture = self._decoder.decode(data, stop.is_set, window)
+            return _Opened(picture, None, hashlib.sha256(data).hexdigest(), window)
         except ImageError as error:
             if error.reason in _UNFINISHED and still < PATIENCE * self._section.settle_s:
                 return None
-            return self._refused(path, error.reason)
+            refused = self._refused(path, error.reason)
+            return replace(refused, skipped=True) if refused and isinstance(error, SkippedScan) else refused
         except (_Changed, DecodingCancelled):
             return None
         except OSError as error:
@@ -220,7 +247,6 @@ class Folder:
     @staticmethod
     def _read(path: Path, stamp: Stamp) -> bytes:
         """Exactly the bytes that stood still. Raises ImageError for a file that is not even read."""
-        refuse_scan_name(path.name)
         if stamp.size > MAX_BYTES:
             raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
         # No link that took the file's place is followed, and no pipe is waited for.

@@ -43,6 +43,9 @@ class FileLedger(Protocol):
     def opened(self, file_id: int, sha256: str) -> None:
         """A claimed file was read and decoded, or has a reason why it cannot be; it waits for its verdict."""
 
+    def skip(self, file_id: int, sha256: str, reason: str) -> None:
+        """A claimed file holds nothing to be judged; it leaves the folder without a verdict."""
+
     def release(self, file_id: int) -> None:
         """A claimed file cannot be judged yet: whoever looks again finds it as it was before."""
 
@@ -75,6 +78,9 @@ class OnceLedger:
         return any(row.id == file_id for row in self._files.values())
 
     def opened(self, file_id: int, sha256: str) -> None:
+        """Nothing to remember."""
+
+    def skip(self, file_id: int, sha256: str, reason: str) -> None:
         """Nothing to remember."""
 
     def release(self, file_id: int) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from agent.sources.capture_process import CaptureCancelled, CaptureFailed, Opened, Taken
 from fbclip.errors import ImageError
-from fbclip.images.decode import refuse_scan_name
 from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
 from fbclip.images.header import MAX_BYTES
 from fbclip.images.side_files import IMAGE_SUFFIXES, is_unfinished
@@ -98,10 +97,9 @@ class SequenceCapture:
         if file is None:
             return None
         try:
-            refuse_scan_name(file.name)
             with file.open("rb") as stream:
                 data = stream.read(MAX_BYTES + 1)
-            return Taken(time.monotonic(), self._decoder.decode(data, self._cancelled))
+            return Taken(time.monotonic(), self._decoder.decode(data, self._cancelled).only())
         except DecodingCancelled as error:
             raise CaptureCancelled from error
         except ImageError as error:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
 from agent.config.base import Name
+from agent.config.line import MOST_FRAMES
 from agent.errors import AgentError
 from fbclip.frozen import Frozen
 
 MAX_PAYLOAD_BYTES = 8192
+MAX_PART_BYTES = 512
 ANSWER_SCHEMA = "fbclip.answer/1"
 Word = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -74,6 +77,35 @@ class FeedbackCommand(Command):
     label: Literal["normal", "anomalous"]
 
 
+class TriggerCommand(Command):
+    """Judge what the camera sees from now on. `part` is any small JSON value, which comes back with the verdict.
+
+    `frames`: how many images, instead of the line's own number.
+    """
+
+    line: Name
+    part: JsonValue = None
+    frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)] | None = None
+
+    @field_validator("part", mode="before")
+    @classmethod
+    def _small(cls, value: Any) -> Any:
+        try:
+            # A number too large and half a character pair pass as JSON, and could not be sent back.
+            text = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise ValueError("must be a JSON value that can be sent back") from error
+        if len(text) > MAX_PART_BYTES:
+            raise ValueError(f"larger than {MAX_PART_BYTES} bytes")
+        return value
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What comes back with all that is made of it."""
+        whole = {"trigger": "mqtt", "part": self.part, "correlation_id": self.correlation_id}
+        return {key: value for key, value in whole.items() if key == "part" or value is not None}
+
+
 VERBS: dict[str, type[Command]] = {
     "reload": ReloadCommand,
     "enable": EnableCommand,
@@ -82,20 +114,23 @@ VERBS: dict[str, type[Command]] = {
     "threshold": ThresholdCommand,
     "ack": AckCommand,
     "feedback": FeedbackCommand,
+    "trigger": TriggerCommand,
 }
 
 
 @dataclass(frozen=True)
 class CommandAnswer:
-    """What was made of a command; `text` is one line."""
+    """What was made of a command; `text` is one line. `context`: what a trigger brought."""
 
     verb: str
     ok: bool
     text: str
     correlation_id: str | None = None
+    context: Mapping[str, Any] | None = None
 
     def body(self, agent: str) -> dict[str, Any]:
         """For MQTT and HTTP."""
+        context = {} if self.context is None else {"context": dict(self.context)}
         return {
             "schema": ANSWER_SCHEMA,
             "agent": agent,
@@ -103,7 +138,7 @@ class CommandAnswer:
             "correlation_id": self.correlation_id,
             "ok": self.ok,
             "text": self.text,
-        }
+        } | context
 
 
 def parse(verb: str, payload: bytes) -> Command:
@@ -123,7 +158,7 @@ def parse(verb: str, payload: bytes) -> Command:
         return model.model_validate(data, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part)[:64] for part in first["loc"]) or verb
+        field = ".".join(str(part)[:64] for part in first["loc"][:4]) or verb
         message = "unknown field" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
         raise CommandError(f"{field}: {message}") from error
 

@@ -9,6 +9,7 @@ from agent.errors import StoreError
 from agent.mqtt.payloads import Topics
 from agent.steering.commands import MAX_PAYLOAD_BYTES, CommandAnswer
 from agent.steering.steward import Request, Steward
+from agent.steering.trigger_door import VERB, TriggerDoor
 from agent.store.outbox import Draft
 from agent.store.writer import Writer
 
@@ -20,11 +21,22 @@ ANSWERS = "answer"
 class MqttEars:
     """`hear` is called on the client's network thread: it only hands on."""
 
-    def __init__(self, topics: Topics, steward: Steward, writer: Writer, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        steward: Steward,
+        writer: Writer,
+        wake: Callable[[], None],
+        door: TriggerDoor | None = None,
+        say: Callable[[Draft], None] = lambda _: None,
+    ) -> None:
+        """`door`: where triggers go, not to the steward; `say` takes what they are answered, at once."""
         self._topics = topics
         self._steward = steward
         self._writer = writer
         self._wake = wake
+        self._door = door
+        self._say = say
 
     def hear(self, topic: str, payload: bytes, retained: bool) -> None:
         """One message below `cmd/`."""
@@ -34,13 +46,18 @@ class MqttEars:
             log.warning("a retained message on %s is not followed", topic[:200])
             return
         # One byte more than allowed is enough to be refused as too large.
-        if not self._steward.submit(Request(verb, payload[: MAX_PAYLOAD_BYTES + 1], "mqtt", self._answer)):
+        payload = payload[: MAX_PAYLOAD_BYTES + 1]
+        if verb == VERB and self._door is not None:
+            self._say(self._draft(self._door.take(payload)))
+        elif not self._steward.submit(Request(verb, payload, "mqtt", self._answer)):
             log.warning("too many commands wait; %s is not followed", verb[:64])
 
     def _answer(self, answer: CommandAnswer) -> None:
-        draft = Draft(ANSWERS, self._topics.answer, answer.body(self._topics.agent))
         try:
-            self._writer.post([draft])
+            self._writer.post([self._draft(answer)])
         except StoreError as error:
             log.error("the answer to %s cannot be sent: %s", answer.verb[:64], error)
         self._wake()
+
+    def _draft(self, answer: CommandAnswer) -> Draft:
+        return Draft(ANSWERS, self._topics.answer, answer.body(self._topics.agent))

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, and_, delete, func, insert, select, update
 
 from agent.store.engine import Database
-from agent.store.schema import ages, events, files, inspections, meta, outbox
+from agent.store.schema import ages, audit, events, files, inspections, meta, outbox
 
 DAY_S = 86_400.0
 OFF_AT_MOST_S = 3 * DAY_S
@@ -24,7 +24,7 @@ SAVE_S = 60.0
 NOTES = 100
 AGE_KEY = "age"
 _TABLES: Mapping[str, Table] = {
-    "inspection_id": inspections, "event_id": events, "outbox_id": outbox, "file_id": files,
+    "inspection_id": inspections, "event_id": events, "outbox_id": outbox, "file_id": files, "audit_id": audit,
 }  # fmt: skip
 
 
@@ -36,6 +36,7 @@ class Horizon:
     event_id: int = 0
     outbox_id: int = 0
     file_id: int = 0
+    audit_id: int = 0
 
 
 class DatabaseAge:
@@ -64,14 +65,14 @@ class DatabaseAge:
     def horizon(self, seconds: float) -> Horizon:
         """What is at least so old."""
         age = (self._age_s or 0.0) - seconds
-        query = select(ages).where(ages.c.age_s <= age).order_by(ages.c.age_s.desc()).limit(1)
+        query = select(ages).where(self._database.own(ages), ages.c.age_s <= age).order_by(ages.c.age_s.desc()).limit(1)
         with self._database.transaction() as connection:
             row = connection.execute(query).first()
-        return Horizon() if row is None else Horizon(row.inspection_id, row.event_id, row.outbox_id, row.file_id)
+        return Horizon() if row is None else Horizon(**{name: getattr(row, name) for name in _TABLES})
 
     def _read(self, wall: datetime) -> float:
         with self._database.transaction() as connection:
-            value = connection.execute(select(meta.c.value).where(meta.c.key == AGE_KEY)).scalar()
+            value = connection.execute(select(meta.c.value).where(meta.c.key == self._database.key(AGE_KEY))).scalar()
         if value is None:
             return 0.0
         stored = json.loads(value)
@@ -81,20 +82,25 @@ class DatabaseAge:
     def _save(self, now: float, wall: datetime) -> None:
         value = json.dumps({"age_s": self._age_s, "wall": wall.timestamp()})
         with self._database.transaction() as connection:
-            if connection.execute(update(meta).where(meta.c.key == AGE_KEY).values(value=value)).rowcount == 0:
-                connection.execute(insert(meta).values(key=AGE_KEY, value=value))
-            last = connection.execute(select(func.max(ages.c.age_s))).scalar()
+            if (
+                connection.execute(
+                    update(meta).where(meta.c.key == self._database.key(AGE_KEY)).values(value=value)
+                ).rowcount
+                == 0
+            ):
+                connection.execute(insert(meta).values(key=self._database.key(AGE_KEY), value=value))
+            last = connection.execute(select(func.max(ages.c.age_s)).where(self._database.own(ages))).scalar()
             assert self._age_s is not None
             if last is None or self._age_s - last >= max(SAVE_S, self._shortest_s / NOTES):
                 ids = {column: _last_id(connection, table) for column, table in _TABLES.items()}
-                connection.execute(insert(ages).values(age_s=self._age_s, **ids))
+                connection.execute(insert(ages).values(agent=self._database.agent, age_s=self._age_s, **ids))
                 self._forget(connection)
         self._saved = now
 
     def _forget(self, connection: Connection) -> None:
         """Of the notes that are old enough only the latest is of use."""
         assert self._age_s is not None
-        old = ages.c.age_s <= self._age_s - self._longest_s
+        old = and_(self._database.own(ages), ages.c.age_s <= self._age_s - self._longest_s)
         useful = connection.execute(select(func.max(ages.c.id)).where(old)).scalar()
         if useful is not None:
             connection.execute(delete(ages).where(old, ages.c.id != useful))

@@ -29,14 +29,13 @@ class AuditEntry:
 class AuditLog:
     """Shares the writer's Database. All methods raise StoreError."""
 
-    def __init__(self, database: Database, agent: str) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._agent = agent
 
     def note(self, entry: AuditEntry) -> None:
-        """One row; nothing ever changes or deletes it."""
+        """One row, which nothing changes and retention deletes by its age."""
         row = {
-            "agent": self._agent,
+            "agent": self._database.agent,
             "ts": entry.ts or datetime.now(UTC),
             "origin": entry.origin,
             "verb": entry.verb,
@@ -51,21 +50,23 @@ class AuditLog:
 
     def entries(self, limit: int = 50) -> tuple[AuditEntry, ...]:
         """Newest first."""
-        query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+        query = select(audit).where(self._database.own(audit)).order_by(audit.c.id.desc()).limit(limit)
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()
         return tuple(AuditEntry(r.origin, r.verb, r.ok, r.text, r.by, r.line, r.detail, r.ts) for r in rows)
 
     def line_of_event(self, event_id: str) -> str | None:
         """None if there is no such event."""
+        own = self._database.own(events)
         with self._database.transaction() as connection:
-            found = connection.execute(select(events.c.line).where(events.c.event_id == event_id)).scalar()
+            found = connection.execute(select(events.c.line).where(own, events.c.event_id == event_id)).scalar()
         return None if found is None else str(found)
 
     def add_feedback(self, inspection_id: int, label: str) -> str | None:
         """What an inspected unit really was; returns the line, None if there is no such inspection."""
+        query = select(inspections.c.line).where(self._database.own(inspections), inspections.c.id == inspection_id)
         with self._database.transaction() as connection:
-            line = connection.execute(select(inspections.c.line).where(inspections.c.id == inspection_id)).scalar()
+            line = connection.execute(query).scalar()
             if line is None:
                 return None
             row = {"inspection_id": inspection_id, "ts": datetime.now(UTC), "label": label}

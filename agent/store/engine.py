@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
-from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, select, true
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,16 +22,21 @@ from agent.errors import StoreError
 from agent.store.ballast import disk_usage
 from agent.store.connection import kept_cause, make_engine, parse_url, store_error
 from agent.store.integrity import names_corruption
+from agent.store.name_lock import NameLock
 from agent.store.opening import Damage, Incident, make_ready
 from agent.store.rescue import rescue
-from agent.store.schema import READABLE_FROM, SCHEMA_VERSION, meta
+from agent.store.schema import READABLE_FROM, SCHEMA_VERSION, runs
+from agent.store.server import prepare_server
 from agent.store.sqlite_file import identity, refuse_network, sqlite_path
-from agent.store.tables import check_version, schema_version, upgrade
-from agent.store.unsent_copy import arm, copy_of, refill
+from agent.store.tables import check_version, schema_version
+from agent.store.unsent_copy import adopt, arm, copy_of, refill
 from agent.store.values import names_bad_text
 
 log = logging.getLogger(__name__)
 NO_ROOM_BYTES = 1 << 20
+DEFAULT_AGENT = "agent"
+AGENT_SINCE = 6
+"""The version of the schema in which rows carry their agent."""
 
 
 class Database:
@@ -41,9 +45,23 @@ class Database:
     Readers are not locked: each transaction takes its own connection.
     """
 
-    def __init__(self, engine: Engine, *, writer: bool, path: Path | None = None, schema: int = SCHEMA_VERSION) -> None:
-        """`path`: the file, None for a server; `schema`: an earlier version's where it is read before the upgrade."""
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        writer: bool,
+        path: Path | None = None,
+        schema: int = SCHEMA_VERSION,
+        agent: str = DEFAULT_AGENT,
+        name_lock: NameLock | None = None,
+    ) -> None:
+        """`agent`: whose rows are read and written; `path`: the file, None for a server.
+
+        `schema`: an earlier version's where it is read before the upgrade.
+        """
         self.schema = schema
+        self.agent = agent
+        self.name_lock = name_lock
         self._engine = engine
         self._writer = writer
         self._lock = threading.RLock()
@@ -51,6 +69,7 @@ class Database:
         self._files = self._found()
         self._damage: Damage | None = None
         self._full = False
+        self._copy_behind = False
         # A look at every value has found nothing: whoever stumbles over one again is wrong himself.
         self._vetted = False
         self.incident: Incident | None = None
@@ -63,6 +82,14 @@ class Database:
     def path(self) -> Path | None:
         """The file of the database; None for a server."""
         return self._path
+
+    def own(self, table: Table) -> ColumnElement[bool]:
+        """True of this agent's rows. All are its own before the version in which rows carry their agent."""
+        return table.c.agent == self.agent if self.schema >= AGENT_SINCE else true()
+
+    def key(self, name: str) -> str:
+        """That of a value in `meta` which each agent has for itself: a file has one agent."""
+        return name if self.is_sqlite else f"{name}:{self.agent}"
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -82,6 +109,8 @@ class Database:
                 self._met_value(error)
             if names_corruption(cause):
                 self._damage = Damage(str(cause), content=False)
+            # Of the two files of a transaction the first may be committed when there is no room for the second.
+            self._copy_behind = self._copy_behind or name.startswith(("SQLITE_FULL", "SQLITE_IOERR"))
             # A full disk is an I/O error where SQLite writes its shared memory.
             self._full = self._full or name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and self._no_room())
             raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
@@ -98,6 +127,17 @@ class Database:
         """Whether the disk had no room for a transaction since this was asked last."""
         full, self._full = self._full, False
         return full
+
+    def catch_up(self) -> None:
+        """After a disk that refused: the copy of the unsent messages is made to hold all of them. Raises StoreError."""
+        if not (self._writer and self._copy_behind and self._path is not None):
+            return
+        try:
+            with self._lock:
+                self._refill()
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
+        self._copy_behind = False
 
     def renewal_due(self) -> str | None:
         """Why this writer's file has to be renewed: it is damaged, or gone; None while all is well."""
@@ -154,6 +194,8 @@ class Database:
         """Close every connection; safe to call twice."""
         with self._lock:
             self._engine.dispose()
+        if self.name_lock is not None:
+            self.name_lock.release()
 
     def _no_room(self) -> bool:
         return self._path is not None and disk_usage(self._path.parent)[1] < NO_ROOM_BYTES
@@ -173,6 +215,7 @@ class Database:
         with self._engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
+            adopt(driver, self.agent)
             refill(driver)
 
     def _found(self) -> tuple[object, ...]:
@@ -194,7 +237,7 @@ def file_of(url: str) -> Path | None:
     return sqlite_path(parse_url(url))
 
 
-def open_writer(url: str) -> Database:
+def open_writer(url: str, agent: str = DEFAULT_AGENT) -> Database:
     """The store for writing, made if it is not there, upgraded if it is older. Take a DataLock first.
 
     A damaged SQLite file is set aside and replaced, see `make_ready`. Raises StoreError if the database cannot be
@@ -204,13 +247,11 @@ def open_writer(url: str) -> Database:
     path = sqlite_path(parsed)
     try:
         if path is None:
-            engine = make_engine(parsed, writer=True)
-            _prepare_server(engine, parsed)
-            return Database(engine, writer=True)
+            return _open_server(parsed, agent)
         refuse_network(path)
         incident = make_ready(path)
         engine = make_engine(parsed.set(database=str(path)), writer=True, prepare=partial(arm, path=path))
-        database = Database(engine, writer=True, path=path)
+        database = Database(engine, writer=True, path=path, agent=agent)
         database.incident = incident
         try:
             database._refill()
@@ -229,7 +270,7 @@ def open_writer(url: str) -> Database:
         raise StoreError(f"{path}: cannot be used: {error.strerror}") from error
 
 
-def open_reader(url: str) -> Database:
+def open_reader(url: str, agent: str = DEFAULT_AGENT) -> Database:
     """The store for reading only; raises StoreError if it is not there or of another version."""
     parsed = parse_url(url)
     path = sqlite_path(parsed)
@@ -244,21 +285,27 @@ def open_reader(url: str) -> Database:
         with engine.connect() as connection:
             found = schema_version(connection)
             check_version(parsed, found, oldest=READABLE_FROM)
+            if path is not None:
+                # One that was given another name since is still the agent of its file.
+                last = select(runs.c.agent).order_by(runs.c.id.desc()).limit(1)
+                agent = connection.execute(last).scalar() or agent
     except SQLAlchemyError as error:
         engine.dispose()
         raise store_error(parsed, error) from kept_cause(parsed, error)
     except StoreError:
         engine.dispose()
         raise
-    return Database(engine, writer=False, path=path, schema=int(found or SCHEMA_VERSION))
+    return Database(engine, writer=False, path=path, schema=int(found or SCHEMA_VERSION), agent=agent)
 
 
-def _prepare_server(engine: Engine, url: URL) -> None:
+def _open_server(url: URL, agent: str) -> Database:
+    """Raises StoreError if another agent of this name is there."""
+    lock = NameLock(url, agent)
+    engine = make_engine(url, writer=True)
+    database = Database(engine, writer=True, agent=agent, name_lock=lock)
     try:
-        upgrade(engine, url)
-        with engine.begin() as connection:
-            if connection.execute(select(meta.c.value).where(meta.c.key == "stream_id")).scalar() is None:
-                connection.execute(meta.insert().values(key="stream_id", value=str(uuid4())))
+        prepare_server(engine, url, database.key("stream_id"))
     except BaseException:
-        engine.dispose()
+        database.close()
         raise
+    return database

@@ -62,6 +62,8 @@ class Eviction:
         self._run = run
         self._limits = limits
         self._notice = notice
+        self._may_go = and_(database.own(outbox), _MAY_GO)
+        self._key = database.key(KEY)
 
     def turn(self, now: datetime, keep_ids: Collection[int] = ()) -> dict[str, int]:
         """Give up what is beyond the limits at `now` (UTC) and announce it; returns how many by line.
@@ -79,15 +81,15 @@ class Eviction:
                 ranges = ranges_of(seq for _, seq in rows)
                 for some in (ranges[at : at + RANGES_A_NOTICE] for at in range(0, len(ranges), RANGES_A_NOTICE)):
                     count = sum(last - first + 1 for first, last in some)
-                    put(connection, self._run, [self._notice(line, count, some)])
+                    put(connection, self._database.agent, self._run, [self._notice(line, count, some)])
             counts = {line: len(rows) for line, rows in gone.items()}
-            _write(connection, _added(_read(connection), counts, timestamp(now)))
+            _write(connection, self._key, _added(_read(connection, self._key), counts, timestamp(now)))
         return counts
 
     def ever(self) -> Mapping[str, GivenUp]:
         """By line. Raises StoreError."""
         with self._database.transaction() as connection:
-            return _read(connection)
+            return _read(connection, self._key)
 
     def _choose(
         self, connection: Connection, now: datetime, keep_ids: Collection[int]
@@ -95,7 +97,7 @@ class Eviction:
         """Line -> id and number of what goes."""
         limits = self._limits
         count, size, oldest = connection.execute(
-            select(func.count(), func.coalesce(func.sum(_SIZE), 0), func.min(outbox.c.committed)).where(_MAY_GO)
+            select(func.count(), func.coalesce(func.sum(_SIZE), 0), func.min(outbox.c.committed)).where(self._may_go)
         ).one()
         too_many, too_large = count > limits.rows, size > limits.body_bytes
         too_old = oldest is not None and oldest < now.astimezone(UTC) - limits.age
@@ -106,7 +108,7 @@ class Eviction:
         newest = select(func.max(outbox.c.id)).scalar_subquery()
         query = (
             select(outbox.c.id, outbox.c.line, outbox.c.message_seq, outbox.c.committed, _SIZE.label("size"))
-            .where(_MAY_GO, outbox.c.id < newest)
+            .where(self._may_go, outbox.c.id < newest)
             .order_by(outbox.c.id)
             .limit(ROWS_A_TURN)
         )
@@ -141,12 +143,12 @@ def _added(before: Mapping[str, GivenUp], counts: Mapping[str, int], now: str) -
     return out
 
 
-def _read(connection: Connection) -> dict[str, GivenUp]:
-    text = connection.execute(select(meta.c.value).where(meta.c.key == KEY)).scalar()
+def _read(connection: Connection, key: str) -> dict[str, GivenUp]:
+    text = connection.execute(select(meta.c.value).where(meta.c.key == key)).scalar()
     return {line: GivenUp(*found) for line, found in json.loads(text or "{}").items()}
 
 
-def _write(connection: Connection, given_up: Mapping[str, GivenUp]) -> None:
+def _write(connection: Connection, key: str, given_up: Mapping[str, GivenUp]) -> None:
     text = json.dumps({line: [one.messages, one.since, one.last] for line, one in given_up.items()})
-    if connection.execute(update(meta).where(meta.c.key == KEY).values(value=text)).rowcount == 0:
-        connection.execute(insert(meta).values(key=KEY, value=text))
+    if connection.execute(update(meta).where(meta.c.key == key).values(value=text)).rowcount == 0:
+        connection.execute(insert(meta).values(key=key, value=text))

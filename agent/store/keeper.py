@@ -43,16 +43,21 @@ class StoreKeeper:
         self._renew_at = float("-inf")
         self._renewal: str | None = None
         self._maintenance: str | None = None
+        self._server: str | None = None
+        # Why the run must end.
+        self.failure: str | None = None
 
     def step(self) -> None:
         """One turn; raises nothing: what goes wrong is a problem until a later turn succeeds."""
         self._mend()
+        self._look_at_name()
         if self._ballast is not None:
             if self._database.was_full():
                 self._ballast.release()
             else:
                 self._ballast.keep()
         try:
+            self._database.catch_up()
             self._retention.turn(self._wall())
         except (StoreError, OSError) as error:
             if self._maintenance is None:
@@ -63,13 +68,25 @@ class StoreKeeper:
 
     def problems(self) -> tuple[str, ...]:
         """Why the store is not well, one line each."""
-        found = [self._renewal, self._maintenance]
+        found = [self._renewal, self._server, self._maintenance]
         incident = self._database.incident
         if incident is not None and self._monotonic() < self._incident_until:
             found.append(f"{incident.text} ({incident.ts})")
         if self._ballast is not None and self._ballast.released:
             found.append("the disk of the database is full: its ballast is let go until there is room again")
         return tuple(text for text in found if text is not None)
+
+    def _look_at_name(self) -> None:
+        lock = self._database.name_lock
+        if lock is None:
+            return
+        try:
+            lock.look()
+        except StoreError as error:
+            self._server = f"the database server is away, trying again every second: {error}"
+        else:
+            self._server = None
+            self.failure = lock.taken
 
     def _mend(self) -> None:
         now = self._monotonic()

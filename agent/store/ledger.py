@@ -6,12 +6,15 @@ before it is opened, so a file that ends the agent is known at the next start, a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 from sqlalchemy.engine import Row
 
+from agent.errors import StoreError
 from agent.records import Disposition, FileState
 from agent.store.engine import Database
 from agent.store.schema import files, runs, suspects
@@ -46,19 +49,33 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Claims of which nobody knows whether they were committed: the server was lost meanwhile.
+        self._unsure: set[object] = set()
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> FileRow | None:
         """The latest row of this very file, without a look into it; None if it never came."""
-        same = and_(files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns)
+        own = self._database.own(files)
+        same = and_(own, files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns)
         query = select(files, suspects.c.points).outerjoin(suspects, suspects.c.file_id == files.c.id).where(same)
         with self._database.transaction() as connection:
             row = connection.execute(query.order_by(files.c.id.desc()).limit(1)).first()
-        return None if row is None else _row(row, quarantined=(row.points or 0) >= _QUARANTINE)
+        if row is None:
+            return None
+        found = _row(row, quarantined=(row.points or 0) >= _QUARANTINE)
+        unsure = self._unsure & {found.id, (line, path, size, mtime_ns)}
+        if unsure and found.state is FileState.CLAIMED:
+            # It was committed, and whoever asked for it does not know.
+            with self._database.transaction() as connection:
+                connection.execute(update(files).where(files.c.id == found.id).values(state=FileState.PENDING))
+            found = replace(found, state=FileState.PENDING)
+        self._unsure -= unsure
+        return found
 
     def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int:
         """A file that has arrived, taken for judging at once; returns its id. One that was moved away and is here
         again gets a new row."""
         row = {
+            "agent": self._database.agent,
             "line": line,
             "path": path,
             "size": size,
@@ -67,7 +84,7 @@ class Ledger:
             "state": FileState.CLAIMED,
             "added": datetime.now(UTC),
         }
-        with self._database.transaction() as connection:
+        with self._sure_of((line, path, size, mtime_ns)), self._database.transaction() as connection:
             key = connection.execute(insert(files).values(row)).inserted_primary_key
         assert key is not None
         return int(key[0])
@@ -75,7 +92,7 @@ class Ledger:
     def claim(self, file_id: int) -> bool:
         """Take a pending file for judging; False if it is not pending."""
         pending = and_(files.c.id == file_id, files.c.state == FileState.PENDING)
-        with self._database.transaction() as connection:
+        with self._sure_of(file_id), self._database.transaction() as connection:
             change = update(files).where(pending).values(state=FileState.CLAIMED)
             return connection.execute(change).rowcount == 1
 
@@ -83,6 +100,12 @@ class Ledger:
         """A claimed file was read and decoded, or cannot be; it waits for its verdict."""
         with self._database.transaction() as connection:
             connection.execute(update(files).where(files.c.id == file_id).values(sha256=sha256))
+
+    def skip(self, file_id: int, sha256: str, reason: str) -> None:
+        """A claimed file holds nothing to be judged, as a report among scans: it gets no verdict, and is moved."""
+        change = {"state": FileState.SKIPPED, "sha256": sha256, "reason": reason, "disposition": Disposition.PENDING}
+        with self._database.transaction() as connection:
+            connection.execute(update(files).where(files.c.id == file_id).values(**change))
 
     def release(self, file_id: int) -> None:
         """A claimed file cannot be judged yet. A row that says nothing is taken back: the file may grow or go."""
@@ -95,9 +118,12 @@ class Ledger:
     def recover(self) -> tuple[FileRow, ...]:
         """At start, after the run was entered: what was claimed is pending again, and suspected if the run before
         died; returns judged files whose move has to be redone."""
-        claimed = files.c.state == FileState.CLAIMED
+        claimed = and_(self._database.own(files), files.c.state == FileState.CLAIMED)
+        last_but_one = (
+            select(runs.c.clean).where(self._database.own(runs)).order_by(runs.c.id.desc()).limit(1).offset(1)
+        )
         with self._database.transaction() as connection:
-            before = connection.execute(select(runs.c.clean).order_by(runs.c.id.desc()).limit(1).offset(1)).scalar()
+            before = connection.execute(last_but_one).scalar()
             if before is False:
                 found = connection.execute(select(files.c.id, files.c.sha256).where(claimed)).all()
                 for file_id, sha256 in found:
@@ -110,9 +136,21 @@ class Ledger:
         """Judged files that still lie in their hot folder."""
         return self._rows(files.c.disposition == Disposition.PENDING)
 
+    @contextmanager
+    def _sure_of(self, key: object) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            self._unsure.add(key)
+            raise
+
     def _rows(self, where: ColumnElement[bool]) -> tuple[FileRow, ...]:
         with self._database.transaction() as connection:
-            return tuple(map(_row, connection.execute(select(files).where(where).order_by(files.c.id))))
+            return tuple(
+                map(
+                    _row, connection.execute(select(files).where(self._database.own(files), where).order_by(files.c.id))
+                )
+            )
 
 
 def _suspect(connection: Connection, file_id: int, points: int) -> None:

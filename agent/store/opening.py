@@ -174,11 +174,10 @@ def _merge(connection: sqlite3.Connection, copy: UnsentCopy, trusted: bool) -> i
         own = same and (row["line"], row["message_seq"]) not in taken
         _put(connection, row if own else _of_another_stream(row, copy.stream_id, number), keep_ids)
     for line, number in copy.sequences.items() if same else ():
-        connection.execute(
-            "INSERT INTO sequences (line, last) VALUES (?, ?)"
-            " ON CONFLICT (line) DO UPDATE SET last = max(last, excluded.last)",
-            (line, number),
-        )
+        # A file has one agent, whatever its rows call it.
+        newer = "UPDATE sequences SET last = max(last, ?) WHERE line = ?"
+        if not connection.execute(newer, (number, line)).rowcount:
+            connection.execute("INSERT INTO sequences (line, last) VALUES (?, ?)", (line, number))
     return len(missing)
 
 

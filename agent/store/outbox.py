@@ -9,7 +9,7 @@ from itertools import islice, zip_longest
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 from sqlalchemy.engine import Row
 
 from agent.records import Message
@@ -26,13 +26,14 @@ class Draft:
     body: Mapping[str, Any]
 
 
-def put(connection: Connection, run: str, drafts: Sequence[Draft]) -> None:
+def put(connection: Connection, agent: str, run: str, drafts: Sequence[Draft]) -> None:
     """Write drafts as outbox rows in this transaction, in order, each with the next number of its line."""
     for draft in drafts:
         row = {
+            "agent": agent,
             "message_id": str(uuid4()),
             "line": draft.line,
-            "message_seq": _next_seq(connection, draft.line),
+            "message_seq": _next_seq(connection, agent, draft.line),
             "topic": draft.topic,
             "body": dict(draft.body),
             "run": run,
@@ -42,13 +43,14 @@ def put(connection: Connection, run: str, drafts: Sequence[Draft]) -> None:
         connection.execute(insert(outbox).values(row))
 
 
-def _next_seq(connection: Connection, line: str) -> int:
+def _next_seq(connection: Connection, agent: str, line: str) -> int:
     # Kept apart from the outbox rows, which retention deletes once they are sent.
-    last = connection.execute(select(sequences.c.last).where(sequences.c.line == line)).scalar()
+    own = and_(sequences.c.agent == agent, sequences.c.line == line)
+    last = connection.execute(select(sequences.c.last).where(own)).scalar()
     if last is None:
-        connection.execute(insert(sequences).values(line=line, last=1))
+        connection.execute(insert(sequences).values(agent=agent, line=line, last=1))
         return 1
-    connection.execute(update(sequences).where(sequences.c.line == line).values(last=last + 1))
+    connection.execute(update(sequences).where(own).values(last=last + 1))
     return int(last) + 1
 
 
@@ -76,19 +78,26 @@ class Outbox:
         self._database = database
         # A database of an earlier version, which is read before its upgrade, has parked nothing.
         self._parks = database.schema >= PARKED_SINCE
-        self._waiting = _WAITING if self._parks else _UNSENT
+        own = database.own(outbox)
+        self._waiting = and_(own, _WAITING if self._parks else _UNSENT)
+        self._parked = and_(own, _PARKED)
 
     def pending(self, limit: int, exclude_ids: Collection[int] = ()) -> tuple[Message, ...]:
         """Waiting messages without those of `exclude_ids`: of every line in turn, each line's oldest first.
 
         So the backlog of one line never stands before the alert of another. Raises StoreError.
         """
-        stream_id = select(meta.c.value).where(meta.c.key == "stream_id").scalar_subquery().label("stream_id")
-        query = select(outbox, stream_id).where(_WAITING).order_by(outbox.c.id)
+        stream_id = (
+            select(meta.c.value)
+            .where(meta.c.key == self._database.key("stream_id"))
+            .scalar_subquery()
+            .label("stream_id")
+        )
+        query = select(outbox, stream_id).where(self._waiting).order_by(outbox.c.id)
         if exclude_ids:
             query = query.where(outbox.c.id.not_in(list(exclude_ids)))
         with self._database.transaction() as connection:
-            lines = _waiting_lines(connection)
+            lines = _waiting_lines(connection, self._database.agent, self._waiting)
             share = -(-limit // max(1, len(lines)))
             found = [connection.execute(query.where(outbox.c.line == line).limit(share)).all() for line in lines]
         in_turn = (row for turn in zip_longest(*found) for row in turn if row is not None)
@@ -114,7 +123,7 @@ class Outbox:
     def release(self, held: bool) -> None:
         """Parked rows wait again, the held ones only if `held`. Raises StoreError."""
         with self._database.transaction() as connection:
-            change = update(outbox).where(_PARKED)
+            change = update(outbox).where(self._parked)
             if not held:
                 change = change.where(outbox.c.held.is_(False))
             connection.execute(change.values(parked=None, held=False))
@@ -124,8 +133,8 @@ class Outbox:
         if not self._parks:
             return Parked()
         with self._database.transaction() as connection:
-            count = connection.execute(select(func.count()).select_from(outbox).where(_PARKED)).scalar_one()
-            newest = select(outbox.c.line, outbox.c.parked).where(_PARKED).order_by(outbox.c.id.desc()).limit(1)
+            count = connection.execute(select(func.count()).select_from(outbox).where(self._parked)).scalar_one()
+            newest = select(outbox.c.line, outbox.c.parked).where(self._parked).order_by(outbox.c.id.desc()).limit(1)
             row = connection.execute(newest).first()
         return Parked() if row is None else Parked(int(count), row.line, row.parked)
 
@@ -141,14 +150,14 @@ class Outbox:
             return connection.execute(query).scalar()
 
 
-def _waiting_lines(connection: Connection) -> tuple[str, ...]:
+def _waiting_lines(connection: Connection, agent: str, waiting: ColumnElement[bool]) -> tuple[str, ...]:
     """A step on the index for each line there ever was, however many messages wait."""
     # Asked for the lines of the outbox itself, SQLite walks through all that wait, in each turn of the sender.
-    first = select(outbox.c.id).where(_WAITING, outbox.c.line == sequences.c.line).order_by(outbox.c.id).limit(1)
-    query = select(sequences.c.line).where(first.scalar_subquery().is_not(None)).order_by(sequences.c.line)
-    known = tuple(connection.execute(query).scalars())
+    first = select(outbox.c.id).where(waiting, outbox.c.line == sequences.c.line).order_by(outbox.c.id).limit(1)
+    mine = and_(sequences.c.agent == agent, first.scalar_subquery().is_not(None))
+    known = tuple(connection.execute(select(sequences.c.line).where(mine).order_by(sequences.c.line)).scalars())
     # A line whose sequence was lost with a damaged page comes after all others, but it comes.
-    return known or tuple(connection.execute(select(outbox.c.line).where(_WAITING).distinct()).scalars())
+    return known or tuple(connection.execute(select(outbox.c.line).where(waiting).distinct()).scalars())
 
 
 def _message(row: Row[Any]) -> Message:

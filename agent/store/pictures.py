@@ -85,7 +85,7 @@ def _oldest(database: Database, verdict: Verdict) -> list[tuple[int, tuple[str, 
     kept = or_(inspections.c.image_ref.is_not(None), inspections.c.overlay_ref.is_not(None))
     query = (
         select(inspections.c.id, inspections.c.image_ref, inspections.c.overlay_ref)
-        .where(inspections.c.verdict == verdict, kept)
+        .where(database.own(inspections), inspections.c.verdict == verdict, kept)
         .order_by(inspections.c.id)
         .limit(IMAGES_A_TURN)
     )

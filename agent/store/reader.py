@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Column, Table, func, select
 from sqlalchemy.engine import Row
 
 from agent.records import EventKind
@@ -78,7 +78,10 @@ class StoreStatus:
 
 
 class Reader:
-    """Asks a Database of `open_reader` (or the writer's). All methods raise StoreError."""
+    """What the database's own agent wrote.
+
+    Asks a Database of `open_reader` (or the writer's). All methods raise StoreError.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,9 +89,14 @@ class Reader:
 
     def status(self) -> StoreStatus:
         with self._database.transaction() as connection:
-            stream_id = connection.execute(select(meta.c.value).where(meta.c.key == "stream_id")).scalar_one()
-            run = connection.execute(select(runs).order_by(runs.c.id.desc()).limit(1)).first()
-            still_open = select(func.count()).select_from(events).where(events.c.ended.is_(None))
+            stream_id = connection.execute(
+                select(meta.c.value).where(meta.c.key == self._database.key("stream_id"))
+            ).scalar_one()
+            run = connection.execute(
+                select(runs).where(self._database.own(runs)).order_by(runs.c.id.desc()).limit(1)
+            ).first()
+            own = self._database.own(events)
+            still_open = select(func.count()).select_from(events).where(own, events.c.ended.is_(None))
             open_events = connection.execute(still_open).scalar_one()
             incident = connection.execute(select(meta.c.value).where(meta.c.key == INCIDENT_KEY)).scalar()
         unsent, oldest_unsent = self.waiting()
@@ -109,13 +117,17 @@ class Reader:
 
     def inspection(self, inspection_id: int) -> InspectionRow | None:
         """One inspection, or None if there is none of that id."""
+        own = self._database.own(inspections)
         with self._database.transaction() as connection:
-            row = connection.execute(select(inspections).where(inspections.c.id == inspection_id)).first()
+            row = connection.execute(
+                select(*_columns(inspections, InspectionRow)).where(own, inspections.c.id == inspection_id)
+            ).first()
         return None if row is None else _inspection(row)
 
     def recent_events(self, line: str | None = None, limit: int = 50) -> tuple[EventRow, ...]:
         """Newest first, of one line or all."""
-        query = select(events).order_by(events.c.id.desc()).limit(limit)
+        query = select(*_columns(events, EventRow)).where(self._database.own(events))
+        query = query.order_by(events.c.id.desc()).limit(limit)
         if line is not None:
             query = query.where(events.c.line == line)
         with self._database.transaction() as connection:
@@ -123,11 +135,17 @@ class Reader:
 
     def totals(self, line: str) -> dict[Verdict, int]:
         """Stored inspections of a line by verdict, zeros included."""
-        query = select(inspections.c.verdict, func.count()).where(inspections.c.line == line)
+        own = self._database.own(inspections)
+        query = select(inspections.c.verdict, func.count()).where(own, inspections.c.line == line)
         with self._database.transaction() as connection:
             rows = connection.execute(query.group_by(inspections.c.verdict))
             found = {name: int(count) for name, count in rows}
         return {verdict: found.get(verdict, 0) for verdict in Verdict}
+
+
+def _columns(table: Table, kind: type[InspectionRow | EventRow]) -> list[Column[Any]]:
+    """Those that are asked for: an earlier version has no others."""
+    return [table.c[name] for name in kind.__dataclass_fields__]
 
 
 def _inspection(row: Row[Any]) -> InspectionRow:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Table, delete, func, select
+from sqlalchemy import ColumnElement, Table, delete, func, select, true
 
 from agent.config.services import RetentionSection
 from agent.records import Disposition
@@ -21,7 +21,7 @@ from agent.store.age import DAY_S, DatabaseAge, Horizon
 from agent.store.ballast import disk_usage
 from agent.store.engine import Database
 from agent.store.pictures import bytes_of_pictures, remove, remove_oldest, remove_unnamed
-from agent.store.schema import events, files, inspections, outbox
+from agent.store.schema import audit, events, files, inspections, outbox
 from fbclip.decision import Verdict
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,9 @@ class Retention:
     def _look(self) -> None:
         """What counting costs is done once a minute."""
         self._pictures = bytes_of_pictures(self._data_dir)
+        own = select(func.count()).select_from(inspections).where(self._database.own(inspections))
         with self._database.transaction() as connection:
-            self._rows = int(connection.execute(select(func.count()).select_from(inspections)).scalar_one())
+            self._rows = int(connection.execute(own).scalar_one())
             self._bytes = 0
             if self._database.is_sqlite:
                 pages, unused, size = (
@@ -161,13 +162,16 @@ class Retention:
         return done
 
     def _delete_inspections(self, verdicts: Collection[Verdict], where: ColumnElement[bool], limit: int) -> int:
-        still_open = select(events.c.inspection_id).where(events.c.ended.is_(None), events.c.inspection_id.is_not(None))
+        own = self._database.own(inspections)
+        still_open = select(events.c.inspection_id).where(
+            self._database.own(events), events.c.ended.is_(None), events.c.inspection_id.is_not(None)
+        )
         # One verdict at a time, each along its index.
         done = 0
         for verdict in verdicts:
             query = (
                 select(inspections.c.id, inspections.c.image_ref, inspections.c.overlay_ref)
-                .where(inspections.c.verdict == verdict, where, inspections.c.id.not_in(still_open))
+                .where(own, inspections.c.verdict == verdict, where, inspections.c.id.not_in(still_open))
                 .where(inspections.c.id < select(func.max(inspections.c.id)).scalar_subquery())
                 .order_by(inspections.c.id)
                 .limit(limit - done)
@@ -186,6 +190,7 @@ class Retention:
     def _prune_others(self, aged: Horizon, longer: Horizon, in_time: Callable[[], bool]) -> tuple[int, int, int]:
         ended = self._delete(events, events.c.id <= longer.event_id, events.c.ended.is_not(None), in_time)
         sent = self._delete(outbox, outbox.c.id <= aged.outbox_id, outbox.c.sent.is_not(None), in_time)
+        self._delete(audit, audit.c.id <= longer.audit_id, true(), in_time)
         # A judged file that still lies in its folder must not be judged again.
         finished = files.c.disposition == Disposition.FINISHED
         return ended, sent, self._delete(files, files.c.id <= aged.file_id, finished, in_time)
@@ -196,7 +201,12 @@ class Retention:
         done = 0
         last = select(func.max(table.c.id)).scalar_subquery()
         while in_time():
-            some = select(table.c.id).where(old, over, table.c.id < last).order_by(table.c.id).limit(ROWS_A_STEP)
+            some = (
+                select(table.c.id)
+                .where(self._database.own(table), old, over, table.c.id < last)
+                .order_by(table.c.id)
+                .limit(ROWS_A_STEP)
+            )
             with self._database.transaction() as connection:
                 gone = connection.execute(delete(table).where(table.c.id.in_(some))).rowcount
             done += gone

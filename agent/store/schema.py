@@ -23,10 +23,10 @@ from sqlalchemy import (
     false,
     text,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # That of the last step in migrations/versions.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 # What `Reader` asks for stands in every version since this one: a database is read before it is upgraded.
 READABLE_FROM = 1
 
@@ -46,15 +46,35 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Words(TypeDecorator[str]):
+    """Text from outside, as every database takes it: without NUL and lone surrogates, cut where it is too long."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__(length)
+        self._most = length
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:  # noqa: ARG002
+        return Text() if self._most is None else String(self._most)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")[: self._most]
+
+
 # SQLite gives out row ids only for a column of the very type INTEGER.
 BigId = BigInteger().with_variant(Integer(), "sqlite")
 metadata = MetaData()
 
-meta = Table("meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
+meta = Table("meta", metadata, Column("key", String(128), primary_key=True), Column("value", Text, nullable=False))
 
 sequences = Table(
     "sequences",
     metadata,
+    Column("agent", String(64), primary_key=True, server_default=""),
     Column("line", String(64), primary_key=True),
     Column("last", BigInteger, nullable=False),
 )
@@ -74,18 +94,20 @@ files = Table(
     "files",
     metadata,
     Column("id", BigId, primary_key=True),
+    Column("agent", String(64), nullable=False, server_default=""),
     Column("line", String(64), nullable=False),
-    Column("path", Text, nullable=False),
+    Column("path", Words(), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("state", String(16), nullable=False),
-    Column("reason", Text),
+    Column("reason", Words()),
     Column("disposition", String(16)),
     Column("added", Utc, nullable=False),
-    Index("ix_files_identity", "line", "path", "size", "mtime_ns"),
-    Index("ix_files_state", "line", "state"),
-    Index("ix_files_disposition", "disposition"),
+    # Without the path: PostgreSQL has no room for a long one in an index.
+    Index("ix_files_identity", "agent", "line", "size", "mtime_ns"),
+    Index("ix_files_state", "agent", "state"),
+    Index("ix_files_disposition", "agent", "disposition", "id"),
 )
 
 # Files that were claimed when a run died.
@@ -102,26 +124,27 @@ inspections = Table(
     "inspections",
     metadata,
     Column("id", BigId, primary_key=True),
+    Column("agent", String(64), nullable=False, server_default=""),
     Column("run", String(64), nullable=False),
     Column("line", String(64), nullable=False),
     Column("frame_seq", BigInteger, nullable=False),
     Column("ts", Utc, nullable=False),
     Column("mode", String(16), nullable=False),
-    Column("path", Text),
+    Column("path", Words()),
     Column("frame_number", BigInteger),
     Column("file_id", BigId, ForeignKey("files.id", ondelete="SET NULL")),
     Column("sha256", String(64)),
     Column("width", Integer),
     Column("height", Integer),
     Column("verdict", String(16), nullable=False),
-    Column("reason", Text),
+    Column("reason", Words()),
     Column("margin", Float),
     Column("score", Float),
     Column("threshold", Float),
     Column("z", Float),
     Column("regions", JSON, nullable=False),
-    Column("profile_id", String(128)),
-    Column("model_id", String(128)),
+    Column("profile_id", Words(128)),
+    Column("model_id", Words(128)),
     Column("queue_ms", Float, nullable=False),
     Column("infer_ms", Float, nullable=False),
     Column("total_ms", Float, nullable=False),
@@ -130,17 +153,19 @@ inspections = Table(
     Column("overlay_ref", Text),
     Column("context", JSON),
     UniqueConstraint("run", "line", "frame_seq"),
-    Index("ix_inspections_line", "line", "id"),
+    Index("ix_inspections_line", "agent", "line", "id"),
+    Index("ix_inspections_totals", "agent", "line", "verdict"),
     Index("ix_inspections_ts", "ts"),
     Index("ix_inspections_file", "file_id"),
-    Index("ix_inspections_verdict", "verdict", "id"),
-    Index("ix_inspections_images", "verdict", "id", sqlite_where=_WITH_IMAGE, postgresql_where=_WITH_IMAGE),
+    Index("ix_inspections_verdict", "agent", "verdict", "id"),
+    Index("ix_inspections_images", "agent", "verdict", "id", sqlite_where=_WITH_IMAGE, postgresql_where=_WITH_IMAGE),
 )
 
 events = Table(
     "events",
     metadata,
     Column("id", BigId, primary_key=True),
+    Column("agent", String(64), nullable=False, server_default=""),
     Column("event_id", String(64), nullable=False, unique=True),
     Column("run", String(64), nullable=False),
     Column("line", String(64), nullable=False),
@@ -148,10 +173,11 @@ events = Table(
     Column("opened", Utc, nullable=False),
     Column("updated", Utc, nullable=False),
     Column("ended", Utc),
-    Column("end_reason", String(32)),
+    Column("end_reason", Words(32)),
     Column("inspection_id", BigId, ForeignKey("inspections.id", ondelete="SET NULL")),
-    Index("ix_events_line", "line", "id"),
-    Index("ix_events_ended", "ended"),
+    Index("ix_events_agent", "agent", "id"),
+    Index("ix_events_line", "agent", "line", "id"),
+    Index("ix_events_ended", "agent", "ended"),
     Index("ix_events_inspection", "inspection_id"),
 )
 
@@ -163,6 +189,7 @@ outbox = Table(
     "outbox",
     metadata,
     Column("id", BigId, primary_key=True),
+    Column("agent", String(64), nullable=False, server_default=""),
     Column("message_id", String(64), nullable=False, unique=True),
     Column("line", String(64), nullable=False),
     Column("message_seq", BigInteger, nullable=False),
@@ -172,12 +199,12 @@ outbox = Table(
     Column("committed", Utc, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("sent", Utc),
-    Column("parked", Text),
+    Column("parked", Words()),
     Column("held", Boolean, nullable=False, default=False, server_default=false()),
-    UniqueConstraint("line", "message_seq"),
-    Index("ix_outbox_sent", "sent", "id"),
-    Index("ix_outbox_waiting", "line", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
-    Index("ix_outbox_parked", "id", sqlite_where=_PARKED, postgresql_where=_PARKED),
+    UniqueConstraint("agent", "line", "message_seq"),
+    Index("ix_outbox_sent", "agent", "sent", "id"),
+    Index("ix_outbox_waiting", "agent", "line", "id", sqlite_where=_WAITING, postgresql_where=_WAITING),
+    Index("ix_outbox_parked", "agent", "id", sqlite_where=_PARKED, postgresql_where=_PARKED),
 )
 
 feedback = Table(
@@ -195,11 +222,13 @@ ages = Table(
     "ages",
     metadata,
     Column("id", BigId, primary_key=True),
+    Column("agent", String(64), nullable=False, server_default=""),
     Column("age_s", Float, nullable=False),
     Column("inspection_id", BigInteger, nullable=False),
     Column("event_id", BigInteger, nullable=False),
     Column("outbox_id", BigInteger, nullable=False),
     Column("file_id", BigInteger, nullable=False),
+    Column("audit_id", BigInteger, nullable=False, server_default="0"),
 )
 
 # Commands that a running agent was given, by MQTT, by `agent ctl` or by SIGHUP.
@@ -209,12 +238,13 @@ audit = Table(
     Column("id", BigId, primary_key=True),
     Column("agent", String(64), nullable=False),
     Column("ts", Utc, nullable=False),
-    Column("origin", String(16), nullable=False),
-    Column("verb", String(64), nullable=False),
-    Column("line", String(64)),
-    Column("by", String(128)),
+    Column("origin", Words(16), nullable=False),
+    Column("verb", Words(64), nullable=False),
+    Column("line", Words(64)),
+    Column("by", Words(128)),
     Column("ok", Boolean, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", Words(), nullable=False),
     Column("detail", JSON),
     Index("ix_audit_ts", "ts"),
+    Index("ix_audit_agent", "agent", "id"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, inspect, select
 from sqlalchemy.engine import URL
 
 from agent.errors import StoreError
@@ -21,17 +21,18 @@ def bring_up_to_date(path: Path) -> None:
     url = URL.create("sqlite", database=str(path))
     engine = make_engine(url, writer=True)
     try:
-        upgrade(engine, url)
+        with engine.connect() as connection:
+            upgrade(connection, url)
     finally:
         engine.dispose()
 
 
-def upgrade(engine: Engine, url: URL) -> None:
+def upgrade(connection: Connection, url: URL) -> None:
     """In one transaction, so that a power cut leaves the old version whole.
 
     Raises StoreError for a database of a newer version or of another program, and what SQLAlchemy raises.
     """
-    with engine.begin() as connection:
+    with connection.begin():
         tables = inspect(connection).get_table_names()
         found = schema_version(connection) if "meta" in tables else None
         if "meta" in tables or "inspections" in tables:

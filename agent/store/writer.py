@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from agent.errors import StoreError
 from agent.records import Disposition, EventKind, EventStep, FileState, Inspection, StepType
@@ -26,7 +26,6 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._run: str | None = None
-        self._agent = ""
         self._stream_id = ""
         self.carry_on()
 
@@ -35,54 +34,71 @@ class Writer:
         """Born with the database; message_seq counts within it."""
         return self._stream_id
 
-    def start_run(self, run: str, agent: str, restart_draft: Callable[[EventStep], Draft | None]) -> int:
+    def start_run(self, run: str, restart_draft: Callable[[EventStep], Draft | None]) -> int:
         """Begin a run; events that earlier runs left open get `end` "restart". Returns how many."""
         now = datetime.now(UTC)
         with self._database.transaction() as connection:
-            connection.execute(insert(runs).values(run=run, agent=agent, started=now, clean=False))
-            left = connection.execute(select(events).where(events.c.ended.is_(None)).order_by(events.c.id)).all()
+            connection.execute(insert(runs).values(run=run, agent=self._database.agent, started=now, clean=False))
+            still_open = select(events).where(self._database.own(events), events.c.ended.is_(None))
+            left = connection.execute(still_open.order_by(events.c.id)).all()
             steps = [
                 EventStep(row.event_id, EventKind(row.kind), StepType.END, row.line, now, "restart") for row in left
             ]
             for step in steps:
                 _end(connection, step)
-            put(connection, run, [draft for step in steps if (draft := restart_draft(step)) is not None])
-        self._run, self._agent = run, agent
+            drafts = [draft for step in steps if (draft := restart_draft(step)) is not None]
+            put(connection, self._database.agent, run, drafts)
+        self._run = run
         return len(steps)
 
     def carry_on(self) -> None:
         """Go on in a database that was made anew: learn its stream, and enter the run where it is not known."""
         with self._database.transaction() as connection:
-            query = select(meta.c.value).where(meta.c.key == "stream_id")
+            query = select(meta.c.value).where(meta.c.key == self._database.key("stream_id"))
             self._stream_id = str(connection.execute(query).scalar_one())
             if self._run is None:
                 return
             if connection.execute(select(runs.c.id).where(runs.c.run == self._run)).first() is None:
-                row = {"run": self._run, "agent": self._agent, "started": datetime.now(UTC), "clean": False}
+                row = {"run": self._run, "agent": self._database.agent, "started": datetime.now(UTC), "clean": False}
                 connection.execute(insert(runs).values(row))
 
-    def record(self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
-        """All of one inspection, or nothing of it."""
+    def record(
+        self, inspection: Inspection, steps: Sequence[EventStep], drafts: Sequence[Draft], cause: int | None = None
+    ) -> int:
+        """All of one inspection, or nothing of it; returns its id. One that was recorded already is left as it is.
+
+        A full disk can fail the copy of the unsent messages after the database itself has committed, and a server can
+        be lost while it commits: whoever then tries again must not be told for ever that the row is there.
+        `cause`: the id of the inspection that the steps are about, this one unless told.
+        """
+        agent = self._database.agent
         with self._database.transaction() as connection:
+            recorded = _recorded_id(connection, inspection)
+            if recorded is not None:
+                return recorded
             file_id = _known_file(connection, inspection)
-            inspection_id = _insert(connection, inspection, file_id)
+            inspection_id = _insert(connection, agent, inspection, file_id)
             for step in steps:
-                _apply(connection, inspection.run, step, inspection_id)
-            put(connection, inspection.run, drafts)
+                _apply(connection, agent, inspection.run, step, inspection_id if cause is None else cause)
+            put(connection, agent, inspection.run, drafts)
             if file_id is not None:
                 _judge_file(connection, file_id, inspection)
+        return inspection_id
 
     def end_events(self, steps: Sequence[EventStep], drafts: Sequence[Draft]) -> None:
-        """Event ends without an inspection, as at shutdown."""
+        """Event ends without an inspection, as at shutdown; ends that are written already are not told again."""
         with self._database.transaction() as connection:
+            still_open = events.c.event_id.in_([step.event_id for step in steps]) & events.c.ended.is_(None)
+            if steps and connection.execute(select(events.c.id).where(still_open)).first() is None:
+                return
             for step in steps:
                 _end(connection, step)
-            put(connection, self._started(), drafts)
+            put(connection, self._database.agent, self._started(), drafts)
 
     def post(self, drafts: Sequence[Draft]) -> None:
         """Messages that no inspection caused, as the answer to a command."""
         with self._database.transaction() as connection:
-            put(connection, self._started(), drafts)
+            put(connection, self._database.agent, self._started(), drafts)
 
     def finish_disposition(self, file_id: int, gone: bool = False) -> None:
         """The judged file has been moved, or is `gone`, which is its reason where the verdict had none."""
@@ -103,15 +119,21 @@ class Writer:
         return self._run
 
 
+def _recorded_id(connection: Connection, i: Inspection) -> int | None:
+    same = and_(inspections.c.run == i.run, inspections.c.line == i.line, inspections.c.frame_seq == i.frame_seq)
+    return connection.execute(select(inspections.c.id).where(same)).scalar()
+
+
 def _known_file(connection: Connection, inspection: Inspection) -> int | None:
     """The ledger's row of the judged file; None where the database was made anew while the file was judged."""
     query = select(files.c.id).where(files.c.id == inspection.file_id)
     return None if inspection.file_id is None else connection.execute(query).scalar()
 
 
-def _insert(connection: Connection, i: Inspection, file_id: int | None) -> int:
+def _insert(connection: Connection, agent: str, i: Inspection, file_id: int | None) -> int:
     d = i.decision
     row = {
+        "agent": agent,
         "run": i.run,
         "line": i.line,
         "frame_seq": i.frame_seq,
@@ -145,9 +167,10 @@ def _insert(connection: Connection, i: Inspection, file_id: int | None) -> int:
     return int(key[0])
 
 
-def _apply(connection: Connection, run: str, step: EventStep, inspection_id: int) -> None:
+def _apply(connection: Connection, agent: str, run: str, step: EventStep, inspection_id: int) -> None:
     if step.type is StepType.NEW:
         row = {
+            "agent": agent,
             "event_id": step.event_id,
             "run": run,
             "line": step.line,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from agent.pipeline.evidence import encode_jpeg, overlay
 from agent.pipeline.judge import Judged
-from agent.records import LineCounters, timestamp
+from agent.records import LineCounters, TriggerCounts, timestamp
 from fbclip.images.geometry import RgbImage
 
 STALE_S = 10.0
@@ -41,6 +41,7 @@ class LineView:
     live: bool
     health: str = "starting"
     counters: LineCounters = field(default_factory=LineCounters)
+    triggers: TriggerCounts | None = None
     last: LastInspection | None = None
 
 
@@ -80,10 +81,10 @@ class PageState:
         with self._lock:
             self._mqtt = text
 
-    def set_line(self, name: str, health: str, counters: LineCounters) -> None:
-        """The health that the source reports, and a snapshot of its counters."""
+    def set_line(self, name: str, health: str, counters: LineCounters, triggers: TriggerCounts | None = None) -> None:
+        """The health that the source reports, and a snapshot of its counters; `triggers` of a line that hears them."""
         with self._lock:
-            self._lines[name] = replace(self._lines[name], health=health, counters=counters)
+            self._lines[name] = replace(self._lines[name], health=health, counters=counters, triggers=triggers)
 
     def inspected(self, judged: Judged) -> None:
         """The newest inspection of its line. The arrays are kept, not copied: do not write to them afterwards."""
@@ -166,6 +167,7 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
         "rejected": counters.rejected,
         "dropped": sum(counters.dropped.values()),
         "in_flight": counters.in_flight,
+        "triggers": None if line.triggers is None else asdict(line.triggers),
         "verdict": None,
     }
     if line.last is not None:
@@ -180,6 +182,7 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
             "stale": line.live and age > STALE_S,
             "verdict": decision.verdict.value,
             "reason": decision.reason,
+            "advice": decision.advice,
             "z": decision.z,
             "threshold": decision.threshold,
             "margin": decision.margin,

@@ -81,7 +81,7 @@ def line(
     def note(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    for text in plan_text(job.plan):
+    for text in (*job.notes, *plan_text(job.plan)):
         note(text)
     seen = {name: value for name, value in framing_record(job.framing).items() if value}
     note(f"model {config.backbone}, {config.precision}; {seen or 'whole frames'}")
@@ -111,6 +111,7 @@ def _job(data: Path, asked: LineOptions, config: LineConfig, reading: DataOption
     from calibrate.datasets.capture_order import capture_order
     from calibrate.datasets.line_data import select
     from calibrate.datasets.near_duplicates import NearDuplicates, find_near_duplicates
+    from calibrate.datasets.slices import depth_note, with_slices
     from calibrate.evaluation.run import check_out, public_command
     from calibrate.line.plan import make_plan
     from calibrate.line.run import LineJob
@@ -123,13 +124,14 @@ def _job(data: Path, asked: LineOptions, config: LineConfig, reading: DataOption
     check_out(out / "run", data)
     framing, mask = _framing(view, config, profile)
     found = reading.read(data)
-    chosen = select(found, asked.class_name, with_anomalous=False)
+    chosen = select(with_slices(found), asked.class_name, with_anomalous=False)
     used = {s.path for s in chosen.normal}
     tested = [
         s
         for s in found.normal()
         if s.path not in used and (asked.class_name is None or s.class_name == asked.class_name)
     ]
+    depth = depth_note(chosen.normal, framing.window)
     near = NearDuplicates() if asked.assume_independent else find_near_duplicates(chosen.normal)
     model = ModelOptions(config.adapter, config.backbone, config.weights, config.device, config.precision)
     return LineJob(
@@ -143,6 +145,7 @@ def _job(data: Path, asked: LineOptions, config: LineConfig, reading: DataOption
         out=out,
         profile=profile,
         memory=memory,
+        notes=(*chosen.notes, *([] if depth is None else [depth])),
         order=capture_order(data, chosen.normal),
         unit_from=reading.unit_from,
         best_effort=asked.best_effort,
@@ -154,9 +157,11 @@ def _job(data: Path, asked: LineOptions, config: LineConfig, reading: DataOption
 def _framing(view: FramingOptions, config: LineConfig, profile: Path) -> tuple[Framing, IgnoreMask | None]:
     """What was said; else what the line's present profile says, which is how the line is framed today."""
     from fbclip.artefacts.profile_file import load_profile
+    from fbclip.images.framing import Framing
 
     given = view.framing()
-    if (given.roi, given.tiling, given.mask) != (None, None, None):
+    whole = Framing()
+    if (given.roi, given.tiling, given.mask, given.window) != (None, None, None, whole.window):
         return given, None if view.ignore_mask is None else mask_beside(profile, view.ignore_mask)
     if config.profile is None or not config.profile.exists():
         return given, None

@@ -21,10 +21,12 @@ from calibrate.commands.options import (
     RoiOption,
     SkipBadOption,
     TilesOption,
+    WindowOption,
     parse_framing,
 )
 from fbclip.command import grouped
 from fbclip.errors import ConfigError
+from fbclip.images.window import DEFAULT_WINDOW
 
 if TYPE_CHECKING:
     from calibrate.memory.build import BuiltMemory, MemoryRequest
@@ -102,16 +104,17 @@ class MemoryOptions:
 
 
 @dataclass(frozen=True)
-class WindowOptions:
-    """Which part of a frame is remembered; an ignore mask is a profile's alone."""
+class RegionOptions:
+    """Which part of a frame is remembered, through which window; an ignore mask is a profile's alone."""
 
     roi: RoiOption = None
     tiles: TilesOption = None
     overlap: OverlapOption = 0.2
+    window: WindowOption = DEFAULT_WINDOW
 
     def framing(self) -> Framing:
         """The same as one value; raises ConfigError naming the option that is wrong."""
-        return parse_framing(self.roi, self.tiles, self.overlap, None)
+        return parse_framing(self.roi, self.tiles, self.overlap, None, self.window)
 
 
 @grouped
@@ -120,7 +123,7 @@ def memory(
     out: Annotated[Path, typer.Option(help="folder of the memory to write")],
     options: MemoryOptions,
     reading: DataOptions,
-    window: WindowOptions,
+    region: RegionOptions,
     model: ModelOptions,
     class_name: Annotated[str | None, typer.Option("--class", help="class of a data set that has several")] = None,
     skip_bad: SkipBadOption = False,
@@ -128,13 +131,14 @@ def memory(
 ) -> None:
     """Remember what normal images look like; `calibrate threshold --memory` finds out how much that helps."""
     from calibrate.datasets.line_data import select
+    from calibrate.datasets.slices import depth_note, with_slices
     from calibrate.inference import Skips
     from calibrate.memory.build import build_memory
     from calibrate.memory.provenance import take_units
     from fbclip.memory.bank import save_memory
 
-    framing, model = window.framing(), model.resolved()
-    chosen = select(reading.read(data), class_name, with_anomalous=False)
+    framing, model = region.framing(), model.resolved()
+    chosen = select(with_slices(reading.read(data)), class_name, with_anomalous=False)
     samples, left = take_units(chosen.normal, options.units)
     detector = model.open(() if options.add is None else (options.add,))
     request = options.request(detector.backbone.config, framing)
@@ -146,6 +150,7 @@ def memory(
     unlike = f"unlike the other normal images, {'kept' if request.keep_outliers else 'left out'}"
     for note in (
         *chosen.notes,
+        *filter(None, [depth_note(samples, framing.window)]),
         *built.notes,
         *(f"left out: {one}" for one in skips.skipped),
         *(f"{unlike}: {line}" for line in built.outliers),

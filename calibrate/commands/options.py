@@ -20,6 +20,7 @@ from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing, mask_from
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
+from fbclip.images.window import DEFAULT_WINDOW, Window, parse_window
 
 if TYPE_CHECKING:
     from calibrate.datasets.sample import DataSet
@@ -54,6 +55,10 @@ FeaturesOption = Annotated[
 RoiOption = Annotated[str | None, typer.Option(help="x1,y1,x2,y2 as fractions of the frame")]
 TilesOption = Annotated[str | None, typer.Option(help="COLUMNSxROWS: judge large images in overlapping tiles")]
 OverlapOption = Annotated[float, typer.Option(help="share of a tile's side that neighbours have in common")]
+WindowOption = Annotated[
+    str,
+    typer.Option(help="what is black and white: dicom (a scan's own window), full, percentile, or LOW,HIGH in values"),
+]
 IgnoreMaskOption = Annotated[Path | None, typer.Option(help="image of a frame's size, white where nothing is judged")]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="leave unusable images out, listing them")]
 
@@ -129,10 +134,11 @@ class FramingOptions:
     tiles: TilesOption = None
     overlap: OverlapOption = 0.2
     ignore_mask: IgnoreMaskOption = None
+    window: WindowOption = DEFAULT_WINDOW
 
     def framing(self) -> Framing:
         """The same as one value; raises ConfigError naming the option that is wrong."""
-        return parse_framing(self.roi, self.tiles, self.overlap, self.ignore_mask)
+        return parse_framing(self.roi, self.tiles, self.overlap, self.ignore_mask, self.window)
 
 
 def mask_beside(profile: Path, mask: Path) -> IgnoreMask:
@@ -146,7 +152,9 @@ def check_line_name(line: str) -> None:
         raise ConfigError(f"--line {line!r} must be of a-z, 0-9, _ and -")
 
 
-def parse_framing(roi: str | None, tiles: str | None, overlap: float, ignore_mask: Path | None) -> Framing:
+def parse_framing(
+    roi: str | None, tiles: str | None, overlap: float, ignore_mask: Path | None, window: str = DEFAULT_WINDOW
+) -> Framing:
     """The options of preprocessing as one value; raises ConfigError naming the option that is wrong."""
     mask = None
     if ignore_mask is not None:
@@ -154,7 +162,14 @@ def parse_framing(roi: str | None, tiles: str | None, overlap: float, ignore_mas
             mask = mask_from(read_image(ignore_mask).image)
         except ImageError as error:
             raise ConfigError(f"--ignore-mask {ignore_mask}: {error}") from error
-    return Framing(_parse_roi(roi), _parse_tiles(tiles, overlap), mask)
+    return Framing(_parse_roi(roi), _parse_tiles(tiles, overlap), mask, _parse_window(window))
+
+
+def _parse_window(text: str) -> Window:
+    try:
+        return parse_window(text)
+    except ValueError as error:
+        raise ConfigError(f"--window {text!r} must be dicom, full, percentile, or LOW,HIGH with LOW < HIGH") from error
 
 
 def _parse_roi(text: str | None) -> Roi | None:

@@ -162,6 +162,7 @@ def threshold(
         use=decision.use,
         order=capture_order(data, chosen.normal),
         assume_independent=decision.assume_independent,
+        reference=f"{out.stem}.reference.png",
     )
     check_counts(request)
     skips = Skips(skip_bad)
@@ -172,6 +173,8 @@ def threshold(
         raise
     if view.ignore_mask is not None and kept is not None:
         write_atomically(out.parent / kept.file, view.ignore_mask.read_bytes())
+    if result.picture is not None and result.picture.png is not None:
+        write_atomically(out.parent / request.reference, result.picture.png)
     remember(out)
     save_profile(result.profile, out)
     if history_folder(out).is_dir():
@@ -192,14 +195,17 @@ def _line_data(
     from calibrate.datasets.leakage import check_unseen, tuned_on
     from calibrate.datasets.line_data import select
     from calibrate.datasets.reader import read_data
+    from calibrate.datasets.slices import depth_note, with_slices
 
-    chosen = select(reading.read(data), selection.class_name, with_anomalous=goal.method != "order-statistic")
+    chosen = select(
+        with_slices(reading.read(data)), selection.class_name, with_anomalous=goal.method != "order-statistic"
+    )
     memory = None
     if decision.memory is not None:
         chosen, memory = _without_memory(chosen, decision.memory, framing)
     elif decision.use in {"memory", "fused"}:
         raise ConfigError(f"--use {decision.use} needs --memory (`calibrate memory` makes one)")
-    _print_notes(chosen.notes)
+    _print_notes([*chosen.notes, *filter(None, [depth_note(chosen.normal, framing.window)])])
     seen = {str(root): frozenset(s.sha256 for s in read_data(root).samples) for root in selection.other or ()}
     if adapter is not None:
         seen[f"the data that {adapter} was tuned on"] = tuned_on(adapter)

@@ -60,7 +60,7 @@ class Sample:
 
     label: False normal, True anomalous, None not labelled; mask: image that is not black where the defect is, None
     for a normal one and where the set has none; kind: the defect's name in the set;
-    sha256: of the file's bytes.
+    sha256: of the file's bytes; slice: which of a scan's slices it is, from 0, None where the file is one image.
     """
 
     path: Path
@@ -71,6 +71,7 @@ class Sample:
     class_name: str = "all"
     split: Split | None = None
     kind: str | None = None
+    slice: int | None = None
 
 
 @dataclass(frozen=True)

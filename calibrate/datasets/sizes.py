@@ -8,8 +8,8 @@ from pathlib import Path
 
 from calibrate.datasets.sample import Sample
 from fbclip.errors import ImageError
-from fbclip.images.header import MAX_BYTES, check_limits
-from fbclip.images.headers import read_header
+from fbclip.images.decode import image_size
+from fbclip.images.header import MAX_BYTES
 
 Size = tuple[int, int]
 
@@ -52,8 +52,4 @@ def _try(path: Path, root: Path, unreadable: list[str]) -> Size | None:
 def _size(path: Path) -> Size:
     with path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
-    header = read_header(data)
-    check_limits(header)
-    return header.upright
+    return image_size(data)[:2]

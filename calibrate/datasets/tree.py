@@ -9,6 +9,7 @@ from pathlib import Path
 
 from calibrate.datasets.sample import Problem
 from calibrate.errors import DataError
+from fbclip.images.scans.sniff import is_scan_file
 from fbclip.images.side_files import IMAGE_SUFFIXES, is_system_file, is_system_folder, is_unfinished
 
 MAX_FILES = 1_000_000
@@ -34,8 +35,8 @@ def stem(file: str) -> str:
 
 
 def walk(root: Path) -> Tree:
-    """All images below `root`, told by their suffix; hidden files and folders are not looked at, and what systems
-    leave beside images is ignored and counted.
+    """All images below `root`, told by their suffix, and scans, also by what they begin with; hidden files and folders
+    are not looked at, and what systems leave beside images is ignored and counted.
 
     Links to files inside `root` count as files; links that lead out, and links to folders, which may run in
     circles, are passed over. Raises DataError without images or with more than MAX_FILES files, OSError.
@@ -67,11 +68,11 @@ def walk(root: Path) -> Tree:
                         problems.append(Problem("passed over", name, f"{fault}; left out"))
                 elif item.is_dir():
                     waiting.append(f"{name}/")
-                elif item.is_file() and _is_image(item.name):
+                elif item.is_file() and (_is_image(item.name) or is_scan_file(Path(item.path))):
                     images.append(name)
     problems += [Problem("ignored", ".", f"{what}: {count}") for what, count in ignored.items()]
     if not images:
-        raise DataError(f"{root}: no images ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{root}: no images ({', '.join(sorted(IMAGE_SUFFIXES))}) or scans")
     return Tree(root, tuple(sorted(images)), tuple(sorted(problems, key=str)))
 
 

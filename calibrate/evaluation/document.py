@@ -27,7 +27,9 @@ from fbclip.artefacts.seal import Seal
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.fusion import Fusion
+from fbclip.picture_health.limits import PictureLimits
 
 SCHEMA: Literal["calibrate.evaluation/1"] = "calibrate.evaluation/1"
 FILE = "evaluation.json"
@@ -90,6 +92,7 @@ class EvaluatedFraming(EvaluationPart):
     roi: Annotated[Roi, BeforeValidator(without_unknown(Roi))] | None = None
     tiling: Annotated[Tiling, BeforeValidator(without_unknown(Tiling))] | None = None
     ignore_mask: bool = False
+    window: Window = DEFAULT_WINDOW
 
 
 class EvaluatedProfile(EvaluationPart):
@@ -103,6 +106,7 @@ class EvaluatedProfile(EvaluationPart):
     fusion_choice: Annotated[FusionChoice, BeforeValidator(without_unknown(FusionChoice))] | None = None
     calibration: Annotated[Calibration, BeforeValidator(without_unknown(Calibration))]
     seal: Seal = Seal.UNSEALED
+    picture: Annotated[PictureLimits, BeforeValidator(without_unknown(PictureLimits))] | None = None
 
     @classmethod
     def of(cls, loaded: LoadedProfile) -> EvaluatedProfile:
@@ -116,6 +120,7 @@ class EvaluatedProfile(EvaluationPart):
             fusion_choice=profile.fusion_choice,
             calibration=profile.calibration,
             seal=loaded.seal,
+            picture=profile.picture,
         )
 
 
@@ -177,6 +182,13 @@ class Confusion(EvaluationPart):
     confidence: float = CONFIDENCE
 
 
+class RejectedImages(EvaluationPart):
+    """Reason -> how many images the profile gives no verdict for it."""
+
+    normal: dict[str, NonNegativeInt] = {}
+    anomalous: dict[str, NonNegativeInt] = {}
+
+
 class ClassCurves(EvaluationPart):
     """Thinned points (x, y), empty where undefined.
 
@@ -217,6 +229,7 @@ class EvaluationDocument(EvaluationPart):
     mean: Numbers = Numbers()
     confusion: Confusion | None = None
     kinds: dict[str, dict[str, KindCounts]] = Field({}, description="class -> kind of defect -> verdicts on units")
+    rejected: RejectedImages = RejectedImages()
     curves: dict[str, ClassCurves] = {}
     heat_limits: tuple[float, float] | None = Field(None, description="margins at which heat maps are cold and hot")
     worst: tuple[WorstMistake, ...] = ()

@@ -22,7 +22,7 @@ from calibrate.evaluation.evaluator import ClassEvaluation, ClassEvaluator, rela
 from calibrate.evaluation.numbers import mean_numbers
 from calibrate.evaluation.pixels import PaperMaps
 from calibrate.evaluation.request import EvaluationRequest, check_not_fitted, find_faults, framing_of, images_of
-from calibrate.evaluation.verdicts import confusion, kinds
+from calibrate.evaluation.verdicts import confusion, kinds, rejected
 from calibrate.inference import View
 from calibrate.wording import listed
 from fbclip.detector import Detector
@@ -100,11 +100,12 @@ def evaluate(
     if not request.skip_bad:
         _refuse([*faults.images, *faults.masks.values()])
     usable = [s for s in labelled if s.path not in faults.masks]
-    view = View(detector, adapter, framing, request.memory, request.fusion)
+    check = None if request.profile is None else request.profile.picture_check
+    view = View(detector, adapter, framing, request.memory, request.fusion, check)
     found = _by_class(view, usable, data, request, advance)
-    rejected = [f"{relative_name(s.sample, data.root)} ({s.reason})" for one in found.values() for s in one.skipped]
+    unusable = [f"{relative_name(s.sample, data.root)} ({s.reason})" for one in found.values() for s in one.skipped]
     if not request.skip_bad:
-        _refuse(rejected)
+        _refuse(unusable)
     images = tuple(image for one in found.values() for image in one.images)
     unlabelled = len(chosen) - len(labelled)
     document = EvaluationDocument(
@@ -121,15 +122,21 @@ def evaluate(
             unlabelled=unlabelled,
             without_mask=sum(one.without_mask for one in found.values()),
             empty_masks=sum(one.empty_masks for one in found.values()),
-            skipped=(*faults.masks.values(), *rejected),
+            skipped=(*faults.masks.values(), *unusable),
         ),
         model=_model(view),
-        framing=EvaluatedFraming(roi=framing.roi, tiling=framing.tiling, ignore_mask=framing.mask is not None),
+        framing=EvaluatedFraming(
+            roi=framing.roi,
+            tiling=framing.tiling,
+            ignore_mask=framing.mask is not None,
+            window=framing.window,
+        ),
         profile=None if request.profile is None else EvaluatedProfile.of(request.profile),
         classes={name: one.numbers for name, one in found.items()},
         mean=mean_numbers(one.numbers for one in found.values()),
         confusion=confusion(images),
         kinds=kinds(images),
+        rejected=rejected(images),
         curves={name: one.curves for name, one in found.items()},
         notes=evaluation_notes(data, request, detector.device.type, unlabelled, found),
         versions=_versions(),

@@ -27,8 +27,8 @@ class EvaluatedImage:
     """path: relative to the data root, with slashes; anomalous: its label.
 
     margin: logit difference in float32, None for an image that could not be judged; score: its probability in 0..1;
-    z and verdict: None without a profile, and z also where the verdict is `rejected`; peak: the map's largest margin,
-    which is not stored.
+    z and verdict: None without a profile, and z also where the verdict is `rejected`; reason: why it is. peak: the
+    map's largest margin. Neither reason nor peak is stored.
     """
 
     path: str
@@ -42,6 +42,7 @@ class EvaluatedImage:
     z: float | None = None
     verdict: Verdict | None = None
     peak: float | None = None
+    reason: str | None = None
 
     @property
     def rank(self) -> float | None:

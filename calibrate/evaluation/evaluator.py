@@ -14,7 +14,7 @@ from calibrate.evaluation.numbers import ImageNumbers, image_numbers
 from calibrate.evaluation.pixels import ClassPixels, PaperMaps, PixelNumbers
 from calibrate.inference import Scored, Skipped, View
 from fbclip.artefacts.profile import Profile
-from fbclip.decision import Verdict
+from fbclip.decision import Verdict, reject
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class ClassEvaluator:
             for result in self.view.score(samples, advance):
                 if isinstance(result, Skipped):
                     skipped.append(result)
-                    images.append(self._rejected(result.sample))
+                    images.append(self._rejected(result))
                     continue
                 images.append(self._decided(result))
                 values = result.prediction.map
@@ -70,6 +70,8 @@ class ClassEvaluator:
         decision = None
         if self.profile is not None:
             decision = self.profile.decide(prediction, scored.placement, scored.ignore)
+            if scored.fault is not None:
+                decision = reject(scored.fault, self.profile.threshold)
         return replace(
             self._unjudged(scored.sample),
             margin=prediction.margin,
@@ -77,11 +79,13 @@ class ClassEvaluator:
             z=None if decision is None else decision.z,
             verdict=None if decision is None else decision.verdict,
             peak=float(prediction.map.max()),
+            reason=None if decision is None else decision.reason,
         )
 
-    def _rejected(self, sample: Sample) -> EvaluatedImage:
+    def _rejected(self, skipped: Skipped) -> EvaluatedImage:
         """A profile's verdict on what cannot be judged is `rejected`, as on the line."""
-        return replace(self._unjudged(sample), verdict=None if self.profile is None else Verdict.REJECTED)
+        verdict = None if self.profile is None else Verdict.REJECTED
+        return replace(self._unjudged(skipped.sample), verdict=verdict, reason=skipped.reason)
 
     def _unjudged(self, sample: Sample) -> EvaluatedImage:
         return EvaluatedImage(

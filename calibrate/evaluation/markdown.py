@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calibrate.evaluation.compare import COMPARED, LETTERS, RESAMPLES, Comparison, Difference
-from calibrate.evaluation.document import Confusion, EvaluationDocument, Numbers, VerdictCounts
+from calibrate.evaluation.document import Confusion, EvaluationDocument, Numbers, RejectedImages, VerdictCounts
 from calibrate.evaluation.numbers import METRICS
 from calibrate.statistics.intervals import CONFIDENCE, Rate
 from fbclip.decision import Verdict
@@ -28,7 +28,7 @@ def summary(run: EvaluationDocument) -> str:
         *table(["class", *HEADS], [_numbers(n, v) for n, v in (*run.classes.items(), ("mean", run.mean))]),
     ]
     if run.confusion is not None:
-        lines += ["", *_verdicts(run.confusion)]
+        lines += ["", *_verdicts(run.confusion), *rejected_lines(run.rejected)]
     if run.notes or data.skipped:
         lines += ["", *(f"- {plain(text)}" for text in (*run.notes, *data.skipped))]
     return "\n".join(lines) + "\n"
@@ -52,6 +52,15 @@ def comparison_text(found: Comparison) -> str:
         lines += ["", *table(heads, cells)]
     lines += ["", f"Paired bootstrap over units, {RESAMPLES:,} resamples.", *(f"- {note}" for note in found.notes)]
     return "\n".join(lines) + "\n"
+
+
+def rejected_lines(found: RejectedImages) -> list[str]:
+    """How many images got no verdict, and why, a line each for normal and anomalous ones."""
+    return [
+        f"{name} images rejected: {', '.join(f'{plain(reason)} {count}' for reason, count in sorted(counts.items()))}."
+        for name, counts in (("Normal", found.normal), ("Anomalous", found.anomalous))
+        if counts
+    ]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -20,6 +20,7 @@ from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing
+from fbclip.images.window import DEFAULT_WINDOW
 from fbclip.memory.fusion import Fusion
 
 ADVICE = "evaluate on other ones"
@@ -60,8 +61,10 @@ def framing_of(detector: Detector, adapter: str, request: EvaluationRequest) -> 
     """The profile's framing where there is one; raises ConfigError unless the profile belongs to what runs."""
     framing = request.framing
     if request.profile is not None:
-        if framing.roi is not None or framing.tiling is not None or framing.mask is not None:
-            raise ConfigError("--roi, --tiles and --ignore-mask come from the profile; leave them out with --profile")
+        given = (framing.roi, framing.tiling, framing.mask)
+        if any(part is not None for part in given) or framing.window != DEFAULT_WINDOW:
+            options = "--roi, --tiles, --ignore-mask and --window"
+            raise ConfigError(f"{options} come from the profile; leave them out with --profile")
         profile, sigma = request.profile.profile, detector.smoothing[adapter]
         wrong = mismatches(profile, detector.running(adapter, request.memory))
         if profile.smoothing != sigma:

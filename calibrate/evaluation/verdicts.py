@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from calibrate.evaluation.document import Confusion, KindCounts, LabelCounts, VerdictCounts
+from calibrate.evaluation.document import Confusion, KindCounts, LabelCounts, RejectedImages, VerdictCounts
 from calibrate.evaluation.evaluated_images import EvaluatedImage
 from calibrate.statistics.intervals import measured_rate
 from fbclip.decision import Verdict
@@ -52,6 +52,15 @@ def kinds(images: Sequence[EvaluatedImage]) -> dict[str, dict[str, KindCounts]]:
         name: {kind: KindCounts.model_validate(verdicts) for kind, verdicts in of_class.items()}
         for name, of_class in counts.items()
     }
+
+
+def rejected(images: Iterable[EvaluatedImage]) -> RejectedImages:
+    """Why images got no verdict; a defect among them would be looked for by nobody but a person."""
+    counts: dict[bool, Counter[str]] = {False: Counter(), True: Counter()}
+    for image in images:
+        if image.verdict is Verdict.REJECTED:
+            counts[image.anomalous][image.reason or UNNAMED] += 1
+    return RejectedImages(normal=dict(counts[False]), anomalous=dict(counts[True]))
 
 
 def _units(images: Iterable[EvaluatedImage]) -> list[_Unit]:

@@ -11,8 +11,7 @@ import numpy as np
 from calibrate.evaluation.document import Mistake, WorstMistake
 from calibrate.evaluation.evaluate import Evaluation
 from calibrate.evaluation.evaluated_images import EvaluatedImage
-from calibrate.inference import Skips
-from fbclip.images.decode import read_image
+from calibrate.inference import Skips, read_sample
 from fbclip.images.geometry import FloatMap, Placement, RgbImage
 from fbclip.images.heat_map import blend_heat_map
 
@@ -74,7 +73,7 @@ def draw_worst(evaluation: Evaluation, count: int, limits: tuple[float, float] |
     again = Skips().rest(evaluation.view.score([evaluation.samples[image.path] for _, image, _ in chosen]))
     for number, ((kind, image, rank), scored) in enumerate(zip(chosen, again, strict=True), 1):
         about = WorstMistake(file=f"worst/{number:02d}_{kind}.jpg", path=image.path, kind=kind, score=rank)
-        original = read_image(scored.sample.path).image
+        original = read_sample(scored.sample, evaluation.view.framing.window)
         yield WorstImage(about, side_by_side(original, scored.prediction.map, scored.placement, limits))
 
 

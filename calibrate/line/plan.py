@@ -84,13 +84,16 @@ def make_plan(
         raise RefusedError(too_few_text(n, near, target))
     memory, rest = split_units(normal, shares.memory)
     held, threshold = split_units(rest, shares.held_out)
-    original = {s.path: s for s in chosen.normal}
-    evaluated = (*(original[s.path] for s in held), *tested, *chosen.unused)
+
+    def as_read(part: Sequence[Sample]) -> tuple[Sample, ...]:
+        units = {s.unit for s in part}
+        return tuple(one for one, other in zip(chosen.normal, normal, strict=True) if other.unit in units)
+
     return UnitPlan(
         shares=shares,
-        memory=tuple(original[s.path] for s in memory),
-        threshold=tuple(original[s.path] for s in threshold),
-        evaluated=evaluated,
+        memory=as_read(memory),
+        threshold=as_read(threshold),
+        evaluated=(*as_read(held), *tested, *chosen.unused),
         near=near,
         target=target,
         promised=promised,

@@ -61,6 +61,7 @@ class LineJob:
     unit_from: str | None = None
     best_effort: bool = False
     assume_independent: bool = False
+    notes: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 
 
@@ -156,6 +157,7 @@ def _threshold(job: LineJob, memory: Path, skips: Skips, report: Report) -> Prof
         memory=next(iter(detector.memories)),
         order=job.order,
         assume_independent=job.assume_independent,
+        reference=reference_name(job.profile),
     )
     total, done = len(job.plan.threshold) + len(anomalous) + PAINTED_MOST, 0
 
@@ -169,7 +171,7 @@ def _threshold(job: LineJob, memory: Path, skips: Skips, report: Report) -> Prof
 
 def _evaluate(job: LineJob, memory: Path, profile: LoadedProfile, report: Report) -> EvaluationDocument:
     """On images that neither memory nor threshold has seen."""
-    used = profile.profile.memory is not None
+    used, paths = profile.profile.memory is not None, {s.path for s in job.plan.evaluated}
     done, total = 0, len(job.plan.evaluated)
 
     def advance(more: int) -> None:
@@ -178,7 +180,7 @@ def _evaluate(job: LineJob, memory: Path, profile: LoadedProfile, report: Report
         report("evaluation", done, total)
 
     run = EvaluationRun(
-        data=replace(job.data, samples=job.plan.evaluated),
+        data=replace(job.data, samples=tuple(s for s in job.data.samples if s.path in paths)),
         out=job.out / "run",
         open_detector=job.open_detector,
         adapter=job.adapter,
@@ -198,10 +200,17 @@ def put_in_place(job: LineJob, work: Path, result: ProfileResult) -> None:
     """
     if result.profile.memory is not None:
         _replace_folder(work, job.memory)
+    if result.picture is not None and result.picture.png is not None:
+        write_atomically(job.profile.parent / reference_name(job.profile), result.picture.png)
     remember(job.profile)
     save_profile(result.profile, job.profile)
     if history_folder(job.profile).is_dir():
         remember(job.profile)
+
+
+def reference_name(profile: Path) -> str:
+    """The picture beside a profile that frames are compared with."""
+    return f"{profile.stem}.reference.png"
 
 
 def _replace_folder(source: Path, target: Path) -> None:

@@ -90,7 +90,7 @@ def _tokens_of_each(
 ) -> Iterator[tuple[Sample, Tensor] | Skipped]:
     """Every sample with its tokens (T·L,F), one at a time."""
     for sample in samples:
-        framed = frame_item(Item(sample), partial(detector.frame, framing=framing))
+        framed = frame_item(Item(sample), partial(detector.frame, framing=framing), framing.window)
         if isinstance(framed, FramedItem):
             found = image_tokens(detector, framed.framed.tiles, config)
             yield (sample, found) if torch.isfinite(found).all() else Skipped(sample, NOT_FINITE)

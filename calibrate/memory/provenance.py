@@ -12,9 +12,10 @@ from calibrate.datasets.units import split_units
 from calibrate.errors import RefusedError
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.bank import Memory
 
-_OPTIONS = {"roi": "--roi", "tiling": "--tiles"}
+_OPTIONS = {"roi": "--roi", "tiling": "--tiles", "window": "--window"}
 
 
 def take_units(normal: Sequence[Sample], wanted: str) -> tuple[list[Sample], int]:
@@ -69,7 +70,13 @@ def framing_record(framing: Framing) -> dict[str, Any]:
     return {
         "roi": None if framing.roi is None else framing.roi.model_dump(),
         "tiling": None if framing.tiling is None else framing.tiling.model_dump(),
+        # Memories of earlier versions name none: all images had their full range.
+        "window": None if framing.window == DEFAULT_WINDOW else _plain(framing.window),
     }
+
+
+def _plain(window: Window) -> str | list[float]:
+    return window if isinstance(window, str) else list(window)
 
 
 def check_framing(memory: Memory, framing: Framing) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from calibrate.evaluation.document import EvaluationDocument
@@ -15,6 +15,7 @@ from calibrate.wording import plural
 from fbclip.artefacts.profile import Calibration
 from fbclip.artefacts.seal import Seal
 from fbclip.decision import Verdict
+from fbclip.picture_health.summary import picture_summary
 
 PAINTED = "Synthetic evidence: the defects are painted, not real. Real defects may be found less often."
 
@@ -50,7 +51,7 @@ def findings(
     evaluation: EvaluationDocument, normal: VerdictRow, anomalous: VerdictRow, intervals: ImageIntervals
 ) -> Findings:
     """Of a run with these verdicts on its units; `intervals`: of its image numbers."""
-    warnings, broken = [], None
+    warnings, broken = list(_rejected_defects(evaluation)), None
     if evaluation.data.synthetic:
         warnings.append(evaluation.data.synthetic if isinstance(evaluation.data.synthetic, str) else PAINTED)
     if evaluation.profile is not None:
@@ -59,6 +60,8 @@ def findings(
         if broken is not None:
             warnings.append(_contradiction(calibration, broken))
         statement = _kept_or_not(promise(calibration, evaluation.profile.seal), broken)
+        pictures = f"Pictures: {picture_summary(evaluation.profile.picture)}."
+        statement = replace(statement, basis=f"{statement.basis} {pictures}")
     else:
         statement = Statement(
             "none",
@@ -89,6 +92,15 @@ def broken_promise(calibration: Calibration, normal: VerdictRow) -> Rate | None:
     if calibration.guarantee is None or alarms.low is None or alarms.low <= calibration.guarantee.false_alarm_rate:
         return None
     return alarms
+
+
+def _rejected_defects(evaluation: EvaluationDocument) -> list[str]:
+    counts = evaluation.rejected.anomalous
+    if not counts:
+        return []
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+    total = plural(sum(counts.values()), "anomalous image")
+    return [f"{total} got no verdict ({reasons}): on the line they raise an event, but a person has to judge them."]
 
 
 def _kept_or_not(promised: Statement, broken: Rate | None) -> Statement:

@@ -1,4 +1,4 @@
-"""A line's images -> its profile: split, fusion, scale, unit scores, choice, profile."""
+"""A line's images -> its profile: split, picture limits, fusion, scale, unit scores, choice, profile."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
 from calibrate.statistics.scale import fit_statistic
 from calibrate.threshold.independence import count_units, measure_independence, refuse_dependent, split_counted
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
+from calibrate.threshold.picture_limits import MeasuredPicture, measure_picture
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.sees import ZRule, measure_sees
 from calibrate.threshold.split import MIN_CONSTANT_UNITS, ThresholdSplit, needed_units
@@ -27,6 +28,7 @@ from fbclip.detector import Detector
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 MAX_REFERENCE = 1000
 MAX_HIGHEST = 5
+NEVER_ALARMS = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,13 @@ class ProfileResult:
     """fusion: what decides and by which numbers that was chosen, None without a memory.
 
     highest: the normal units with the largest z, falling, that set the threshold or lie above it.
+    picture: the limits that the profile holds, with their reference picture; None where the units are too few.
     """
 
     profile: Profile
     fusion: ChosenFusion | None
     highest: tuple[tuple[str, float], ...] = ()
+    picture: MeasuredPicture | None = None
 
 
 def make_profile(
@@ -55,10 +59,14 @@ def make_profile(
     asked, counted = request, count_units(request)
     request = counted.request
     split = split_counted(counted)
+    picture = measure_picture(
+        split.scale, (*split.normal, *split.check_normal), request.framing, request.target.confidence, request.reference
+    )
     view, fusion = View(detector, adapter, request.framing, request.memory), None
     if request.memory is not None:
         fusion = fit_fusion(view, split.scale, request.use, min_area, pixel_only)
         view = replace(view, memory=None if fusion.fusion is None else request.memory, fusion=fusion.fusion)
+    view = replace(view, picture=None if picture is None else picture.check(request.framing))
     measure = _Measure(view, min_area, skips, advance)
     statistic, scale_units = measure.fit_scale(split.scale, pixel_only)
     few = scale_units < MIN_CONSTANT_UNITS or request.data.normal_units < needed_units(request.target)
@@ -98,6 +106,7 @@ def make_profile(
         roi=request.framing.roi,
         ignore_mask=request.ignore_mask,
         tiling=request.framing.tiling,
+        window=request.framing.window,
         smoothing=detector.smoothing[adapter],
         min_area_px=min_area,
         statistic=statistic,
@@ -106,8 +115,9 @@ def make_profile(
         map_limits=_map_limits(statistic, choice.threshold.value),
         calibration=_calibration(asked, scale_units, scores, choice, independence),
         sees=sees,
+        picture=None if picture is None else picture.limits,
     )
-    return ProfileResult(profile, fusion, measure.highest(choice.threshold.value))
+    return ProfileResult(profile, fusion, measure.highest(choice.threshold.value), picture)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,11 +155,13 @@ class _Measure:
         return fit_statistic(found[:, 0], found[:, 1], pixel_only), len(units)
 
     def unit_z(self, samples: Sequence[Sample], statistic: Statistic) -> NDArray[np.float64]:
-        """z of each unit, (n_units,)."""
+        """z of each unit, (n_units,); the lowest possible for a unit that the picture limits reject, as no threshold
+        finds it."""
         units, z = [], []
         for s in self._scored(samples):
             units.append(s.sample.unit)
-            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore))
+            judged = s.fault is None
+            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore) if judged else NEVER_ALARMS)
             if not s.sample.label:
                 self.z_of_units[units[-1]] = max(z[-1], self.z_of_units.get(units[-1], z[-1]))
         return unit_maxima(units, z)

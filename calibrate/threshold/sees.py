@@ -98,7 +98,8 @@ def _unit_alarms(real: Iterable[Scored], rule: ZRule) -> Iterator[tuple[str, boo
     alarms: dict[str, bool] = {}
     for one in real:
         z = combined_statistic(one.prediction, rule.statistic, rule.min_area, one.ignore)
-        alarms[one.sample.unit] = alarms.get(one.sample.unit, False) or z > rule.threshold
+        # One that picture health rejects gets no verdict.
+        alarms[one.sample.unit] = alarms.get(one.sample.unit, False) or (one.fault is None and z > rule.threshold)
     yield from alarms.items()
 
 

@@ -13,6 +13,7 @@ from calibrate.threshold.profile import ProfileResult
 from calibrate.wording import percent
 from fbclip.artefacts.profile import Profile
 from fbclip.artefacts.sees import Sees
+from fbclip.picture_health.summary import picture_summary
 
 
 def profile_text(out: Path, profile: Profile) -> str:
@@ -27,6 +28,7 @@ def profile_text(out: Path, profile: Profile) -> str:
     if interval is not None:
         lines.append(f"both bounds hold from z = {interval[0]:.4f} to {interval[1]:.4f}; the threshold is the middle")
     lines.extend(f"measured: {line}" for line in text.measured)
+    lines.append(f"pictures: {picture_summary(profile.picture)}")
     if profile.sees is not None:
         lines.extend(sees_text(profile.sees))
     return "\n".join(lines)

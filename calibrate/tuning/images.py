@@ -53,7 +53,7 @@ class ImageLoader:
 
     def try_load(self, item: Item) -> LoadedImage | Skipped:
         """The same, with the reason where the image or its mask cannot be used."""
-        framed = frame_item(item, self._frame)
+        framed = frame_item(item, self._frame, self.framing.window)
         if isinstance(framed, Skipped):
             return framed
         try:

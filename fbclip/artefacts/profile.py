@@ -21,7 +21,9 @@ from fbclip.files import canonical_json
 from fbclip.frozen import Frozen
 from fbclip.images.geometry import BoolMap, Placement, Roi
 from fbclip.images.tiling import Tiling, map_shape
+from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.fusion import Fusion
+from fbclip.picture_health.limits import PictureLimits
 
 SCHEMA: Literal["fbclip.profile/1"] = "fbclip.profile/1"
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -139,6 +141,7 @@ class Profile(Frozen):
     roi: Roi | None = None
     ignore_mask: IgnoreMask | None = None
     tiling: Tiling | None = None
+    window: Window = Field(DEFAULT_WINDOW, description="which values of a file are black and white")
     smoothing: float = Field(ge=0, description="Gaussian sigma in map pixels")
     min_area_px: int = Field(ge=1, description="in map pixels")
     statistic: Statistic
@@ -147,6 +150,7 @@ class Profile(Frozen):
     map_limits: tuple[float, float] = Field(description="margins at which heat maps are cold and hot")
     calibration: Calibration
     sees: Sees | None = Field(None, description="None in profiles that were made before it was measured")
+    picture: PictureLimits | None = Field(None, description="None: only black, flat and white pictures are rejected")
 
     @model_validator(mode="after")
     def _order(self) -> Profile:

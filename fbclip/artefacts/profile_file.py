@@ -1,11 +1,13 @@
-"""A profile on disk: readable, sealed YAML that a diff can follow, and the ignore mask beside it."""
+"""A profile on disk: readable, sealed YAML that a diff can follow, ignore mask and reference picture beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import yaml
 from pydantic import ValidationError
 
@@ -16,7 +18,10 @@ from fbclip.files import write_atomically
 from fbclip.frozen import Frozen
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing, mask_from
-from fbclip.images.geometry import BoolMap
+from fbclip.images.geometry import BoolMap, FloatMap, RgbImage
+from fbclip.picture_health.check import PictureCheck
+from fbclip.picture_health.displacement import REFERENCE_SIDE
+from fbclip.picture_health.limits import PictureLimits
 
 MAX_BYTES = 1 << 20
 M = TypeVar("M", bound=Frozen)
@@ -37,13 +42,15 @@ class StoredProfile:
 
 @dataclass(frozen=True, eq=False)
 class LoadedProfile:
-    """A profile with its ignore mask decoded: (H,W) bool in original-frame pixels.
+    """A profile with its images decoded.
 
-    One whose seal does not fit has no guarantee here, whatever its file says.
+    mask: (H,W) bool in original-frame pixels; reference: (h,w) float32 grey, what `moved` compares with. One whose
+    seal does not fit has no guarantee here, whatever its file says.
     """
 
     profile: Profile
     mask: BoolMap | None = None
+    reference: FloatMap | None = None
     seal: Seal = Seal.SEALED
     changed: ProfileChange | None = None
 
@@ -54,8 +61,14 @@ class LoadedProfile:
 
     @property
     def framing(self) -> Framing:
-        """Which parts of a frame become the network's input."""
-        return Framing(self.profile.roi, self.profile.tiling, self.mask)
+        """How a file becomes a frame, and which parts of it the network's input."""
+        return Framing(self.profile.roi, self.profile.tiling, self.mask, self.profile.window)
+
+    @cached_property
+    def picture_check(self) -> PictureCheck | None:
+        """What rejects pictures unlike those of the calibration; None for a profile without such limits."""
+        limits = self.profile.picture
+        return None if limits is None else PictureCheck(limits, self.framing, self.reference)
 
 
 def save_profile(profile: Profile, path: Path, changed: ProfileChange | None = None) -> None:
@@ -73,7 +86,9 @@ def save_profile(profile: Profile, path: Path, changed: ProfileChange | None = N
 def load_profile(path: Path) -> LoadedProfile:
     """Read and check a profile and its mask; raises ProfileError `file: field: problem`."""
     stored = read_profile(path)
-    return LoadedProfile(stored.trusted, _load_mask(path, stored.profile.ignore_mask), stored.seal, stored.changed)
+    profile = stored.profile
+    mask, reference = _load_mask(path, profile.ignore_mask), _load_reference(path, profile.picture)
+    return LoadedProfile(stored.trusted, mask, reference, stored.seal, stored.changed)
 
 
 def read_profile(path: Path) -> StoredProfile:
@@ -111,11 +126,24 @@ def _checked(path: Path, kind: type[M], data: Any, whole: str) -> M:
 def _load_mask(profile_path: Path, mask: IgnoreMask | None) -> BoolMap | None:
     if mask is None:
         return None
-    path = profile_path.parent / mask.file
+    return mask_from(_read_beside(profile_path, mask.file, mask.sha256, "ignore_mask"))
+
+
+def _load_reference(profile_path: Path, limits: PictureLimits | None) -> FloatMap | None:
+    if limits is None or limits.moved is None:
+        return None
+    image = _read_beside(profile_path, limits.moved.file, limits.moved.sha256, "picture.moved")
+    if max(image.shape[:2]) > REFERENCE_SIDE:
+        raise ProfileError(f"{profile_path}: picture.moved: {limits.moved.file} is larger than {REFERENCE_SIDE} px")
+    return image[:, :, 0].astype(np.float32)
+
+
+def _read_beside(profile_path: Path, file: str, sha256: str, field: str) -> RgbImage:
+    path = profile_path.parent / file
     try:
         image = read_image(path)
     except (OSError, ImageError) as error:
-        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} cannot be read: {error}") from error
-    if image.sha256 != mask.sha256:
-        raise ProfileError(f"{profile_path}: ignore_mask: {path.name} is not the image that was calibrated with")
-    return mask_from(image.image)
+        raise ProfileError(f"{profile_path}: {field}: {path.name} cannot be read: {error}") from error
+    if image.sha256 != sha256:
+        raise ProfileError(f"{profile_path}: {field}: {path.name} is not the image that was calibrated with")
+    return image.image

@@ -2,21 +2,20 @@
 
 One rule for every format: the orientation that a file names (EXIF, or the TIFF tag) is applied, as every viewer does,
 so an ignore mask drawn over what a viewer shows lies where it should. Alpha is dropped; grey becomes three equal
-channels; 16 bits are scaled by their full range, never by the image's own minimum and maximum. What a decoder had to
-guess is no image: its warnings count as damage.
+channels; 16 bits are scaled by their full range unless a window is declared, never by the image's own minimum and
+maximum. What a decoder had to guess is no image: its warnings count as damage. Scans are told by their content, and
+their readers are in fbclip/images/scans/.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 import struct
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,10 +27,13 @@ from fbclip.errors import ImageError
 from fbclip.images.header import MAX_BYTES, Header, check_limits
 from fbclip.images.headers import read_header
 from fbclip.images.jpeg_hole import has_hole
+from fbclip.images.picture import Picture
+from fbclip.images.scans.signs import is_dicom, is_nifti
+from fbclip.images.silence import silence
 from fbclip.images.tiff_header import TiffHeader
 from fbclip.images.tiff_strips import check_strips
+from fbclip.images.window import DEFAULT_WINDOW, Window, percentile_limits, through
 
-SCAN_SUFFIXES = (".dcm", ".dicom", ".nii", ".nii.gz")
 _UNDECODABLE = "the image data cannot be decoded"
 _CMYK = 4
 
@@ -43,50 +45,110 @@ Image.MAX_IMAGE_PIXELS = None
 
 @dataclass(frozen=True, eq=False)
 class ImageFile:
-    """image: (H,W,3) uint8 RGB; sha256: hex digest of the file's bytes; size: bytes of the file."""
+    """picture: what the file holds; sha256: hex digest of the file's bytes; size: bytes of the file."""
 
-    image: NDArray[np.uint8]
+    picture: Picture
     sha256: str
     size: int
 
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """(H,W,3) uint8 RGB; raises ImageError `several_slices` for a scan that has more than one."""
+        return self.picture.only()
 
-def read_image(path: Path) -> ImageFile:
-    """A file as an image. Raises ImageError (which never holds the file's name) or OSError."""
-    refuse_scan_name(path.name)
+
+def read_image(path: Path, window: Window = DEFAULT_WINDOW) -> ImageFile:
+    """A file as an image or scan. Raises ImageError (which never holds the file's name) or OSError."""
     with path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)
-    image = decode(data)
-    return ImageFile(image, hashlib.sha256(data).hexdigest(), len(data))
+    return ImageFile(decode_picture(data, window), hashlib.sha256(data).hexdigest(), len(data))
 
 
-def refuse_scan_name(name: str) -> None:
-    """Raises ImageError("unsupported_scan") for names of DICOM and NIfTI files, which may be compressed."""
-    if name.lower().endswith(SCAN_SUFFIXES):
-        raise ImageError("unsupported_scan", "DICOM and NIfTI are not read by this version")
-
-
-def decode(data: bytes) -> NDArray[np.uint8]:
-    """Bytes of a whole PNG, JPEG, TIFF, BMP, WebP or GIF -> (H,W,3) uint8 RGB, upright, C-contiguous.
-
-    Raises ImageError: empty, not_an_image, truncated, too_large, too_small, corrupt, multi_page, or unsupported_ with
-    the name of a format.
-    """
+def decode_picture(data: bytes, window: Window = DEFAULT_WINDOW) -> Picture:
+    """Bytes of any file that is read. Raises SkippedScan, and ImageError as `decode` and the readers of scans."""
     if len(data) > MAX_BYTES:
         raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
-    header = read_header(data)
-    check_limits(header)
     try:
-        image = _decoded(data, header)
+        # The libraries that read scans take seconds to load, so only a scan loads them.
+        if is_dicom(data):
+            from fbclip.images.scans.dicom import read_dicom
+
+            return read_dicom(data, window)
+        if is_nifti(data):
+            from fbclip.images.scans.nifti import read_nifti
+
+            return read_nifti(data, window)
+        return _still(data, window)
     except MemoryError as error:
         raise ImageError("too_large", "not enough memory to decode it") from error
-    if image.shape[:2] != (header.height, header.width):
+
+
+def image_size(data: bytes) -> tuple[int, int, int]:
+    """(width, height) in pixels, upright, and number of slices, by the header of a file; raises as `decode_picture`."""
+    if len(data) > MAX_BYTES:
+        raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
+    if is_dicom(data):
+        from fbclip.images.scans.dicom import dicom_size
+
+        return dicom_size(data)
+    if is_nifti(data):
+        from fbclip.images.scans.nifti import nifti_size
+
+        return nifti_size(data)
+    header = read_header(data)
+    check_limits(header)
+    return *header.upright, 1
+
+
+def decode(data: bytes, window: Window = DEFAULT_WINDOW) -> NDArray[np.uint8]:
+    """Bytes of a whole PNG, JPEG, TIFF, BMP, WebP, GIF or scan of one slice -> (H,W,3) uint8 RGB, upright.
+
+    Raises ImageError: empty, not_an_image, truncated, too_large, too_small, corrupt, multi_page, no_window,
+    wrong_depth, several_slices, or unsupported_ with the name of a format.
+    """
+    return decode_picture(data, window).only()
+
+
+def _still(data: bytes, window: Window) -> Picture:
+    header = read_header(data)
+    check_limits(header)
+    stored = _decoded(data, header)
+    if stored.shape[:2] != (header.height, header.width):
         raise ImageError("corrupt", "the image is not of the size its header says")
-    return _upright(image, header.orientation)
+    unused = 16 - int(stored.max()).bit_length() if stored.dtype == np.uint16 else 0
+    image = _windowed(stored, window)
+    if isinstance(header, TiffHeader) and header.white_is_zero and stored.dtype != np.uint8:
+        image = np.invert(image)
+    return Picture(_upright(_coloured(image), header.orientation)[None], unused_bits=unused)
 
 
-def _decoded(data: bytes, header: Header) -> NDArray[np.uint8]:
-    """As stored. Each format goes to the reader that reports damage in it: Pillow paints a PNG black where its rows
-    end early, OpenCV a TIFF of 8 bits, both a JPEG grey. OpenCV alone keeps 16 bits."""
+def _windowed(stored: NDArray[Any], window: Window) -> NDArray[np.uint8]:
+    """Pixels (H,W,C) of any depth as 8 bits."""
+    if isinstance(window, tuple):
+        most = np.iinfo(stored.dtype).max if stored.dtype.kind == "u" else np.inf
+        if window[1] > most:
+            raise ImageError("wrong_depth", f"the window ends at {window[1]:g}, the file's pixels at {most:g}")
+        return through(stored, *window)
+    if window == "percentile":
+        return through(stored, *percentile_limits([stored], stored.size))
+    if stored.dtype.kind == "f":
+        raise ImageError("no_window", "floating-point pixels have no full range; calibrate with --window percentile")
+    if stored.dtype == np.uint8:
+        return stored
+    # 65535 = 257 · 255: the full range maps to the full range, and no value lies between two.
+    return np.asarray(cv2.convertScaleAbs(stored, alpha=1 / 257), np.uint8).reshape(stored.shape)
+
+
+def _coloured(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def _decoded(data: bytes, header: Header) -> NDArray[Any]:
+    """As stored, (H,W,1) or (H,W,3), without alpha.
+
+    Each format goes to the reader that reports damage in it: Pillow paints a PNG black where its rows end early, OpenCV
+    a TIFF of 8 bits, both a JPEG grey. OpenCV alone keeps 16 bits.
+    """
     if header.format == "JPEG":
         return _by_simplejpeg(data, header)
     if isinstance(header, TiffHeader):
@@ -94,9 +156,8 @@ def _decoded(data: bytes, header: Header) -> NDArray[np.uint8]:
         if header.orientation != 1 and header.orientation_at is not None:
             # Both readers of TIFF would turn the image themselves, each in its own way.
             data = _as_stored(data, header.orientation_at)
-        if header.depth == 16:
-            image = _by_opencv(data)
-            return np.invert(image, dtype=np.uint8) if header.white_is_zero else image
+        if header.depth >= 16:
+            return _by_opencv(data)
     return _by_opencv(data) if header.format == "PNG" else _by_pillow(data, header)
 
 
@@ -116,7 +177,7 @@ def _by_simplejpeg(data: bytes, header: Header) -> NDArray[np.uint8]:
 
 def _by_pillow(data: bytes, header: Header) -> NDArray[np.uint8]:
     try:
-        with warnings.catch_warnings(), _silence():
+        with warnings.catch_warnings(), silence():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=[header.format]) as image:
                 return np.array(image.convert("RGB"), dtype=np.uint8)
@@ -130,9 +191,9 @@ def _by_pillow(data: bytes, header: Header) -> NDArray[np.uint8]:
         raise ImageError(reason, _UNDECODABLE) from error
 
 
-def _by_opencv(data: bytes) -> NDArray[np.uint8]:
+def _by_opencv(data: bytes) -> NDArray[Any]:
     try:
-        with _silence():
+        with silence():
             raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
@@ -140,16 +201,14 @@ def _by_opencv(data: bytes) -> NDArray[np.uint8]:
         raise ImageError("corrupt", _UNDECODABLE) from error
     if raw is None:
         raise ImageError("corrupt", _UNDECODABLE)
-    if raw.dtype == np.uint16:
-        # 65535 = 257 · 255: the full range maps to the full range, and no value lies between two.
-        raw = cv2.convertScaleAbs(raw, alpha=1 / 257)
-    elif raw.dtype != np.uint8:
+    if raw.dtype not in (np.uint8, np.uint16, np.float32, np.float64):
         raise ImageError("corrupt", f"pixels of type {raw.dtype} have no fixed range")
     channels = 1 if raw.ndim == 2 else raw.shape[2]
-    codes = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
-    if channels not in codes:
+    if channels == 1:
+        return np.asarray(raw).reshape(*raw.shape[:2], 1)
+    if channels not in {3, 4}:
         raise ImageError("corrupt", f"{channels} channels are neither grey nor colour")
-    return np.asarray(cv2.cvtColor(raw, codes[channels]), np.uint8)
+    return np.ascontiguousarray(raw[:, :, 2::-1])
 
 
 def _as_stored(data: bytes, place: int) -> bytes:
@@ -168,22 +227,3 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in {2, 3, 6, 7}:
         image = image[:, ::-1]
     return np.ascontiguousarray(image)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """libtiff and libpng print to file descriptor 2 what is then raised."""
-    try:
-        kept = os.dup(2)
-    except OSError:
-        # A daemon may have closed it: then nothing can be printed.
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

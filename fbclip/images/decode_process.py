@@ -5,27 +5,31 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from fbclip.errors import ImageError
+from fbclip.errors import ImageError, SkippedScan
 from fbclip.images.decode_worker import KEPT_BYTES
-from fbclip.images.geometry import RgbImage
-from fbclip.images.header import MAX_BYTES, MAX_PIXELS
+from fbclip.images.header import MAX_BYTES, MAX_DECODED_SCAN
+from fbclip.images.picture import Picture, ScanFacts
+from fbclip.images.window import DEFAULT_WINDOW, Window
 
 SECONDS = 20
 MEMORY = 2 << 30
 START_S = 60.0
 _LOOK_S = 0.2
+_MOST_FACTS = 64 << 20
 _REASON = re.compile(r"[a-z0-9_]{1,40}")
 
 
@@ -61,23 +65,23 @@ class DecodeProcess:
     ) -> None:
         self.close()
 
-    def decode(self, data: bytes, cancelled: Callable[[], bool] = _never) -> RgbImage:
-        """As `decode` of fbclip/images/decode.py; `cancelled` is asked now and then.
+    def decode(self, data: bytes, cancelled: Callable[[], bool] = _never, window: Window = DEFAULT_WINDOW) -> Picture:
+        """As `decode_picture` of fbclip/images/decode.py; `cancelled` is asked now and then.
 
-        Raises its ImageErrors; ImageError `decode_timeout` and `decoder_died` where the process had to be killed or
-        ended by itself, twice; DecodingCancelled; OSError where no process can be started.
+        Raises its ImageErrors; ImageError `decode_timeout` and `decoder_died` where the process had to be
+        killed or ended by itself, twice; DecodingCancelled; OSError where no process can be started.
         """
         if len(data) > MAX_BYTES:
             raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
         try:
-            answer = self._ask(data, cancelled)
+            answer = self._ask(data, cancelled, window)
         except _Died:
             # It may have been taken down with others when memory ran out: a file is guilty when it happens again.
             try:
-                answer = self._ask(data, cancelled)
+                answer = self._ask(data, cancelled, window)
             except _Died as error:
                 raise ImageError("decoder_died", "decoding it ended the decoder's process") from error
-        return self._image(answer)
+        return self._picture(answer)
 
     def close(self) -> None:
         """End the process; the next image starts another. Safe to call twice."""
@@ -92,14 +96,14 @@ class DecodeProcess:
         os.close(self._source)
         os.close(self._target)
 
-    def _ask(self, data: bytes, cancelled: Callable[[], bool]) -> dict[str, Any]:
+    def _ask(self, data: bytes, cancelled: Callable[[], bool], window: Window) -> dict[str, Any]:
         process = self._running(cancelled)
         assert process.stdin is not None
         rest, written = memoryview(data), 0
         while written < len(rest):
             written += os.pwrite(self._source, rest[written:], written)
         try:
-            process.stdin.write(b"%d\n" % len(data))
+            process.stdin.write(b"%d %s\n" % (len(data), json.dumps(window).encode()))
             process.stdin.flush()
         except OSError as error:
             self.close()
@@ -161,20 +165,38 @@ class DecodeProcess:
                 raise DecodingCancelled
         return None
 
-    def _image(self, answer: dict[str, Any]) -> RgbImage:
+    def _picture(self, answer: dict[str, Any]) -> Picture:
         """Nothing is taken on trust: whoever took the process over may answer anything."""
         match answer:
-            case {"shape": [int(height), int(width)]} if height > 0 < width and height * width <= MAX_PIXELS:
-                image = np.empty((height, width, 3), np.uint8)
-                rest, got = image.data.cast("B"), 0
-                while got < len(rest) and (count := os.preadv(self._target, [rest[got:]], got)):
-                    got += count
-                if got == len(rest):
-                    return image
-            case {"reason": str(reason), "detail": str(detail)} if _REASON.fullmatch(reason):
-                raise ImageError(reason, detail)
+            case {"shape": [*shape], "about": int(about), "unused_bits": int(unused)} if _possible(shape, about):
+                pixels = np.empty(shape, np.uint8)
+                facts = bytearray(about)
+                if self._fill(pixels.reshape(-1).data, 0) and self._fill(memoryview(facts), pixels.nbytes):
+                    try:
+                        scan = ScanFacts.model_validate_json(facts) if facts else None
+                    except ValidationError:
+                        scan = None
+                    if (scan is None and not facts) or (scan is not None and len(scan.slices) == len(pixels)):
+                        return Picture(pixels, scan, unused)
+            case {"reason": str(reason), "detail": str(detail), "skipped": bool(skipped)} if _REASON.fullmatch(reason):
+                raise (SkippedScan if skipped else ImageError)(reason, detail)
         self.close()
         raise ImageError("decoder_died", "the decoder's process answered nonsense")
+
+    def _fill(self, out: memoryview, at: int) -> bool:
+        """Read from the process's memory; false where it holds less."""
+        got = 0
+        while got < len(out) and (count := os.preadv(self._target, [out[got:]], at + got)):
+            got += count
+        return got == len(out)
+
+
+def _possible(shape: Sequence[object], about: int) -> bool:
+    """Slices of grey, or of RGB, of no more bytes than were planned for."""
+    sizes = [size for size in shape if isinstance(size, int) and size > 0]
+    grey = len(sizes) == len(shape) == 3
+    colour = len(sizes) == len(shape) == 4 and sizes[3] == 3
+    return (grey or colour) and math.prod(sizes) <= MAX_DECODED_SCAN and 0 <= about <= _MOST_FACTS
 
 
 def bare_environment() -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 It holds nothing of value (the environment is empty of secrets), has limits of memory and time, and may die at any
 moment. Started by `fbclip/images/decode_process.py`, never by hand: two numbers of open memory files as arguments, the
-length of the next image on stdin as a line, one JSON line on stdout as the answer.
+length of the next image and its window on stdin as a line, one JSON line on stdout as the answer. What is known of a
+scan follows the pixels.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from pydantic import TypeAdapter
 
-from fbclip.errors import ImageError
-from fbclip.images.decode import decode
+from fbclip.errors import ImageError, SkippedScan
+from fbclip.images.decode import decode_picture
 from fbclip.images.header import MAX_BYTES
+from fbclip.images.window import Window
 
 KEPT_BYTES = 64 << 20
+_WINDOW: TypeAdapter[Window] = TypeAdapter(Window)
 
 
 def serve(source: int, target: int, memory: int, seconds: int) -> None:
@@ -35,24 +39,33 @@ def serve(source: int, target: int, memory: int, seconds: int) -> None:
     for line in sys.stdin.buffer:
         # Where the agent is gone, nobody else would end a decoder that hangs.
         signal.alarm(seconds)
-        answer = _answer(source, target, int(line))
+        length, window = line.split(b" ", 1)
+        answer = _answer(source, target, int(length), _WINDOW.validate_json(window))
         signal.alarm(0)
         _say(answer)
 
 
-def _answer(source: int, target: int, length: int) -> dict[str, Any]:
+def _answer(source: int, target: int, length: int, window: Window) -> dict[str, Any]:
     try:
-        image = decode(_read(source, min(length, MAX_BYTES + 1)))
+        picture = decode_picture(_read(source, min(length, MAX_BYTES + 1)), window)
     except ImageError as error:
-        return {"reason": error.reason, "detail": str(error).partition(": ")[2]}
+        skipped = isinstance(error, SkippedScan)
+        return {"reason": error.reason, "detail": str(error).partition(": ")[2], "skipped": skipped}
     except MemoryError:
-        return {"reason": "too_large", "detail": "not enough memory to decode it"}
-    if os.fstat(target).st_size > max(KEPT_BYTES, image.nbytes):
+        return {"reason": "too_large", "detail": "not enough memory to decode it", "skipped": False}
+    pixels = picture.pixels
+    about = b"" if picture.scan is None else picture.scan.model_dump_json().encode()
+    if os.fstat(target).st_size > max(KEPT_BYTES, pixels.nbytes + len(about)):
         os.ftruncate(target, 0)
-    rest, written = image.data.cast("B"), 0
-    while written < len(rest):
-        written += os.pwrite(target, rest[written:], written)
-    return {"shape": image.shape[:2]}
+    _write(target, pixels.reshape(-1).data, 0)
+    _write(target, memoryview(about), pixels.nbytes)
+    return {"shape": pixels.shape, "about": len(about), "unused_bits": picture.unused_bits}
+
+
+def _write(target: int, data: memoryview, at: int) -> None:
+    written = 0
+    while written < len(data):
+        written += os.pwrite(target, data[written:], at + written)
 
 
 def _read(source: int, length: int) -> bytes:

@@ -12,15 +12,20 @@ from fbclip.errors import ImageError
 from fbclip.images.geometry import BoolMap, Placement, RgbImage, Roi
 from fbclip.images.preprocess import ignore_on_map, preprocess, roi_placement
 from fbclip.images.tiling import Tiling, map_shape, tile_placements
+from fbclip.images.window import DEFAULT_WINDOW, Window
 
 
 @dataclass(frozen=True, eq=False)
 class Framing:
-    """Which parts of a line's frames become tiles; `mask` (H,W) bool marks the frame pixels that are not judged."""
+    """Which parts of a line's frames become tiles; `mask` (H,W) bool marks the frame pixels that are not judged.
+
+    `window`: how files become frames, see fbclip/images/window.py; frames that are framed have gone through it.
+    """
 
     roi: Roi | None = None
     tiling: Tiling | None = None
     mask: BoolMap | None = None
+    window: Window = DEFAULT_WINDOW
 
 
 @dataclass(frozen=True, eq=False)

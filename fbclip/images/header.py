@@ -12,6 +12,9 @@ MAX_BYTES = 256 << 20
 MAX_PIXELS = 80_000_000
 MAX_DECODED = 256 << 20
 MIN_SIDE = 8
+# Of a scan: 512 slices of 512 x 512, and what they may take at once while they are decoded.
+MAX_VOXELS = 1 << 27
+MAX_DECODED_SCAN = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -50,4 +53,15 @@ def check_limits(header: Header) -> None:
         text = f"{size} with {header.channels} channels of {header.depth} bits"
         raise ImageError("too_large", f"{text} is more than {MAX_DECODED >> 20} MiB decoded")
     if min(header.width, header.height) < MIN_SIDE:
+        raise ImageError("too_small", f"{size}, need at least {MIN_SIDE} pixels a side")
+
+
+def check_scan_limits(width: int, height: int, slices: int, voxel_bytes: int) -> None:
+    """The same of a scan; `voxel_bytes`: of all channels of one voxel, as they are decoded."""
+    size = f"{slices} slices of {width}x{height}"
+    voxels = slices * width * height
+    if width * height > MAX_PIXELS or voxels > MAX_VOXELS or voxels * voxel_bytes > MAX_DECODED_SCAN:
+        limits = f"{MAX_VOXELS} voxels or {MAX_DECODED_SCAN >> 20} MiB decoded"
+        raise ImageError("too_large", f"{size} with {voxel_bytes} bytes a voxel are more than {limits}")
+    if min(width, height) < MIN_SIDE:
         raise ImageError("too_small", f"{size}, need at least {MIN_SIDE} pixels a side")

@@ -41,12 +41,10 @@ def read_header(data: bytes) -> Header:
     """Header of a whole file.
 
     Raises ImageError: empty, not_an_image, truncated, corrupt, multi_page, too_large, or unsupported_ with the name
-    of the format (unsupported_heic, unsupported_scan, ...).
+    of the format (unsupported_heic, ...).
     """
     if not data:
         raise ImageError("empty")
-    if is_scan(data):
-        raise ImageError("unsupported_scan", "DICOM and NIfTI are not read by this version")
     if data.startswith(PNG_MAGIC):
         return _png(data)
     if data.startswith(JPEG_MAGIC):
@@ -64,14 +62,7 @@ def read_header(data: bytes) -> Header:
             raise ImageError(f"unsupported_{name}", "a format that is not read by this version")
     if any(magic.startswith(data) for magic in _BEGINNINGS):
         raise ImageError("truncated", "only the first bytes are there")
-    raise ImageError("not_an_image", "neither PNG, JPEG, TIFF, BMP, WebP nor GIF")
-
-
-def is_scan(data: bytes) -> bool:
-    """DICOM or uncompressed NIfTI, by their magic words."""
-    return data[128:132] == b"DICM" or (
-        data[344:348] in {b"n+1\0", b"ni1\0"} and data[:4] in {b"\x5c\1\0\0", b"\0\0\1\x5c"}
-    )
+    raise ImageError("not_an_image", "neither PNG, JPEG, TIFF, BMP, WebP, GIF, DICOM nor NIfTI")
 
 
 def _png(data: bytes) -> Header:

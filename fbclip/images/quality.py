@@ -1,13 +1,11 @@
 """Can an image be judged at all? Cheap checks on a subsampled view; pure.
 
-The limits are conservative: they reject a covered lens, a dead exposure or a stuck camera, never an image
-that is merely dark. What is rejected here gets no verdict, and never passes as ok.
+The limits are the same for every line and conservative: they reject a covered lens or a dead exposure, never an image
+that is merely dark. What a line's own pictures look like is `fbclip/picture_health`. What is rejected gets no verdict,
+and never passes as ok.
 """
 
 from __future__ import annotations
-
-import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,42 +17,13 @@ _SIDE = 256
 
 
 class QualitySettings(Frozen):
-    """Grey levels are 0..255. `frozen_after`: so many identical frames in a row are a stuck camera; None: files."""
+    """Grey levels are 0..255."""
 
     black_mean: float = Field(3.0, ge=0)
     black_peak: int = Field(12, ge=0, le=255, description="99.9 % of all pixels are at or below")
     white_mean: float = Field(252.0, le=255)
     white_floor: int = Field(245, ge=0, le=255, description="99.9 % of all pixels are at or above")
     flat_range: int = Field(2, ge=0, le=255, description="largest spread of any channel in an image without contrast")
-    frozen_after: int | None = Field(60, ge=2)
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Digest of a frame's subsampled pixels, and how many identical frames in a row ended with it."""
-
-    digest: bytes
-    repeats: int = 1
-
-
-@dataclass(frozen=True)
-class QualityResult:
-    """`reason` is None for an image that can be judged, else black, flat, overexposed or frozen."""
-
-    reason: str | None
-    fingerprint: Fingerprint
-
-
-def quality(image: NDArray[np.uint8], previous: Fingerprint | None, settings: QualitySettings) -> QualityResult:
-    """Check one frame (H,W,3) uint8 RGB; `previous` is the fingerprint of the frame before it on this line."""
-    view = _view(image)
-    # Sensor noise makes any two real exposures differ, so only exact equality counts as frozen.
-    digest = hashlib.blake2b(repr(image.shape).encode() + view.tobytes(), digest_size=16).digest()
-    repeats = previous.repeats + 1 if previous is not None and previous.digest == digest else 1
-    reason = _fault(view, settings)
-    if reason is None and settings.frozen_after is not None and repeats >= settings.frozen_after:
-        reason = "frozen"
-    return QualityResult(reason, Fingerprint(digest, repeats))
 
 
 def image_fault(image: NDArray[np.uint8], settings: QualitySettings) -> str | None:

@@ -24,6 +24,7 @@ JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 # none, LZW, JPEG, deflate, PackBits, and as a later addition LZMA and Zstandard. Of fax codes libtiff reads whatever is
 # there and reports nothing.
 _COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946, 34925, 50000})
+_FLOAT = 3
 _EIGHT_BIT_ONLY = frozenset({7, 34925, 50000})
 
 
@@ -147,10 +148,11 @@ def _refuse_unsupported(directory: _Directory, header: TiffHeader) -> None:
     compression = directory.one(259, 1)
     if compression in JPEG_2000:
         raise ImageError("unsupported_jpeg2000", "JPEG 2000 inside a TIFF is not read")
-    whole = set(directory.tags.get(339, (1,))) <= {1, 4}
+    kinds = set(directory.tags.get(339, (1,)))
     colours = directory.one(262, 1)
-    deep = header.depth == 16
-    right = whole and compression in _COMPRESSIONS and header.depth in {1, 2, 4, 8, 16} and header.channels <= 5
+    deep = header.depth >= 16
+    depths = {32, 64} if kinds == {_FLOAT} else {1, 2, 4, 8, 16} if kinds <= {1, 4} else set()
+    right = compression in _COMPRESSIONS and header.depth in depths and header.channels <= 5
     if not right or (deep and (header.planar or compression in _EIGHT_BIT_ONLY or colours not in {0, 1, 2})):
         text = f"{header.channels} channels of {header.depth} bits, compression {compression}, colours {colours}"
         raise ImageError("unsupported_tiff", f"a TIFF with {text}{', in planes' if header.planar else ''}")

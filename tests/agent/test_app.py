@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from pydicom.uid import ComprehensiveSRStorage, generate_uid
 
 from agent.app import Daemon
 from agent.config.loader import load_config
@@ -30,6 +31,7 @@ from fbclip.artefacts.profile_file import save_profile
 from tests.factories.agent import FakeMqttClient, row_count
 from tests.factories.brokers import wait_until
 from tests.factories.lines import a_profile
+from tests.factories.scans import NAME, a_nifti, blob, dicom_bytes, dicom_dataset
 
 
 @pytest.fixture
@@ -85,7 +87,9 @@ def test_a_step_reports_health_to_the_topics_and_the_page(parts, retained):
     parts.recorder.problem = "disk full"
     assert Daemon(parts, lambda: 0.0).step(1.0) is None
     assert retained["fbclip/demo/health"]["problems"] == ["the sender thread ended", "disk full"]
-    assert retained["fbclip/demo/belt/status"] == {"state": "running", "health": "starting", "mode": "shadow"}
+    assert retained["fbclip/demo/belt/status"] == {
+        "state": "running", "health": "starting", "mode": "shadow", "guarantee": "none",
+    }  # fmt: skip
     page = parts.page.snapshot()
     assert page["mqtt"] == "connected"
     assert (page["lines"][0]["health"], page["lines"][0]["grabbed"]) == ("starting", 0)
@@ -165,6 +169,46 @@ def test_a_run_from_start_to_clean_end(tmp_path, detector, stack, client, monkey
         assert connection.exec_driver_sql("select clean from runs").scalar() == 1
 
 
+def test_scans_are_judged_and_moved_and_name_nobody(tmp_path, detector, stack, client, monkeypatch, caplog):
+    """A CT of several frames, a volume and a report, all of one patient."""
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr("agent.app.WATCH_S", 0.01)
+    parts = build(tmp_path, detector, stack, mode="live")
+    now = [0.0]
+    daemon, stop = Daemon(parts, lambda: now[0]), threading.Event()
+    daemon.start(stack)
+    watching = threading.Thread(target=daemon.watch, args=(stop,))
+    watching.start()
+    uid = generate_uid()
+    frames = dicom_dataset(blob(11), SOPInstanceUID=uid, WindowCenter=500, WindowWidth=1400, StudyDate="19700102")
+    report = dicom_dataset(blob(1)[0], SOPClassUID=ComprehensiveSRStorage)
+    contents = {"IM0001": dicom_bytes(frames), "head.nii.gz": a_nifti(blob(20, 24, 9), packed=True)}
+    for name, data in {**contents, "IM0002": dicom_bytes(report)}.items():
+        (tmp_path / f".{name}").write_bytes(data)
+        shutil.move(tmp_path / f".{name}", tmp_path / "in" / name)
+    wait_until(lambda: all((tmp_path / "in.done" / name).is_file() for name in contents))
+    now[0] = 61.0
+    wait_until(lambda: parts.ledger.unmoved() == () and (tmp_path / "in.done" / "IM0002").is_file())
+    assert list((tmp_path / "in").iterdir()) == []
+    stop.set()
+    watching.join(30)
+    with parts.database.transaction() as connection:
+        found = connection.exec_driver_sql("select path, frame_number, verdict, context from inspections").all()
+    rows = {path.rsplit("/", 1)[1]: (number, verdict, json.loads(context)) for path, number, verdict, context in found}
+    assert sorted(rows) == ["IM0001", "head.nii.gz"]
+    (number, verdict, ct), (_, _, brain) = rows["IM0001"], rows["head.nii.gz"]
+    assert (ct["slices"], ct["judged"], ct["window"], ct["window_from"]) == (11, 11, [-200.0, 1199.0], "file")
+    assert (brain["format"], brain["slices"], brain["plane"]) == ("nifti", 9, "axial")
+    assert (number, verdict) == (ct["slice"], "anomaly")
+    with parts.database.transaction() as connection:
+        found = connection.exec_driver_sql("select state, reason, disposition from files where state = 'skipped'").all()
+    assert [tuple(row) for row in found] == [("skipped", "no_image_object", "finished")]
+    said = [caplog.text, *(str(payload) for _, _, payload, _ in client.sent)]
+    said += [path.read_bytes().decode("latin-1") for path in (tmp_path / "var").rglob("*") if path.is_file()]
+    for word in (NAME, "Miller", "4711", "19700102", uid):
+        assert not any(word in text for text in said)
+
+
 def test_a_part_that_fails_for_good_ends_the_run_with_an_error(tmp_path, detector, stack, client, monkeypatch, caplog):
     def broken(*_):
         raise ValueError("nobody knows")
@@ -194,7 +238,7 @@ def test_a_start_that_fails_midway_closes_what_was_opened(tmp_path, detector, cl
 def test_events_left_open_by_an_earlier_run_are_ended_by_the_next(tmp_path, detector, client):
     with ExitStack() as first:
         parts = build(tmp_path, detector, first)
-        parts.writer.start_run("run-0", "demo", lambda step: None)
+        parts.writer.start_run("run-0", lambda step: None)
         with parts.database.transaction() as connection:
             connection.exec_driver_sql(
                 "insert into events (event_id, run, line, kind, opened, updated) values"

@@ -9,6 +9,7 @@ from agent.line_states import LinePlan, LineState
 from agent.lineup import FIRST_RETRY_S, LONGEST_RETRY_S
 from agent.pipeline.lines import ManualThreshold
 from agent.records import LineMode
+from agent.steering.trigger_door import TriggerDoor
 from fbclip.errors import ConfigError
 from tests.factories.lines import remember
 from tests.factories.lineups import a_lineup, folder_line, write_profile_of
@@ -169,3 +170,49 @@ def test_a_missing_variable_makes_its_line_unavailable(lineup, tmp_path, detecto
     belt = lineup.healths()[0]
     assert belt.state is LineState.UNAVAILABLE
     assert belt.problem == "line belt: the environment variable NOT_SET holds no address"
+
+
+def camera_line(tmp_path, **changes):
+    source = {"type": "camera", "url": "http://127.0.0.1:9/x", "trigger": "mqtt"} | changes
+    return folder_line(tmp_path, source=source)
+
+
+def test_a_triggered_line_hears_triggers_while_it_runs_and_answers_them_always(lineup, detector, tmp_path):
+    lineup.set_up([LinePlan(camera_line(tmp_path))], 0.0)
+    lineup.start()
+    gate, door = lineup.gates.get("belt"), TriggerDoor(lineup)
+    trigger = b'{"line": "belt", "part": 1, "correlation_id": "c"}'
+
+    def texts():
+        return door.take(trigger).text, [refusal.reason for refusal in gate.due()]
+
+    off = "; in mode shadow no result is published"
+    assert texts() == (f"line belt: the line is unavailable{off}", ["line_unavailable"])
+    write_profile_of(detector, tmp_path, "belt")
+    lineup.retry(1000.0)
+    assert texts() == (f"line belt: accepted{off}", [])
+    assert lineup.healths()[0].triggers.received == 2
+    assert not lineup.healths()[0].live
+    # Other settings, another camera: the trigger that waits goes on waiting.
+    lineup.apply([LinePlan(camera_line(tmp_path, queue=1))], 0.0)
+    assert texts() == (f"line belt: busy: as many triggers wait for their answer as may{off}", ["busy"])
+    lineup.apply([LinePlan(camera_line(tmp_path, queue=1), enabled=False)], 0.0)
+    assert texts() == (f"line belt: the line is switched off{off}", ["line_off", "line_off"])
+    lineup.apply([LinePlan(folder_line(tmp_path))], 0.0)
+    answer = door.take(trigger)
+    assert (answer.ok, answer.correlation_id) == (False, "c")
+    assert answer.text == "line belt: hears no triggers; that takes trigger: mqtt in its source"
+    lineup.apply([], 0.0)
+    assert door.take(trigger).text == "line belt: there is no such line"
+    # Back again, it goes on counting its frames and its triggers.
+    lineup.apply([LinePlan(camera_line(tmp_path))], 0.0)
+    assert lineup.gates.get("belt") is gate
+    lineup.stop()
+    assert texts()[1] == ["shutdown"]
+
+
+def test_a_line_that_was_taken_away_and_is_back_repeats_no_number(two, lineup):
+    lineup.apply(two[1:], 0.0)
+    before = lineup._numbers["belt"]
+    lineup.apply(two, 0.0)
+    assert lineup._places["belt"].numbers is before

@@ -29,7 +29,7 @@ BEHIND = 2000
 def post(database: Database, line: str, count: int = 1) -> None:
     body = event_body("demo", a_step(StepType.NEW), an_inspection(Verdict.ANOMALY, line=line))
     with database.transaction() as connection:
-        put(connection, "run-1", [Draft(line, TOPICS.event(line), body)] * count)
+        put(connection, "agent", "run-1", [Draft(line, TOPICS.event(line), body)] * count)
 
 
 def drained(sender: Sender, listener: Listener, count: int) -> None:
@@ -66,7 +66,7 @@ def main(folder: Path, count: int) -> None:
     broker = Mosquitto(binary, config, port)
     broker.start()
     database = open_writer(f"sqlite:///{folder}/agent.db")
-    Writer(database).start_run("run-1", "demo", lambda step: None)
+    Writer(database).start_run("run-1", lambda step: None)
     post(database, "belt", count)
     listener = Listener(port)
     sender = Sender(a_client(port), Outbox(database), "run-1", TOPICS.status)

@@ -31,7 +31,7 @@ def main(count: int) -> None:
         hot.mkdir()
         write_images(hot, count)
         database = open_writer(f"sqlite:///{name}/agent.db")
-        Writer(database).start_run("run", "agent", lambda _: None)
+        Writer(database).start_run("run", lambda _: None)
         queue, stop = BlockingQueue(Tally()), threading.Event()
         source = Folder("line", FolderSource(type="folder", path=hot, settle_s=0), queue, Ledger(database))
         thread = threading.Thread(target=source.run, args=(stop,))

@@ -27,7 +27,7 @@ ALERTS = 400
 def alerts(folder: Path, name: str) -> None:
     database = open_writer(f"sqlite:///{folder}/{name}.db")
     writer, outbox = Writer(database), Outbox(database)
-    writer.start_run("run-1", "demo", lambda step: None)
+    writer.start_run("run-1", lambda step: None)
     start = time.perf_counter()
     for seq in range(ALERTS):
         writer.record(an_inspection(Verdict.ANOMALY, seq), (a_step(StepType.NEW, f"e{seq}"),), [a_draft()])

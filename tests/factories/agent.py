@@ -151,6 +151,8 @@ class FakeMqttClient:
     def listen(self, topics: str, hear: Any) -> None:
         self.ears = (topics, hear)
 
+    def deafen(self) -> None: ...
+
     def notify(self, wake: Callable[[], None]) -> None:
         self.wake = wake
 

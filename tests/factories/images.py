@@ -1,6 +1,8 @@
 """Image files and data sets on disk, in the layouts that calibrate reads, and what was read of them."""
 
+import io
 import json
+import struct
 import zlib
 
 import numpy as np
@@ -69,3 +71,26 @@ def sample_rows(data):
 def problem_lines(data):
     """What a reader reported, one line each."""
     return tuple(str(problem) for problem in data.problems)
+
+
+def tiff_one_bit_palette(marks, off, on):
+    """A TIFF of bool (H,W) with one bit a pixel, of two colours."""
+    pixels = np.packbits(marks, axis=1).tobytes()
+    table = np.array([[a * 257, b * 257] for a, b in zip(off, on, strict=True)], np.uint16).tobytes()
+    start = 8 + 2 + 12 * 10 + 4
+    entries = [
+        (256, 3, 1, marks.shape[1]), (257, 3, 1, marks.shape[0]), (258, 3, 1, 1), (259, 3, 1, 1), (262, 3, 1, 3),
+        (273, 4, 1, start + len(table)), (277, 3, 1, 1), (278, 3, 1, marks.shape[0]), (279, 4, 1, len(pixels)),
+        (320, 3, 6, start),
+    ]  # fmt: skip
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + b"\0\0\0\0" + table + pixels
+
+
+def png_palette(marks, off, on, alpha):
+    """A PNG of bool (H,W) with a palette of two colours, each with its alpha."""
+    image = Image.fromarray(marks.astype(np.uint8), "P")
+    image.putpalette([*off, *on])
+    out = io.BytesIO()
+    image.save(out, "PNG", transparency=alpha)
+    return out.getvalue()

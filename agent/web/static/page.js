@@ -48,6 +48,12 @@ function showBar(card, line) {
   bar.setAttribute("aria-label", known ? `z ${number(line.z)}, threshold ${number(line.threshold)}` : "no value");
 }
 
+function triggers(counts) {
+  const parts = [`${counts.answered} of ${counts.received} triggers answered`];
+  for (const name of ["busy", "timeout", "lost"]) if (counts[name]) parts.push(`${counts[name]} ${name}`);
+  return parts.join(", ");
+}
+
 function showLine(line) {
   const card = document.querySelector(`[data-line="${CSS.escape(line.name)}"]`);
   if (!card) return;
@@ -56,7 +62,8 @@ function showLine(line) {
   const [sign, word] = WORDS[line.verdict] || ["…", "WAITING"];
   put(part(card, "sign"), sign);
   put(part(card, "verdict"), word);
-  put(part(card, "reason"), line.reason ? line.reason.replaceAll("_", " ") : "");
+  const reason = line.reason ? line.reason.replaceAll("_", " ") : "";
+  put(part(card, "reason"), line.advice ? `${reason}: ${line.advice}` : reason);
   put(part(card, "mode"), line.mode);
   const stale = part(card, "stale");
   stale.hidden = !line.stale;
@@ -68,7 +75,7 @@ function showLine(line) {
   showBar(card, line);
   for (const name of ["inspected", "rejected", "dropped", "in_flight"]) put(part(card, name), String(line[name]));
   put(part(card, "latency"), typeof line.latency_ms === "number" ? `${Math.round(line.latency_ms)} ms` : "–");
-  put(part(card, "health"), line.health);
+  put(part(card, "health"), line.triggers ? `${line.health} · ${triggers(line.triggers)}` : line.health);
   put(part(card, "age"), typeof line.age_s === "number" ? `last frame ${ago(line.age_s)}` : "no frame yet");
 }
 

@@ -7,16 +7,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from pydicom.uid import ComprehensiveSRStorage
 from typer.testing import CliRunner
 
 from agent.cli import app
-from agent.commands.inspect import inspect_files
+from agent.commands.inspect import expand, inspect_files
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
 from agent.pipeline.lines import load_detector
 from fbclip.artefacts.profile_file import save_profile
 from fbclip.errors import ConfigError
 from tests.factories.lines import ENDLESS, FUSION, a_profile, load_lines, remember, unit_of_the_line, write_profile
+from tests.factories.scans import a_dicom, blob
 
 
 def test_inspect_runs_in_the_precision_of_the_profile(tmp_path):
@@ -73,3 +75,15 @@ def test_what_is_no_file_is_answered_at_once_and_no_name_reads_as_a_verdict(tmp_
     assert all(answer.verdict == "rejected" for answer in answers)
     assert all("\n" not in answer.text() for answer in answers)
     assert "a\\nok z" in answers[1].text()
+
+
+def test_scans_of_a_folder_are_found_by_content_and_reports_are_skipped(tmp_path):
+    detector = load_detector(ModelSection(device="cpu"))
+    (tmp_path / "IM0001").write_bytes(a_dicom(blob(3)))
+    (tmp_path / "IM0002").write_bytes(a_dicom(blob(1)[0], SOPClassUID=ComprehensiveSRStorage))
+    (tmp_path / "notes").write_bytes(b"no image")
+    paths = expand([tmp_path])
+    assert [path.name for path in paths] == ["IM0001", "IM0002"]
+    volume, report = inspect_files(detector, None, paths, None)
+    assert (volume.verdict, volume.reason) == ("uncertain", "no_profile")
+    assert (report.verdict, report.reason, report.passed) == ("skipped", "no_image_object", True)

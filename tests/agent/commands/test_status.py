@@ -23,9 +23,9 @@ def config(tmp_path) -> Path:
     path.write_text(yaml.safe_dump({"agent": {"name": "demo", "data_dir": "var"}, "lines": lines}), encoding="utf-8")
     (tmp_path / "var").mkdir()
     database = open_writer(f"sqlite:///{tmp_path}/var/agent.db")
-    Writer(database).start_run("run-1", "demo", lambda step: None)
+    Writer(database).start_run("run-1", lambda step: None)
     with database.transaction() as connection:
-        put(connection, "run-1", [a_draft()] * 3)
+        put(connection, "agent", "run-1", [a_draft()] * 3)
     Outbox(database).park([1, 2], "refused: Not authorized", held=False)
     database.close()
     return path

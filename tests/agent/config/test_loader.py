@@ -3,7 +3,7 @@
 import pytest
 
 from agent.config.loader import load_config
-from agent.records import EventKind
+from agent.records import EventKind, ResultChoice
 from fbclip.errors import ConfigError
 
 NORMAL = """\
@@ -13,7 +13,7 @@ lines:
     source: {type: video, path: v.mp4}
     profile: p.yaml
     alert:
-      on: [anomaly, uncertain]
+      for: [anomaly, uncertain]
       n: 2
       m: 3
 """
@@ -25,14 +25,20 @@ def load(tmp_path, text):
     return load_config(path)
 
 
-def test_paths_are_relative_to_the_file_and_on_is_a_key(tmp_path):
+def test_paths_are_relative_to_the_file(tmp_path):
     config = load(tmp_path, NORMAL)
     line = config.lines[0]
     assert line.profile == tmp_path / "p.yaml"
     assert line.source.path == tmp_path / "v.mp4"
-    assert line.alert.on == (EventKind.ANOMALY, EventKind.UNCERTAIN)
+    assert line.alert.kinds == (EventKind.ANOMALY, EventKind.UNCERTAIN)
     assert config.agent.data_dir == tmp_path / "var"
     assert config.store_url == f"sqlite:///{tmp_path}/var/agent.db"
+
+
+@pytest.mark.parametrize("key", ["for", "on", "'on'", "true"])
+def test_which_kinds_alert_may_be_said_as_writers_of_yaml_leave_it(tmp_path, key):
+    line = load(tmp_path, NORMAL.replace("for:", f"{key}:")).lines[0]
+    assert line.alert.kinds == (EventKind.ANOMALY, EventKind.UNCERTAIN)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +46,8 @@ def test_paths_are_relative_to_the_file_and_on_is_a_key(tmp_path):
     [
         ("      m: 3", "      m: 3\n      k: 1", ":10: lines.0.alert.k: unknown key"),
         ("      m: 3", "      m: 1", ":6: lines.0.alert: n 2 is larger than m 1"),
+        ("      m: 3", "      m: 3\n      on: [anomaly]", "for and on are the same"),
+        ("for: [anomaly", "for: [anomalous", "lines.0.alert.for.0"),
         ("name: belt", "name: Belt", ":3: lines.0.name: String should match pattern '^[a-z0-9_-]{1,64}$' (got 'Belt')"),
         ("name: belt", "name: cmd", "reserved topic word"),
         ("type: video", "type: radio", ":4: lines.0.source"),
@@ -90,3 +98,38 @@ def test_files_that_are_no_configuration(tmp_path, content):
         load(tmp_path, content)
     with pytest.raises(ConfigError, match="no such file"):
         load_config(tmp_path / "missing.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("trigger: mqtt", "trigger: bell", ":4: lines.0.source.trigger"),
+        ("trigger: mqtt", "frames: 2", ":4: lines.0.source: frames: only with trigger: mqtt or trigger: interval"),
+        ("trigger: mqtt", "trigger: interval", "interval_s belongs to trigger: interval, which needs it"),
+        ("trigger: mqtt", "trigger: mqtt, interval_s: 1", "interval_s belongs to trigger: interval"),
+        ("trigger: mqtt", "trigger: interval, interval_s: 1, queue: 2", "an interval waits for the one before"),
+        ("trigger: mqtt", "trigger: mqtt, answer_s: 0", ":4: lines.0.source.answer_s"),
+        ("trigger: mqtt", "trigger: mqtt, answer_s: 1, delay_s: 1", "leaves no time for the answer in answer_s 1"),
+        ("trigger: mqtt", "trigger: mqtt, frames: 16, queue: 5", "is more than 64 images in memory"),
+        ("realtime: true", "realtime: false", ":4: lines.0.source: trigger: mqtt needs realtime: true"),
+        ("profile: p.yaml", "profile: p.yaml\n    results: every", ":3: lines.0: results: only for continuous cameras"),
+        (
+            "type: video, path: v.mp4, realtime: true",
+            "type: folder, path: in",
+            ":4: lines.0.source.trigger: unknown key",
+        ),
+    ],
+)
+def test_triggers_that_contradict_are_refused(tmp_path, old, new, says):
+    triggered = NORMAL.replace("path: v.mp4", "path: v.mp4, realtime: true, trigger: mqtt")
+    assert load(tmp_path, triggered).lines[0].is_triggered
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, triggered.replace(old, new))
+    assert says in str(caught.value)
+
+
+def test_results_of_a_continuous_camera_are_chosen(tmp_path):
+    text = NORMAL.replace("path: v.mp4", "path: v.mp4, realtime: true")
+    assert load(tmp_path, text).lines[0].results is ResultChoice.NONE
+    changes = load(tmp_path, text.replace("profile: p.yaml", "profile: p.yaml\n    results: changes"))
+    assert changes.lines[0].results is ResultChoice.CHANGES

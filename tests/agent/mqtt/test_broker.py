@@ -42,7 +42,7 @@ def gone(connection: socket.socket) -> bool:
 def test_hundreds_of_idle_connections_are_cut_off_and_an_alert_gets_through(broker, tmp_path, caplog):
     port = int(broker._where.rpartition(":")[2])
     database = open_writer(f"sqlite:///{tmp_path}/agent.db")
-    Writer(database).start_run("run-1", "demo", lambda step: None)
+    Writer(database).start_run("run-1", lambda step: None)
     before = len(list(Path("/proc/self/fd").iterdir()))
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
     section = MqttSection(url=f"embedded://127.0.0.1:{port}")
@@ -50,7 +50,7 @@ def test_hundreds_of_idle_connections_are_cut_off_and_an_alert_gets_through(brok
     with caplog.at_level(logging.INFO), listening(port) as listener:
         sender.start()
         with database.transaction() as connection:
-            put(connection, "run-1", [Draft("belt", TOPICS.event("belt"), {"type": "new"})])
+            put(connection, "agent", "run-1", [Draft("belt", TOPICS.event("belt"), {"type": "new"})])
         sender.wake()
         assert listener.until(TOPICS.event("belt"))["message_seq"] == 1
         wait_until(lambda: sum(map(gone, idle)) >= len(idle) - MOST_SILENT)

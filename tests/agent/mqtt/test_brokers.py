@@ -28,7 +28,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.database = open_writer(url)
         self.writer, self.outbox = Writer(self.database), Outbox(self.database)
-        self.writer.start_run("run-1", "demo", lambda step: None)
+        self.writer.start_run("run-1", lambda step: None)
 
     def record(self, seq: int) -> str:
         inspection = an_inspection(seq=seq)

@@ -35,7 +35,7 @@ def short_pauses(monkeypatch):
 @pytest.fixture
 def database(tmp_path):
     opened = open_writer(f"sqlite:///{tmp_path}/agent.db")
-    Writer(opened).start_run("run-1", "demo", lambda step: None)
+    Writer(opened).start_run("run-1", lambda step: None)
     yield opened
     opened.close()
 
@@ -62,7 +62,7 @@ def test_thousands_of_alerts_outlive_a_broker_that_is_away_and_every_number_is_e
         if number % 3 == 0:
             drafts.append(Draft(line, TOPICS.result(line), {"verdict": "ok"}))
     with database.transaction() as connection:
-        put(connection, "run-1", drafts)
+        put(connection, "agent", "run-1", drafts)
     sender.start()
     wait_until(lambda: "results and refreshes given up since" in (sender.problem() or ""))
     assert "connection refused" in sender.problem()
@@ -91,13 +91,13 @@ def test_after_a_restart_what_waited_and_what_was_parked_is_replayed_as_historic
     port = mosquitto(*OPEN).port
     outbox = Outbox(database)
     with database.transaction() as connection:
-        put(connection, "run-1", [Draft("belt", TOPICS.event("belt"), {"type": "new"})] * 3)
+        put(connection, "agent", "run-1", [Draft("belt", TOPICS.event("belt"), {"type": "new"})] * 3)
     waiting = outbox.pending(10)
     outbox.park([waiting[0].id], "refused: Not authorized", held=False)
     outbox.park([waiting[1].id], "the broker ends the connection over it", held=True)
-    Writer(database).start_run("run-2", "demo", lambda step: None)
+    Writer(database).start_run("run-2", lambda step: None)
     with database.transaction() as connection:
-        put(connection, "run-2", [Draft("dock", TOPICS.event("dock"), {"type": "new"})])
+        put(connection, "agent", "run-2", [Draft("dock", TOPICS.event("dock"), {"type": "new"})])
     with listening(port) as listener:
         sender = Sender(a_client(port), outbox, "run-2", TOPICS.status)
         sender.start()

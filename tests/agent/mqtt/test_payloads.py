@@ -24,6 +24,7 @@ def test_bodies_have_the_fields_of_the_contract():
         "ts_capture",
         "verdict",
         "reason",
+        "advice",
         "margin",
         "score",
         "threshold",

@@ -3,7 +3,7 @@
 import json
 
 from agent.errors import StoreError
-from agent.mqtt.pump import HELD_S, STUCK_AFTER_S, WINDOW, Pump
+from agent.mqtt.pump import HELD_S, RELEASE_S, RELEASES, STUCK_AFTER_S, WINDOW, Pump
 from tests.factories.agent import FakeMqttClient, FakeRows
 
 
@@ -196,3 +196,26 @@ def test_retained_topics_newest_wins_once_a_second_and_again_on_connack():
     pump.step(1.2)
     pump.step(1.3)
     assert [json.loads(p)["v"] for _, _, p, _ in port.sent] == [0, 4, 4]
+
+
+def test_a_broker_that_hangs_up_over_each_refusal_is_asked_again_only_so_often():
+    pump, port, rows = a_pump(4)
+    refused = {1, 2, 3}
+    answered = 0
+    for turn in range(1, 30):
+        pump.step(turn)
+        for mid, _, payload, _ in port.sent[answered:]:
+            failed = int(json.loads(payload)["message_id"][1:]) in refused
+            port.ack(mid, failed)
+            answered += 1
+            if failed:
+                # What came with it is lost with the connection, and paho sends it again.
+                port.connections += 1
+                break
+    asked = [json.loads(payload)["message_id"] for _, _, payload, _ in port.sent]
+    assert rows.waiting == [1, 2, 3] and all(asked.count(f"m{row}") <= 1 + RELEASES for row in refused)
+    port.connections += 1
+    pump.step(31)
+    sent = len(port.sent)
+    pump.step(1 + RELEASE_S)
+    assert len(port.sent) == sent + 3

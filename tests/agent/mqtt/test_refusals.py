@@ -22,7 +22,7 @@ from tests.factories.mqtt import TOPICS, a_client, listening
 @pytest.fixture
 def database(tmp_path):
     opened = open_writer(f"sqlite:///{tmp_path}/agent.db")
-    Writer(opened).start_run("run-1", "demo", lambda step: None)
+    Writer(opened).start_run("run-1", lambda step: None)
     yield opened
     opened.close()
 
@@ -37,7 +37,7 @@ def post(database, line: str, count: int = 1, regions: int = 0, **more) -> None:
     decision = Decision(Verdict.ANOMALY, None, 1.5, 2.5, 0.9, 1.0, found)
     body = event_body("demo", a_step(StepType.NEW), an_inspection(line=line, decision=decision))
     with database.transaction() as connection:
-        put(connection, "run-1", [Draft(line, TOPICS.event(line), {**body, **more})] * count)
+        put(connection, "agent", "run-1", [Draft(line, TOPICS.event(line), {**body, **more})] * count)
 
 
 def started(port: int, outbox: Outbox, v5: bool = True) -> Sender:

@@ -1,10 +1,14 @@
 """From frames to inspections: nothing that cannot be judged passes as ok, and neighbours do not suffer."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from agent.pipeline.judge import Judge
 from agent.records import LineMode
 from fbclip.decision import Verdict
+from fbclip.images.picture import Picture, ScanFacts, SliceFacts
 from tests.factories.agent import a_frame
 from tests.factories.lines import a_line, a_profile
 
@@ -66,11 +70,82 @@ def test_a_failing_batch_is_tried_one_by_one(detector, monkeypatch):
     assert out[1].verdict is Verdict.REJECTED
 
 
-def test_a_frozen_camera_is_no_verdict_and_a_still_file_is_fine(detector):
+@pytest.mark.parametrize("source", [None, {"type": "video", "path": "x", "realtime": True}])
+def test_a_live_source_that_repeats_its_frame_gets_no_new_verdict(detector, source):
+    judge = judge_of(detector, a_line(detector, a_profile(detector), source))
+    still, other = image(), image()
+    reasons = []
+    for n, shown in enumerate([still, still, None, still, other, still], start=1):
+        frame = a_frame(n, reason="camera_lost") if shown is None else a_frame(n, image=shown.copy())
+        reasons.append(judge.judge([frame])[0].inspection.decision.reason)
+    # A camera that comes back with its last frame has nothing new to show.
+    assert reasons == [None, "frozen", "camera_lost", "frozen", None, None]
+
+
+def test_repeats_within_one_batch_are_frozen_and_say_what_to_do(detector):
+    judge = judge_of(detector, a_line(detector, a_profile(detector)))
     still = image()
-    camera = judge_of(detector, a_line(detector, a_profile(detector)))
-    last = [camera.judge([a_frame(n, image=still)])[0].inspection.decision.reason for n in range(1, 62)]
-    assert last[0] is None
-    assert last[-1] == "frozen"
-    folder = judge_of(detector, a_line(detector, a_profile(detector), {"type": "folder", "path": "x"}))
-    assert all(folder.judge([a_frame(n, image=still)])[0].inspection.decision.reason is None for n in range(1, 62))
+    first, second = (j.inspection.decision for j in judge.judge([a_frame(n, image=still) for n in (1, 2)]))
+    assert (first.verdict, second.verdict, second.reason) == (Verdict.OK, Verdict.REJECTED, "frozen")
+    assert "restart the camera" in second.advice
+
+
+def test_one_grey_level_in_one_pixel_is_another_frame(detector):
+    judge = judge_of(detector, a_line(detector, a_profile(detector)))
+    still = image()
+    nearly = still.copy()
+    nearly[47, 63, 2] ^= 1
+    assert [j.inspection.decision.reason for j in judge.judge([a_frame(1, image=still), a_frame(2, image=nearly)])] == [
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize("source", [{"type": "folder", "path": "x"}, {"type": "video", "path": "x"}])
+def test_equal_files_and_equal_frames_of_a_file_are_all_judged(detector, source):
+    judge, still = judge_of(detector, a_line(detector, a_profile(detector), source)), image()
+    assert all(judge.judge([a_frame(n, image=still)])[0].inspection.decision.reason is None for n in range(1, 5))
+
+
+def volume_of(*slices) -> Picture:
+    facts = tuple(
+        SliceFacts(order=2 * n - 1, number=2 * n, window=(0, 80), origin="file") for n in range(1, len(slices) + 1)
+    )
+    return Picture(np.stack(slices), ScanFacts(format="dicom", total=50, slices=facts, plane="axial"))
+
+
+def test_a_volume_has_the_verdict_of_its_worst_slice_which_is_named(detector):
+    slices = [image() for _ in range(19)]
+    flat = judge_of(detector, a_line(detector, a_profile(detector, threshold=1e9)))
+    z = [j.inspection.decision.z for j in flat.judge([a_frame(n, image=one) for n, one in enumerate(slices)])]
+    first, second = sorted(z)[-1:-3:-1]
+    judge = judge_of(detector, a_line(detector, a_profile(detector, threshold=(first + second) / 2)))
+    beats = []
+    frames = [a_frame(1, image=slices[0]), replace(a_frame(2), volume=volume_of(*slices)), a_frame(3, image=slices[1])]
+    one, whole, other = judge.judge(frames, lambda: beats.append(1))
+    worst = z.index(first)
+    assert [one.inspection.frame_seq, other.inspection.frame_seq] == [1, 3]
+    inspection = whole.inspection
+    assert inspection.decision.verdict is Verdict.ANOMALY and inspection.decision.z == pytest.approx(first, abs=1e-4)
+    assert (inspection.frame_number, inspection.frame_seq, len(beats)) == (2 * worst + 2, 2, 3)
+    assert inspection.context == {
+        "format": "dicom", "slice": 2 * worst + 2, "slices": 50, "judged": 19, "volume": None, "plane": "axial",
+        "window": [0.0, 80.0], "window_from": "file",
+    }  # fmt: skip
+    # Evidence shows the worst slice, and the others are let go.
+    assert whole.frame.volume is None and np.array_equal(whole.frame.image, slices[worst])
+
+
+def test_a_volume_with_a_slice_that_cannot_be_judged_is_not_ok(detector):
+    slices = [image(), np.full((48, 64, 3), 128, np.uint8), image()]
+    for threshold, verdict, reason in ((1e9, Verdict.REJECTED, "flat"), (-1e9, Verdict.ANOMALY, None)):
+        judge = judge_of(detector, a_line(detector, a_profile(detector, threshold=threshold)))
+        decision = judge.judge([replace(a_frame(1), volume=volume_of(*slices))])[0].inspection.decision
+        assert (decision.verdict, decision.reason) == (verdict, reason)
+
+
+def test_pixels_of_another_window_than_the_profiles_are_not_judged(detector):
+    judge = judge_of(detector, a_line(detector, a_profile(detector, window=(0.0, 4095.0))))
+    frame = a_frame(1, image=image())
+    assert judge.judge([frame])[0].inspection.decision.reason == "wrong_window"
+    assert judge.judge([replace(frame, window=(0.0, 4095.0))])[0].inspection.decision.reason is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from agent.config.line import LineSection
+from agent.config.line import FolderSource, LineSection
 from agent.config.sections import ModelSection
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import check_profile, load_detector, load_line
@@ -126,3 +126,13 @@ def test_a_blind_profile_has_to_be_wanted_on_a_live_line(detector, tmp_path, mod
         return
     with pytest.raises(ConfigError, match=r"finds 1 of 5 large painted defects.* accept_blind: true"):
         load_line(detector, section)
+
+
+def test_a_profile_with_a_window_is_for_files(tmp_path):
+    detector = load_detector(ModelSection(device="cpu"))
+    save_profile(a_profile(detector, size=256, smoothing=2.0, window=(0.0, 4095.0)), tmp_path / "p.yaml")
+    camera = LineSection(name="belt", source=ENDLESS, profile=tmp_path / "p.yaml", mode="shadow")
+    with pytest.raises(ConfigError, match="only files are seen through a window"):
+        load_lines(detector, [camera])
+    folder = camera.model_copy(update={"source": FolderSource(type="folder", path=tmp_path / "in")})
+    assert load_lines(detector, [folder])["belt"].window == (0.0, 4095.0)

@@ -27,7 +27,7 @@ class Yard:
         self.hot.mkdir()
         self.database = open_writer(f"sqlite:///{tmp_path / 'agent.db'}")
         self.ledger, self.writer = Ledger(self.database), Writer(self.database)
-        self.writer.start_run("run", "agent", lambda step: None)
+        self.writer.start_run("run", lambda step: None)
         source = FolderSource(type="folder", path=self.hot)
         self.line = Line(LineSection(name="inbox", source=source, mode=LineMode.LEARNING), "adapter")
 

@@ -39,7 +39,7 @@ class Desk:
         self.database = open_writer(f"sqlite:///{folder}/agent.db")
         self.writer, self.ledger = Writer(self.database), Ledger(self.database)
         self.messages = Messages(Topics("fbclip", "a"), {"inbox": mode})
-        self.writer.start_run("run-1", "a", self.messages.of_end)
+        self.writer.start_run("run-1", self.messages.of_end)
         self.tally, self.observer = Tally(), KeepingObserver()
         self.recorder = Recorder(
             lines={"inbox": self.line},

@@ -18,7 +18,7 @@ class CountingJudge:
         self.batches = []
         self.failing = failing
 
-    def judge(self, frames):
+    def judge(self, frames, alive):
         if self.failing:
             raise ValueError("no such thing")
         self.batches.append([frame.seq for frame in frames])
@@ -29,7 +29,12 @@ class KeepingRecorder:
     def __init__(self) -> None:
         self.seqs = []
 
-    def end_events_of_lines(self, ts) -> None: ...
+    def turn(self, stop) -> None: ...
+
+    def give_up(self, reason, stop) -> None: ...
+
+    def seconds_to_due(self, most) -> float:
+        return most
 
     def record(self, judged, stop) -> bool:
         self.seqs.append(judged.inspection.frame_seq)
@@ -152,7 +157,7 @@ class Hanging(KeepingRecorder):
     def __init__(self) -> None:
         self.entered, self.release = threading.Event(), threading.Event()
 
-    def judge(self, frames):
+    def judge(self, frames, alive):
         self.record(frames, None)
         return []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from pydicom.data import get_testdata_file
 
 from agent.config.line import FolderSource
 from agent.errors import SourceError, StoreError
@@ -19,9 +20,10 @@ from agent.sources.folder import Folder
 from agent.sources.path_text import to_path
 from agent.sources.sinks import BlockingQueue, Tally
 from fbclip.errors import ImageError
-from fbclip.images.decode import decode
+from fbclip.images.decode import decode_picture
 from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
 from tests.factories.agent import FakeClock, KeepingSink
+from tests.factories.scans import a_dicom, a_nifti, blob
 
 PNG = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))[1].tobytes()
 
@@ -36,6 +38,7 @@ class Row:
     disposition: Disposition | None = None
     quarantined: bool = False
     sha256: str = ""
+    reason: str | None = None
 
 
 class MemoryLedger:
@@ -58,6 +61,10 @@ class MemoryLedger:
     def opened(self, file_id, sha256):
         self.rows[file_id - 1].sha256 = sha256
 
+    def skip(self, file_id, sha256, reason):
+        row = self.rows[file_id - 1]
+        row.sha256, row.state, row.reason = sha256, FileState.SKIPPED, reason
+
     def release(self, file_id):
         self.rows[file_id - 1].state = FileState.PENDING
 
@@ -77,11 +84,11 @@ def hot(tmp_path):
 class WatchedFolder:
     """A folder source whose time only moves by `after`."""
 
-    def __init__(self, hot, decoder, ledger=None, **settings):
+    def __init__(self, hot, decoder, ledger=None, window=lambda: "dicom", **settings):
         self.clock, self.sink, self.stop = FakeClock(), KeepingSink(), threading.Event()
         self.ledger = ledger or MemoryLedger()
         section = FolderSource(type="folder", path=hot, **({"settle_s": 1.0, "network": False} | settings))
-        self.source = Folder("inbox", section, self.sink, self.ledger, self.clock, decoder)
+        self.source = Folder("inbox", section, self.sink, self.ledger, self.clock, decoder, window)
 
     def after(self, seconds):
         self.clock.time += seconds
@@ -140,7 +147,7 @@ def test_what_is_no_image_is_answered_with_a_reason(hot, watched):
     (hot / "note.txt").write_text("hello")
     (hot / "scan.dcm").write_bytes(b"x")
     watched.after(0)
-    assert sorted(f.reason for f in watched.after(1)) == ["not_an_image", "unsupported_scan"]
+    assert sorted(f.reason for f in watched.after(1)) == ["not_an_image", "not_an_image"]
 
 
 def test_a_file_too_large_is_not_read(hot, watched, monkeypatch):
@@ -232,7 +239,9 @@ def test_a_name_that_is_not_utf8_is_judged_and_what_comes_after_it_too(hot, watc
 
 def test_a_file_is_in_the_ledger_before_it_is_opened(hot, watched, decoder, monkeypatch):
     seen = []
-    monkeypatch.setattr(decoder, "decode", lambda data, stop: seen.append(watched.ledger.rows[0].state) or decode(data))
+    monkeypatch.setattr(
+        decoder, "decode", lambda data, *_: seen.append(watched.ledger.rows[0].state) or decode_picture(data)
+    )
     (hot / "a.png").write_bytes(PNG)
     watched.after(0)
     (frame,) = watched.after(1)
@@ -252,7 +261,7 @@ def test_a_quarantined_file_is_answered_and_never_decoded(hot, watched, decoder,
 
 @pytest.mark.parametrize("fault", [ImageError("decode_timeout"), RuntimeError("a fault of ours")])
 def test_a_file_that_no_reader_survives_is_answered_and_the_next_is_judged(hot, watched, decoder, monkeypatch, fault):
-    def fail(data, stop):
+    def fail(data, *_):
         monkeypatch.undo()
         raise fault
 
@@ -266,7 +275,7 @@ def test_a_file_that_no_reader_survives_is_answered_and_the_next_is_judged(hot, 
 
 
 def test_a_file_is_let_go_when_the_agent_stops_while_it_is_decoded(hot, watched, decoder, monkeypatch):
-    def stop(data, cancelled):
+    def stop(data, cancelled, _):
         watched.stop.set()
         assert cancelled()
         raise DecodingCancelled
@@ -369,3 +378,39 @@ def test_the_real_thing_with_real_time(hot, network):
         thread.join(10)
     assert names == {"late.png", *(f"{n}.png" for n in range(8))}
     assert not thread.is_alive() and queue.tally.snapshot().grabbed == 10
+
+
+def test_scans_are_known_by_their_content_and_what_is_none_of_them_is_skipped(hot, watched):
+    (hot / "IM000001").write_bytes(a_dicom(blob(3)))
+    (hot / "1.2.840.4711").write_bytes(a_dicom(blob(1)[0]))
+    (hot / "brain.nii.gz").write_bytes(a_nifti(blob(9, 20, 24), packed=True))
+    report = Path(get_testdata_file("test-SR.dcm")).read_bytes()
+    (hot / "report.dcm").write_bytes(report)
+    watched.after(0)
+    frames = {Path(f.path).name: f for f in watched.after(1)}
+    assert sorted(frames) == ["1.2.840.4711", "IM000001", "brain.nii.gz"]
+    assert (len(frames["IM000001"].volume), frames["IM000001"].image) == (3, None)
+    assert frames["1.2.840.4711"].image.shape == (24, 32, 3) and frames["1.2.840.4711"].context["slices"] == 1
+    assert len(frames["brain.nii.gz"].volume) == 24
+    (row,) = (r for r in watched.ledger.rows if r.path.endswith("report.dcm"))
+    assert (row.state, row.reason) == (FileState.SKIPPED, "no_image_object")
+    assert row.sha256 == hashlib.sha256(report).hexdigest()
+    assert watched.source.health == "watching, skipped: 1 no_image_object"
+    assert watched.after(1) == [] and watched.source.health.endswith("skipped: 1 no_image_object")
+
+
+def test_files_are_decoded_through_the_window_of_the_line(hot, decoder):
+    watched = WatchedFolder(hot, decoder, window=lambda: (0.0, 4095.0))
+    cv2.imwrite(str(hot / "a.png"), np.full((20, 20), 2048, np.uint16))
+    watched.after(0)
+    (frame,) = watched.after(1)
+    assert frame.window == (0.0, 4095.0) and set(frame.image.ravel()) == {128}
+
+
+def test_a_line_says_once_that_its_images_are_seen_too_dark(hot, watched, caplog):
+    for k in range(20):
+        deep = np.random.default_rng(k).integers(0, 4096, (20, 20)).astype(np.uint16)
+        cv2.imwrite(str(hot / f"{k}.png"), deep)
+    watched.after(0)
+    assert len(watched.after(1)) == 20
+    assert caplog.text.count("use 12 of their 16 bits, so they are seen 16 times too dark") == 1

@@ -22,5 +22,5 @@ def database(url):
 @pytest.fixture
 def writer(database: Database) -> Writer:
     made = Writer(database)
-    made.start_run("run-1", "demo", lambda step: a_draft(step.line))
+    made.start_run("run-1", lambda step: a_draft(step.line))
     return made

@@ -21,7 +21,7 @@ def database(tmp_path):
 
 
 def test_entries_come_back_as_they_were_said(database):
-    audit, ts = AuditLog(database, "demo"), datetime(2026, 1, 2, 3, tzinfo=UTC)
+    audit, ts = AuditLog(database), datetime(2026, 1, 2, 3, tzinfo=UTC)
     first = AuditEntry("mqtt", "disable", True, "line belt: disabled", "ann ü'--", "belt", {"asked": {"x": [1]}}, ts)
     second = AuditEntry("signal", "reload", False, "the old configuration is kept", ts=ts)
     audit.note(first)
@@ -33,8 +33,8 @@ def test_entries_come_back_as_they_were_said(database):
 
 
 def test_what_operators_say_is_about_what_is_there(database):
-    writer, audit = Writer(database), AuditLog(database, "demo")
-    writer.start_run("run-1", "demo", lambda step: None)
+    writer, audit = Writer(database), AuditLog(database)
+    writer.start_run("run-1", lambda step: None)
     writer.record(an_inspection(Verdict.ANOMALY), [a_step(StepType.NEW, "e1")], [])
     assert (audit.line_of_event("e1"), audit.line_of_event("e2")) == ("belt", None)
     assert audit.add_feedback(1, "anomalous") == "belt"
@@ -43,7 +43,7 @@ def test_what_operators_say_is_about_what_is_there(database):
 
 
 def test_a_store_that_cannot_be_used_is_said(database):
-    audit = AuditLog(database, "demo")
+    audit = AuditLog(database)
     with database.transaction() as connection:
         connection.exec_driver_sql("drop table audit")
     with pytest.raises(StoreError, match="no such table: audit"):

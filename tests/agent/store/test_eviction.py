@@ -32,7 +32,7 @@ def piled(database, writer):
                 ("p/a/belt/result", {"pad": "x" * 1000}),
                 ("p/a/belt/event", {"type": "end"}),
             ):
-                put(connection, "run-1", [Draft("belt", topic, body)])
+                put(connection, "agent", "run-1", [Draft("belt", topic, body)])
     return database
 
 

@@ -64,7 +64,7 @@ class Agent:
         self.folder = folder
         self.database = open_writer(f"sqlite:///{folder}/agent.db")
         self.writer = Writer(self.database)
-        self.writer.start_run("run-1", "demo", lambda step: None)
+        self.writer.start_run("run-1", lambda step: None)
         self.evidence = EvidenceWriter(folder, "run-1")
         retention = Retention(self.database, folder, RetentionSection(min_free_mb=2), "run-1")
         self.keeper = StoreKeeper(self.database, self.writer, retention, wall=lambda: WALL)

@@ -6,6 +6,7 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from agent.config.services import RetentionSection
 from agent.errors import StoreError
@@ -66,7 +67,7 @@ def test_the_whole_folder_deleted_while_it_is_open(url, tmp_path, clock):
     from agent.store.writer import Writer
 
     writer = Writer(database)
-    writer.start_run("run-1", "demo", lambda step: None)
+    writer.start_run("run-1", lambda step: None)
     alerts(writer, 3)
     keeper = StoreKeeper(database, writer, Retention(database, folder, RetentionSection(), "run-1"), clock.monotonic)
     shutil.rmtree(folder)
@@ -113,7 +114,7 @@ def test_a_database_of_another_stream_sends_the_alerts_of_the_old_one_under_thei
     database = open_writer(url)
     from agent.store.writer import Writer
 
-    Writer(database).start_run("run-1", "demo", lambda step: None)
+    Writer(database).start_run("run-1", lambda step: None)
     alerts(Writer(database), 2)
     before = waiting(database)
     database.close()
@@ -201,3 +202,19 @@ def test_the_copy_holds_what_waits_and_nothing_else(database, writer, tmp_path):
         connection.exec_driver_sql("delete from outbox")
     assert raw.execute("select count(*) from unsent_rows").fetchone() == (0,)
     raw.close()
+
+
+def test_a_copy_that_a_full_disk_left_behind_catches_up(database, writer, keeper, tmp_path):
+    """A transaction spans two files: the first may be committed when there is no room for the second."""
+    alerts(writer, 3)
+    copy = sqlite3.connect(copy_of(tmp_path / "agent.db"))
+    with copy:
+        copy.execute("DELETE FROM unsent_rows")
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorname = "SQLITE_FULL"
+    with pytest.raises(StoreError), database.transaction():
+        raise OperationalError("COMMIT", {}, error)
+    keeper.step()
+    kept = [row[0] for row in copy.execute("SELECT message_id FROM unsent_rows ORDER BY id")]
+    assert kept == [message_id for message_id, _, _ in waiting(database)] and len(kept) == 3
+    copy.close()

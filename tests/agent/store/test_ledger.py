@@ -37,6 +37,16 @@ def test_a_file_that_cannot_be_judged_yet_leaves_no_row(database, writer):
     assert ledger.find("inbox", "b.png", 10, 1).state is FileState.PENDING
 
 
+def test_a_file_that_holds_nothing_to_judge_is_skipped_and_moved(database, writer):
+    ledger = Ledger(database)
+    report = ledger.add_claimed("inbox", "report.dcm", 10, 1)
+    ledger.skip(report, "aa", "no_image_object")
+    (row,) = ledger.unmoved()
+    assert (row.state, row.reason, row.sha256) == (FileState.SKIPPED, "no_image_object", "aa")
+    writer.finish_disposition(report)
+    assert ledger.recover() == () and ledger.find("inbox", "report.dcm", 10, 1).state is FileState.SKIPPED
+
+
 def test_a_file_taken_away_after_its_verdict_is_finished_as_gone(database, writer):
     ledger = Ledger(database)
     for number, verdict in ((1, Verdict.OK), (2, Verdict.REJECTED)):
@@ -59,7 +69,7 @@ class Runs:
     def start(self):
         self.number += 1
         self.writer = Writer(self.database)
-        self.writer.start_run(f"run-{self.number}", "agent", lambda step: None)
+        self.writer.start_run(f"run-{self.number}", lambda step: None)
         self.ledger.recover()
 
     def quarantined(self, name):

@@ -25,7 +25,7 @@ def ids(url):
     """The messages that wait when the agent ends cleanly."""
     database = open_writer(url)
     writer, ledger = Writer(database), Ledger(database)
-    writer.start_run("run-1", "demo", lambda step: None)
+    writer.start_run("run-1", lambda step: None)
     for seq in range(ALERTS + 20):
         ledger.opened(ledger.add_claimed("belt", f"{seq}.png", 1, 1), "aa")
         writer.record(an_inspection(Verdict.ANOMALY, seq), (a_step(StepType.NEW, f"e{seq}"),), [a_draft()])

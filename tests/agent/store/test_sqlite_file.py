@@ -10,7 +10,7 @@ from tests.factories.agent import row_count
 
 def test_a_corrupt_file_is_moved_aside_loudly(url, tmp_path, caplog):
     database = open_writer(url)
-    Writer(database).start_run("run-1", "demo", lambda step: None)
+    Writer(database).start_run("run-1", lambda step: None)
     database.close()
     data = bytearray((tmp_path / "agent.db").read_bytes())
     data[4096:] = b"\x5a" * (len(data) - 4096)

@@ -41,8 +41,11 @@ def test_what_fails_leaves_nothing_and_no_gap(database, writer):
     writer.record(an_inspection(), (), [a_draft()])
     assert Outbox(database).pending(1)[0].body["message_seq"] == 1
     with pytest.raises(StoreError, match="UNIQUE") as caught:
-        writer.record(an_inspection(), (), [a_draft()])
+        writer.record(an_inspection(seq=2), (a_step(StepType.NEW), a_step(StepType.NEW)), [a_draft()])
     assert "\n" not in str(caught.value)
+    # Tried again after a commit of which nobody heard.
+    writer.record(an_inspection(), (), [a_draft()])
+    assert [row_count(database, t) for t in ("inspections", "outbox")] == [1, 1]
 
 
 KILLED = """
@@ -59,7 +62,7 @@ class Deadly(UserDict):
         os.kill(os.getpid(), signal.SIGKILL)
 
 writer = Writer(open_writer(sys.argv[1]))
-writer.start_run("run-1", "demo", lambda step: None)
+writer.start_run("run-1", lambda step: None)
 writer.record(an_inspection(), (a_step(StepType.NEW),), [a_draft()])
 writer.record(an_inspection(seq=2), (a_step(StepType.NEW, "e2"),), [a_draft(), Draft("belt", "t", Deadly())])
 """
@@ -72,8 +75,17 @@ def test_a_killed_process_leaves_nothing_half_written(url):
     database = open_writer(url)
     assert [row_count(database, t) for t in ("inspections", "events", "outbox")] == [1, 1, 1]
     again = Writer(database)
-    assert again.start_run("run-2", "demo", lambda step: a_draft(step.line)) == 1
+    assert again.start_run("run-2", lambda step: a_draft(step.line)) == 1
     assert Reader(database).recent_events()[0].end_reason == "restart"
     assert [m.body["message_seq"] for m in Outbox(database).pending(9)] == [1, 2]
     again.end_run(clean=True)
     database.close()
+
+
+def test_an_inspection_that_was_recorded_by_a_transaction_that_seemed_to_fail_is_recorded_once(database, writer):
+    for _ in range(2):
+        writer.record(an_inspection(Verdict.ANOMALY), (a_step(StepType.NEW),), [a_draft()])
+        assert [row_count(database, t) for t in ("inspections", "events", "outbox")] == [1, 1, 1]
+    for _ in range(2):
+        writer.end_events((a_step(StepType.END, reason="shutdown"),), [a_draft()])
+        assert row_count(database, "outbox") == 2

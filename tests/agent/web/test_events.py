@@ -19,7 +19,7 @@ def url(tmp_path):
 def test_newest_first_with_the_values_of_the_frame_that_opened_it(url):
     database = open_writer(url)
     writer = Writer(database)
-    writer.start_run("run-1", "demo", lambda step: None)
+    writer.start_run("run-1", lambda step: None)
     writer.record(an_inspection(Verdict.ANOMALY, 1), (a_step(StepType.NEW, "e1"),), ())
     writer.record(an_inspection(Verdict.REJECTED, 2), (a_step(StepType.NEW, "e2"),), ())
     writer.end_events((a_step(StepType.END, "e1", "shutdown"),), ())

@@ -26,6 +26,7 @@ def test_a_profile_with_a_memory_survives_the_disk(tmp_path):
     profile = tiny_profile(memory="m" * 64, fusion=tiny_fusion())
     save_profile(profile, tmp_path / "p.yaml")
     assert load_profile(tmp_path / "p.yaml").profile == profile
+    assert tiny_profile(window="dicom").id == tiny_profile().id != tiny_profile(window=(0.0, 4095.0)).id
     ids = {tiny_profile().id, profile.id, tiny_profile(memory="m" * 64, fusion=tiny_fusion("memory")).id}
     assert len(ids | {tiny_profile(memory="n" * 64, fusion=tiny_fusion()).id}) == 4
     text = (tmp_path / "p.yaml").read_text().replace("memory: " + "m" * 64, "memory: null")

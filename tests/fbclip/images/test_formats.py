@@ -131,7 +131,6 @@ def test_a_deep_negative_is_turned_into_a_positive():
     "data",
     [
         tiff(np.dstack([RAMP, RAMP, RAMP]), 16, 2, planes=(284, 2)),
-        tiff(RAMP.astype(np.float32), 32, 1, kind=(339, 3)),
         tiff(RAMP.astype(np.uint32), 32, 1),
         tiff(RAMP, 12, 1),
     ],

@@ -1,11 +1,11 @@
-"""Covered, dead and stuck cameras are distinguished from images that are merely dark."""
+"""Covered and dead cameras are distinguished from images that are merely dark."""
 
 import numpy as np
 import pytest
 
-from fbclip.images.quality import QualitySettings, image_fault, quality
+from fbclip.images.quality import QualitySettings, image_fault
 
-SETTINGS = QualitySettings(frozen_after=3)
+SETTINGS = QualitySettings()
 CHANCE = np.random.default_rng(3)
 NORMAL = CHANCE.integers(60, 200, (120, 160, 3), dtype=np.uint8)
 
@@ -27,7 +27,6 @@ def full(*rgb):
 )
 def test_reasons(image, reason):
     assert image_fault(image, SETTINGS) == reason
-    assert quality(image, None, SETTINGS).reason == reason
 
 
 def test_normal_dark_and_bright_images_pass():
@@ -37,20 +36,3 @@ def test_normal_dark_and_bright_images_pass():
     bright[200:230, 200:230] = 40
     assert image_fault(dark, SETTINGS) is None
     assert image_fault(bright, SETTINGS) is None
-
-
-def test_frozen_after_so_many_identical_frames_and_well_after_one_other():
-    previous, reasons = None, []
-    for image in [NORMAL, NORMAL, NORMAL, NORMAL, NORMAL + 1, NORMAL]:
-        result = quality(image, previous, SETTINGS)
-        previous = result.fingerprint
-        reasons.append(result.reason)
-    assert reasons == [None, None, "frozen", "frozen", None, None]
-
-
-def test_files_are_never_frozen():
-    previous = None
-    for _ in range(5):
-        result = quality(NORMAL, previous, QualitySettings(frozen_after=None))
-        previous = result.fingerprint
-        assert result.reason is None

@@ -1,0 +1,288 @@
+"""Between a camera that runs all the time and the pipeline: lets through what was taken after a trigger.
+
+Every trigger is answered once. The gate knows which are not yet; the recorder, and nobody else, answers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from agent.config.line import MOST_IMAGES, LineSection, TriggeredSection
+from agent.records import Frame, TriggerCounts, TriggeredPart
+from agent.sources.base import Clock, SystemClock
+from agent.sources.sinks import Tally
+
+BUSY = "busy"
+TIMEOUT = "timeout"
+LOST = "lost"
+NOT_TRIGGERED = "not_triggered"
+AFTER_PAUSE = "after_pause"
+# A stream that stalls may at its end, seconds later, give what it still had from before.
+PAUSE_S = 1.0
+SETTLE_S = 0.5
+# Triggers that were refused and wait to be told so. A healthy store keeps it empty.
+MOST_REFUSED = 1024
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A part without a verdict: busy, timeout, line_off, line_unavailable, shutdown."""
+
+    part: TriggeredPart
+    reason: str
+
+
+@dataclass
+class _Open:
+    part: TriggeredPart
+    taken: int = 0
+
+
+class TriggerGate:
+    """The sink of a triggered line. One part after the other, in the order of the triggers, takes its images.
+
+    `notify` is called for each image let through, `knock` when there may be something to answer.
+    """
+
+    def __init__(
+        self,
+        section: LineSection,
+        tally: Tally,
+        numbers: itertools.count[int],
+        notify: Callable[[], None] = lambda: None,
+        knock: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`numbers`: of the line's frames. The gate is shut until `use`."""
+        self.tally = tally
+        self.section = section
+        self._numbers = numbers
+        self._notify = notify
+        self._knock = knock
+        self._clock = clock or SystemClock()
+        self._changed = threading.Condition()
+        self._open: dict[int, _Open] = {}
+        self._frames: deque[Frame] = deque()
+        self._refused: deque[Refusal] = deque()
+        self._shut: str | None = "line_off"
+        self._lost = False
+        self._last_image: float | None = None
+        self._usual_gap = 0.0
+        self._settled_at = 0.0
+        self._counts = TriggerCounts()
+        self._next_interval = 0.0
+
+    @property
+    def counts(self) -> TriggerCounts:
+        with self._changed:
+            return self._counts
+
+    @property
+    def waiting(self) -> int:
+        """Triggers without an answer."""
+        counts = self.counts
+        return counts.received - counts.answered - counts.lost
+
+    def use(self, section: LineSection) -> None:
+        """The line runs, with these settings from the next trigger on."""
+        with self._changed:
+            if self._shut is not None or section.source != self.section.source:
+                self._next_interval = self._clock.monotonic()
+            self.section = section
+            self._shut = None
+        self._knock()
+
+    def shut(self, reason: str) -> None:
+        """No more triggers. Parts that still lack images are refused; what has them all is judged."""
+        with self._changed:
+            self._shut = reason
+            for part in [one.part for one in self._open.values() if one.taken < one.part.frames]:
+                self._give_up(part, reason)
+                self._refused.append(Refusal(part, reason))
+        self._knock()
+
+    def ask(self, context: Mapping[str, Any], frames: int | None = None) -> str | None:
+        """One trigger, from any thread, at once; None if it was taken, else why it is refused.
+
+        Refused or not, a result will tell, but for a "lost" one.
+        """
+        now, ts = self._clock.monotonic(), self._clock.now()
+        with self._changed:
+            reason = self._ask(context, frames, now, ts)
+        self._knock()
+        return reason
+
+    def put(self, frame: Frame, stop: threading.Event) -> bool:
+        if stop.is_set():
+            return False
+        with self._changed:
+            self._lost = frame.image is None
+            if frame.image is None:
+                # That the camera is lost concerns the line; a part goes on waiting for its image.
+                frames = [other for other in self._frames if other.part is not None]
+                self.tally.grabbed(replaced=len(self._frames) - len(frames))
+                self._frames = deque([*frames, frame])
+            else:
+                flows = self._flows(frame.monotonic)
+                one = self._next(frame.monotonic) if flows else None
+                if one is None:
+                    self.tally.skipped(NOT_TRIGGERED if flows else AFTER_PAUSE)
+                    return True
+                one.taken += 1
+                context = {**one.part.context, "frame": one.taken, "frames": one.part.frames}
+                self.tally.grabbed()
+                self._frames.append(replace(frame, discrete=True, context=context, part=one.part))
+            self._changed.notify_all()
+        self._notify()
+        return True
+
+    def get(self, timeout: float) -> Frame | None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(self._frames), timeout):
+                return None
+            return self._frames.popleft()
+
+    def discard(self, reason: str) -> int:
+        with self._changed:
+            count = len(self._frames)
+            self._frames.clear()
+            if count:
+                self.tally.dropped(reason, count)
+            return count
+
+    def due(self) -> list[Refusal]:
+        """Parts that get no verdict any more; whoever takes them answers them. Starts an interval when its time
+        has come."""
+        now, ts = self._clock.monotonic(), self._clock.now()
+        with self._changed:
+            self._look_at_interval(now, ts)
+            late = [one.part for one in self._open.values() if one.part.due <= now]
+            for part in late:
+                self._give_up(part, TIMEOUT)
+            found = [*self._refused, *(Refusal(part, TIMEOUT) for part in late)]
+            self._refused.clear()
+            return found
+
+    def give_up_all(self, reason: str) -> None:
+        """Nothing will be judged any more."""
+        with self._changed:
+            self._shut = reason
+            for part in [one.part for one in self._open.values()]:
+                self._give_up(part, reason)
+                self._refused.append(Refusal(part, reason))
+
+    def seconds_to_due(self, most: float) -> float:
+        """Until `due` has something to say, at most `most`."""
+        with self._changed:
+            if self._refused:
+                return 0.0
+            times = [one.part.due for one in self._open.values()]
+            if self._intervals_run():
+                times.append(self._next_interval)
+            return min(most, max(0.0, min(times, default=float("inf")) - self._clock.monotonic()))
+
+    def is_open(self, part: TriggeredPart) -> bool:
+        """Whether it has no answer yet."""
+        with self._changed:
+            return part.number in self._open
+
+    def answered(self, part: TriggeredPart, reason: str | None) -> None:
+        """Its result is stored."""
+        with self._changed:
+            self._open.pop(part.number, None)
+            self._counts = replace(
+                self._counts,
+                answered=self._counts.answered + 1,
+                busy=self._counts.busy + (reason == BUSY),
+                timeout=self._counts.timeout + (reason == TIMEOUT),
+            )
+
+    def came_late(self) -> None:
+        """An image was judged whose part has its answer."""
+        with self._changed:
+            self._counts = replace(self._counts, late=self._counts.late + 1)
+
+    def unseen(self, refusal: Refusal) -> Frame:
+        """In place of the image that the part never got: counted and numbered as a frame."""
+        part = refusal.part
+        self.tally.grabbed()
+        return Frame(
+            line=part.line,
+            seq=next(self._numbers),
+            ts=part.ts,
+            monotonic=part.asked,
+            image=None,
+            reason=refusal.reason,
+            discrete=True,
+            context={**part.context, "frames": part.frames},
+            part=part,
+        )
+
+    @property
+    def _source(self) -> TriggeredSection:
+        assert isinstance(self.section.source, TriggeredSection)
+        return self.section.source
+
+    def _ask(self, context: Mapping[str, Any], frames: int | None, now: float, ts: datetime) -> str | None:
+        source = self._source
+        self._counts = replace(self._counts, received=self._counts.received + 1)
+        not_before, due = now + source.delay_s, now + source.answer_s
+        part = TriggeredPart(
+            next(_numbers), self.section.name, ts, now, not_before, due, frames or source.frames, context
+        )
+        reason = self._shut
+        images = sum(one.part.frames for one in self._open.values())
+        if reason is None and (len(self._open) >= source.queue or images + part.frames > MOST_IMAGES):
+            reason = BUSY
+        if reason is None:
+            self._open[part.number] = _Open(part)
+        elif len(self._refused) < MOST_REFUSED:
+            self._refused.append(Refusal(part, reason))
+        else:
+            self._counts = replace(self._counts, lost=self._counts.lost + 1)
+            return LOST
+        return reason
+
+    def _flows(self, now: float) -> bool:
+        """Whether images come as they usually do at `now` (monotonic s), so that this one is what it says: new."""
+        gap = 0.0 if self._last_image is None else now - self._last_image
+        if gap > max(PAUSE_S, 3 * self._usual_gap):
+            self._settled_at = now + SETTLE_S
+        self._last_image, self._usual_gap = now, gap
+        return now >= self._settled_at
+
+    def _next(self, taken_at: float) -> _Open | None:
+        """The part that an image taken at `taken_at` (monotonic s) belongs to."""
+        for one in self._open.values():
+            if one.taken < one.part.frames and taken_at < one.part.due:
+                return one if taken_at > one.part.not_before else None
+        return None
+
+    def _give_up(self, part: TriggeredPart, reason: str) -> None:
+        """It is answered without what is still to be judged: images of it that wait need not be."""
+        self._open.pop(part.number)
+        kept = [frame for frame in self._frames if frame.part is not part]
+        if len(kept) < len(self._frames):
+            self.tally.dropped(reason, len(self._frames) - len(kept))
+            self._frames = deque(kept)
+
+    def _intervals_run(self) -> bool:
+        return self._source.trigger == "interval" and self._shut is None
+
+    def _look_at_interval(self, now: float, ts: datetime) -> None:
+        interval = self._source.interval_s
+        if interval is None or not self._intervals_run() or now < self._next_interval:
+            return
+        # Missed ones are not made up for: after a pause it goes on from here.
+        self._next_interval += interval
+        if self._next_interval <= now:
+            self._next_interval = now + interval
+        if not self._open and not self._lost:
+            self._ask({"trigger": "interval", "part": None}, None, now, ts)

@@ -1,0 +1,55 @@
+"""Scans of several slices: each slice is judged, the file is the unit; and images whose depth is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from calibrate.datasets.sample import DataSet, Sample
+from fbclip.errors import ImageError
+from fbclip.images.decode import image_size, read_image
+from fbclip.images.scans.sniff import is_scan_file
+from fbclip.images.window import Window
+
+_LOOKED_AT = 8
+
+
+def with_slices(data: DataSet) -> DataSet:
+    """The same with one sample a slice of every scan that has several; nothing is decoded.
+
+    Raises OSError. What cannot be read stays one sample, which is then refused with its reason.
+    """
+    return replace(data, samples=tuple(one for sample in data.samples for one in _slices(sample)))
+
+
+def _slices(sample: Sample) -> Iterator[Sample]:
+    count = 1
+    if is_scan_file(sample.path):
+        try:
+            count = image_size(sample.path.read_bytes())[2]
+        except ImageError:
+            count = 1
+    yield from [sample] if count == 1 else (replace(sample, slice=index) for index in range(count))
+
+
+def depth_note(samples: Sequence[Sample], window: Window) -> str | None:
+    """What to say of 16-bit images whose topmost bits are never set: their full range shows them too dark.
+
+    Looks at the first few; None where the window is declared or the bits are used.
+    """
+    if window not in {"dicom", "full"}:
+        return None
+    unused = []
+    for sample in [one for one in samples if one.slice is None][:_LOOKED_AT]:
+        try:
+            unused.append(read_image(sample.path, window).picture.unused_bits)
+        except (ImageError, OSError):
+            continue
+    least = min(unused, default=0)
+    if least < 2:
+        return None
+    high = (1 << (16 - least)) - 1
+    return (
+        f"the images use {16 - least} of their 16 bits, so they are seen {1 << least} times too dark; "
+        f"add --window 0,{high}"
+    )

@@ -1,0 +1,1 @@
+"""Scans: DICOM files and NIfTI volumes to 8-bit slices, without a word of whom they show."""
