@@ -188,7 +188,7 @@ def _print(found: LineResult, job: LineJob, config: LineConfig, as_json: bool) -
         typer.echo(_next_step(job, config, found))
     blind = profile.sees is not None and profile.sees.blind
     if blind:
-        for text in blind_text(found.result):
+        for text in blind_text(found.result, found.drawn):
             typer.echo(text, err=True)
 
 

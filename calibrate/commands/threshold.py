@@ -135,6 +135,7 @@ def threshold(
     both rates are measured.
     """
     from calibrate.datasets.capture_order import capture_order
+    from calibrate.evaluation.highest import write_highest
     from calibrate.inference import Skips
     from calibrate.profiles.history import history_folder, remember
     from calibrate.threshold.operating_point import InfeasibleError
@@ -179,7 +180,7 @@ def threshold(
     save_profile(result.profile, out)
     if history_folder(out).is_dir():
         remember(out)
-    _print_result(out, result, skips, as_json)
+    _print_result(out, result, write_highest(out, result), skips, as_json)
 
 
 def _line_data(
@@ -238,7 +239,7 @@ def _make(request: ThresholdRequest, memory: Path | None, model: ModelOptions, s
         return make_profile(detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skips)
 
 
-def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool) -> None:
+def _print_result(out: Path, result: ProfileResult, drawn: list[Path], skips: Skips, as_json: bool) -> None:
     from calibrate.threshold.text import blind_text, profile_text
 
     profile = result.profile
@@ -249,7 +250,7 @@ def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool)
     else:
         typer.echo(profile_text(out, profile))
     if profile.sees is not None and profile.sees.blind:
-        _print_notes(blind_text(result))
+        _print_notes(blind_text(result, drawn))
 
 
 def _print_curve(error: InfeasibleError, confidence: float, as_json: bool) -> None:

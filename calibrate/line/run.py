@@ -14,6 +14,7 @@ from calibrate.datasets.capture_order import CaptureOrder
 from calibrate.datasets.line_data import LineData
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.evaluation.document import EvaluationDocument
+from calibrate.evaluation.highest import write_highest
 from calibrate.evaluation.run import EvaluationRun, run_evaluation
 from calibrate.inference import Skips, View
 from calibrate.line.plan import UnitPlan
@@ -67,12 +68,16 @@ class LineJob:
 
 @dataclass(frozen=True, eq=False)
 class LineResult:
-    """outliers: normal images that the memory left out; evaluation: None where no image was left for one."""
+    """outliers: normal images that the memory left out; evaluation: None where no image was left for one.
+
+    drawn: heat maps of the units that set a blind threshold.
+    """
 
     result: ProfileResult
     outliers: tuple[str, ...]
     evaluation: EvaluationDocument | None
     report: Path | None
+    drawn: tuple[Path, ...] = ()
 
 
 def run_line(job: LineJob, skips: Skips, report: Report, note: Callable[[str], None]) -> LineResult:
@@ -85,7 +90,7 @@ def run_line(job: LineJob, skips: Skips, report: Report, note: Callable[[str], N
         page = job.out / "run" / "report.html"
         write_atomically(page, render(read_run(job.out / "run")).encode())
     put_in_place(job, work, result)
-    return LineResult(result, outliers, document, page)
+    return LineResult(result, outliers, document, page, tuple(write_highest(job.profile, result)))
 
 
 def seconds(job: LineJob, detector: Detector) -> float:

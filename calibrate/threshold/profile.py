@@ -36,6 +36,7 @@ class ProfileResult:
     """fusion: what decides and by which numbers that was chosen, None without a memory.
 
     highest: the normal units with the largest z, falling, that set the threshold or lie above it.
+    highest_images: of these units the images with the largest z, where the profile is blind.
     picture: the limits that the profile holds, with their reference picture; None where the units are too few.
     """
 
@@ -43,6 +44,7 @@ class ProfileResult:
     fusion: ChosenFusion | None
     highest: tuple[tuple[str, float], ...] = ()
     picture: MeasuredPicture | None = None
+    highest_images: tuple[Scored, ...] = ()
 
 
 def make_profile(
@@ -90,6 +92,9 @@ def make_profile(
     real = () if len(split.anomalous) + len(split.check_anomalous) else view.score(request.data.unused, advance)
     shown = (one for one in real if isinstance(one, Scored))
     sees = measure_sees(view, split.scale, rule, shown, request.target.confidence, advance)
+    highest = measure.highest(choice.threshold.value)
+    # Scored once more, since maps are not kept; only where somebody has to look at them.
+    shown_images = measure.images_of([unit for unit, _ in highest], split, statistic) if sees.blind else ()
     running = detector.running(adapter, view.memory)
     profile = Profile(
         line=request.line,
@@ -117,7 +122,7 @@ def make_profile(
         sees=sees,
         picture=None if picture is None else picture.limits,
     )
-    return ProfileResult(profile, fusion, measure.highest(choice.threshold.value), picture)
+    return ProfileResult(profile, fusion, highest, picture, shown_images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +145,16 @@ class _Measure:
         """Of the normal units that set or measure the threshold; those that only set the scale do not count."""
         units = {s.unit for s in (*split.normal, *split.check_normal)}
         return {unit: z for unit, z in self.z_of_units.items() if unit in units}
+
+    def images_of(self, units: Sequence[str], split: ThresholdSplit, statistic: Statistic) -> tuple[Scored, ...]:
+        """Of each unit, in order, the image with the largest z."""
+        best: dict[str, tuple[float, Scored]] = {}
+        wanted = [s for s in (*split.scale, *split.normal, *split.check_normal) if s.unit in units]
+        for one in self.view.score_usable(wanted, Skips(allowed=True), lambda _: None):
+            z = combined_statistic(one.prediction, statistic, self.min_area, one.ignore)
+            if one.sample.unit not in best or z > best[one.sample.unit][0]:
+                best[one.sample.unit] = (z, one)
+        return tuple(best[unit][1] for unit in units if unit in best)
 
     def fit_scale(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
         """The constants of z and the number of units behind them."""
