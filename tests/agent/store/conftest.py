@@ -2,7 +2,8 @@
 
 import pytest
 
-from agent.store.engine import Database, open_writer
+from agent.store.access import open_writer
+from agent.store.engine import Database
 from agent.store.writer import Writer
 from tests.factories.agent import a_draft
 

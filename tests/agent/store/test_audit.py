@@ -6,8 +6,8 @@ import pytest
 
 from agent.errors import StoreError
 from agent.records import StepType
+from agent.store.access import open_writer
 from agent.store.audit import AuditEntry, AuditLog
-from agent.store.engine import open_writer
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
 from tests.factories.agent import a_step, an_inspection, row_count

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from agent.config.services import RetentionSection
 from agent.errors import StoreError
 from agent.records import FileState, StepType
+from agent.store.access import open_reader, open_writer
 from agent.store.audit import AuditEntry, AuditLog
-from agent.store.engine import open_reader, open_writer
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox

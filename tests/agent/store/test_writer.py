@@ -9,7 +9,7 @@ import pytest
 
 from agent.errors import StoreError
 from agent.records import StepType
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.writer import Writer
@@ -51,7 +51,7 @@ def test_what_fails_leaves_nothing_and_no_gap(database, writer):
 KILLED = """
 import os, signal, sys
 from collections import UserDict
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.outbox import Draft
 from agent.store.writer import Writer
 from agent.records import StepType
