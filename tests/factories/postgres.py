@@ -18,6 +18,8 @@ import pytest
 from tests.factories.brokers import accepts, free_port, wait_until
 
 PASSWORD = "not so secret"
+on_both_engines = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+"""For a test of the store whose `database` is a file and then a database of the server."""
 
 
 class PostgresServer:
