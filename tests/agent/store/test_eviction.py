@@ -61,7 +61,7 @@ def test_within_the_limits_everything_stays(piled):
 @pytest.mark.parametrize("limits", [{"rows": 10}, {"body_bytes": 10 * 1020}, {"age": timedelta(0)}])
 def test_beyond_a_limit_the_oldest_go_and_every_number_is_explained(piled, limits):
     eviction = bound(piled, **limits)
-    later = NOW + timedelta(minutes=1)
+    later = datetime.now(UTC) + timedelta(minutes=1)
     gone = eviction.turn(later)
     found = left(piled)
     assert found["new"] == list(range(1, 41, 4)) and found["end"] == list(range(4, 41, 4)), "alerts are never evicted"
