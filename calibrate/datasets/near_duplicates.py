@@ -86,7 +86,7 @@ def closeness_limit(pairs: NDArray[np.float64]) -> float:
     if low <= 0 or high <= low:
         return 0.0
     dimension = math.log(_HIGH / _LOW) / math.log(high / low)
-    return low * min(1.0, LEVEL / (_LOW * len(pairs))) ** (1 / dimension)
+    return float(low * min(1.0, LEVEL / (_LOW * len(pairs))) ** (1 / dimension))
 
 
 def merged(samples: Sequence[Sample], found: NearDuplicates) -> list[Sample]:
@@ -106,7 +106,7 @@ def _picture(sample: Sample) -> Pictures | None:
 
 def _averaged(pictures: Pictures) -> Pictures:
     step = SIDE // COARSE
-    return pictures.reshape(len(pictures), COARSE, step, COARSE, step).mean(axis=(2, 4))
+    return np.asarray(pictures.reshape(len(pictures), COARSE, step, COARSE, step).mean(axis=(2, 4)), np.float32)
 
 
 def _distances(pictures: Pictures) -> NDArray[np.float64]:
