@@ -9,6 +9,7 @@ from calibrate.commands.data import data
 from calibrate.commands.evaluate import evaluate
 from calibrate.commands.few_shot import few_shot
 from calibrate.commands.import_checkpoint import import_checkpoint
+from calibrate.commands.line import line
 from calibrate.commands.memory import memory
 from calibrate.commands.precision import precision
 from calibrate.commands.pretrain import pretrain
@@ -29,6 +30,7 @@ def _root() -> None:
 
 
 app.command("data")(data)
+app.command("line")(line)
 app.command("threshold")(threshold)
 app.command("import")(import_checkpoint)
 app.command("verify")(verify)

@@ -76,7 +76,17 @@ class CollectRequest:
     line: Annotated[str, typer.Option(help="name of the line in the configuration")]
     out: Annotated[Path, typer.Option(help="new folder for the images")]
     units: Annotated[int, typer.Option(min=1, help="how many normal units")] = 400
-    every: Annotated[int, typer.Option(min=1, help="keep one of so many frames, so that a part counts once")] = 1
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help="what makes a new unit: gap:2s, trigger or change (of picture); "
+            "default: change for cameras and videos, every file of a folder"
+        ),
+    ] = None
+    frames_per_unit: Annotated[
+        int, typer.Option(min=1, max=100, help="frames to keep of a unit; its largest z counts, as when it is judged")
+    ] = 3
+    every: Annotated[int, typer.Option(min=1, help="look at one of so many frames only")] = 1
     idle: Annotated[float, typer.Option(min=0, help="a folder without news for so many seconds is at its end")] = 30
     config: ConfigOption = DEFAULT_CONFIG
 

@@ -51,6 +51,7 @@ def evaluate(
     from fbclip.artefacts.profile_file import load_profile
 
     check_out(out, data)
+    model = model.resolved()
     frames, profile = framing.framing(), None if options.profile is None else load_profile(options.profile)
     run = EvaluationRun(
         data=reading.read(data),

@@ -11,13 +11,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from calibrate.commands.options import (
-    AdapterOption,
-    BackboneOption,
-    DeviceOption,
     FeaturesOption,
     JsonOption,
-    WeightsOption,
+    ModelOptions,
 )
+from fbclip.command import grouped
 from fbclip.errors import ConfigError
 from fbclip.files import write_atomically
 
@@ -25,7 +23,9 @@ if TYPE_CHECKING:
     from calibrate.few_shot.document import Curve
 
 
+@grouped
 def few_shot(
+    model: ModelOptions,
     data: Annotated[
         list[Path] | None,
         typer.Argument(help="data sets with a train split of normal images and a labelled test split"),
@@ -34,20 +34,15 @@ def few_shot(
     seeds: Annotated[int, typer.Option(min=1, max=100, help="draws of each number of images")] = 5,
     tokens: Annotated[int | None, typer.Option(min=1, help="of a memory, at most")] = None,
     features: FeaturesOption = None,
-    adapter: AdapterOption = None,
-    backbone: BackboneOption = "embedded",
-    weights: WeightsOption = None,
-    device: DeviceOption = "auto",
     out: Annotated[Path | None, typer.Option(help="file to write, *.json, for `calibrate report --few-shot`")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tables of the AUROC over the number of normal images in a memory: zero-shot, memory, both; 95% intervals."""
     from calibrate.few_shot.run import FewShotRequest, run_few_shot, table
-    from fbclip.detector import open_detector
 
     if not data and not generated:
         raise ConfigError("name a data set, or --generated")
-    detector = open_detector(backbone, weights, () if adapter is None else (adapter,), device)
+    detector = model.resolved().open()
     console = Console(stderr=True)
 
     def show(curve: Curve) -> None:

@@ -137,7 +137,7 @@ def memory(
     from calibrate.memory.provenance import take_units
     from fbclip.memory.bank import save_memory
 
-    framing = region.framing()
+    framing, model = region.framing(), model.resolved()
     chosen = select(with_slices(reading.read(data)), class_name, with_anomalous=False)
     samples, left = take_units(chosen.normal, options.units)
     detector = model.open(() if options.add is None else (options.add,))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 
+from fbclip.artefacts.profile import IgnoreMask
 from fbclip.backbone.config import Precision
 from fbclip.errors import ConfigError, ImageError
 from fbclip.features.catalog import Features
+from fbclip.files import file_sha256
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing, mask_from
 from fbclip.images.geometry import Roi
@@ -37,6 +39,11 @@ UnitFromOption = Annotated[
     str | None,
     typer.Option(help="what names a unit: a regular expression for a part of the file name, or folder, or collect"),
 ]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", help="agent.yaml: model, weights, adapter and precision are those of its --line"),
+]
+LineOption = Annotated[str | None, typer.Option(help="name of the line in agent.yaml")]
 PrecisionOption = Annotated[Precision, typer.Option(help="of the matrix products; a threshold belongs to one")]
 FeaturesOption = Annotated[
     Features | None,
@@ -72,13 +79,41 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What judges: without an adapter the embedded one."""
+    """What judges: without an adapter the embedded one. With `config` it is what agent.yaml says of `line`."""
 
     adapter: AdapterOption = None
     backbone: BackboneOption = "embedded"
     weights: WeightsOption = None
     device: DeviceOption = "auto"
     precision: PrecisionOption = "float32"
+    config: ConfigOption = None
+    line: LineOption = None
+
+    def resolved(self) -> ModelOptions:
+        """The same with what agent.yaml says, so that what is measured is what will run.
+
+        Raises ConfigError for a file or line that is not there, and for an option that says otherwise.
+        """
+        from calibrate.line.config import read_line_config
+
+        if self.config is None:
+            return self
+        if self.line is None:
+            raise ConfigError(f"--config {self.config}: name the line in it with --line")
+        found = read_line_config(self.config, self.line)
+        for name, default in (("adapter", None), ("backbone", "embedded"), ("weights", None), ("precision", "float32")):
+            given, there = getattr(self, name), getattr(found, name)
+            if given not in (default, there):
+                raise ConfigError(f"--{name} {given}: line {self.line} in {self.config} has {there}; leave it out")
+        device = found.device if self.device == "auto" else self.device
+        return replace(
+            self,
+            adapter=found.adapter,
+            backbone=found.backbone,
+            weights=found.weights,
+            device=device,
+            precision=found.precision,
+        )
 
     def open(self, memories: Sequence[Path] = (), profiles: Sequence[Path] = ()) -> Detector:
         """With the embedded model that the files were made with.
@@ -104,6 +139,11 @@ class FramingOptions:
     def framing(self) -> Framing:
         """The same as one value; raises ConfigError naming the option that is wrong."""
         return parse_framing(self.roi, self.tiles, self.overlap, self.ignore_mask, self.window)
+
+
+def mask_beside(profile: Path, mask: Path) -> IgnoreMask:
+    """A profile and its mask travel together, so the mask is copied beside it under the profile's name."""
+    return IgnoreMask(file=f"{profile.stem}.ignore{mask.suffix.lower()}", sha256=file_sha256(mask))
 
 
 def check_line_name(line: str) -> None:

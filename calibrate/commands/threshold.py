@@ -20,11 +20,11 @@ from calibrate.commands.options import (
     ModelOptions,
     SkipBadOption,
     check_line_name,
+    mask_beside,
 )
-from fbclip.artefacts.profile import IgnoreMask
 from fbclip.command import grouped
 from fbclip.errors import ConfigError
-from fbclip.files import file_sha256, write_atomically
+from fbclip.files import write_atomically
 
 if TYPE_CHECKING:
     from calibrate.datasets.line_data import LineData
@@ -111,12 +111,14 @@ class DecisionOptions:
         Literal["auto", "zero-shot", "memory", "fused"],
         typer.Option(help="what decides with a memory; auto chooses on defects painted on normal images"),
     ] = "auto"
+    assume_independent: Annotated[
+        bool, typer.Option("--assume-independent", help="count units that look alike or depend on each other in time")
+    ] = False
 
 
 @grouped
 def threshold(
     data: Annotated[Path, typer.Argument(help="data set; of one with splits, the normal images of train are used")],
-    line: Annotated[str, typer.Option(help="name of the line in agent.yaml")],
     out: Annotated[Path, typer.Option(help="profile to write, *.yaml")],
     asked: TargetOptions,
     selection: SelectionOptions,
@@ -132,6 +134,8 @@ def threshold(
     Refused when the units are too few or no threshold does both. With --f1 or --threshold nothing is promised, but
     both rates are measured.
     """
+    from calibrate.datasets.capture_order import capture_order
+    from calibrate.evaluation.highest import write_highest
     from calibrate.inference import Skips
     from calibrate.profiles.history import history_folder, remember
     from calibrate.threshold.operating_point import InfeasibleError
@@ -139,9 +143,10 @@ def threshold(
     from calibrate.threshold.split import check_counts
     from fbclip.artefacts.profile_file import save_profile
 
+    model, line = model.resolved(), model.line or ""
     check_line_name(line)
     goal, target, framing = asked.goal(), asked.target(), view.framing()
-    kept = None if view.ignore_mask is None else _mask_beside(out, view.ignore_mask)
+    kept = None if view.ignore_mask is None else mask_beside(out, view.ignore_mask)
     chosen, memory = _line_data(data, goal, selection, reading, decision, framing, model.adapter)
     request = ThresholdRequest(
         line=line,
@@ -156,6 +161,8 @@ def threshold(
         best_effort=decision.best_effort,
         memory=memory,
         use=decision.use,
+        order=capture_order(data, chosen.normal),
+        assume_independent=decision.assume_independent,
         reference=f"{out.stem}.reference.png",
     )
     check_counts(request)
@@ -173,7 +180,7 @@ def threshold(
     save_profile(result.profile, out)
     if history_folder(out).is_dir():
         remember(out)
-    _print_result(out, result, skips, as_json)
+    _print_result(out, result, write_highest(out, result), skips, as_json)
 
 
 def _line_data(
@@ -232,12 +239,7 @@ def _make(request: ThresholdRequest, memory: Path | None, model: ModelOptions, s
         return make_profile(detector, detector.adapters[0], request, lambda n: progress.advance(task, n), skips)
 
 
-def _mask_beside(profile: Path, mask: Path) -> IgnoreMask:
-    """A profile and its mask travel together, so the mask is copied beside it under the profile's name."""
-    return IgnoreMask(file=f"{profile.stem}.ignore{mask.suffix.lower()}", sha256=file_sha256(mask))
-
-
-def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool) -> None:
+def _print_result(out: Path, result: ProfileResult, drawn: list[Path], skips: Skips, as_json: bool) -> None:
     from calibrate.threshold.text import blind_text, profile_text
 
     profile = result.profile
@@ -248,7 +250,7 @@ def _print_result(out: Path, result: ProfileResult, skips: Skips, as_json: bool)
     else:
         typer.echo(profile_text(out, profile))
     if profile.sees is not None and profile.sees.blind:
-        _print_notes(blind_text(result))
+        _print_notes(blind_text(result, drawn))
 
 
 def _print_curve(error: InfeasibleError, confidence: float, as_json: bool) -> None:

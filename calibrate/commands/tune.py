@@ -13,9 +13,12 @@ from rich.progress import Progress
 
 from calibrate.commands.options import (
     BackboneOption,
+    ConfigOption,
     DataOptions,
     DeviceOption,
     JsonOption,
+    LineOption,
+    ModelOptions,
     RoiOption,
     SkipBadOption,
     TrustOption,
@@ -44,16 +47,21 @@ class StartOptions:
         list[str] | None, typer.Option(help="mstff, mvfbe, background-subtraction, scr, contrast: off; repeatable")
     ] = None
     trust: TrustOption = False
+    config: ConfigOption = None
+    line: LineOption = None
 
     def request(self) -> ModelRequest:
-        """The same as the tuning takes it."""
+        """The same as the tuning takes it, with the backbone of agent.yaml's line and its adapter to start from."""
         from calibrate.tuning.model import ModelRequest
 
+        named = ModelOptions(self.base, self.backbone, self.weights, self.device, config=self.config, line=self.line)
+        model = named.resolved()
+
         return ModelRequest(
-            self.backbone,
-            self.weights,
-            self.device,
-            self.base,
+            model.backbone,
+            model.weights,
+            model.device,
+            self.base if self.from_scratch else model.adapter,
             self.from_scratch,
             self.method,
             tuple(self.without or ()),

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from calibrate.datasets.duplicates import same_bytes
 from calibrate.datasets.leakage import shared_images
+from calibrate.datasets.near_duplicates import NearDuplicates, find_near_duplicates
 from calibrate.datasets.sample import DataSet, Sample
 from calibrate.datasets.sizes import Size, measure
 
@@ -48,7 +49,8 @@ class Summary:
     """Files are named relative to `root`; every list has one line a file, `same_bytes` one group of files an image.
 
     copies: files left out because another has the same bytes, label and split; same_bytes: those that are still
-    there, in several splits or under several labels; notes: what is worth knowing and does no harm.
+    there, in several splits or under several labels; near_duplicates: groups of normal units that
+    look the same, which a threshold counts once; notes: what is worth knowing and does no harm.
     """
 
     root: str
@@ -62,6 +64,7 @@ class Summary:
     two_labels: tuple[str, ...]
     mask_sizes: tuple[str, ...]
     unreadable: tuple[str, ...]
+    near_duplicates: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
 
     @property
@@ -88,8 +91,13 @@ def summarise(data: DataSet) -> Summary:
         two_labels=tuple(str(p) for p in data.problems if p.kind == "two labels"),
         mask_sizes=measured.mask_sizes,
         unreadable=measured.unreadable,
+        near_duplicates=tuple(group for name in data.classes for group in _near(data, name).groups),
         notes=tuple(str(p) for p in data.problems if p.kind != "two labels"),
     )
+
+
+def _near(data: DataSet, class_name: str) -> NearDuplicates:
+    return find_near_duplicates([s for s in data.normal() if s.class_name == class_name])
 
 
 def _name(sample: Sample, root: Path) -> str:
@@ -148,6 +156,9 @@ def summary_text(summary: Summary) -> str:
     lines += _section("same bytes, two labels", summary.two_labels)
     lines += _section("masks of another size", summary.mask_sizes)
     lines += _section("unreadable", summary.unreadable)
+    lines += _section(
+        "units that look the same, of which a threshold counts one", [" = ".join(g) for g in summary.near_duplicates]
+    )
     lines += _section("notes", summary.notes)
     lines.append("usable" if summary.usable else "NOT USABLE as it is")
     return "\n".join(lines)

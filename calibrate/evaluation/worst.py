@@ -78,7 +78,13 @@ def draw_worst(evaluation: Evaluation, count: int, limits: tuple[float, float] |
 
 
 def side_by_side(image: RgbImage, margins: FloatMap, placement: Placement, limits: tuple[float, float]) -> bytes:
-    """RGB (H,W,3) uint8 and its map (h,w) at `placement` -> JPEG: the image left, the same with heat right.
+    """As `pair_of`, a JPEG."""
+    both = cv2.cvtColor(pair_of(image, margins, placement, limits), cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode(".jpg", both, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes())
+
+
+def pair_of(image: RgbImage, margins: FloatMap, placement: Placement, limits: tuple[float, float]) -> RgbImage:
+    """RGB (H,W,3) uint8 and its map (h,w) at `placement` -> the image left, the same with heat right, RGB uint8.
 
     `limits` are the margins of no heat and of full heat; they never come from the image itself.
     """
@@ -92,5 +98,4 @@ def side_by_side(image: RgbImage, margins: FloatMap, placement: Placement, limit
     inside = with_heat[top:bottom, left:right]
     if inside.size:
         inside[:] = blend_heat_map(inside, margins, limits)
-    both = cv2.cvtColor(np.hstack((small, with_heat)), cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", both, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes())
+    return np.hstack((small, with_heat))

@@ -87,7 +87,7 @@ def _false_alarms(profile: Profile, value: float) -> tuple[Guarantee | None, str
     if c.n_constants < MIN_CONSTANT_UNITS:
         return None, f"only {c.n_constants} units set the scale of z, {MIN_CONSTANT_UNITS} are needed for a promise"
     above = most_above(c, value)
-    rate = _up(rate_at_most(above, c.n_good, c.confidence))
+    rate = _up(rate_at_most(above, c.counted_units, c.confidence))
     given = c.guarantee
     if given is not None and value >= _holds_from(profile) and given.false_alarm_rate <= rate:
         return given, "the promise on false alarms holds at every higher threshold, so it stays"

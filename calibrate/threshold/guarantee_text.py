@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from calibrate.statistics.intervals import supported_alpha
+from calibrate.threshold.independence import independence_text
 from calibrate.wording import percent, plural
 from fbclip.artefacts.profile import Calibration, MeasuredRates
 from fbclip.artefacts.seal import Seal
@@ -58,7 +59,7 @@ def _false_alarms(c: Calibration) -> str:
         return f"with {percent(g.confidence)} confidence at most {at_most} of normal units {alarm_verb(c)}"
     if c.method in _METHODS:
         return f"the threshold was set {_METHODS[c.method]}, which bounds no rate"
-    best = percent(supported_alpha(c.n_good, c.confidence))
+    best = percent(supported_alpha(c.counted_units, c.confidence))
     if c.expected_false_alarm_rate is not None:
         share = percent(c.expected_false_alarm_rate)
         return (
@@ -88,7 +89,11 @@ def _recall(c: Calibration) -> str | None:
 def _units(c: Calibration) -> str:
     anomalous = f" and {plural(c.n_bad, 'anomalous one')}" if c.n_bad else ""
     above = f"{c.exceedances:,} {'normal ones ' if c.n_bad else ''}above the threshold"
-    return f"{plural(c.n_good, 'normal unit')}{anomalous}, {above}; {c.n_constants:,} others set the scale"
+    found = "" if c.independence is None else independence_text(c.independence, c.n_good)
+    vouched = "; independence is the user's word" if c.independence is not None and c.independence.assumed else ""
+    counted = f"; {found}" if found else ""
+    scale = f"{c.n_constants:,} others set the scale"
+    return f"{plural(c.n_good, 'normal unit')}{anomalous}, {above}; {scale}{counted}{vouched}"
 
 
 def _unit(stored: str) -> str:

@@ -29,6 +29,7 @@ class UnitScores:
     """z of the units, (n,) each: normal and anomalous ones that set the threshold, and those that only measure it.
 
     scale: of the units that set the constants of z; these count only where nothing is promised.
+    worth: how many independent units the normal ones are worth, where they depend on each other.
     """
 
     normal: Values
@@ -36,6 +37,7 @@ class UnitScores:
     check_normal: Values
     check_anomalous: Values
     scale: Values = field(default_factory=lambda: np.array([]))
+    worth: int | None = None
 
     @property
     def all_normal(self) -> Values:
@@ -97,7 +99,7 @@ def choose(scores: UnitScores, goal: Goal, target: ThresholdTarget, trusted: boo
         return _measured(scores, best_f1(scores.normal, scores.anomalous), target)
     if goal.method == "manual":
         return _measured(scores, float(np.float32(goal.value)), target)
-    threshold = set_threshold(scores.normal, target)
+    threshold = set_threshold(scores.normal, target, scores.worth)
     if not trusted:
         threshold = replace(threshold, guarantee=None)
     if goal.method == "order-statistic":
@@ -105,23 +107,27 @@ def choose(scores: UnitScores, goal: Goal, target: ThresholdTarget, trusted: boo
     return meet_both(scores, threshold, target, goal.value)
 
 
-def set_threshold(z: Values, target: ThresholdTarget) -> Threshold:
+def set_threshold(z: Values, target: ThresholdTarget, worth: int | None = None) -> Threshold:
     """z of n independent normal units, (n,) -> the lowest threshold that the target allows.
+
+    worth: of units that depend on each other, how many independent ones they are worth. So many as those allow may lie
+    above it, of all n: higher than what independent ones would set.
 
     With too few units it is their maximum, and no guarantee is stated. Raises RefusedError without any.
     """
     if not len(z):
         raise RefusedError("no normal units are left for the threshold; at least 2 are needed")
     ordered = np.sort(z)[::-1]
-    k = allowed_exceedances(len(z), target.alpha, target.confidence)
+    n = len(z) if worth is None else worth
+    k = allowed_exceedances(n, target.alpha, target.confidence)
     guarantee = None
     if k is not None:
         guarantee = Guarantee(false_alarm_rate=target.alpha, confidence=target.confidence)
     k = k or 0
     if target.bounds == "uncertain":
-        fewer = allowed_exceedances(len(z), target.alpha / BAND, target.confidence) or 0
+        fewer = allowed_exceedances(n, target.alpha / BAND, target.confidence) or 0
         return Threshold(float(ordered[fewer]), float(ordered[k]), fewer, guarantee)
-    loose = allowed_exceedances(len(z), target.uncertain, target.confidence) or 0
+    loose = allowed_exceedances(n, target.uncertain, target.confidence) or 0
     return Threshold(float(ordered[k]), float(ordered[max(loose, k)]), k, guarantee)
 
 

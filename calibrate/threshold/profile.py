@@ -14,11 +14,13 @@ from calibrate.errors import RefusedError
 from calibrate.inference import Scored, Skips, View
 from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
 from calibrate.statistics.scale import fit_statistic
+from calibrate.threshold.independence import count_units, measure_independence, refuse_dependent, split_counted
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
 from calibrate.threshold.picture_limits import MeasuredPicture, measure_picture
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.sees import ZRule, measure_sees
-from calibrate.threshold.split import MIN_CONSTANT_UNITS, needed_units, split_line
+from calibrate.threshold.split import MIN_CONSTANT_UNITS, ThresholdSplit, needed_units
+from fbclip.artefacts.independence import Independence
 from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.decision import Statistic, combined_statistic, default_min_area, highest_region
 from fbclip.detector import Detector
@@ -34,6 +36,7 @@ class ProfileResult:
     """fusion: what decides and by which numbers that was chosen, None without a memory.
 
     highest: the normal units with the largest z, falling, that set the threshold or lie above it.
+    highest_images: of these units the images with the largest z, where the profile is blind.
     picture: the limits that the profile holds, with their reference picture; None where the units are too few.
     """
 
@@ -41,6 +44,7 @@ class ProfileResult:
     fusion: ChosenFusion | None
     highest: tuple[tuple[str, float], ...] = ()
     picture: MeasuredPicture | None = None
+    highest_images: tuple[Scored, ...] = ()
 
 
 def make_profile(
@@ -54,7 +58,9 @@ def make_profile(
     # An ignore mask leaves the image term out, since CLS sees the masked parts.
     pixel_only = request.pixel_only or request.framing.mask is not None
 
-    split = split_line(request)
+    asked, counted = request, count_units(request)
+    request = counted.request
+    split = split_counted(counted)
     picture = measure_picture(
         split.scale, (*split.normal, *split.check_normal), request.framing, request.target.confidence, request.reference
     )
@@ -73,15 +79,22 @@ def make_profile(
         check_normal=measure.unit_z(split.check_normal, statistic),
         check_anomalous=measure.unit_z(split.check_anomalous, statistic),
     )
+    independence = measure_independence(counted, measure.threshold_z(split))
+    scores = replace(scores, worth=independence.effective)
     # A scale set by a handful of units may be poor, so then nothing is promised, whatever the others would carry.
     choice = choose(scores, request.goal, request.target, trusted=scale_units >= MIN_CONSTANT_UNITS)
     if skips.skipped and not request.best_effort:
         _check_still_enough(request, choice, len(skips.skipped))
+    if request.goal.promises and choice.threshold.guarantee is None and not request.best_effort:
+        refuse_dependent(independence, len(scores.all_normal))
     rule = ZRule(statistic, min_area, choice.threshold.value)
     # Those that set or measured the threshold are in its own figures.
     real = () if len(split.anomalous) + len(split.check_anomalous) else view.score(request.data.unused, advance)
     shown = (one for one in real if isinstance(one, Scored))
     sees = measure_sees(view, split.scale, rule, shown, request.target.confidence, advance)
+    highest = measure.highest(choice.threshold.value)
+    # Scored once more, since maps are not kept; only where somebody has to look at them.
+    shown_images = measure.images_of([unit for unit, _ in highest], split, statistic) if sees.blind else ()
     running = detector.running(adapter, view.memory)
     profile = Profile(
         line=request.line,
@@ -105,11 +118,11 @@ def make_profile(
         threshold=choice.threshold.value,
         uncertain_above=choice.threshold.uncertain_above,
         map_limits=_map_limits(statistic, choice.threshold.value),
-        calibration=_calibration(request, scale_units, scores, choice),
+        calibration=_calibration(asked, scale_units, scores, choice, independence),
         sees=sees,
         picture=None if picture is None else picture.limits,
     )
-    return ProfileResult(profile, fusion, measure.highest(choice.threshold.value), picture)
+    return ProfileResult(profile, fusion, highest, picture, shown_images)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +140,21 @@ class _Measure:
         falling = sorted(self.z_of_units.items(), key=lambda pair: -pair[1])
         count = sum(z >= threshold for _, z in falling)
         return tuple(falling[: max(1, min(count, MAX_HIGHEST))])
+
+    def threshold_z(self, split: ThresholdSplit) -> dict[str, float]:
+        """Of the normal units that set or measure the threshold; those that only set the scale do not count."""
+        units = {s.unit for s in (*split.normal, *split.check_normal)}
+        return {unit: z for unit, z in self.z_of_units.items() if unit in units}
+
+    def images_of(self, units: Sequence[str], split: ThresholdSplit, statistic: Statistic) -> tuple[Scored, ...]:
+        """Of each unit, in order, the image with the largest z."""
+        best: dict[str, tuple[float, Scored]] = {}
+        wanted = [s for s in (*split.scale, *split.normal, *split.check_normal) if s.unit in units]
+        for one in self.view.score_usable(wanted, Skips(allowed=True), lambda _: None):
+            z = combined_statistic(one.prediction, statistic, self.min_area, one.ignore)
+            if one.sample.unit not in best or z > best[one.sample.unit][0]:
+                best[one.sample.unit] = (z, one)
+        return tuple(best[unit][1] for unit in units if unit in best)
 
     def fit_scale(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
         """The constants of z and the number of units behind them."""
@@ -188,7 +216,9 @@ def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
     return float(np.float32(cold)), float(np.float32(hot))
 
 
-def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores, choice: Choice) -> Calibration:
+def _calibration(
+    request: ThresholdRequest, scale_units: int, scores: UnitScores, choice: Choice, independence: Independence
+) -> Calibration:
     target, goal = request.target, request.goal
     return Calibration(
         method=goal.method if choice.expected_rate is None else "robust-limit",
@@ -210,6 +240,7 @@ def _calibration(request: ThresholdRequest, scale_units: int, scores: UnitScores
         measured=choice.measured,
         expected_false_alarm_rate=choice.expected_rate,
         reference=reference(scores.all_normal),
+        independence=independence,
     )
 
 

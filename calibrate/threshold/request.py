@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from calibrate.datasets.capture_order import CaptureOrder
 from calibrate.datasets.line_data import LineData
 from calibrate.errors import RefusedError
 from calibrate.memory.fusion_choice import RequestedUse
@@ -54,6 +55,7 @@ class ThresholdRequest:
 
     unit_from: how units were told apart, see `datasets.units`. memory: id of one that the detector has, so that its
     distances count as `use` says; its images are not in `data`. best_effort: no promise rather than a refusal.
+    order: in which its units came, to see whether they depend on each other; assume_independent: the user says no.
     reference: file name beside the profile for the picture that frames are compared with.
     """
 
@@ -69,4 +71,6 @@ class ThresholdRequest:
     best_effort: bool = False
     memory: str | None = None
     use: RequestedUse = "auto"
+    order: CaptureOrder | None = None
+    assume_independent: bool = False
     reference: str = "reference.png"

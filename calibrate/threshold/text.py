@@ -11,9 +11,12 @@ from calibrate.threshold.guarantee_text import guarantee_text
 from calibrate.threshold.operating_point import InfeasibleError, OperatingPoint
 from calibrate.threshold.profile import ProfileResult
 from calibrate.wording import percent
-from fbclip.artefacts.profile import Profile
+from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.artefacts.sees import Sees
 from fbclip.picture_health.summary import picture_summary
+
+RULE_QUANTILE, RULE_FACTOR = 0.95, 1.42
+"""Of SuperADD, which takes it of image scores."""
 
 
 def profile_text(out: Path, profile: Profile) -> str:
@@ -29,9 +32,19 @@ def profile_text(out: Path, profile: Profile) -> str:
         lines.append(f"both bounds hold from z = {interval[0]:.4f} to {interval[1]:.4f}; the threshold is the middle")
     lines.extend(f"measured: {line}" for line in text.measured)
     lines.append(f"pictures: {picture_summary(profile.picture)}")
+    lines.extend(comparison_text(profile.calibration))
     if profile.sees is not None:
         lines.extend(sees_text(profile.sees))
     return "\n".join(lines)
+
+
+def comparison_text(c: Calibration) -> list[str]:
+    """The threshold that a common rule would set on the same units; it promises nothing."""
+    high = c.quantiles.get(f"{RULE_QUANTILE:g}")
+    # A multiple of a z below 0 would lie below it.
+    if high is None or high <= 0:
+        return []
+    return [f"for comparison: the 95th percentile × {RULE_FACTOR:g} of these units is z = {RULE_FACTOR * high:.4f}"]
 
 
 def sees_text(sees: Sees) -> list[str]:
@@ -48,13 +61,14 @@ def sees_text(sees: Sees) -> list[str]:
     ]
 
 
-def blind_text(result: ProfileResult) -> list[str]:
-    """A warning, and the normal units that the threshold was set by."""
+def blind_text(result: ProfileResult, drawn: Sequence[Path] = ()) -> list[str]:
+    """A warning, and the normal units that the threshold was set by; `drawn`: files with their heat maps."""
     highest = ", ".join(f"{unit} (z {z:.2f})" for unit, z in result.highest)
     return [
         "BLIND: nothing shows that this threshold finds even large defects; on a line in mode live the agent asks for "
         "accept_blind: true",
         f"these normal units set it; take them out of the data if they are anomalous: {highest}",
+        *(f"heat map: {path}" for path in drawn),
     ]
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fbclip.artefacts.independence import Independence
 from fbclip.artefacts.sees import Sees
 from fbclip.backbone.config import Precision
 from fbclip.decision import Decision, Prediction, Statistic, decide
@@ -89,6 +90,12 @@ class Calibration(Frozen):
     reference: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
         (), description="z of the n_good units, rising, evenly thinned to 1000: what drift is judged against"
     )
+    independence: Independence | None = Field(None, description="None in profiles made before it was looked for")
+
+    @property
+    def counted_units(self) -> int:
+        """What the n_good units are worth as independent ones: a bound on false alarms rests on these."""
+        return self.n_good if self.independence is None else min(self.n_good, self.independence.effective)
 
 
 class FusionChoice(Frozen):

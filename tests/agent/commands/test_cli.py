@@ -35,7 +35,7 @@ def request_of(monkeypatch, command: str, *arguments: str):
         (
             "collect",
             ["--line", "belt", "--out", "o", "--units", "5", "--every", "2", "--idle", "1.5", "--config", "x.yaml"],
-            options.CollectRequest("belt", Path("o"), 5, 2, 1.5, Path("x.yaml")),
+            options.CollectRequest("belt", Path("o"), 5, None, 3, 2, 1.5, Path("x.yaml")),
         ),
         (
             "inspect",

@@ -1,0 +1,1 @@
+"""Normal frames of a line to a folder of units that `calibrate` reads."""

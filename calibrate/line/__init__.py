@@ -1,0 +1,1 @@
+"""One line from its images to memory, profile and report, by what agent.yaml says of it."""
