@@ -26,8 +26,8 @@ CATALOG: Mapping[str, Lengths] = {
     "failpoints": Lengths(partial(crashes.failpoints, turns=(2,)), partial(crashes.failpoints, turns=(1, 2, 3, 5, 8))),
     "broker-away": Lengths(partial(brokers.away, alerts=200), partial(brokers.away, alerts=10_000)),
     "black-hole": Lengths(partial(brokers.black_hole, files=20), partial(brokers.black_hole, files=500)),
-    "refused": Lengths(None, partial(brokers.refused, files=20)),
-    "sudden": Lengths(None, partial(brokers.sudden, rounds=20)),
+    "refused": Lengths(None, partial(brokers.refused, files=10)),
+    "sudden": Lengths(partial(brokers.sudden, rounds=1), partial(brokers.sudden, rounds=20)),
     "full-disk": Lengths(partial(stores.full_disk, files=20), partial(stores.full_disk, files=200)),
     "corrupt-page": Lengths(
         partial(stores.corrupt_page, pages=1, files=40), partial(stores.corrupt_page, pages=20, files=60)
