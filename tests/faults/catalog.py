@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import brokers, clocks, crashes, files, idle, pairs, soak, stores, threads
+from tests.faults import artefacts, brokers, cameras, clocks, crashes, files, idle, pairs, soak, stores, threads
 
 Run = Callable[[Path], str]
 """In a folder that is not there yet; returns the counts, raises AssertionError where an invariant is broken."""
@@ -35,8 +35,15 @@ CATALOG: Mapping[str, Lengths] = {
     "deleted": Lengths(partial(stores.deleted, rounds=1, files=40), partial(stores.deleted, rounds=20, files=60)),
     "locked": Lengths(partial(stores.locked, seconds=3, files=20), partial(stores.locked, seconds=60, files=60)),
     "clock": Lengths(partial(clocks.jump, rounds=1, files=10), partial(clocks.jump, rounds=10, files=40)),
-    "threads": Lengths(None, partial(threads.broken, turns=(1, 2, 3))),
+    "threads": Lengths(
+        partial(threads.broken, turns=(2,), parts=("recorder", "sender")), partial(threads.broken, turns=(1, 2, 3))
+    ),
     "fuzz-files": Lengths(partial(files.fuzz, count=300, seed=1), partial(files.fuzz, count=10_000, seed=2)),
+    "fuzz-artefacts": Lengths(
+        partial(artefacts.fuzz, count=500, seed=1), partial(artefacts.fuzz, count=10_000, seed=2)
+    ),
+    "camera": Lengths(partial(cameras.capture, rounds=1), partial(cameras.capture, rounds=20)),
+    "triggers": Lengths(partial(cameras.storm, triggers=25), partial(cameras.storm, triggers=1000)),
     "two-agents": Lengths(partial(pairs.two, rounds=1, files=10), partial(pairs.two, rounds=20, files=20)),
     "idle": Lengths(partial(idle.connections, count=150), partial(idle.connections, count=450)),
     "soak": Lengths(None, partial(soak.soak, seconds=7200.0)),
