@@ -100,6 +100,7 @@ class Ear:
 
     def say(self, topic: str, bodies: Sequence[Any]) -> None:
         """Publish them as fast as it goes; the broker has taken them all when this returns."""
+        wait_until(self._client.is_connected, 30)
         for sent in [self._client.publish(topic, json.dumps(body), qos=1) for body in bodies]:
             sent.wait_for_publish(30)
 
