@@ -75,7 +75,7 @@ def step(
         return state, (*unit, *ends)
     steps: list[EventStep] = []
     for kind in EventKind:
-        if kind in alert.on:
+        if kind in alert.kinds:
             after, happened = _advance(state.of(kind), kind, state.line, alert, inspection, now, new_id)
             state = state.with_state(kind, after)
             steps += happened
@@ -94,7 +94,7 @@ def close_all(state: LineRules, ts: datetime, reason: str) -> tuple[LineRules, t
 
 def _unit(line: str, alert: AlertSection, inspection: Inspection, new_id: Callable[[], str]) -> tuple[EventStep, ...]:
     kind = KIND_OF.get(inspection.decision.verdict)
-    if kind is None or kind not in alert.on:
+    if kind is None or kind not in alert.kinds:
         return ()
     event_id = new_id()
     return (

@@ -87,6 +87,10 @@ class ArtefactKind(Generic[M]):
             raise self.error(f"{folder}: cannot be read: {str(fault).splitlines()[0]}") from fault
         further = [name for name in manifest.bound_if_set if raw.get(name) is not None]
         bound = {name: raw[name] for name in (*manifest.bound_fields, *further)}
+        try:
+            canonical_json(bound)
+        except ValueError as fault:
+            raise self.error(f"{path}: holds a number that is not finite") from fault
         return StoredManifest(manifest, bound, str(raw.get("id")))
 
     def read_tensors(self, folder: Path) -> dict[str, Tensor]:

@@ -54,7 +54,7 @@ FLOORS = {
         {"cli"},
     ),
     "agent": (
-        {"errors", "records", "heartbeat"},
+        {"errors", "records", "heartbeat", "ports"},
         {"config"},
         {"rules", "sources", "store"},
         {"mqtt"},

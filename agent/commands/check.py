@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +21,7 @@ from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
 from agent.pipeline.lines import Line, equip, load_line, load_model
+from agent.ports import check_free, why_no_broker, why_no_page
 from agent.sources.factory import build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
@@ -116,7 +116,7 @@ def _store(config: Config, running: bool) -> None:
 def _broker(config: Config, running: bool) -> None:
     if config.mqtt.embedded:
         if not running:
-            _free(config.mqtt.host, config.mqtt.port, "mqtt.url")
+            _free(config.mqtt.host, config.mqtt.port, why_no_broker)
         return
     topics = Topics(config.mqtt.prefix, config.agent.name)
     client = PahoClient(config.mqtt, f"check-{uuid4().hex[:12]}", f"{topics.root}/check", b"")
@@ -135,14 +135,11 @@ def _broker(config: Config, running: bool) -> None:
 def _page(config: Config, running: bool) -> None:
     page_token(config.web)
     if not running:
-        _free(config.web.host, config.web.port, "web.listen")
+        _free(config.web.host, config.web.port, why_no_page)
 
 
-def _free(host: str, port: int, field: str) -> None:
+def _free(host: str, port: int, why: Callable[[str, int, OSError], str]) -> None:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(found[0], found[1]) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(found[4])
+        check_free(host, port)
     except OSError as error:
-        raise ConfigError(f"{field}: {host}:{port} cannot be listened on: {error.strerror or error}") from error
+        raise ConfigError(why(host, port, error)) from error

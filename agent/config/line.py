@@ -152,9 +152,9 @@ SourceSection = Annotated[CameraSource | VideoSource | FolderSource, Field(discr
 
 
 class AlertSection(Section):
-    """N of M frames above the threshold open an event; it ends after `close_after_ok` frames that are not."""
+    """`for` which kinds: N of M frames open an event, which ends after `close_after_ok` frames that are not of it."""
 
-    on: tuple[EventKind, ...] = (EventKind.ANOMALY, EventKind.NO_VERDICT)
+    kinds: Annotated[tuple[EventKind, ...], Field(alias="for")] = (EventKind.ANOMALY, EventKind.NO_VERDICT)
     n: Annotated[int, Field(ge=1, le=10_000)] = 1
     m: Annotated[int, Field(ge=1, le=10_000)] = 1
     close_after_ok: Annotated[int, Field(ge=1, le=1_000_000)] = 3
@@ -162,11 +162,14 @@ class AlertSection(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _on(cls, value: Any) -> Any:
-        """Writers of YAML 1.1 turn the key `on` into true."""
-        if isinstance(value, dict) and True in value and "on" not in value:
-            return {("on" if key is True else key): item for key, item in value.items()}
-        return value
+    def _formerly_on(cls, value: Any) -> Any:
+        """`for` was `on` once, which writers of YAML 1.1 turn into true."""
+        if not isinstance(value, dict):
+            return value
+        names = [key for key in value if key in ("for", "on") or key is True]
+        if len(names) > 1:
+            raise ValueError("for and on are the same; give one")
+        return {("for" if key in names else key): item for key, item in value.items()}
 
     @model_validator(mode="after")
     def _order(self) -> AlertSection:

@@ -13,6 +13,7 @@ from amqtt.broker import Broker
 from amqtt.errors import AMQTTError
 
 from agent.errors import MqttError
+from agent.ports import check_free, why_no_broker
 
 log = logging.getLogger(__name__)
 # A visitor on loopback must not take the descriptors that images and the database need.
@@ -118,6 +119,7 @@ class EmbeddedBroker:
     """Listens on one address from `start` to `stop`. Anyone who reaches it may publish: keep it on loopback."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 1883) -> None:
+        self._host, self._port = host, port
         self._where = f"{host}:{port}"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -125,6 +127,11 @@ class EmbeddedBroker:
 
     def start(self) -> None:
         """Returns when connections are accepted; raises MqttError if the address cannot be used."""
+        try:
+            # amqtt hides why it cannot.
+            check_free(self._host, self._port)
+        except OSError as error:
+            raise MqttError(why_no_broker(self._host, self._port, error)) from error
         for name in ("amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self._loop = asyncio.new_event_loop()

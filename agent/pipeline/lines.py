@@ -188,7 +188,7 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
         )
     guarantee = loaded.profile.calibration.guarantee
     covered = loaded.profile.calibration.bounds == "uncertain"
-    if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.on:
+    if guarantee is not None and not covered and EventKind.UNCERTAIN in section.alert.kinds:
         log.warning(
             "line %s: the false-alarm rate of %.2f %% is guaranteed for anomalies, not for uncertain, which alerts too",
             section.name,

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from agent.errors import AgentError
 from agent.heartbeat import Heartbeat
+from agent.ports import why_no_page
 from agent.web.connections import BoundedConnection
 
 SLOW_S = 10.0
@@ -121,12 +122,12 @@ class WebServer:
             family, kind, _, _, address = socket.getaddrinfo(self._host, self._wanted, type=socket.SOCK_STREAM)[0]
             listening = socket.socket(family, kind)
         except OSError as error:
-            raise AgentError(f"web.listen: {self._host}:{self._wanted}: {error.strerror}") from error
+            raise AgentError(why_no_page(self._host, self._wanted, error)) from error
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
             listening.listen(_BACKLOG)
         except OSError as error:
             listening.close()
-            raise AgentError(f"web.listen: {self._host}:{self._wanted}: {error.strerror}") from error
+            raise AgentError(why_no_page(self._host, self._wanted, error)) from error
         return listening

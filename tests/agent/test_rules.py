@@ -35,12 +35,12 @@ def play(frames: str, alert: AlertSection, period: float = 0.1, **changes) -> li
         ("aoao", {"n": 2, "m": 3, "close_after_ok": 3}, ["2a-new"]),
         ("aooao", {"n": 2, "m": 3}, []),
         ("araoo", {"n": 2, "m": 2, "close_after_ok": 2}, ["1n-new", "2a-new", "3n-end-cleared", "4a-end-cleared"]),
-        ("aorroo", {"close_after_ok": 3, "on": ["anomaly"]}, ["0a-new", "5a-end-cleared"]),
+        ("aorroo", {"close_after_ok": 3, "for": ["anomaly"]}, ["0a-new", "5a-end-cleared"]),
         ("aooaoo", {"close_after_ok": 3}, ["0a-new"]),
-        ("uaao", {"on": ALL, "close_after_ok": 1}, ["0u-new", "1a-new", "3a-end-cleared", "3u-end-cleared"]),
+        ("uaao", {"for": ALL, "close_after_ok": 1}, ["0u-new", "1a-new", "3a-end-cleared", "3u-end-cleared"]),
         ("uuu", {}, []),
         ("rro", {"n": 5, "m": 5, "close_after_ok": 1}, ["0n-new", "2n-end-cleared"]),
-        ("rorao", {"close_after_ok": 2, "on": ["no_verdict"]}, ["0n-new", "4n-end-cleared"]),
+        ("rorao", {"close_after_ok": 2, "for": ["no_verdict"]}, ["0n-new", "4n-end-cleared"]),
     ],
 )
 def test_live_frames(frames, alert, expected):
@@ -63,11 +63,11 @@ def test_discrete_frames_are_episodes_of_their_own():
 
 
 def test_learning_makes_no_events():
-    assert play("arau", AlertSection(on=ALL), mode=LineMode.LEARNING) == []
+    assert play("arau", AlertSection(**{"for": ALL}), mode=LineMode.LEARNING) == []
 
 
 alerts = st.builds(
-    lambda n, more, close, most, on: AlertSection(n=n, m=n + more, close_after_ok=close, max_open_s=most, on=on),
+    lambda n, more, ok, most, on: AlertSection(n=n, m=n + more, close_after_ok=ok, max_open_s=most, **{"for": on}),
     st.integers(1, 4),
     st.integers(0, 4),
     st.integers(1, 4),
@@ -92,7 +92,7 @@ def test_every_new_has_exactly_one_end_and_one_kind_is_open_once(alert, frames):
     state, steps = close_all(state, an_inspection().ts, "shutdown")
     reported += steps
     assert all(state.of(kind).event_id is None for kind in ALL)
-    assert all(s.kind in alert.on for s in reported)
+    assert all(s.kind in alert.kinds for s in reported)
     for event_id in {s.event_id for s in reported}:
         types = [s.type for s in reported if s.event_id == event_id]
         assert types[0] is StepType.NEW and types[-1] is StepType.END

@@ -53,8 +53,8 @@ def _inspection(number: int) -> dict[str, Any]:
     anomaly = not number % AN_EVENT
     region = {"box": [1, 2, 30, 40], "area_px": 900, "margin_max": 1.5}
     return {
-        "agent": DEFAULT_AGENT, "run": "run-1", "line": f"line-{number % LINES}", "frame_seq": number,
-        "ts": _at(number), "mode": "live",
+        "agent": DEFAULT_AGENT,
+        "run": "run-1", "line": f"line-{number % LINES}", "frame_seq": number, "ts": _at(number), "mode": "live",
         "sha256": f"{number:064x}", "width": 640, "height": 480, "verdict": "anomaly" if anomaly else "ok",
         "margin": 1.0, "score": 0.7, "threshold": 1.0, "z": 1.5, "regions": [region] if anomaly else [],
         "profile_id": "p" * 64, "model_id": "m" * 64, "queue_ms": 1.0, "infer_ms": 2.0, "total_ms": 3.0,
@@ -64,8 +64,8 @@ def _inspection(number: int) -> dict[str, Any]:
 
 def _event(number: int) -> dict[str, Any]:
     return {
-        "agent": DEFAULT_AGENT, "event_id": f"e{number}", "run": "run-1", "line": f"line-{number % LINES}",
-        "kind": "anomaly",
+        "agent": DEFAULT_AGENT,
+        "event_id": f"e{number}", "run": "run-1", "line": f"line-{number % LINES}", "kind": "anomaly",
         "opened": _at(number), "updated": _at(number), "ended": _at(number), "end_reason": "cleared",
         "inspection_id": number + 1,
     }  # fmt: skip
@@ -73,8 +73,8 @@ def _event(number: int) -> dict[str, Any]:
 
 def _message(number: int, half: int) -> dict[str, Any]:
     return {
-        "agent": DEFAULT_AGENT, "message_id": f"m{number}-{half}", "line": f"line-{number % LINES}",
-        "message_seq": 2 * number + half,
+        "agent": DEFAULT_AGENT,
+        "message_id": f"m{number}-{half}", "line": f"line-{number % LINES}", "message_seq": 2 * number + half,
         "topic": "t/event", "body": {"event_id": f"e{number}", "filler": "x" * 600}, "run": "run-1",
         "committed": _at(number), "attempts": 1, "sent": _at(number),
     }  # fmt: skip

@@ -31,9 +31,7 @@ class RunningAgent:
         self.folder = folder
         self.inbox = folder / "var" / "inbox"
         self.inbox.mkdir(parents=True)
-        # YAML 1.1 reads the key `on` as true; quoted it is a word in every version.
-        text = (ROOT / "agent.yaml").read_text(encoding="utf-8").replace("{on:", '{"on":')
-        config = yaml.safe_load(text)
+        config = yaml.safe_load((ROOT / "agent.yaml").read_text(encoding="utf-8"))
         self.mqtt_port, self.web_port = free_port(), free_port()
         config["mqtt"]["url"] = f"embedded://127.0.0.1:{self.mqtt_port}"
         config["web"]["listen"] = f"127.0.0.1:{self.web_port}"

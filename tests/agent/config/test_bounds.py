@@ -141,7 +141,7 @@ def test_aliases_that_unfold_to_millions_are_refused(tmp_path):
 
 def test_the_key_on_as_other_writers_spell_it(tmp_path):
     config = load(tmp_path, WHOLE.replace("on: [anomaly, no_verdict]", "true: [anomaly]"))
-    assert [kind.value for kind in config.lines[1].alert.on] == ["anomaly"]
+    assert [kind.value for kind in config.lines[1].alert.kinds] == ["anomaly"]
 
 
 def sections(kind) -> set[type[BaseModel]]:

@@ -13,7 +13,7 @@ lines:
     source: {type: video, path: v.mp4}
     profile: p.yaml
     alert:
-      on: [anomaly, uncertain]
+      for: [anomaly, uncertain]
       n: 2
       m: 3
 """
@@ -25,14 +25,20 @@ def load(tmp_path, text):
     return load_config(path)
 
 
-def test_paths_are_relative_to_the_file_and_on_is_a_key(tmp_path):
+def test_paths_are_relative_to_the_file(tmp_path):
     config = load(tmp_path, NORMAL)
     line = config.lines[0]
     assert line.profile == tmp_path / "p.yaml"
     assert line.source.path == tmp_path / "v.mp4"
-    assert line.alert.on == (EventKind.ANOMALY, EventKind.UNCERTAIN)
+    assert line.alert.kinds == (EventKind.ANOMALY, EventKind.UNCERTAIN)
     assert config.agent.data_dir == tmp_path / "var"
     assert config.store_url == f"sqlite:///{tmp_path}/var/agent.db"
+
+
+@pytest.mark.parametrize("key", ["for", "on", "'on'", "true"])
+def test_which_kinds_alert_may_be_said_as_writers_of_yaml_leave_it(tmp_path, key):
+    line = load(tmp_path, NORMAL.replace("for:", f"{key}:")).lines[0]
+    assert line.alert.kinds == (EventKind.ANOMALY, EventKind.UNCERTAIN)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +46,8 @@ def test_paths_are_relative_to_the_file_and_on_is_a_key(tmp_path):
     [
         ("      m: 3", "      m: 3\n      k: 1", ":10: lines.0.alert.k: unknown key"),
         ("      m: 3", "      m: 1", ":6: lines.0.alert: n 2 is larger than m 1"),
+        ("      m: 3", "      m: 3\n      on: [anomaly]", "for and on are the same"),
+        ("for: [anomaly", "for: [anomalous", "lines.0.alert.for.0"),
         ("name: belt", "name: Belt", ":3: lines.0.name: String should match pattern '^[a-z0-9_-]{1,64}$' (got 'Belt')"),
         ("name: belt", "name: cmd", "reserved topic word"),
         ("type: video", "type: radio", ":4: lines.0.source"),

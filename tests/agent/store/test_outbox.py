@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import event, insert
+from sqlalchemy import and_, event, insert
 
 from agent.mqtt.payloads import encode, end_body, event_body, result_body, stamp
 from agent.records import StepType
@@ -20,19 +20,19 @@ STAMPED = '"ts_publish":"2026-01-02T00:00:00.000Z","historical":false'
 EVENT = (
     '{"schema":"fbclip.event/1","message_id":"ID","stream_id":"STREAM","message_seq":1,"event_id":"e1",'
     '"kind":"anomaly","type":"new","end_reason":null,"agent":"demo","line":"belt",'
-    '"ts_capture":"2026-01-02T03:04:05.678Z","verdict":"anomaly","reason":null,"margin":2.5,"score":0.9,'
+    '"ts_capture":"2026-01-02T03:04:05.678Z","verdict":"anomaly","reason":null,"advice":null,"margin":2.5,"score":0.9,'
     f'"threshold":1.0,"z":1.5,"regions":[],"image":{IMAGE},{LATENCY},{STAMPED}}}'
 )
 END = (
     '{"schema":"fbclip.event/1","message_id":"ID","stream_id":"STREAM","message_seq":2,"event_id":"e1",'
     '"kind":"anomaly","type":"end","end_reason":"restart","agent":"demo","line":"belt",'
-    '"ts_capture":"2026-01-02T03:04:05.000Z","verdict":null,"reason":null,"margin":null,"score":null,'
+    '"ts_capture":"2026-01-02T03:04:05.000Z","verdict":null,"reason":null,"advice":null,"margin":null,"score":null,'
     '"threshold":null,"z":null,"regions":[],"image":null,"model":null,"profile":null,"latency_ms":null,'
     f'"context":null,{STAMPED}}}'
 )
 RESULT = (
     '{"schema":"fbclip.result/1","message_id":"ID","stream_id":"STREAM","message_seq":3,"agent":"demo",'
-    '"line":"belt","ts_capture":"2026-01-02T03:04:05.678Z","verdict":"rejected","reason":"black","margin":null,'
+    '"line":"belt","ts_capture":"2026-01-02T03:04:05.678Z","verdict":"rejected","reason":"black","advice":null,"margin":null,'
     f'"score":null,"threshold":null,"z":null,"regions":[],"image":{IMAGE},{LATENCY},{STAMPED}}}'
 )
 
@@ -136,6 +136,7 @@ def test_which_lines_wait_is_found_without_walking_through_the_backlog(database,
     statements = []
     with database.transaction() as connection:
         event.listen(connection, "before_cursor_execute", lambda _c, _u, text, *_: statements.append(text))
-        assert _waiting_lines(connection) == ("a",)
-        plan = str(connection.exec_driver_sql(f"explain query plan {statements[0]}", (1, 0)).all())
+        waiting = and_(database.own(outbox), outbox.c.sent.is_(None), outbox.c.parked.is_(None))
+        assert _waiting_lines(connection, database.agent, waiting) == ("a",)
+        plan = str(connection.exec_driver_sql(f"explain query plan {statements[0]}", ("agent", "agent", 1, 0)).all())
     assert "ix_outbox_waiting" in plan and "ix_outbox_sent" not in plan

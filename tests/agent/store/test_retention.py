@@ -138,7 +138,7 @@ def test_a_bound_in_rows_or_bytes_takes_ok_rows_first(database, writer, tmp_path
         from agent.store.writer import _insert
 
         for seq in range(1, 1300):
-            _insert(connection, an_inspection(Verdict.OK, seq, context=row.context), None)
+            _insert(connection, database.agent, an_inspection(Verdict.OK, seq, context=row.context), None)
     shop = Shop(database, tmp_path, clock, **limit)
     for _ in range(3):
         clock.time += 61
@@ -158,7 +158,7 @@ def test_a_turn_keeps_up_with_three_fast_cameras_and_is_short(database, writer, 
         from agent.store.writer import _insert
 
         for seq in range(6000):
-            _insert(connection, an_inspection(Verdict.OK, seq), None)
+            _insert(connection, database.agent, an_inspection(Verdict.OK, seq), None)
     retention = Retention(database, tmp_path, RetentionSection(rows=1000, min_free_mb=0), "run-1")
     gone = [retention.turn(TODAY).inspections for _ in range(3)]
     assert sum(gone) >= 1500

@@ -37,7 +37,7 @@ def test_a_port_in_use_is_one_line():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(AgentError, match=f"{port}: Address already in use"):
+        with pytest.raises(AgentError, match=f"{port} is taken by another program; choose another port"):
             WebServer(create_app(example_page()), "127.0.0.1", port).start()
 
 

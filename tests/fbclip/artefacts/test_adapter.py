@@ -72,3 +72,12 @@ def test_what_a_damaged_manifest_quotes_is_short_and_can_be_printed(tmp_path, ke
         load_adapter(tmp_path / "a")
     text = str(caught.value)
     assert text.isprintable() and len(text) < len(str(tmp_path)) + 300
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_manifest_with_a_number_that_is_none_is_refused(tmp_path, number):
+    save_adapter(tiny_adapter(5), tmp_path / "a")
+    path = tmp_path / "a" / "adapter.json"
+    path.write_text(path.read_text().replace('"temperature": 0.07', f'"temperature": {number}'))
+    with pytest.raises(AdapterError, match="not finite|finite number"):
+        load_adapter(tmp_path / "a")
