@@ -79,5 +79,5 @@ def test_a_manifest_with_a_number_that_is_none_is_refused(tmp_path, number):
     save_adapter(tiny_adapter(5), tmp_path / "a")
     path = tmp_path / "a" / "adapter.json"
     path.write_text(path.read_text().replace('"temperature": 0.07', f'"temperature": {number}'))
-    with pytest.raises(AdapterError, match="adapter.json: "):
+    with pytest.raises(AdapterError, match=r"adapter\.json: "):
         load_adapter(tmp_path / "a")
