@@ -22,7 +22,7 @@ class Lengths:
 
 
 CATALOG: Mapping[str, Lengths] = {
-    "kill": Lengths(partial(crashes.kill, rounds=3), partial(crashes.kill, rounds=50)),
+    "kill": Lengths(partial(crashes.kill, rounds=2), partial(crashes.kill, rounds=50)),
     "failpoints": Lengths(partial(crashes.failpoints, turns=(2,)), partial(crashes.failpoints, turns=(1, 2, 3, 5, 8))),
     "broker-away": Lengths(partial(brokers.away, alerts=200), partial(brokers.away, alerts=10_000)),
     "black-hole": Lengths(partial(brokers.black_hole, files=20), partial(brokers.black_hole, files=500)),
@@ -36,7 +36,7 @@ CATALOG: Mapping[str, Lengths] = {
     "locked": Lengths(partial(stores.locked, seconds=3, files=20), partial(stores.locked, seconds=60, files=60)),
     "clock": Lengths(partial(clocks.jump, rounds=1, files=10), partial(clocks.jump, rounds=10, files=40)),
     "threads": Lengths(
-        partial(threads.broken, turns=(2,), parts=("recorder", "sender")), partial(threads.broken, turns=(1, 2, 3))
+        partial(threads.broken, turns=(2,), parts=("sender",)), partial(threads.broken, turns=(1, 2, 3))
     ),
     "fuzz-files": Lengths(partial(files.fuzz, count=300, seed=1), partial(files.fuzz, count=10_000, seed=2)),
     "fuzz-artefacts": Lengths(
