@@ -15,8 +15,8 @@ from tests.factories.brokers import free_port
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EVENT_FIELDS = {
     "schema", "message_id", "stream_id", "message_seq", "event_id", "kind", "type", "end_reason", "agent", "line",
-    "ts_capture", "ts_publish", "historical", "verdict", "reason", "margin", "score", "threshold", "z", "regions",
-    "image", "model", "profile", "latency_ms", "context",
+    "ts_capture", "ts_publish", "historical", "verdict", "reason", "advice", "margin", "score", "threshold", "z",
+    "regions", "image", "model", "profile", "latency_ms", "context",
 }  # fmt: skip
 NORMAL = sorted((SAMPLES / "inbox").glob("tile_good_*.png"))
 ANOMALOUS = sorted(p for p in (SAMPLES / "inbox").glob("tile_*.png") if "good" not in p.name)

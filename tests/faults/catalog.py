@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import artefacts, brokers, cameras, clocks, crashes, files, idle, pairs, soak, stores, threads
+from tests.faults import (
+    artefacts,
+    brokers,
+    cameras,
+    clocks,
+    crashes,
+    files,
+    idle,
+    pairs,
+    servers,
+    soak,
+    stores,
+    threads,
+)
 
 Run = Callable[[Path], str]
 """In a folder that is not there yet; returns the counts, raises AssertionError where an invariant is broken."""
@@ -45,6 +58,8 @@ CATALOG: Mapping[str, Lengths] = {
     "camera": Lengths(partial(cameras.capture, rounds=1), partial(cameras.capture, rounds=20)),
     "triggers": Lengths(partial(cameras.storm, triggers=25), partial(cameras.storm, triggers=1000)),
     "two-agents": Lengths(partial(pairs.two, rounds=1, files=10), partial(pairs.two, rounds=20, files=20)),
+    "server-killed": Lengths(partial(servers.killed, rounds=1, files=10), partial(servers.killed, rounds=10, files=40)),
+    "server-cut": Lengths(partial(servers.cut, rounds=1, files=10), partial(servers.cut, rounds=10, files=40)),
     "idle": Lengths(partial(idle.connections, count=150), partial(idle.connections, count=450)),
     "soak": Lengths(None, partial(soak.soak, seconds=7200.0)),
 }
