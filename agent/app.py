@@ -131,9 +131,21 @@ class Daemon:
         self.shut_down()
         # It may have failed while it ended.
         failure = failure or self._parts.pipeline.failure
+        hung = self._hung()
         if failure is not None:
             log.error("stopped because a part failed: %s", failure)
-        return 0 if failure is None else 1
+        elif hung:
+            log.error("stopped, and left behind what hangs: %s", "; ".join(hung))
+        return 1 if failure is not None or hung else 0
+
+    def _hung(self) -> tuple[str, ...]:
+        """Threads that make no progress though they were told to end. A busy one, and messages that no broker took,
+        are none: the next start goes on with them."""
+        parts = self._parts
+        found = [supervisor.hang for supervisor in parts.lineup.supervisors]
+        found.append(parts.pipeline.problem)
+        found += [part.heartbeat.problem() for part in (parts.sender, parts.steward, parts.web) if part.alive]
+        return tuple(text for text in found if text is not None)
 
     def step(self, now: float) -> str | None:
         """Keep the store well, mend what can be mended at `now` (monotonic s), report health, redo failed moves once a

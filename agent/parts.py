@@ -192,7 +192,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         pipeline=pipeline,
         lineup=lineup,
         steward=steward,
-        mending=Mending(lineup, pipeline, sender, web),
+        mending=Mending(lineup, pipeline, sender, web, steward),
         probe=probe,
         page=page,
         web=web,

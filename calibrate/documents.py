@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from calibrate.errors import DataError
+from fbclip.frozen import shown_field
 
 Document = TypeVar("Document", bound=BaseModel)
 
@@ -34,7 +35,7 @@ def read_document(path: Path, kind: type[Document], schema: str, limit: int, mak
         return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
+        field = shown_field(first["loc"])
         raise DataError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from error
 
 

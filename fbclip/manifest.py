@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fbclip.errors import FbclipError
 from fbclip.files import canonical_json, tensors_sha256, write_atomically
-from fbclip.frozen import Frozen
+from fbclip.frozen import Frozen, shown_field
 
 MAX_BYTES = 1 << 20
 
@@ -80,13 +80,17 @@ class ArtefactKind(Generic[M]):
             manifest = self.manifest.model_validate({k: v for k, v in raw.items() if k not in {"schema", "id"}})
         except FileNotFoundError as fault:
             raise self.error(f"{folder}: no {self.name} here, {path.name} is missing{self.hint}") from fault
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as fault:
-            raise self.error(f"{folder}: cannot be read: {str(fault).splitlines()[0]}") from fault
         except ValidationError as fault:
             first = fault.errors()[0]
-            raise self.error(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from fault
+            raise self.error(f"{path}: {shown_field(first['loc'])}: {first['msg']}") from fault
+        except (OSError, ValueError, RecursionError) as fault:
+            raise self.error(f"{folder}: cannot be read: {str(fault).splitlines()[0]}") from fault
         further = [name for name in manifest.bound_if_set if raw.get(name) is not None]
         bound = {name: raw[name] for name in (*manifest.bound_fields, *further)}
+        try:
+            canonical_json(bound)
+        except ValueError as fault:
+            raise self.error(f"{path}: holds a number that is not finite") from fault
         return StoredManifest(manifest, bound, str(raw.get("id")))
 
     def read_tensors(self, folder: Path) -> dict[str, Tensor]:

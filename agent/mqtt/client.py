@@ -166,7 +166,8 @@ class PahoClient:
     def _pause(self, lost: Lost | None) -> float:
         """On paho's thread. A broker that took messages deserves a quick return, unless it hangs up each time."""
         if lost is not None:
-            self._brief = self._brief + 1 if lost.lived_s < BRIEF_S else 0
+            # Some brokers hang up over each message that they refuse, which is no other client's doing.
+            self._brief = self._brief + 1 if lost.lived_s < BRIEF_S and not lost.refused else 0
             self._brief = max(self._brief, BRIEF_ONES if lost.taken_over else 0)
             if lost.useful and self._brief < BRIEF_ONES:
                 self._backoff.reset()

@@ -62,11 +62,13 @@ class _Dialler(paho.Client):
 
 @dataclass(frozen=True)
 class Lost:
-    """A connection that ended. `useful`: the broker took a message on it; `taken_over`: by another client."""
+    """A connection that ended. `useful`: the broker answered a message on it; `refused`: with a no; `taken_over`: by
+    another client."""
 
     lived_s: float
     useful: bool
     taken_over: bool
+    refused: bool = False
 
 
 class Link:
@@ -98,7 +100,7 @@ class Link:
         self._secure = target.tls is not None
         self._wake = wake
         self._pause = pause
-        self._useful = False
+        self._useful = self._said_no = False
         self._refused = False
         self._closing = False
         self._deafened = False
@@ -182,7 +184,7 @@ class Link:
         self.maximum_packet = getattr(properties, "MaximumPacketSize", None)
         self.drops = 0
         self.deaf = None
-        self._useful = self.lost = False
+        self._useful = self._said_no = self.lost = False
         self.connected_at = time.monotonic()
         self.connections += 1
         self.connected = True
@@ -200,7 +202,8 @@ class Link:
         if self.connected:
             self.problem = f"{self.where}: {why_lost(str(code))}"
             self.lost = True
-            lost = Lost(time.monotonic() - self.connected_at, self._useful, str(code) == SESSION_TAKEN_OVER)
+            lived_s, taken_over = time.monotonic() - self.connected_at, str(code) == SESSION_TAKEN_OVER
+            lost = Lost(lived_s, self._useful, taken_over, self._said_no)
         elif not self._refused:
             self.problem = f"{self.where}: {why_hung_up(self._secure)}"
             self.lost = False
@@ -218,7 +221,7 @@ class Link:
             client.reconnect_delay_set(delay, delay)
 
     def _on_publish(self, _c: Any, _u: Any, mid: int, code: Any, _p: Any) -> None:
-        self._useful = True
+        self._useful, self._said_no = True, self._said_no or bool(code.is_failure)
         self.acks.append(Ack(mid, bool(code.is_failure), str(code)))
         self._wake()
 

@@ -23,7 +23,7 @@ from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
 from fbclip.errors import AdapterError, ConfigError, FbclipError
-from fbclip.frozen import Frozen
+from fbclip.frozen import Frozen, shown
 from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.bank import load_memory, stored_memory_id
 
@@ -232,10 +232,10 @@ def check_profile(
         wrong.append(
             "leave memory (lines[].memory or --memory) away for a profile measured without one"
             if loaded.profile.memory is None
-            else f"name the folder of memory {loaded.profile.memory[:12]} as lines[].memory or --memory"
+            else f"name the folder of memory {shown(loaded.profile.memory[:12])} as lines[].memory or --memory"
         )
     if loaded.profile.line != line:
-        wrong.insert(0, f"line: the profile is for {loaded.profile.line}, this line is {line}")
+        wrong.insert(0, f"line: the profile is for {shown(loaded.profile.line)}, this line is {line}")
     if wrong:
         raise ConfigError(f"line {line}: profile {path} does not match: {'; '.join(wrong)}")
     if loaded.profile.device != running.device:

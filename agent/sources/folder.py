@@ -169,6 +169,8 @@ class Folder:
 
     def _offer(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> bool:
         """True when nothing more is to be done with this file as it is now."""
+        if not self._can_decode(stop):
+            return False
         name = to_text(path)
         known = self._ledger.find(self._line, name, stamp.size, stamp.mtime_ns)
         if known is None or known.disposition is Disposition.FINISHED:
@@ -212,6 +214,19 @@ class Folder:
         if not self._sink.put(frame, stop):
             return False
         self._aftermath.add(path, stamp, self._clock.monotonic())
+        return True
+
+    def _can_decode(self, stop: threading.Event) -> bool:
+        """Before a file is entered: starting the decoder takes longer than any file, and a file that is entered and not
+        read is suspected of the agent's death."""
+        try:
+            self._decoder.make_ready(stop.is_set)
+        except DecodingCancelled:
+            return False
+        except OSError as error:
+            self._problem = f"no file can be read: {error.strerror}"
+            self._report(self._problem)
+            return False
         return True
 
     def _open(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> _Opened | None:

@@ -50,14 +50,18 @@ class RunningSource:
     @property
     def problem(self) -> str | None:
         """Why no frames come: it failed, hangs, or says so itself; None while all is well."""
-        hung = self.heartbeat.problem() if self.alive else None
         own = self._source.problem
-        return self._failure or hung or (None if own is None else f"line {self._line}: {own}")
+        return self._failure or self.hang or (None if own is None else f"line {self._line}: {own}")
 
     @property
     def alive(self) -> bool:
         """The thread runs; false before `start` and after the source's end."""
         return self._thread.is_alive()
+
+    @property
+    def hang(self) -> str | None:
+        """That its thread makes no progress; None while it does, and when it has ended."""
+        return self.heartbeat.problem() if self.alive else None
 
     @property
     def hung(self) -> bool:

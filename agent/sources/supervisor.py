@@ -81,6 +81,11 @@ class SourceSupervisor:
         return self._running.problem
 
     @property
+    def hang(self) -> str | None:
+        """That the source's thread makes no progress; None while it does, and when it has ended."""
+        return self._running.hang
+
+    @property
     def alive(self) -> bool:
         """The thread runs; false before `start` and after the source's end."""
         return self._running.alive

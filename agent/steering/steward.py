@@ -74,11 +74,18 @@ class Steward:
         self._monotonic = monotonic
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="steward", daemon=True)
+        self._thread = self._new_thread()
         self.heartbeat = Heartbeat("the steward", SLOW_S, DEAD_S, monotonic)
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def start(self) -> None:
+        """Also after the thread died of an error: the command it died of is lost, those that waited are followed."""
         self.heartbeat.beat()
+        if self._thread.ident is not None:
+            self._thread = self._new_thread()
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
@@ -107,6 +114,9 @@ class Steward:
         else:
             self._follow(request)
         self._lineup.retry(self._monotonic())
+
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._loop, name="steward", daemon=True)
 
     def _loop(self) -> None:
         while not self._stop.is_set():

@@ -16,6 +16,7 @@ from fbclip.artefacts.generation import weights_for
 from fbclip.backbone.tower import Backbone
 from fbclip.backbone.weights import EMBEDDED_DIR, open_backbone
 from fbclip.errors import ConfigError
+from fbclip.frozen import shown_field
 from fbclip.method.config import FBCLIPConfig
 from fbclip.method.defaults import method_for
 from fbclip.method.model import Head
@@ -120,7 +121,7 @@ def changed_method(base: FBCLIPConfig, file: Path | None, without: Sequence[str]
         return FBCLIPConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the method"
+        field = shown_field(first["loc"]) or "the method"
         raise ConfigError(f"{file or '--without'}: {field}: {first['msg']}") from error
 
 

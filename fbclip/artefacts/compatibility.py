@@ -8,6 +8,7 @@ from fbclip.artefacts.adapter import Adapter
 from fbclip.artefacts.profile import Profile
 from fbclip.backbone.config import BackboneConfig
 from fbclip.errors import AdapterError, MemoryBankError
+from fbclip.frozen import shown
 from fbclip.memory.bank import Memory
 from fbclip.memory.features import MemoryConfig, feature_width
 from fbclip.memory.index import uncovered
@@ -40,7 +41,7 @@ def mismatches(profile: Profile, running: RunningModel) -> list[str]:
 
 
 def _named(value: object) -> str:
-    return "none" if value is None else str(value)
+    return "none" if value is None else shown(value)
 
 
 def check_adapter(adapter: Adapter, backbone: BackboneConfig, backbone_sha256: str, size: int) -> None:
@@ -48,7 +49,7 @@ def check_adapter(adapter: Adapter, backbone: BackboneConfig, backbone_sha256: s
     manifest = adapter.manifest
     name = f"adapter {adapter.id[:12]}"
     if manifest.backbone_sha256 != backbone_sha256:
-        raise AdapterError(f"{name} was tuned on other weights of {manifest.backbone.name} than those loaded")
+        raise AdapterError(f"{name} was tuned on other weights of {shown(manifest.backbone.name)} than those loaded")
     if manifest.method.image_size != size:
         raise AdapterError(f"{name} is for {manifest.method.image_size} px, the backbone runs at {size} px")
     deepest = manifest.method.feature_layers[-1]
@@ -62,7 +63,7 @@ def check_memory(memory: Memory, network: FeatureNetwork) -> None:
     name = f"memory {memory.id[:12]}"
     if manifest.backbone_sha256 != network.sha256:
         raise MemoryBankError(
-            f"{name} was made with {manifest.backbone} weights {manifest.backbone_sha256[:12]}, "
+            f"{name} was made with {shown(manifest.backbone)} weights {shown(manifest.backbone_sha256[:12])}, "
             f"loaded are {network.name} weights {network.sha256[:12]}"
         )
     if manifest.image_size != network.image_size:

@@ -15,7 +15,7 @@ from fbclip.artefacts.profile import SCHEMA, IgnoreMask, Profile
 from fbclip.artefacts.seal import ProfileChange, Seal, promise_text, seal_of, seal_state, without_promises
 from fbclip.errors import ImageError, ProfileError
 from fbclip.files import write_atomically
-from fbclip.frozen import Frozen
+from fbclip.frozen import Frozen, shown_field
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing, mask_from
 from fbclip.images.geometry import BoolMap, FloatMap, RgbImage
@@ -119,7 +119,7 @@ def _checked(path: Path, kind: type[M], data: Any, whole: str) -> M:
         return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or whole
+        field = shown_field(first["loc"]) or whole
         raise ProfileError(f"{path}: {field}: {first['msg'].removeprefix('Value error, ')}") from error
 
 

@@ -46,7 +46,7 @@ def _never() -> bool:
 
 
 class DecodeProcess:
-    """One process, started with the first image, reused for all others and replaced when it has died.
+    """One process, started for the first image, reused for all others and replaced when it has died.
 
     Owned by one thread. `seconds` and `memory` (bytes) are the limits of one image.
     """
@@ -65,8 +65,16 @@ class DecodeProcess:
     ) -> None:
         self.close()
 
+    def make_ready(self, cancelled: Callable[[], bool] = _never) -> None:
+        """Start the process unless it runs already. What happens until this returns is the fault of no image.
+
+        Raises DecodingCancelled; OSError where no process can be started.
+        """
+        self._running(cancelled)
+
     def decode(self, data: bytes, cancelled: Callable[[], bool] = _never, window: Window = DEFAULT_WINDOW) -> Picture:
-        """As `decode_picture` of fbclip/images/decode.py; `cancelled` is asked now and then.
+        """As `decode_picture` of fbclip/images/decode.py, with the process started if need be; `cancelled` is asked now
+        and then.
 
         Raises its ImageErrors; ImageError `decode_timeout` and `decoder_died` where the process had to be
         killed or ended by itself, twice; DecodingCancelled; OSError where no process can be started.

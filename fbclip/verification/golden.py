@@ -20,6 +20,7 @@ from fbclip.artefacts.checkpoint import import_checkpoint
 from fbclip.backbone.config import BackboneConfig
 from fbclip.backbone.tower import load_backbone
 from fbclip.errors import FbclipError, WeightsError
+from fbclip.frozen import shown_field
 from fbclip.images.decode import read_image
 from fbclip.images.preprocess import preprocess
 from fbclip.method.config import FBCLIPConfig, ScoreConfig, TextConfig
@@ -107,7 +108,7 @@ def read_case(folder: Path) -> CaseConfig:
         return CaseConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
-        raise FbclipError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise FbclipError(f"{path}: {shown_field(first['loc'])}: {first['msg']}") from error
     except (OSError, json.JSONDecodeError) as error:
         raise FbclipError(f"{path}: cannot be read: {error}") from error
 

@@ -43,10 +43,12 @@ class PartsOfARun:
     def revive(self):
         self.revived += 1
 
+    start = revive
+
 
 @pytest.fixture
 def parts():
-    return {name: PartsOfARun() for name in ("lineup", "pipeline", "sender", "web")}
+    return {name: PartsOfARun() for name in ("lineup", "pipeline", "sender", "web", "steward")}
 
 
 @pytest.fixture
@@ -91,6 +93,15 @@ def test_a_page_is_replaced_but_ends_no_run(parts, mending, fault):
     assert parts["web"].revived == 3
 
 
+def test_a_steward_that_died_is_replaced_one_that_hangs_is_not_and_neither_ends_a_run(parts, mending):
+    parts["steward"].now = 601.0
+    assert mending.look(1.0) is None and not parts["steward"].revived
+    parts["steward"].alive = False
+    assert [mending.look(float(now)) for now in range(2, 8)] == [None] * 6
+    assert parts["steward"].revived == 3
+    assert mending.look(700.0) is None and parts["steward"].revived == 4
+
+
 def test_one_line_that_cannot_be_mended_stops_no_other(parts, mending):
     parts["lineup"].supervisors = (Supervisor("belt", given_up=True), Supervisor("dock"))
     assert mending.look(1.0) is None
@@ -112,7 +123,7 @@ def test_a_real_sender_that_died_of_an_error_sends_again():
     sender.start()
     wait_until(lambda: died.is_set() and not sender.alive)
     assert rows.waiting == [1, 2, 3]
-    mending = Mending(PartsOfARun(), PartsOfARun(), sender, PartsOfARun())
+    mending = Mending(PartsOfARun(), PartsOfARun(), sender, PartsOfARun(), PartsOfARun())
     assert mending.look(1.0) is None
     wait_until(lambda: rows.waiting == [])
     assert sender.alive

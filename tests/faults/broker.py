@@ -74,7 +74,7 @@ class Broker(Mosquitto):
 
 
 class Ear:
-    """Everything below `fbclip/#` that is a line's event or result, in the order heard."""
+    """Everything below `fbclip/#` that is an event, a result or the answer to a command, in the order heard."""
 
     def __init__(self, port: int) -> None:
         self.heard: list[dict[str, Any]] = []
@@ -93,10 +93,16 @@ class Ear:
 
     def _hear(self, _client: Any, _data: Any, message: Any) -> None:
         body = json.loads(message.payload)
-        if message.topic.endswith(("/event", "/result")):
+        if message.topic.endswith(("/event", "/result", "/demo/answer")):
             self.heard.append({**body, "topic": message.topic, "at": time.monotonic()})
         else:
             self.retained[message.topic] = body
+
+    def say(self, topic: str, bodies: Sequence[Any]) -> None:
+        """Publish them as fast as it goes; the broker has taken them all when this returns."""
+        wait_until(self._client.is_connected, 30)
+        for sent in [self._client.publish(topic, json.dumps(body), qos=1) for body in bodies]:
+            sent.wait_for_publish(30)
 
     def close(self) -> None:
         self._client.disconnect()

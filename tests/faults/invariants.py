@@ -86,8 +86,10 @@ def check_messages(site: Site) -> dict[str, dict[str, Any]]:
     for body in list(site.ear.heard):
         first = heard.setdefault(body["message_id"], body)
         assert without_stamps(first) == without_stamps(body), "a message was repeated with another content"
-        known = numbers[body["stream_id"], body["line"]].setdefault(body["message_seq"], body["message_id"])
-        assert known == body["message_id"], f"two messages of line {body['line']} are number {body['message_seq']}"
+        # Answers to commands are numbered by themselves, as if they were a line.
+        line = body["topic"].split("/")[2] if "line" not in body else body["line"]
+        known = numbers[body["stream_id"], line].setdefault(body["message_seq"], body["message_id"])
+        assert known == body["message_id"], f"two messages of line {line} are number {body['message_seq']}"
     for (_, line), ids in numbers.items():
         gaps = max(ids) - len(ids)
         assert gaps == 0, f"line {line}: {gaps} numbers are missing of {max(ids)}"

@@ -49,4 +49,6 @@ def _break(site: Site, fault: Fault) -> str:
     site.settle()
     site.until(site.ready, "the page to answer")
     code = site.stop()
+    # A steward that hangs is not replaced, and health names it to the end.
+    assert code == (1 if (fault.place, fault.kind) == ("steward", "hang") else 0), f"ended with {code}\n{site.tail()}"
     return f"mended, then stopped with {code}"

@@ -185,6 +185,18 @@ def test_a_broker_that_says_who_took_the_session(mosquitto):
         assert client.problem() is None
 
 
+def test_a_broker_that_hangs_up_over_refused_messages_is_not_taken_for_another_client(mosquitto):
+    client = a_client(mosquitto().port)
+    with trying(client):
+        wait_until(lambda: client.connected)
+        for _ in range(5):
+            assert client._pause(Lost(0.1, useful=True, taken_over=False, refused=True)) <= 0.05
+        assert client.problem() is None
+        for _ in range(3):
+            client._pause(Lost(0.1, useful=True, taken_over=False))
+        assert "two agents" in client.problem()
+
+
 def test_in_mqtt_3_a_note_says_that_refusals_cannot_be_seen_and_all_is_well():
     with closing(ScriptedBroker(greeting=lambda version: 0x84 if version == 5 else 0)) as broker:
         client = a_client(broker.port)

@@ -1,5 +1,6 @@
 """Every file at rest is judged once; nothing half-written, nothing hidden, nothing outside the folder."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -246,6 +247,34 @@ def test_a_file_is_in_the_ledger_before_it_is_opened(hot, watched, decoder, monk
     watched.after(0)
     (frame,) = watched.after(1)
     assert seen == [FileState.CLAIMED] and watched.ledger.rows[0].sha256 == frame.sha256
+
+
+def test_no_file_is_entered_before_the_decoder_is_ready(hot, watched, decoder, monkeypatch):
+    """The start takes longer than any file; an agent killed meanwhile would suspect the file."""
+    start, seen = decoder.make_ready, []
+    monkeypatch.setattr(
+        decoder, "make_ready", lambda cancelled: (seen.append(len(watched.ledger.rows)), start(cancelled))
+    )
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    (frame,) = watched.after(1)
+    assert seen == [0] and frame.image is not None
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.EAGAIN, "the process does not start"), DecodingCancelled()])
+def test_a_decoder_that_does_not_start_leaves_every_file_as_it_is(hot, watched, decoder, monkeypatch, fault):
+    def fail(cancelled):
+        raise fault
+
+    monkeypatch.setattr(decoder, "make_ready", fail)
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    assert watched.after(1) == [] and watched.ledger.rows == []
+    named = "no file can be read: the process does not start"
+    assert watched.source.problem == (named if isinstance(fault, OSError) else None)
+    monkeypatch.undo()
+    (frame,) = watched.after(1)
+    assert frame.image is not None and watched.source.problem is None
 
 
 def test_a_quarantined_file_is_answered_and_never_decoded(hot, watched, decoder, monkeypatch):

@@ -10,6 +10,7 @@ from agent.records import StepType
 from agent.steering.steward import MOST_WAITING, Request
 from fbclip.decision import Verdict
 from tests.factories.agent import a_step, an_inspection, row_count
+from tests.factories.brokers import wait_until
 from tests.factories.lineups import write_profile_of
 from tests.factories.steering import steered, write_config
 
@@ -176,4 +177,20 @@ def test_a_reply_that_fails_takes_nobodys_ears_away(agent):
     agent.steward.submit(Request("reload", b"", "ctl", fails))
     agent.steward.submit(Request("reload", b"", "ctl", lambda _: heard.set()))
     assert heard.wait(10)
+    agent.steward.stop(5)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_steward_that_died_is_started_again_and_follows_what_waited(agent):
+    heard = threading.Event()
+
+    def ends(_):
+        raise SystemExit
+
+    agent.steward.start()
+    agent.steward.submit(Request("reload", b"", "ctl", ends))
+    wait_until(lambda: not agent.steward.alive)
+    agent.steward.submit(Request("reload", b"", "ctl", lambda _: heard.set()))
+    agent.steward.start()
+    assert heard.wait(10) and agent.steward.alive
     agent.steward.stop(5)

@@ -52,3 +52,32 @@ def test_a_folder_that_is_no_adapter_is_named(tmp_path, content):
         (tmp_path / "adapter.json").write_bytes(content)
     with pytest.raises(AdapterError, match=str(tmp_path)):
         load_adapter(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "1" * 5000, "", "\0"])
+def test_a_manifest_that_no_parser_takes_is_one_line(tmp_path, text):
+    save_adapter(tiny_adapter(5), tmp_path / "a")
+    (tmp_path / "a" / "adapter.json").write_text(text)
+    with pytest.raises(AdapterError) as caught:
+        load_adapter(tmp_path / "a")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("key", ["x" * 100_000, "a\u2028b", "a\nb\x1b[31m"])
+def test_what_a_damaged_manifest_quotes_is_short_and_can_be_printed(tmp_path, key):
+    save_adapter(tiny_adapter(5), tmp_path / "a")
+    path = tmp_path / "a" / "adapter.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: 1}))
+    with pytest.raises(AdapterError) as caught:
+        load_adapter(tmp_path / "a")
+    text = str(caught.value)
+    assert text.isprintable() and len(text) < len(str(tmp_path)) + 300
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_manifest_with_a_number_that_is_none_is_refused(tmp_path, number):
+    save_adapter(tiny_adapter(5), tmp_path / "a")
+    path = tmp_path / "a" / "adapter.json"
+    path.write_text(path.read_text().replace('"temperature": 0.07', f'"temperature": {number}'))
+    with pytest.raises(AdapterError, match=r"adapter\.json: "):
+        load_adapter(tmp_path / "a")

@@ -78,6 +78,16 @@ def test_killed_between_two_images_it_is_started_again(process):
     assert child() != first
 
 
+def test_it_can_be_made_ready_before_there_is_an_image(process):
+    process.make_ready()
+    first = child()
+    process.make_ready()
+    assert np.array_equal(process.decode(PNG).image(0), decode(PNG)) and child() == first
+    process.close()
+    with pytest.raises(DecodingCancelled):
+        process.make_ready(lambda: True)
+
+
 def test_a_file_that_ends_the_process_twice_is_refused_and_the_next_is_decoded(process, monkeypatch):
     start = process._running
     monkeypatch.setattr(process, "_running", lambda cancelled: start(lambda: False))
