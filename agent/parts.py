@@ -29,6 +29,8 @@ from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.part_desk import PartDesk
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
+from agent.privacy.quiet_log import protect
+from agent.privacy.references import References, open_references
 from agent.records import LineMode
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
@@ -90,6 +92,7 @@ class Parts:
     lineup: Lineup
     steward: Steward
     mending: Mending
+    references: References
     probe: HealthProbe
     page: PageState
     web: WebServer
@@ -104,9 +107,10 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     config = setting.config
     name = config.agent.name
     topics = Topics(config.mqtt.prefix, name)
-    folders = [line.source.path for line in config.lines if isinstance(line.source, FolderSource)]
+    folders = _hot_folders(config)
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
     make_private_folder(config.agent.data_dir, folders)
+    references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
     stack.callback(database.close)
     read_only = open_reader(config.store_url, name)
@@ -124,7 +128,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     lines = LiveLines()
     tallies: dict[str, Tally] = {}
     modes: dict[str, LineMode] = {}
-    intake, judge = Intake(config.model.batch), Judge(detector, lines, run)
+    intake, judge = Intake(config.model.batch), Judge(detector, lines, run, references=references)
     gates = TriggerGates(intake.notify)
     lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes, gates=gates)
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
@@ -191,11 +195,21 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         pipeline=pipeline,
         lineup=lineup,
         steward=steward,
+        references=references,
         mending=Mending(lineup, pipeline, sender, web),
         probe=probe,
         page=page,
         web=web,
     )
+
+
+def _hot_folders(config: Config) -> list[Path]:
+    """Those of all lines; what lies in those of private lines is not named from now on."""
+    sources = [(line, line.source) for line in config.lines if isinstance(line.source, FolderSource)]
+    for line, source in sources:
+        if line.is_private:
+            protect(source.folders)
+    return [source.path for _, source in sources]
 
 
 def _bounds(backlog: BacklogSection, database: Database, run: str, topics: Topics) -> Bounds:

@@ -21,6 +21,7 @@ from agent.config.line import LineSection, VideoSource
 from agent.config.loader import load_config
 from agent.errors import SourceError
 from agent.pipeline.evidence import encode_png
+from agent.privacy.quiet_log import make_logs_private
 from agent.records import Frame
 from agent.sources.factory import build_sink, build_source
 from agent.sources.ledger import OnceLedger
@@ -37,6 +38,7 @@ def collect_command(request: CollectRequest) -> int:
     """Collect with a progress bar; returns 1 if the source ended too early. Raises ConfigError or SourceError."""
     section = section_of(load_config(request.config), request.line, request.config)
     logging.basicConfig(level=logging.WARNING)
+    make_logs_private()
     collector = Collector(request.line, request.out, request.units, request.every)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("collecting", total=request.units)

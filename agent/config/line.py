@@ -137,6 +137,11 @@ class FolderSource(Section):
     def failed_dir(self) -> Path:
         return self.failed or self.path.with_name(self.path.name + ".failed")
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where its files lie, before and after their verdict."""
+        return (self.path, self.done_dir, self.failed_dir)
+
     @model_validator(mode="after")
     def _outside(self) -> FolderSource:
         for field in ("done", "failed"):
@@ -184,6 +189,7 @@ class LineSection(Section):
     `memory` is the folder of the normal images' tokens that the profile was measured with, where it was.
     `accept_blind`: a live line may run with a profile that has not shown to find even large defects.
     `results`: which live frames are answered with a result; files and triggers always are.
+    `privacy: phi`: the pictures show patients; no name, path or picture leaves the machine or reaches a log.
     """
 
     name: Name
@@ -192,7 +198,7 @@ class LineSection(Section):
     adapter: ConfigPath | None = None
     memory: ConfigPath | None = None
     mode: LineMode = LineMode.LIVE
-    privacy: Literal["none"] = "none"
+    privacy: Literal["none", "phi"] = "none"
     accept_blind: bool = False
     alert: AlertSection = AlertSection()
     results: ResultChoice = ResultChoice.NONE
@@ -203,6 +209,11 @@ class LineSection(Section):
         source = self.source
         camera = isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
         return camera and not self.is_triggered
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its files and pictures may be named and shown nowhere outside this machine."""
+        return self.privacy == "phi"
 
     @property
     def is_triggered(self) -> bool:
@@ -220,6 +231,14 @@ class LineSection(Section):
     def _needs_profile(self) -> LineSection:
         if self.mode is not LineMode.LEARNING and self.profile is None:
             raise ValueError(f"mode {self.mode} needs a profile (make one with `calibrate threshold`)")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_private(self) -> LineSection:
+        if self.is_private and isinstance(self.source, VideoSource):
+            raise ValueError("privacy: phi: not for a video, whose path is shown; use a folder, DICOM or a camera")
+        if self.is_private and self.is_triggered and self.source.trigger == "mqtt":
+            raise ValueError("privacy: phi: not with trigger: mqtt, whose part ids come back in messages")
         return self
 
     @model_validator(mode="after")

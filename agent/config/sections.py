@@ -57,9 +57,29 @@ class Config(Section):
                         raise ValueError(f"line {line.name}: {out.name} lies inside a watched folder")
         if len(set(watched)) != len(watched):
             raise ValueError("two lines watch the same folder")
+        self._check_private()
         if not self.web.loopback and self.web.token_env is None:
             raise ValueError("web.listen is not loopback: set web.token_env")
         return self
+
+    def _check_private(self) -> None:
+        """Names of files stand in the database, so it must be where nobody else can look."""
+        private = [line.name for line in self.lines if line.is_private]
+        if not private:
+            return
+        if self.store.url is not None:
+            raise ValueError(
+                f"line {private[0]}: privacy: phi needs the database in agent.data_dir, from which no name leaves the "
+                "machine; take store.url away"
+            )
+        data_dir = self.agent.data_dir
+        for line in self.lines:
+            source = line.source
+            if isinstance(source, FolderSource) and data_dir in source.path.parents:
+                raise ValueError(
+                    f"line {line.name}: its folder lies in agent.data_dir, which privacy: phi of line {private[0]} "
+                    "closes to other accounts; watch a folder elsewhere"
+                )
 
     @property
     def store_url(self) -> str:

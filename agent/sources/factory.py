@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.config.line import CameraSource, FolderSource, LineSection, VideoSource
+from agent.privacy.quiet_log import protect
 from agent.sources.base import Sink, Source
 from agent.sources.camera import Camera
 from agent.sources.folder import Folder
@@ -29,4 +30,6 @@ def build_source(
     if isinstance(source, VideoSource):
         return Video(section.name, source, sink)
     assert isinstance(source, FolderSource)
+    if section.is_private:
+        protect(source.folders)
     return Folder(section.name, source, sink, ledger, window=window)
