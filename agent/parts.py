@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from agent.config.line import FolderSource
+from agent.config.line import DicomSource, FolderSource
 from agent.config.sections import Config
 from agent.config.services import BacklogSection
 from agent.health import HealthProbe
@@ -21,6 +21,7 @@ from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode
 from agent.mqtt.sender import Sender
+from agent.pipeline.dicom_writer import DicomWriter
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
@@ -109,7 +110,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     topics = Topics(config.mqtt.prefix, name)
     folders = _hot_folders(config)
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
-    make_private_folder(config.agent.data_dir, folders)
+    make_private_folder(config.agent.data_dir, _filled_by_others(config))
     references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
     stack.callback(database.close)
@@ -141,7 +142,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=(page, StatePublisher(topics, sender)),
+        observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run)),
         ok_every=config.store.retention.ok_every,
         desk=PartDesk(run, lines, gates),
         wake=sender.wake,
@@ -210,6 +211,12 @@ def _hot_folders(config: Config) -> list[Path]:
         if line.is_private:
             protect(source.folders)
     return [source.path for _, source in sources]
+
+
+def _filled_by_others(config: Config) -> list[Path]:
+    """Hot folders to which other accounts need a way; not those of DICOM receivers."""
+    sources = [line.source for line in config.lines]
+    return [one.path for one in sources if isinstance(one, FolderSource) and not isinstance(one, DicomSource)]
 
 
 def _bounds(backlog: BacklogSection, database: Database, run: str, topics: Topics) -> Bounds:

@@ -14,7 +14,7 @@ import typer
 
 from agent.app import run_agent
 from agent.commands.options import RunRequest
-from agent.config.line import FolderSource
+from agent.config.line import DicomSource, FolderSource
 from agent.config.loader import load_config
 from agent.config.sections import Config
 from agent.privacy.quiet_log import make_logs_private
@@ -58,7 +58,10 @@ def welcome_lines(config: Config) -> Iterator[str]:
     version = " -V mqttv311" if config.mqtt.embedded else ""
     yield f"  messages mosquitto_sub{version} -h {config.mqtt.host} -p {config.mqtt.port} -t '{topic}' -v"
     for line in config.lines:
-        if isinstance(line.source, FolderSource):
+        if isinstance(line.source, DicomSource):
+            source = line.source
+            yield f"  DICOM    send to {source.ae_title} at {source.listen}:{source.port} and see line {line.name}"
+        elif isinstance(line.source, FolderSource):
             folder = "its folder" if line.is_private else str(line.source.path)
             yield f"  files    drop an image into {folder} and see line {line.name}"
     yield "  events   agent events"

@@ -1,7 +1,6 @@
 """An agent whose decoder's process dies over marked files, and whose own code fails over others and quotes them."""
 
 from agent.cli import main
-from fbclip.images import decode_process
 from fbclip.images.decode_process import DecodeProcess
 
 CRASH, BOOM = b"-the decoder dies over this-", b"-the agent fails over this-"
@@ -15,14 +14,13 @@ def _failing(self, data, *arguments):
     return _decode(self, data, *arguments)
 
 
-def _dying(self, process, *arguments):
-    if getattr(self, "doomed", False):
+def _dying(self, process, seconds, cancelled):
+    if getattr(self, "doomed", False) and seconds == self._seconds:
         process.kill()
         process.wait()
-    return _answer(self, process, *arguments)
+    return _answer(self, process, seconds, cancelled)
 
 
 if __name__ == "__main__":
-    assert decode_process.DecodeProcess is DecodeProcess
     DecodeProcess.decode, DecodeProcess._answer = _failing, _dying
     main()
