@@ -36,6 +36,8 @@ _LARGEST_PDU = 16_382
 _LARGEST_READ = 256 << 10
 # What comes in beside the object itself: the command, and the heads of its pieces.
 _SPARE_BYTES = MB
+# Connections, for one association, that may be open before they say what they want.
+_SILENT = 4
 
 # Its log quotes identifiers of what is sent, and its own handlers decode it only to log it.
 _config.LOG_HANDLER_LEVEL = "none"
@@ -118,13 +120,14 @@ class DicomReceiver:
         return entity
 
     def _bound(self, event: evt.Event) -> None:
-        """Each connection may send so much at once, and so much for one object: more ends it."""
+        """Each connection may send so much at once, and so much for one object: more ends it, as does a crowd."""
         connection: Any = event.assoc.dul.socket
         read, event.assoc.received = connection.recv, 0
+        crowded = len(event.assoc.ae.active_associations) > _SILENT * self._section.associations
 
         def recv(count: int) -> bytearray:
             event.assoc.received += count
-            if count > _LARGEST_READ or event.assoc.received > self._largest + _SPARE_BYTES:
+            if crowded or count > _LARGEST_READ or event.assoc.received > self._largest + _SPARE_BYTES:
                 self._count("refused")
                 raise OSError("more than is taken")
             return bytearray(read(count))

@@ -9,7 +9,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage
 
 from tests.e2e.running_agent import RunningAgent
-from tests.factories.brokers import free_port
+from tests.factories.brokers import accepts, free_port
 
 COUNT = 6
 
@@ -28,6 +28,7 @@ def test_nothing_is_lost_between_the_answer_and_the_verdict(tmp_path):
         assert "see line inbox" in agent.log.read_text(encoding="utf-8")
         sender = AE()
         sender.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
+        agent.until(lambda: accepts(port), "the receiver")
         link = sender.associate("127.0.0.1", port, ae_title="FBCLIP")
         assert link.is_established
         scan = dcmread(get_testdata_file("CT_small.dcm"))

@@ -116,7 +116,7 @@ def site(tmp_path, mosquitto):
         config["mqtt"]["url"] = f"mqtt://127.0.0.1:{broker.port}"
         line = next(one for one in config["lines"] if one["name"] == "inbox")
         line["source"] |= {"path": str(tmp_path / "scans"), "recursive": True, "rescan_s": 1}
-        config["lines"] = [line | {"privacy": "phi"}]
+        config["lines"] = [line | {"privacy": "phi", "dicom_outputs": str(tmp_path / "outputs")}]
         config["store"] = {"retention": {"ok_every": 1}}
 
     (tmp_path / "scans").mkdir()
@@ -180,6 +180,11 @@ def test_a_planted_patient_is_found_nowhere(site, tmp_path):
     ]
     # The search finds what is there.
     assert guilty({"files": "".join(path for _, path, _ in files).encode()})
+    # What is written as DICOM belongs to the patient and stays on the machine, under names that tell nothing.
+    outputs = list((tmp_path / "outputs").iterdir())
+    assert len(outputs) >= 2 and not guilty({"outputs": " ".join(path.name for path in outputs).encode()})
+    made = [dcmread(path) for path in outputs if path.name.endswith("-overlay.dcm")]
+    assert made and all(one.SourceImageSequence[0].ReferencedSOPInstanceUID == INSTANCE_UID for one in made)
     pictures = list((data / "pictures").rglob("*.jpg"))
     assert pictures and all(picture.stat().st_mode & 0o077 == 0 for picture in pictures)
 
