@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -36,8 +38,9 @@ _LARGEST_PDU = 16_382
 _LARGEST_READ = 256 << 10
 # What comes in beside the object itself: the command, and the heads of its pieces.
 _SPARE_BYTES = MB
-# Connections, for one association, that may be open before they say what they want.
-_SILENT = 4
+# Connections for each association that is allowed: a mere look at the port counts as long as it may be silent.
+_CROWD = 8
+_SILENT_S = 5.0
 
 # Its log quotes identifiers of what is sent, and its own handlers decode it only to log it.
 _config.LOG_HANDLER_LEVEL = "none"
@@ -84,6 +87,7 @@ class DicomReceiver:
         entity = self._entity()
         handlers = [
             (evt.EVT_CONN_OPEN, self._bound),
+            (evt.EVT_ESTABLISHED, self._established),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
         ]
@@ -114,25 +118,35 @@ class DicomReceiver:
         entity.add_supported_context(Verification)
         entity.require_called_aet = True
         entity.require_calling_aet = list(section.allow)
-        entity.maximum_associations = section.associations
+        # The library counts those that have said nothing yet and those that hang up, which must not shut out a sender.
+        entity.maximum_associations = _CROWD * section.associations
         entity.maximum_pdu_size = _LARGEST_PDU
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = section.timeout_s
+        entity.acse_timeout = min(_SILENT_S, section.timeout_s)
+        entity.dimse_timeout = entity.network_timeout = section.timeout_s
         return entity
 
     def _bound(self, event: evt.Event) -> None:
         """Each connection may send so much at once, and so much for one object: more ends it, as does a crowd."""
         connection: Any = event.assoc.dul.socket
-        read, event.assoc.received = connection.recv, 0
-        crowded = len(event.assoc.ae.active_associations) > _SILENT * self._section.associations
+        read, event.assoc.received, event.assoc.is_too_many = connection.recv, 0, False
+        if len(event.assoc.ae.active_associations) > _CROWD * self._section.associations:
+            _hang_up(connection)
 
         def recv(count: int) -> bytearray:
             event.assoc.received += count
-            if crowded or count > _LARGEST_READ or event.assoc.received > self._largest + _SPARE_BYTES:
+            too_large = count > _LARGEST_READ or event.assoc.received > self._largest + _SPARE_BYTES
+            if too_large or event.assoc.is_too_many:
                 self._count("refused")
+                _hang_up(connection)
                 raise OSError("more than is taken")
             return bytearray(read(count))
 
         connection.recv = recv
+
+    def _established(self, event: evt.Event) -> None:
+        """One association too many is ended as soon as it sends something: its sender tries again later."""
+        established = [one for one in event.assoc.ae.active_associations if one.is_established]
+        event.assoc.is_too_many = len(established) > self._section.associations  # type: ignore[attr-defined]
 
     def _store(self, event: evt.Event) -> int:
         event.assoc.received = 0  # type: ignore[attr-defined]
@@ -179,3 +193,8 @@ class DicomReceiver:
 
     def _count(self, name: str) -> None:
         self._counts[name] += 1
+
+
+def _hang_up(connection: Any) -> None:
+    with suppress(OSError, AttributeError):
+        connection.socket.shutdown(socket.SHUT_RDWR)

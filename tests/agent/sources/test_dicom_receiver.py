@@ -135,16 +135,16 @@ def test_an_object_that_is_too_large_ends_its_connection(site):
 def test_titles_and_numbers_of_senders_are_limited(site):
     one = site(allow=("SENDER",), associations=1)
     assert not one.connect(title="STRANGER").is_established and not one.connect(called="OTHER").is_established
-    # Those that were turned away are still leaving.
-    links = []
-    wait_until(lambda: links.append(one.connect()) or links[-1].is_established)
-    assert not one.connect().is_established
-    # Connections that say nothing are only so many: more are closed.
-    silent = [socket.create_connection(("127.0.0.1", one.section.port), timeout=10) for _ in range(8)]
+    first, second = one.connect(), one.connect()
+    assert first.send_c_store(a_scan()).Status == 0
+    assert not second.is_established or "Status" not in second.send_c_store(a_scan(1))
+    # Those that were turned away or hung up keep nobody out, and those that say nothing are only so many.
+    assert first.send_c_store(a_scan(2)).Status == 0 and len(one.files()) == 2
+    silent = [socket.create_connection(("127.0.0.1", one.section.port), timeout=10) for _ in range(12)]
     assert silent[-1].recv(10) == b""
     for connection in silent:
         connection.close()
-    links[-1].release()
+    first.release()
 
 
 def test_a_port_that_is_taken_is_a_fault_of_the_source(site, tmp_path):
