@@ -39,8 +39,9 @@ from agent.steering.ears import MqttEars
 from agent.steering.overrides import Overrides
 from agent.steering.steward import Request, Steward
 from agent.steering.trigger_door import VERB, TriggerDoor
+from agent.store.access import file_of, open_reader, open_writer
 from agent.store.audit import AuditLog
-from agent.store.engine import Database, file_of, open_reader, open_writer
+from agent.store.engine import Database
 from agent.store.eviction import Eviction, EvictionLimits
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger

@@ -26,7 +26,7 @@ from agent.privacy.quiet_log import make_logs_private
 from agent.sources.factory import build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
-from agent.store.engine import open_reader
+from agent.store.access import open_reader, try_store
 from agent.store.lock import is_locked
 from agent.web.guard import page_token
 from fbclip.detector import Detector
@@ -110,9 +110,10 @@ def _store(config: Config, running: bool) -> None:
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not os.access(existing, os.W_OK):
         raise StoreError(f"agent.data_dir: {existing} cannot be written")
-    fresh = config.store.url is None and not (folder / "agent.db").exists()
-    if running or not fresh:
+    if running:
         open_reader(config.store_url, config.agent.name).close()
+    else:
+        try_store(config.store_url, config.agent.name)
 
 
 def _broker(config: Config, running: bool) -> None:

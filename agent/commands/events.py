@@ -9,7 +9,7 @@ import typer
 
 from agent.commands.options import EventsRequest, json_values, section_of
 from agent.config.loader import load_config
-from agent.store.engine import open_reader
+from agent.store.access import open_reader
 from agent.store.reader import EventRow, Reader
 
 

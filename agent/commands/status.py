@@ -15,7 +15,7 @@ from agent.commands.talk import ask
 from agent.config.loader import load_config
 from agent.config.sections import Config
 from agent.errors import AgentError
-from agent.store.engine import open_reader
+from agent.store.access import open_reader
 from agent.store.lock import is_locked
 from agent.store.reader import Reader, StoreStatus
 from fbclip.errors import ConfigError

@@ -21,7 +21,10 @@ _SERVER: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
     "application_name": "fbclip-inspect",
-    "options": "-c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000",
+    # The server, too, gives up on a connection whose other end is gone: a machine that lost its power would else find
+    # its own name taken for two hours.
+    "options": "-c statement_timeout=10000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=8000",
 }
 _WHAT_TO_DO = {
     "database or disk is full": "make room on its disk; the agent goes on by itself",

@@ -1,4 +1,4 @@
-"""The open store: one locked writer connection, or read-only readers.
+"""The open store: one locked writer connection, or read-only readers; `agent/store/access.py` opens it.
 
 SQLAlchemy's errors leave this package as StoreError, one line, without any password; nor has the cause one.
 """
@@ -10,26 +10,21 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, select, true
-from sqlalchemy.engine import URL
+from sqlalchemy import ColumnElement, Connection, Engine, Table, true
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.errors import StoreError
 from agent.store.ballast import disk_usage
-from agent.store.connection import kept_cause, make_engine, parse_url, store_error
+from agent.store.connection import kept_cause, store_error
 from agent.store.integrity import names_corruption
 from agent.store.name_lock import NameLock
 from agent.store.opening import Damage, Incident, make_ready
 from agent.store.rescue import rescue
-from agent.store.schema import READABLE_FROM, SCHEMA_VERSION, runs
-from agent.store.server import prepare_server
-from agent.store.sqlite_file import identity, refuse_network, sqlite_path
-from agent.store.tables import check_version, schema_version
-from agent.store.unsent_copy import adopt, arm, copy_of, refill
+from agent.store.schema import SCHEMA_VERSION
+from agent.store.sqlite_file import identity
+from agent.store.unsent_copy import adopt, copy_of, refill
 from agent.store.values import names_bad_text
 
 log = logging.getLogger(__name__)
@@ -139,6 +134,19 @@ class Database:
             raise store_error(self._engine.url, error) from kept_cause(self._engine.url, error)
         self._copy_behind = False
 
+    def take_over(self) -> None:
+        """A file that was made ready: its rows are this agent's, its copy holds what waits. Raises sqlite3.Error."""
+        try:
+            self._refill()
+            # Only now are both files there.
+            self._files = self._found()
+        except sqlite3.Error as error:
+            if not names_corruption(error):
+                raise
+            # The check does not see everything.
+            self._damage = Damage(str(error), content=False)
+            self.renew()
+
     def renewal_due(self) -> str | None:
         """Why this writer's file has to be renewed: it is damaged, or gone; None while all is well."""
         if self._path is None:
@@ -230,82 +238,3 @@ class Database:
         if found != self._files:
             self._engine.dispose()
             self._files = found
-
-
-def file_of(url: str) -> Path | None:
-    """The file that a URL names, None for a server; raises StoreError for text that is no URL."""
-    return sqlite_path(parse_url(url))
-
-
-def open_writer(url: str, agent: str = DEFAULT_AGENT) -> Database:
-    """The store for writing, made if it is not there, upgraded if it is older. Take a DataLock first.
-
-    A damaged SQLite file is set aside and replaced, see `make_ready`. Raises StoreError if the database cannot be
-    used, is newer than this program, or lies on a network file system.
-    """
-    parsed = parse_url(url)
-    path = sqlite_path(parsed)
-    try:
-        if path is None:
-            return _open_server(parsed, agent)
-        refuse_network(path)
-        incident = make_ready(path)
-        engine = make_engine(parsed.set(database=str(path)), writer=True, prepare=partial(arm, path=path))
-        database = Database(engine, writer=True, path=path, agent=agent)
-        database.incident = incident
-        try:
-            database._refill()
-            # Only now are both files there.
-            database._files = database._found()
-        except sqlite3.Error as error:
-            if not names_corruption(error):
-                raise
-            # The check does not see everything.
-            database._damage = Damage(str(error), content=False)
-            database.renew()
-        return database
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        raise store_error(parsed, error) from kept_cause(parsed, error)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be used: {error.strerror}") from error
-
-
-def open_reader(url: str, agent: str = DEFAULT_AGENT) -> Database:
-    """The store for reading only; raises StoreError if it is not there or of another version."""
-    parsed = parse_url(url)
-    path = sqlite_path(parsed)
-    if path is not None:
-        if not path.is_file():
-            if copy_of(path).exists():
-                raise StoreError(f"{path}: the database is gone, it was deleted; `agent run` starts a new one")
-            raise StoreError(f"{path}: no such database; has the agent run yet?")
-        parsed = parsed.set(database=f"file:{quote(str(path))}", query={**parsed.query, "mode": "ro", "uri": "true"})
-    engine = make_engine(parsed, writer=False)
-    try:
-        with engine.connect() as connection:
-            found = schema_version(connection)
-            check_version(parsed, found, oldest=READABLE_FROM)
-            if path is not None:
-                # One that was given another name since is still the agent of its file.
-                last = select(runs.c.agent).order_by(runs.c.id.desc()).limit(1)
-                agent = connection.execute(last).scalar() or agent
-    except SQLAlchemyError as error:
-        engine.dispose()
-        raise store_error(parsed, error) from kept_cause(parsed, error)
-    except StoreError:
-        engine.dispose()
-        raise
-    return Database(engine, writer=False, path=path, schema=int(found or SCHEMA_VERSION), agent=agent)
-
-
-def _open_server(url: URL, agent: str) -> Database:
-    """Raises StoreError if another agent of this name is there."""
-    lock = NameLock(url, agent)
-    engine = make_engine(url, writer=True)
-    database = Database(engine, writer=True, agent=agent, name_lock=lock)
-    try:
-        prepare_server(engine, url, database.key("stream_id"))
-    except BaseException:
-        database.close()
-        raise
-    return database

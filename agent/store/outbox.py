@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice, zip_longest
 from typing import Any
@@ -19,19 +19,31 @@ from agent.store.schema import meta, outbox, sequences
 
 @dataclass(frozen=True)
 class Draft:
-    """A message to be. `body` says nothing of its identity: that is the row's, and stamped on when it is read."""
+    """A message to be. `body` says nothing of its identity: that is the row's, and stamped on when it is read.
+
+    Its id is born with it: written again, after a commit of which nobody knows, it is the same message.
+    """
 
     line: str
     topic: str
     body: Mapping[str, Any]
+    message_id: str = field(default_factory=lambda: str(uuid4()))
 
 
 def put(connection: Connection, agent: str, run: str, drafts: Sequence[Draft]) -> None:
-    """Write drafts as outbox rows in this transaction, in order, each with the next number of its line."""
+    """Write drafts as outbox rows in this transaction, in order, each with the next number of its line.
+
+    Those that are written already are left as they are.
+    """
+    ids = [draft.message_id for draft in drafts]
+    known = set(connection.execute(select(outbox.c.message_id).where(outbox.c.message_id.in_(ids))).scalars())
     for draft in drafts:
+        if draft.message_id in known:
+            continue
+        known.add(draft.message_id)
         row = {
             "agent": agent,
-            "message_id": str(uuid4()),
+            "message_id": draft.message_id,
             "line": draft.line,
             "message_seq": _next_seq(connection, agent, draft.line),
             "topic": draft.topic,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from sqlalchemy import Engine, insert, select, text, update
+from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 from sqlalchemy.engine import URL
 
+from agent.errors import StoreError
+from agent.store.connection import shown
 from agent.store.schema import meta
-from agent.store.tables import upgrade
+from agent.store.tables import check_version, schema_version, upgrade
 
 # Agents that start together make the tables one after the other.
 _UPGRADE_KEY = 0x66626370
@@ -33,3 +35,11 @@ def prepare_server(engine: Engine, url: URL, stream_key: str) -> None:
         finally:
             # Timeouts and the lock end with the session.
             connection.invalidate()
+
+
+def look_at_server(connection: Connection, url: URL) -> None:
+    """Could an agent start on it? Nothing is made or changed. Raises StoreError and what SQLAlchemy raises."""
+    if inspect(connection).has_table("meta"):
+        check_version(url, schema_version(connection), oldest=1)
+    elif not connection.execute(text("SELECT has_schema_privilege(current_schema(), 'CREATE')")).scalar():
+        raise StoreError(f"{shown(url)}: its role may not make tables there; let it own the database")

@@ -120,8 +120,21 @@ class Writer:
 
 
 def _recorded_id(connection: Connection, i: Inspection) -> int | None:
-    same = and_(inspections.c.run == i.run, inspections.c.line == i.line, inspections.c.frame_seq == i.frame_seq)
-    return connection.execute(select(inspections.c.id).where(same)).scalar()
+    """Of this very inspection, None if it is not there. Raises StoreError where another has its place."""
+    place = and_(inspections.c.run == i.run, inspections.c.line == i.line, inspections.c.frame_seq == i.frame_seq)
+    # Compared by the database, which keeps a path in its own spelling.
+    same = and_(
+        inspections.c.ts == i.ts,
+        inspections.c.verdict == i.decision.verdict,
+        inspections.c.path.is_not_distinct_from(i.path),
+        inspections.c.sha256.is_not_distinct_from(i.sha256),
+    )
+    found = connection.execute(select(inspections.c.id, same.label("same")).where(place)).first()
+    if found is None:
+        return None
+    if not found.same:
+        raise StoreError(f"line {i.line}: another inspection has number {i.frame_seq} of this run; restart the agent")
+    return int(found.id)
 
 
 def _known_file(connection: Connection, inspection: Inspection) -> int | None:

@@ -24,7 +24,7 @@ from agent.pipeline.judge import Judge
 from agent.pipeline.recorder import Recorder
 from agent.sources.folder import Folder
 from agent.steering.overrides import Overrides
-from agent.store.engine import open_reader
+from agent.store.access import open_reader
 from agent.store.lock import is_locked
 from agent.store.reader import Reader
 from fbclip.artefacts.profile_file import save_profile

@@ -14,7 +14,8 @@ from pathlib import Path
 from agent.mqtt.payloads import event_body
 from agent.mqtt.sender import Sender
 from agent.records import StepType
-from agent.store.engine import Database, open_writer
+from agent.store.access import open_writer
+from agent.store.engine import Database
 from agent.store.outbox import Draft, Outbox, put
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
@@ -29,7 +30,7 @@ BEHIND = 2000
 def post(database: Database, line: str, count: int = 1) -> None:
     body = event_body("demo", a_step(StepType.NEW), an_inspection(Verdict.ANOMALY, line=line))
     with database.transaction() as connection:
-        put(connection, "agent", "run-1", [Draft(line, TOPICS.event(line), body)] * count)
+        put(connection, "agent", "run-1", [Draft(line, TOPICS.event(line), body) for _ in range(count)])
 
 
 def drained(sender: Sender, listener: Listener, count: int) -> None:

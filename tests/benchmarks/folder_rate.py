@@ -18,7 +18,7 @@ from agent.config.line import FolderSource
 from agent.pipeline.evidence import encode_jpeg
 from agent.sources.folder import Folder
 from agent.sources.sinks import BlockingQueue, Tally
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.ledger import Ledger
 from agent.store.writer import Writer
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from agent.store.engine import DEFAULT_AGENT, open_reader, open_writer
+from agent.store.access import open_reader, open_writer
+from agent.store.engine import DEFAULT_AGENT
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader
 from agent.store.schema import events, inspections, outbox, runs, sequences

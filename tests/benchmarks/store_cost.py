@@ -14,7 +14,8 @@ from unittest.mock import patch
 
 from agent.config.services import RetentionSection
 from agent.records import StepType
-from agent.store.engine import Database, open_writer
+from agent.store.access import open_writer
+from agent.store.engine import Database
 from agent.store.outbox import Outbox
 from agent.store.retention import Retention
 from agent.store.writer import Writer, _insert
@@ -56,6 +57,6 @@ def pruning(folder: Path, rows: int) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
         alerts(Path(name), "with the copy")
-        with patch("agent.store.engine.arm"), patch("agent.store.engine.refill"):
+        with patch("agent.store.access.arm"), patch("agent.store.engine.refill"):
             alerts(Path(name), "without it")
         pruning(Path(name), int(sys.argv[1]) if len(sys.argv) > 1 else 300_000)

@@ -15,7 +15,7 @@ from tests.factories.brokers import free_port
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 EVENT_FIELDS = {
     "schema", "message_id", "stream_id", "message_seq", "event_id", "kind", "type", "end_reason", "agent", "line",
-    "ts_capture", "ts_publish", "historical", "verdict", "reason", "margin", "score", "threshold", "z", "regions",
+    "ts_capture", "ts_publish", "historical", "verdict", "reason", "advice", "margin", "score", "threshold", "z", "regions",
     "image", "model", "profile", "latency_ms", "context",
 }  # fmt: skip
 NORMAL = sorted((SAMPLES / "inbox").glob("tile_good_*.png"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +18,8 @@ import pytest
 from tests.factories.brokers import accepts, free_port, wait_until
 
 PASSWORD = "not so secret"
+on_both_engines = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+"""For a test of the store whose `database` is a file and then a database of the server."""
 
 
 class PostgresServer:
@@ -43,6 +47,18 @@ class PostgresServer:
         """At once: connections are cut."""
         self._run("pg_ctl", "-w", "-m", "immediate", "stop")
 
+    def kill(self) -> None:
+        """By SIGKILL, as the kernel does it when memory is out: nothing is written, nobody is told."""
+        pid = int((self._data / "postmaster.pid").read_text(encoding="utf-8").split()[0])
+        os.kill(pid, signal.SIGKILL)
+        # Its children notice, and until they are gone no other server takes the data.
+        wait_until(lambda: not (accepts(self.port) or _children_of(self._data)))
+
+    def cut(self, database: str) -> int:
+        """End every connection to a database; returns how many there were."""
+        query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        return int(str(self.execute("postgres", f"{query} WHERE datname = '{database}'")[0][0]))
+
     def new_database(self, password: str | None = PASSWORD) -> str:
         name = f"t{uuid4().hex[:12]}"
         self.execute("postgres", f"CREATE DATABASE {name}")
@@ -68,9 +84,25 @@ def name_of(url: str) -> str:
     return url.rpartition("/")[2]
 
 
+def _children_of(data: Path) -> bool:
+    """Whether a process works in a server's folder."""
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if link.readlink() == data:
+                return True
+    return False
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """Skips where no server is installed."""
+    with running_postgres() as server:
+        yield server
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """In a folder of its own; skips where no server is installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
     if not found and on_path is None:

@@ -18,8 +18,9 @@ from agent.lineup import Lineup
 from agent.steering.commands import CommandAnswer
 from agent.steering.overrides import load_overrides
 from agent.steering.steward import Request, Steward
+from agent.store.access import open_writer
 from agent.store.audit import AuditLog
-from agent.store.engine import Database, open_writer
+from agent.store.engine import Database
 from agent.store.writer import Writer
 from fbclip.detector import Detector
 from tests.factories.lineups import a_lineup

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import brokers, clocks, crashes, files, idle, pairs, soak, stores, threads
+from tests.faults import brokers, clocks, crashes, files, idle, pairs, servers, soak, stores, threads
 
 Run = Callable[[Path], str]
 """In a folder that is not there yet; returns the counts, raises AssertionError where an invariant is broken."""
@@ -38,6 +38,8 @@ CATALOG: Mapping[str, Lengths] = {
     "threads": Lengths(None, partial(threads.broken, turns=(1, 2, 3))),
     "fuzz-files": Lengths(partial(files.fuzz, count=300, seed=1), partial(files.fuzz, count=10_000, seed=2)),
     "two-agents": Lengths(partial(pairs.two, rounds=1, files=10), partial(pairs.two, rounds=20, files=20)),
+    "server-killed": Lengths(partial(servers.killed, rounds=1, files=10), partial(servers.killed, rounds=10, files=40)),
+    "server-cut": Lengths(partial(servers.cut, rounds=1, files=10), partial(servers.cut, rounds=10, files=40)),
     "idle": Lengths(partial(idle.connections, count=150), partial(idle.connections, count=450)),
     "soak": Lengths(None, partial(soak.soak, seconds=7200.0)),
 }

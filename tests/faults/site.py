@@ -27,12 +27,14 @@ from tests.faults.agent_process import spawn
 from tests.faults.broker import ANYONE, Broker, Ear
 from tests.faults.images import encoded, video
 from tests.faults.injections import Fault
+from tests.faults.own_rows import rows_of_agent
 
 
 class Site:
     """Line `files` is a hot folder of which every file is an anomaly; with `camera` a line `belt` alerts each second.
 
-    `data`: the data directory, else one in `folder`. `broker`: lines of its configuration.
+    `data`: the data directory, else one in `folder`. `broker`: lines of its configuration. `name`: of the agent.
+    `server`: the URL of a database that it shares with others, of which `rows` sees its own rows only.
     """
 
     def __init__(
@@ -43,11 +45,15 @@ class Site:
         camera: bool = False,
         data: Path | None = None,
         broker: Sequence[str] = ANYONE,
+        name: str = "demo",
+        server: str | None = None,
     ) -> None:
         self.folder = folder
         self.random = Random(seed)
         self.inbox = folder / "inbox"
         self.inbox.mkdir(parents=True)
+        self.name = name
+        self.server = server
         self.data = data or folder / "var"
         self.store = self.data / "agent.db"
         self.log = folder / "agent.log"
@@ -68,11 +74,13 @@ class Site:
         for line in lines:
             save_profile(a_profile(detector, line=line["name"], threshold=-1e9), folder / line["profile"])
         self.document: dict[str, Any] = {
-            "agent": {"name": "demo", "data_dir": str(self.data)},
+            "agent": {"name": name, "data_dir": str(self.data)},
             "mqtt": {"url": f"mqtt://127.0.0.1:{self.broker.port}"},
             "web": {"listen": f"127.0.0.1:{self.web_port}"},
             "lines": lines,
         }
+        if server is not None:
+            self.document["store"] = {"url": server}
         self.write_config()
 
     @staticmethod
@@ -159,6 +167,8 @@ class Site:
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """Asked of the database as it lies there."""
+        if self.server is not None:
+            return rows_of_agent(self.server, self.name, query, values)
         connection = sqlite3.connect(f"file:{self.store}?mode=ro", uri=True, timeout=20)
         try:
             return connection.execute(query, values).fetchall()

@@ -10,7 +10,7 @@ import yaml
 
 from agent.commands.options import StatusRequest
 from agent.commands.status import status_command
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.outbox import Outbox, put
 from agent.store.writer import Writer
 from tests.factories.agent import a_draft

@@ -14,7 +14,7 @@ from agent.mqtt import broker as broker_module
 from agent.mqtt.broker import MOST_SILENT, EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.sender import Sender
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.outbox import Draft, Outbox, put
 from agent.store.writer import Writer
 from tests.factories.brokers import free_port, wait_until

@@ -14,7 +14,7 @@ from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import result_body
 from agent.mqtt.sender import Sender
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.outbox import Draft, Outbox
 from agent.store.writer import Writer
 from tests.factories.agent import an_inspection

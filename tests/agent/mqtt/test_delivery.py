@@ -12,7 +12,7 @@ from agent.mqtt.bounds import Bounds
 from agent.mqtt.sender import Sender
 from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.records import EventKind, EventStep, LineMode, StepType
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.eviction import Eviction, EvictionLimits
 from agent.store.outbox import Draft, Outbox, put
 from agent.store.writer import Writer
@@ -91,7 +91,7 @@ def test_after_a_restart_what_waited_and_what_was_parked_is_replayed_as_historic
     port = mosquitto(*OPEN).port
     outbox = Outbox(database)
     with database.transaction() as connection:
-        put(connection, "agent", "run-1", [Draft("belt", TOPICS.event("belt"), {"type": "new"})] * 3)
+        put(connection, "agent", "run-1", [Draft("belt", TOPICS.event("belt"), {"type": "new"}) for _ in range(3)])
     waiting = outbox.pending(10)
     outbox.park([waiting[0].id], "refused: Not authorized", held=False)
     outbox.park([waiting[1].id], "the broker ends the connection over it", held=True)

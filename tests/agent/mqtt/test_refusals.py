@@ -10,7 +10,7 @@ import pytest
 from agent.mqtt.payloads import event_body
 from agent.mqtt.sender import Sender
 from agent.records import StepType
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.outbox import Draft, Outbox, Parked, put
 from agent.store.writer import Writer
 from fbclip.decision import Decision, Region, Verdict
@@ -37,7 +37,7 @@ def post(database, line: str, count: int = 1, regions: int = 0, **more) -> None:
     decision = Decision(Verdict.ANOMALY, None, 1.5, 2.5, 0.9, 1.0, found)
     body = event_body("demo", a_step(StepType.NEW), an_inspection(line=line, decision=decision))
     with database.transaction() as connection:
-        put(connection, "agent", "run-1", [Draft(line, TOPICS.event(line), {**body, **more})] * count)
+        put(connection, "agent", "run-1", [Draft(line, TOPICS.event(line), {**body, **more}) for _ in range(count)])
 
 
 def started(port: int, outbox: Outbox, v5: bool = True) -> Sender:

@@ -14,7 +14,7 @@ from agent.pipeline.moves import move_again, move_judged
 from agent.records import Disposition, LineMode
 from agent.sources.disposition import judged_sha256
 from agent.sources.path_text import to_text
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.ledger import Ledger
 from agent.store.writer import Writer
 from fbclip.decision import Verdict

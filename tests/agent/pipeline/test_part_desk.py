@@ -18,7 +18,7 @@ from agent.pipeline.recorder import MOST_SAID, Recorder
 from agent.records import LineMode
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.outbox import Draft, Outbox
 from agent.store.writer import Writer
 from fbclip.decision import Verdict

@@ -18,7 +18,7 @@ from agent.pipeline.moves import move_again
 from agent.pipeline.recorder import Recorder
 from agent.records import FileState, Frame, LineMode
 from agent.sources.sinks import Tally
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader

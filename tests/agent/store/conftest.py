@@ -1,10 +1,14 @@
-"""A store on a real SQLite file, and a run that has begun."""
+"""A store on a real SQLite file, or where the test asks for both on a real server too, and a run that has begun."""
 
 import pytest
 
-from agent.store.engine import Database, open_writer
+from agent.store.access import open_writer
+from agent.store.engine import Database
 from agent.store.writer import Writer
 from tests.factories.agent import a_draft
+from tests.factories.postgres import postgres
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture
@@ -13,8 +17,9 @@ def url(tmp_path):
 
 
 @pytest.fixture
-def database(url):
-    opened = open_writer(url)
+def database(request, url):
+    server = getattr(request, "param", "sqlite") == "postgresql"
+    opened = open_writer(request.getfixturevalue("postgres").new_database() if server else url)
     yield opened
     opened.close()
 

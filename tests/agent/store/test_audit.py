@@ -7,19 +7,13 @@ import pytest
 from agent.errors import StoreError
 from agent.records import StepType
 from agent.store.audit import AuditEntry, AuditLog
-from agent.store.engine import open_writer
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
 from tests.factories.agent import a_step, an_inspection, row_count
+from tests.factories.postgres import on_both_engines
 
 
-@pytest.fixture
-def database(tmp_path):
-    opened = open_writer(f"sqlite:///{tmp_path}/agent.db")
-    yield opened
-    opened.close()
-
-
+@on_both_engines
 def test_entries_come_back_as_they_were_said(database):
     audit, ts = AuditLog(database), datetime(2026, 1, 2, 3, tzinfo=UTC)
     first = AuditEntry("mqtt", "disable", True, "line belt: disabled", "ann ü'--", "belt", {"asked": {"x": [1]}}, ts)
@@ -32,6 +26,7 @@ def test_entries_come_back_as_they_were_said(database):
     assert audit.entries(1)[0].ts is not None
 
 
+@on_both_engines
 def test_what_operators_say_is_about_what_is_there(database):
     writer, audit = Writer(database), AuditLog(database)
     writer.start_run("run-1", lambda step: None)

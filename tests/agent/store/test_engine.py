@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 
 from agent.errors import StoreError
 from agent.store import connection
-from agent.store.engine import open_reader, open_writer
+from agent.store.access import open_reader, open_writer
 from agent.store.reader import Reader
 from fbclip.decision import Verdict
 from tests.factories.agent import a_draft, an_inspection

@@ -11,6 +11,7 @@ from agent.store import eviction as module
 from agent.store.eviction import Eviction, EvictionLimits, ranges_of
 from agent.store.outbox import Draft, Outbox, put
 from agent.store.unsent_copy import UnsentCopy
+from tests.factories.postgres import on_both_engines
 
 NOW = datetime.now(UTC)
 WIDE = {"rows": 1000, "body_bytes": 1 << 30, "age": timedelta(days=1)}
@@ -50,15 +51,17 @@ def announced(database) -> list[int]:
     return [n for body in notices for first, last in body["message_seqs"] for n in range(first, last + 1)]
 
 
+@on_both_engines
 def test_within_the_limits_everything_stays(piled):
     eviction = bound(piled)
     assert eviction.turn(NOW) == {} and Outbox(piled).count() == 40 and eviction.ever() == {}
 
 
+@on_both_engines
 @pytest.mark.parametrize("limits", [{"rows": 10}, {"body_bytes": 10 * 1020}, {"age": timedelta(0)}])
 def test_beyond_a_limit_the_oldest_go_and_every_number_is_explained(piled, limits):
     eviction = bound(piled, **limits)
-    later = NOW + timedelta(minutes=1)
+    later = datetime.now(UTC) + timedelta(minutes=1)
     gone = eviction.turn(later)
     found = left(piled)
     assert found["new"] == list(range(1, 41, 4)) and found["end"] == list(range(4, 41, 4)), "alerts are never evicted"
@@ -79,12 +82,14 @@ def test_what_is_on_its_way_and_the_newest_row_stay_and_the_copy_follows(piled, 
     assert {row["message_id"] for row in UnsentCopy(tmp_path / "agent.db").rows} == waiting
 
 
+@on_both_engines
 def test_many_gaps_are_announced_in_several_notices(piled, monkeypatch):
     monkeypatch.setattr(module, "RANGES_A_NOTICE", 3)
     bound(piled, rows=1).turn(NOW)
     assert len(left(piled)["evicted"]) == 4 and len(announced(piled)) == 20
 
 
+@on_both_engines
 def test_counts_go_on_after_a_restart_and_age_from_a_problem_to_a_note(piled, caplog):
     eviction, clock = bound(piled, rows=10), [NOW]
     bounds = Bounds(eviction, lambda: clock[0])

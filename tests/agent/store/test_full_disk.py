@@ -13,8 +13,8 @@ from agent.config.services import RetentionSection
 from agent.errors import StoreError
 from agent.pipeline.evidence import EvidenceWriter
 from agent.records import Frame
+from agent.store.access import open_writer
 from agent.store.ballast import Ballast, picture_floor
-from agent.store.engine import open_writer
 from agent.store.keeper import StoreKeeper
 from agent.store.outbox import Outbox
 from agent.store.retention import Retention

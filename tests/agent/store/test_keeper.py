@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from agent.config.services import RetentionSection
 from agent.errors import StoreError
 from agent.records import StepType
-from agent.store.engine import open_reader, open_writer
+from agent.store.access import open_reader, open_writer
 from agent.store.keeper import StoreKeeper
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader

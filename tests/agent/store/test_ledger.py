@@ -5,8 +5,10 @@ from agent.store.ledger import Ledger
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
 from tests.factories.agent import an_inspection
+from tests.factories.postgres import on_both_engines
 
 
+@on_both_engines
 def test_the_life_of_a_file(database, writer):
     ledger = Ledger(database)
     first = ledger.add_claimed("inbox", "a.png", 10, 1)
@@ -27,6 +29,7 @@ def test_the_life_of_a_file(database, writer):
     assert (failed.state, failed.reason, failed.disposition) == (FileState.FAILED, "black", Disposition.PENDING)
 
 
+@on_both_engines
 def test_a_file_that_cannot_be_judged_yet_leaves_no_row(database, writer):
     ledger = Ledger(database)
     ledger.release(ledger.add_claimed("inbox", "growing.png", 10, 1))
@@ -37,6 +40,7 @@ def test_a_file_that_cannot_be_judged_yet_leaves_no_row(database, writer):
     assert ledger.find("inbox", "b.png", 10, 1).state is FileState.PENDING
 
 
+@on_both_engines
 def test_a_file_that_holds_nothing_to_judge_is_skipped_and_moved(database, writer):
     ledger = Ledger(database)
     report = ledger.add_claimed("inbox", "report.dcm", 10, 1)
@@ -47,6 +51,7 @@ def test_a_file_that_holds_nothing_to_judge_is_skipped_and_moved(database, write
     assert ledger.recover() == () and ledger.find("inbox", "report.dcm", 10, 1).state is FileState.SKIPPED
 
 
+@on_both_engines
 def test_a_file_taken_away_after_its_verdict_is_finished_as_gone(database, writer):
     ledger = Ledger(database)
     for number, verdict in ((1, Verdict.OK), (2, Verdict.REJECTED)):
@@ -76,6 +81,7 @@ class Runs:
         return self.ledger.find("inbox", name, 10, 1).quarantined
 
 
+@on_both_engines
 def test_a_file_that_was_being_opened_when_the_agent_died_twice_is_quarantined(database):
     runs = Runs(database)
     runs.start()
@@ -89,6 +95,7 @@ def test_a_file_that_was_being_opened_when_the_agent_died_twice_is_quarantined(d
     assert runs.quarantined("killer.png")
 
 
+@on_both_engines
 def test_a_clean_stop_suspects_nobody(database):
     runs = Runs(database)
     runs.start()
@@ -100,6 +107,7 @@ def test_a_clean_stop_suspects_nobody(database):
     assert not runs.quarantined("a.png")
 
 
+@on_both_engines
 def test_a_bystander_that_waits_for_its_verdict_is_suspected_less(database):
     """A power cut takes a whole queue along; only a file that is there again and again is set aside."""
     runs = Runs(database)

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from agent.errors import StoreError
-from agent.store.engine import open_reader, open_writer
+from agent.store.access import open_reader, open_writer
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader
 from agent.store.schema import SCHEMA_VERSION, metadata

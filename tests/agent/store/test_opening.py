@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import StoreError
 from agent.records import StepType
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.integrity import damage_of
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox

@@ -11,6 +11,7 @@ from agent.store.schema import outbox
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
 from tests.factories.agent import a_step, an_inspection
+from tests.factories.postgres import on_both_engines
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SHA = "ab" * 32
@@ -42,6 +43,7 @@ def published(database) -> list[str]:
     return [encode(stamp(m.body, NOW, m.committed, m.run, "run-1")).decode() for m in waiting]
 
 
+@on_both_engines
 def test_the_row_gives_a_message_its_identity(database, writer: Writer):
     new, end = a_step(StepType.NEW), a_step(StepType.END, reason="restart")
     drafts = [
@@ -60,6 +62,7 @@ def test_the_row_gives_a_message_its_identity(database, writer: Writer):
     assert published(database) == [text.replace("ID", name) for text, name in zip(expected, ids, strict=True)]
 
 
+@on_both_engines
 def test_a_row_of_an_earlier_version_is_published_unchanged(database, writer: Writer):
     body = {
         "schema": "fbclip.event/1",
@@ -82,6 +85,7 @@ def test_a_row_of_an_earlier_version_is_published_unchanged(database, writer: Wr
     ]
 
 
+@on_both_engines
 def test_the_identity_in_an_earlier_body_wins(database, writer: Writer):
     """Subscribers know it by what was meant to be published, not by what a moved database would say now."""
     body = {"schema": "fbclip.event/1", "message_id": "0d8a", "stream_id": "its own", "message_seq": 41}
@@ -96,6 +100,7 @@ def fill(database, *lines: str) -> None:
         put(connection, "agent", "run-1", [Draft(line, f"{line}/event", {}) for line in lines])
 
 
+@on_both_engines
 def test_lines_take_turns_and_each_keeps_its_order(database, writer: Writer):
     fill(database, *["a"] * 1000, "b", "b", "c")
     rows = Outbox(database)
@@ -105,6 +110,7 @@ def test_lines_take_turns_and_each_keeps_its_order(database, writer: Writer):
     assert [(m.topic[0], m.body["message_seq"]) for m in rows.pending(2, ids)] == [("a", 4)]
 
 
+@on_both_engines
 def test_parked_rows_stay_and_stand_in_nobodys_way(database, writer: Writer):
     fill(database, *["a"] * 4, "b")
     rows = Outbox(database)

@@ -3,15 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from agent.config.services import RetentionSection
 from agent.records import StepType
 from agent.store.age import DAY_S
+from agent.store.audit import AuditEntry, AuditLog
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.store.retention import Retention
 from fbclip.decision import Verdict
 from tests.factories.agent import FakeClock, a_draft, a_step, an_inspection, row_count
+from tests.factories.postgres import on_both_engines
 
 TODAY = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PLENTY = 1 << 40
@@ -46,6 +49,7 @@ def record(writer, seq, verdict=Verdict.OK, **changes):
     writer.record(an_inspection(verdict, seq, **changes), (), [a_draft()])
 
 
+@on_both_engines
 def test_images_of_ok_frames_go_first_and_those_of_anomalies_last(database, writer, tmp_path, clock):
     kinds = (Verdict.ANOMALY, Verdict.OK, Verdict.REJECTED, Verdict.OK, Verdict.ANOMALY)
     for seq, verdict in enumerate(kinds):
@@ -63,6 +67,7 @@ def test_images_of_ok_frames_go_first_and_those_of_anomalies_last(database, writ
     assert not (tmp_path / "pictures" / "belt" / "day").exists()
 
 
+@on_both_engines
 def test_images_that_no_row_names_go_before_all_others(database, writer, tmp_path, clock):
     folder = tmp_path / "pictures" / "belt" / "day"
     folder.mkdir(parents=True)
@@ -73,6 +78,7 @@ def test_images_that_no_row_names_go_before_all_others(database, writer, tmp_pat
     assert sorted(p.name for p in folder.iterdir()) == ["run-1-1.jpg", "run-1-2.jpg"]
 
 
+@on_both_engines
 def test_rows_go_by_age_and_what_still_counts_stays(database, writer, tmp_path, clock):
     shop = Shop(database, tmp_path, clock, days=10, anomaly_days=100)
     ledger = Ledger(database)
@@ -102,6 +108,7 @@ def test_rows_go_by_age_and_what_still_counts_stays(database, writer, tmp_path, 
     assert (shop.seqs(), row_count(database, "events")) == ([4, 7], 2)
 
 
+@on_both_engines
 def test_a_jump_of_the_wall_clock_prunes_nothing(database, writer, tmp_path, clock):
     """A box without a clock of its own wakes up in 2020, judges, and learns the time, also across restarts."""
     for number in range(3):
@@ -117,6 +124,7 @@ def test_a_jump_of_the_wall_clock_prunes_nothing(database, writer, tmp_path, clo
     assert shop.seqs() == [6]
 
 
+@on_both_engines
 def test_time_switched_off_counts_as_far_as_it_can_be_trusted(database, writer, tmp_path, clock):
     Shop(database, tmp_path, clock, days=30).turn()
     record(writer, 1)
@@ -162,3 +170,32 @@ def test_a_turn_keeps_up_with_three_fast_cameras_and_is_short(database, writer, 
     retention = Retention(database, tmp_path, RetentionSection(rows=1000, min_free_mb=0), "run-1")
     gone = [retention.turn(TODAY).inspections for _ in range(3)]
     assert sum(gone) >= 1500
+
+
+@on_both_engines
+def test_what_operators_said_goes_by_the_longer_age(database, writer, tmp_path, clock):
+    shop, log = Shop(database, tmp_path, clock, days=10, anomaly_days=100), AuditLog(database)
+    for text in ("first", "second"):
+        log.note(AuditEntry("ctl", "reload", True, text))
+    shop.turn()
+    shop.turn(days=99)
+    log.note(AuditEntry("ctl", "reload", True, "third"))
+    assert [entry.text for entry in log.entries()] == ["third", "second", "first"]
+    shop.turn(days=2)
+    assert [entry.text for entry in log.entries()] == ["third"]
+
+
+def test_old_messages_are_found_by_their_ids_and_none_is_sorted(database, writer, tmp_path, clock):
+    found = []
+    event.listen(database._engine, "before_cursor_execute", lambda _c, _u, *asked: found.append(asked[:2]))
+    Shop(database, tmp_path, clock).turn()
+    with database.transaction() as connection:
+        for statement, values in [asked for asked in found if asked[0].startswith("DELETE")]:
+            plan = str(connection.exec_driver_sql(f"explain query plan {statement}", values).all())
+            assert "TEMP B-TREE" not in plan and "SCAN" not in plan, plan
+    assert {table for table in ("outbox", "events", "files", "audit") if f"DELETE FROM {table}" in str(found)} == {
+        "outbox",
+        "events",
+        "files",
+        "audit",
+    }

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from agent.config.services import RetentionSection
 from agent.errors import StoreError
 from agent.records import FileState, StepType
+from agent.store.access import open_reader, open_writer, try_store
 from agent.store.audit import AuditEntry, AuditLog
-from agent.store.engine import open_reader, open_writer
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
@@ -24,9 +24,7 @@ from agent.store.writer import Writer
 from fbclip.decision import Verdict
 from tests.factories.agent import FakeClock, a_draft, a_step, an_inspection, row_count
 from tests.factories.brokers import wait_until
-from tests.factories.postgres import PASSWORD, name_of, postgres
-
-__all__ = ["postgres"]
+from tests.factories.postgres import PASSWORD, name_of
 
 
 @pytest.fixture
@@ -209,3 +207,30 @@ def test_a_full_database_picks_the_next_by_an_index(two):
             query = f"explain select id from {table} where agent = 'left' and {where} order by id limit 1"
             plan = "\n".join(connection.execute(text(query)).scalars())
             assert "Index" in plan and "Sort" not in plan, plan
+
+
+def test_the_server_lets_go_of_an_agent_whose_machine_is_gone(two):
+    """Its name would else be taken for the two hours that a server waits by itself."""
+    (database, _), _ = two
+    assert database.name_lock is not None and database.name_lock._held is not None
+    names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+    found = [int(str(database.name_lock._held.execute(text(f"select setting from pg_settings where name = '{name}'"))
+                     .scalar())) for name in names]  # fmt: skip
+    assert found == [5, 2, 3, 8000]
+
+
+def test_a_check_makes_nothing_and_says_what_would_fail(url, postgres):
+    try_store(url)
+    assert postgres.execute(name_of(url), "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
+    role = f"r{name_of(url)}"
+    postgres.execute("postgres", f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+    with pytest.raises(StoreError, match="its role may not make tables there; let it own the database"):
+        try_store(url.replace("//agent:", f"//{role}:"))
+    open_writer(url).close()
+    try_store(url)
+    postgres.execute(name_of(url), "UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    with pytest.raises(StoreError, match="schema 99 is newer"):
+        try_store(url)
+    with pytest.raises(StoreError, match="does not exist") as caught:
+        try_store(url + "x")
+    assert PASSWORD not in str(caught.value)

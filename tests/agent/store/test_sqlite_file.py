@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.sqlite_file import filesystem_of, make_private_folder
 from agent.store.writer import Writer
 from tests.factories.agent import row_count

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.records import StepType
-from agent.store.engine import open_reader, open_writer
+from agent.store.access import open_reader, open_writer
 from agent.store.reader import Reader
 from agent.store.writer import Writer
 from agent.web.events import recent_events

@@ -13,7 +13,7 @@ from calibrate.embedded.samples.files import write_calibration
 from calibrate.errors import RefusedError
 from calibrate.inference import Skips, View
 from calibrate.memory import fusion_choice
-from fbclip.artefacts.profile_file import load_profile
+from fbclip.artefacts.profile_file import load_profile, read_profile
 from fbclip.decision import combined_statistic
 from fbclip.detector import open_detector
 from fbclip.errors import ConfigError, ProfileError
@@ -89,7 +89,7 @@ def test_profile_keeps_what_its_fusion_was_chosen_by(images, remembered, tmp_pat
     text = out.read_text()
     start, end = text.index("fusion_choice:"), text.index("backbone:")
     out.write_text(text[:start] + text[end:])
-    older = load_profile(out).profile
+    older = read_profile(out).profile
     assert older.fusion_choice is None
     assert older.id == profile.model_copy(update={"fusion_choice": None}).id != profile.id
     out.write_text(text.replace("chosen: ", "chosen: more-", 1))

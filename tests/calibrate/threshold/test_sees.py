@@ -25,6 +25,11 @@ def samples(tmp_path_factory):
     return read_data(folder).samples
 
 
+@pytest.fixture(autouse=True)
+def as_many_units_as_in_a_run(monkeypatch, few_painted_units):
+    monkeypatch.setattr("calibrate.threshold.sees.MAX_UNITS", MAX_UNITS)
+
+
 def test_no_row_counts_a_unit_twice(samples):
     paintings = plan_paintings([*samples, samples[0]])
     assert len(paintings) == len(AREAS) * len(samples)
