@@ -275,7 +275,7 @@ class LineSection(Section):
     def _keeps_private(self) -> LineSection:
         if self.is_private and isinstance(self.source, VideoSource):
             raise ValueError("privacy: phi: not for a video, whose path is shown; use a folder, DICOM or a camera")
-        if self.is_private and self.is_triggered and self.source.trigger == "mqtt":
+        if self.is_private and isinstance(self.source, TriggeredSection) and self.source.trigger == "mqtt":
             raise ValueError("privacy: phi: not with trigger: mqtt, whose part ids come back in messages")
         return self
 
