@@ -8,7 +8,7 @@ from agent.commands.options import ResolveRequest
 from agent.config.loader import load_config
 from agent.errors import StoreError
 from agent.privacy.references import read_references
-from agent.store.engine import open_reader
+from agent.store.access import open_reader
 from agent.store.reader import Reader
 
 

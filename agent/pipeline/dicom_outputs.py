@@ -42,7 +42,7 @@ def secondary_capture(source: Dataset, frame: int, overlay: RgbImage) -> Dataset
         # Replaced below: this one has to be named, and an ultrasound has none.
         patient_orientation=("L", "P"),
     )
-    made.PatientOrientation = list(source.get("PatientOrientation") or []) or None
+    made.PatientOrientation = list(source.get("PatientOrientation") or [])
     made.SeriesDescription = DISCLAIMER
     made.ImageType = ["DERIVED", "SECONDARY"]
     made.DerivationDescription = f"heat map and regions of an anomaly detector; {DISCLAIMER}"

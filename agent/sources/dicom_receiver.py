@@ -85,7 +85,7 @@ class DicomReceiver:
         """Receive and hand over until `stop`. Raises SourceError where the address cannot be listened at."""
         self._make_folder()
         entity = self._entity()
-        handlers = [
+        handlers: Any = [
             (evt.EVT_CONN_OPEN, self._bound),
             (evt.EVT_ESTABLISHED, self._established),
             (evt.EVT_C_STORE, self._store),
@@ -125,7 +125,7 @@ class DicomReceiver:
         entity.dimse_timeout = entity.network_timeout = section.timeout_s
         return entity
 
-    def _bound(self, event: evt.Event) -> None:
+    def _bound(self, event: Any) -> None:
         """Each connection may send so much at once, and so much for one object: more ends it, as does a crowd."""
         connection: Any = event.assoc.dul.socket
         read, event.assoc.received, event.assoc.is_too_many = connection.recv, 0, False
@@ -143,13 +143,13 @@ class DicomReceiver:
 
         connection.recv = recv
 
-    def _established(self, event: evt.Event) -> None:
+    def _established(self, event: Any) -> None:
         """One association too many is ended as soon as it sends something: its sender tries again later."""
         established = [one for one in event.assoc.ae.active_associations if one.is_established]
-        event.assoc.is_too_many = len(established) > self._section.associations  # type: ignore[attr-defined]
+        event.assoc.is_too_many = len(established) > self._section.associations
 
-    def _store(self, event: evt.Event) -> int:
-        event.assoc.received = 0  # type: ignore[attr-defined]
+    def _store(self, event: Any) -> int:
+        event.assoc.received = 0
         try:
             status = self._keep(event)
         except Exception as error:
@@ -160,7 +160,7 @@ class DicomReceiver:
             self._count("refused")
         return status
 
-    def _keep(self, event: evt.Event) -> int:
+    def _keep(self, event: Any) -> int:
         data = event.encoded_dataset()
         if len(data) > self._largest:
             return NO_RESOURCES

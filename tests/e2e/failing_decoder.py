@@ -4,7 +4,7 @@ from agent.cli import main
 from fbclip.images.decode_process import DecodeProcess
 
 CRASH, BOOM = b"-the decoder dies over this-", b"-the agent fails over this-"
-_decode, _answer = DecodeProcess.decode, DecodeProcess._answer
+_decode, _running = DecodeProcess.decode, DecodeProcess._running
 
 
 def _failing(self, data, *arguments):
@@ -14,13 +14,14 @@ def _failing(self, data, *arguments):
     return _decode(self, data, *arguments)
 
 
-def _dying(self, process, seconds, cancelled):
-    if getattr(self, "doomed", False) and seconds == self._seconds:
+def _dying(self, cancelled):
+    process = _running(self, cancelled)
+    if getattr(self, "doomed", False):
         process.kill()
         process.wait()
-    return _answer(self, process, seconds, cancelled)
+    return process
 
 
 if __name__ == "__main__":
-    DecodeProcess.decode, DecodeProcess._answer = _failing, _dying
+    DecodeProcess.decode, DecodeProcess._running = _failing, _dying
     main()
