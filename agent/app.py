@@ -109,7 +109,7 @@ class Daemon:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
-        move_again(parts.writer, parts.ledger.recover(), parts.lineup.lines)
+        move_again(parts.writer, parts.ledger.recover(), parts.lineup.lines, parts.references)
         if parts.broker is not None:
             parts.broker.start()
             stack.callback(parts.broker.stop)
@@ -246,7 +246,7 @@ class Daemon:
     def _run_maintenance(self) -> None:
         parts = self._parts
         try:
-            move_again(parts.writer, parts.ledger.unmoved(), parts.lineup.lines)
+            move_again(parts.writer, parts.ledger.unmoved(), parts.lineup.lines, parts.references)
             parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved())
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)

@@ -10,6 +10,7 @@ from agent.commands.options import (
     CtlRequest,
     EventsRequest,
     InspectRequest,
+    ResolveRequest,
     RunRequest,
     StatusRequest,
 )
@@ -66,6 +67,15 @@ def events(request: EventsRequest) -> None:
     from agent.commands.events import events_command
 
     events_command(request)
+
+
+@app.command()
+@grouped
+def resolve(request: ResolveRequest) -> None:
+    """Which file of a private line a reference stands for; for whoever may read the database."""
+    from agent.commands.resolve import resolve_command
+
+    resolve_command(request)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from agent.config.line import FolderSource
+from agent.config.line import DicomSource, FolderSource
 from agent.config.sections import Config
 from agent.config.services import BacklogSection
 from agent.health import HealthProbe
@@ -21,6 +21,7 @@ from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode
 from agent.mqtt.sender import Sender
+from agent.pipeline.dicom_writer import DicomWriter
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
@@ -29,6 +30,8 @@ from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.part_desk import PartDesk
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
+from agent.privacy.quiet_log import protect
+from agent.privacy.references import References, open_references
 from agent.records import LineMode
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
@@ -91,6 +94,7 @@ class Parts:
     lineup: Lineup
     steward: Steward
     mending: Mending
+    references: References
     probe: HealthProbe
     page: PageState
     web: WebServer
@@ -105,9 +109,10 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     config = setting.config
     name = config.agent.name
     topics = Topics(config.mqtt.prefix, name)
-    folders = [line.source.path for line in config.lines if isinstance(line.source, FolderSource)]
+    folders = _hot_folders(config)
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
-    make_private_folder(config.agent.data_dir, folders)
+    make_private_folder(config.agent.data_dir, _filled_by_others(config))
+    references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
     stack.callback(database.close)
     read_only = open_reader(config.store_url, name)
@@ -125,7 +130,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     lines = LiveLines()
     tallies: dict[str, Tally] = {}
     modes: dict[str, LineMode] = {}
-    intake, judge = Intake(config.model.batch), Judge(detector, lines, run)
+    intake, judge = Intake(config.model.batch), Judge(detector, lines, run, references=references)
     gates = TriggerGates(intake.notify)
     lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes, gates=gates)
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
@@ -138,7 +143,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=(page, StatePublisher(topics, sender)),
+        observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run)),
         ok_every=config.store.retention.ok_every,
         desk=PartDesk(run, lines, gates),
         wake=sender.wake,
@@ -192,11 +197,27 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         pipeline=pipeline,
         lineup=lineup,
         steward=steward,
+        references=references,
         mending=Mending(lineup, pipeline, sender, web, steward),
         probe=probe,
         page=page,
         web=web,
     )
+
+
+def _hot_folders(config: Config) -> list[Path]:
+    """Those of all lines; what lies in those of private lines is not named from now on."""
+    sources = [(line, line.source) for line in config.lines if isinstance(line.source, FolderSource)]
+    for line, source in sources:
+        if line.is_private:
+            protect(source.folders)
+    return [source.path for _, source in sources]
+
+
+def _filled_by_others(config: Config) -> list[Path]:
+    """Hot folders to which other accounts need a way; not those of DICOM receivers."""
+    sources = [line.source for line in config.lines]
+    return [one.path for one in sources if isinstance(one, FolderSource) and not isinstance(one, DicomSource)]
 
 
 def _bounds(backlog: BacklogSection, database: Database, run: str, topics: Topics) -> Bounds:

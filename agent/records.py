@@ -139,7 +139,10 @@ class Latency:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """One judged frame, as it is stored. `image_ref` and `overlay_ref` are relative to the data directory."""
+    """One judged frame, as it is stored. `image_ref` and `overlay_ref` are relative to the data directory.
+
+    private: of a line with `privacy: phi`; then `path` is a reference that stands for it.
+    """
 
     run: str
     line: str
@@ -160,6 +163,7 @@ class Inspection:
     image_ref: str | None = None
     overlay_ref: str | None = None
     context: Mapping[str, Any] | None = None
+    private: bool = False
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,11 @@ def combined_statistic(
     return float(statistic_of([margin], [level], statistic)[0])
 
 
+def region_mask(prediction: Prediction, statistic: Statistic, level: float) -> BoolMap:
+    """(S,S): where the map is strictly above `level` (in units of z)."""
+    return np.asarray(_pixel_term(prediction.map, statistic) > np.float32(level))
+
+
 def regions_above(
     prediction: Prediction,
     statistic: Statistic,
@@ -164,7 +169,7 @@ def regions_above(
     ignore: BoolMap | None = None,
 ) -> tuple[Region, ...]:
     """Regions of the map strictly above `level` (in units of z), largest margin first."""
-    above = _pixel_term(prediction.map, statistic) > np.float32(level)
+    above = region_mask(prediction, statistic, level)
     if ignore is not None:
         above &= ~ignore
     count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)

@@ -56,7 +56,7 @@ FLOORS = {
     ),
     "agent": (
         {"errors", "records", "heartbeat", "ports"},
-        {"config"},
+        {"config", "privacy"},
         {"rules", "sources", "store"},
         {"mqtt"},
         {"pipeline"},

@@ -22,6 +22,7 @@ from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
 from agent.pipeline.lines import Line, equip, load_line, load_model
 from agent.ports import check_free, why_no_broker, why_no_page
+from agent.privacy.quiet_log import make_logs_private
 from agent.sources.factory import build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
@@ -55,6 +56,7 @@ class Check:
 def check_command(request: CheckRequest) -> int:
     """Print every part; returns 1 if one fails. Raises ConfigError for a file that cannot be read at all."""
     logging.basicConfig(level=logging.ERROR)
+    make_logs_private()
     checks = list(check_all(load_config(request.config)))
     if request.as_json:
         typer.echo(json.dumps([asdict(check) for check in checks]))

@@ -19,6 +19,7 @@ from agent.collecting.unit_rule import EachFrame, unit_rule
 from agent.commands.options import CollectRequest, section_of
 from agent.config.line import LineSection, VideoSource
 from agent.config.loader import load_config
+from agent.privacy.quiet_log import make_logs_private
 from agent.sources.factory import build_sink, build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import Tally
@@ -33,6 +34,7 @@ def collect_command(request: CollectRequest) -> int:
     section = section_of(load_config(request.config), request.line, request.config)
     rule = unit_rule(request.unit, section, request.every)
     logging.basicConfig(level=logging.WARNING)
+    make_logs_private()
     frames = 1 if isinstance(rule, EachFrame) else request.frames_per_unit
     collector = Collector(request.line, request.out, request.units, request.every, rule, frames)
     console = Console(stderr=True)

@@ -73,7 +73,7 @@ class Answer:
 def inspect_command(request: InspectRequest) -> int:
     """Print one answer a file; returns 1 if any is anomalous or rejected. Raises ConfigError or FbclipError."""
     logging.basicConfig(level=logging.WARNING)
-    files = expand(request.paths)
+    files = expand(request.paths, request.private)
     # A profile belongs to one precision, so it names it.
     precision: Precision = "float32"
     if request.profile is not None:
@@ -91,14 +91,14 @@ def inspect_command(request: InspectRequest) -> int:
         () if request.profile is None else (request.profile,),
     )
     passed = True
-    for answer in inspect_files(detector, request.profile, files, request.save):
+    for answer in inspect_files(detector, request.profile, files, request.save, request.private):
         passed &= answer.passed
         typer.echo(json.dumps(asdict(answer)) if request.as_json else answer.text())
     return 0 if passed else 1
 
 
-def expand(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, folders as the images in them, in name order."""
+def expand(paths: Sequence[Path], private: bool = False) -> list[Path]:
+    """Files as given, folders as the images in them, in name order. `private`: an error names none."""
     out: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -106,7 +106,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         else:
             out.append(path)
     if not out:
-        raise ConfigError(f"{', '.join(map(str, paths))}: no images there")
+        raise ConfigError("no images there" if private else f"{', '.join(map(str, paths))}: no images there")
     return out
 
 
@@ -118,9 +118,12 @@ def _wanted(path: Path) -> bool:
 
 
 def inspect_files(
-    detector: Detector, profile_path: Path | None, paths: Sequence[Path], save: Path | None
+    detector: Detector, profile_path: Path | None, paths: Sequence[Path], save: Path | None, private: bool = False
 ) -> Iterator[Answer]:
-    """One answer a file, in order; `save` also gets each image with its heat map and regions."""
+    """One answer a file, in order; `save` also gets each image with its heat map and regions.
+
+    `private`: a file is named by its number only, in the answer and in `save`.
+    """
     loaded: LoadedProfile | None = None
     name = "inspect"
     if profile_path is not None:
@@ -138,16 +141,17 @@ def inspect_files(
     judge = Judge(detector, {name: line}, "inspect")
     for seq, path in enumerate(paths, start=1):
         started = time.monotonic()
+        shown = Path(f"file {seq}") if private else path
         try:
             frame = _read(name, seq, path, started, line.window)
         except SkippedScan as error:
             found = (SKIPPED, error.reason, None, None, None, None, None)
-            yield Answer(str(path), *found, [], _since(started), line.guarantee)
+            yield Answer(str(shown), *found, [], _since(started), line.guarantee)
             continue
         judged = judge.judge([frame])[0]
-        yield _answer(path, judged, line)
+        yield _answer(shown, judged, line)
         if save is not None:
-            _save(save, path, seq, judged)
+            _save(save, shown, seq, judged)
 
 
 def _read(line: str, seq: int, path: Path, started: float, window: Window) -> Frame:

@@ -49,6 +49,7 @@ class InspectRequest:
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto"
     save: Annotated[Path | None, typer.Option(help="folder for images with heat map and regions")] = None
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False
+    private: Annotated[bool, typer.Option("--private", help="name files by their number in name order only")] = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,14 @@ class EventsRequest:
     line: Annotated[str | None, typer.Option(help="this line only")] = None
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20
     as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
+class ResolveRequest:
+    """`agent resolve`."""
+
+    reference: Annotated[str, typer.Argument(help="as messages, page and notes of a private line give it")]
+    config: ConfigOption = DEFAULT_CONFIG
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import typer
 
 from agent.app import run_agent
 from agent.commands.options import RunRequest
-from agent.config.line import FolderSource
+from agent.config.line import DicomSource, FolderSource
 from agent.config.loader import load_config
 from agent.config.sections import Config
+from agent.privacy.quiet_log import make_logs_private
 
 # Parts that hang are given up one by one before; this is for what nobody foresaw.
 LAST_RESORT_S = 9.5
@@ -28,6 +29,7 @@ def run_command(request: RunRequest) -> int:
     # Names of files may name persons: what the agent writes is for its own account.
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    make_logs_private()
     stop, ready, hangup = threading.Event(), threading.Event(), threading.Event()
 
     def end(*_: object) -> None:
@@ -56,8 +58,12 @@ def welcome_lines(config: Config) -> Iterator[str]:
     version = " -V mqttv311" if config.mqtt.embedded else ""
     yield f"  messages mosquitto_sub{version} -h {config.mqtt.host} -p {config.mqtt.port} -t '{topic}' -v"
     for line in config.lines:
-        if isinstance(line.source, FolderSource):
-            yield f"  files    drop an image into {line.source.path} and see line {line.name}"
+        if isinstance(line.source, DicomSource):
+            source = line.source
+            yield f"  DICOM    send to {source.ae_title} at {source.listen}:{source.port} and see line {line.name}"
+        elif isinstance(line.source, FolderSource):
+            folder = "its folder" if line.is_private else str(line.source.path)
+            yield f"  files    drop an image into {folder} and see line {line.name}"
     yield "  events   agent events"
     yield "  stop     Ctrl-C\n"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from agent.config.address import holds_password
-from agent.config.base import RESERVED_NAMES, ConfigPath, Name, Section
+from agent.config.base import RESERVED_NAMES, ConfigPath, Name, Section, is_loopback
 from agent.records import EventKind, LineMode, ResultChoice
 
 # Images that triggers may hold in memory on one line.
@@ -137,6 +137,11 @@ class FolderSource(Section):
     def failed_dir(self) -> Path:
         return self.failed or self.path.with_name(self.path.name + ".failed")
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where its files lie, before and after their verdict."""
+        return (self.path, self.done_dir, self.failed_dir)
+
     @model_validator(mode="after")
     def _outside(self) -> FolderSource:
         for field in ("done", "failed"):
@@ -148,7 +153,37 @@ class FolderSource(Section):
         return self
 
 
-SourceSection = Annotated[CameraSource | VideoSource | FolderSource, Field(discriminator="type")]
+AeTitle = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,16}$")]
+
+
+class DicomSource(FolderSource):
+    """A DICOM receiver (C-STORE) before a hot folder of its own, `received/<line>/in` in the data directory.
+
+    `allow`: AE titles that may send, which any address but loopback needs; a title is a name, no proof.
+    `object_mb`: the largest object that is taken.
+    """
+
+    type: Literal["dicom"]  # type: ignore[assignment]
+    ae_title: AeTitle = "FBCLIP"
+    listen: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65_535)] = 11_112
+    allow: Annotated[tuple[AeTitle, ...], Field(max_length=100)] = ()
+    associations: Annotated[int, Field(ge=1, le=64)] = 4
+    timeout_s: Annotated[float, Field(ge=1, le=3600)] = 30
+    object_mb: Annotated[float, Field(gt=0, le=1024)] = 512
+    # A received object stands whole under its name from the first moment.
+    settle_s: Annotated[float, Field(ge=0, le=3600)] = 0
+
+    @model_validator(mode="after")
+    def _open_to_few(self) -> DicomSource:
+        if not is_loopback(self.listen) and not self.allow:
+            raise ValueError("listen is not loopback: name the AE titles that may send as allow")
+        if self.recursive or self.network:
+            raise ValueError("recursive and network: not with type: dicom, which fills its own folder")
+        return self
+
+
+SourceSection = Annotated[CameraSource | VideoSource | FolderSource | DicomSource, Field(discriminator="type")]
 
 
 class AlertSection(Section):
@@ -184,6 +219,8 @@ class LineSection(Section):
     `memory` is the folder of the normal images' tokens that the profile was measured with, where it was.
     `accept_blind`: a live line may run with a profile that has not shown to find even large defects.
     `results`: which live frames are answered with a result; files and triggers always are.
+    `dicom_outputs`: the folder for overlays and regions of DICOM files, as DICOM.
+    `privacy: phi`: the pictures show patients; no name, path or picture leaves the machine or reaches a log.
     """
 
     name: Name
@@ -192,8 +229,9 @@ class LineSection(Section):
     adapter: ConfigPath | None = None
     memory: ConfigPath | None = None
     mode: LineMode = LineMode.LIVE
-    privacy: Literal["none"] = "none"
+    privacy: Literal["none", "phi"] = "none"
     accept_blind: bool = False
+    dicom_outputs: ConfigPath | None = None
     alert: AlertSection = AlertSection()
     results: ResultChoice = ResultChoice.NONE
 
@@ -203,6 +241,11 @@ class LineSection(Section):
         source = self.source
         camera = isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
         return camera and not self.is_triggered
+
+    @property
+    def is_private(self) -> bool:
+        """Whether its files and pictures may be named and shown nowhere outside this machine."""
+        return self.privacy == "phi"
 
     @property
     def is_triggered(self) -> bool:
@@ -220,6 +263,20 @@ class LineSection(Section):
     def _needs_profile(self) -> LineSection:
         if self.mode is not LineMode.LEARNING and self.profile is None:
             raise ValueError(f"mode {self.mode} needs a profile (make one with `calibrate threshold`)")
+        return self
+
+    @model_validator(mode="after")
+    def _outputs_of_files(self) -> LineSection:
+        if self.dicom_outputs is not None and not isinstance(self.source, FolderSource):
+            raise ValueError("dicom_outputs: only for lines that judge files")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_private(self) -> LineSection:
+        if self.is_private and isinstance(self.source, VideoSource):
+            raise ValueError("privacy: phi: not for a video, whose path is shown; use a folder, DICOM or a camera")
+        if self.is_private and isinstance(self.source, TriggeredSection) and self.source.trigger == "mqtt":
+            raise ValueError("privacy: phi: not with trigger: mqtt, whose part ids come back in messages")
         return self
 
     @model_validator(mode="after")

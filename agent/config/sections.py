@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from agent.config.base import ConfigPath, Name, Section
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import DicomSource, FolderSource, LineSection
 from agent.config.services import MqttSection, StoreSection, WebSection, with_password
 from fbclip.backbone.config import Precision
 
@@ -43,6 +43,16 @@ class Config(Section):
     web: WebSection = WebSection()
     lines: Annotated[tuple[LineSection, ...], Field(min_length=1)]
 
+    @model_validator(mode="before")
+    @classmethod
+    def _spools(cls, data: Any) -> Any:
+        """A DICOM receiver's folder lies in the data directory unless told otherwise."""
+        if not isinstance(data, dict) or not isinstance(data.get("lines"), list | tuple):
+            return data
+        agent = data.get("agent")
+        data_dir = agent.get("data_dir", "var") if isinstance(agent, dict) else "var"
+        return {**data, "lines": [_with_spool(line, data_dir) for line in data["lines"]]}
+
     @model_validator(mode="after")
     def _distinct(self) -> Config:
         names = [line.name for line in self.lines]
@@ -52,17 +62,48 @@ class Config(Section):
         watched = [line.source.path for line in self.lines if isinstance(line.source, FolderSource)]
         for line in self.lines:
             if isinstance(line.source, FolderSource):
-                for out in (line.source.done_dir, line.source.failed_dir):
+                for out in filter(None, (line.source.done_dir, line.source.failed_dir, line.dicom_outputs)):
                     if any(out == folder or folder in out.parents for folder in watched):
                         raise ValueError(f"line {line.name}: {out.name} lies inside a watched folder")
         if len(set(watched)) != len(watched):
             raise ValueError("two lines watch the same folder")
+        doors = [(line.source.listen, line.source.port) for line in self.lines if isinstance(line.source, DicomSource)]
+        if len(set(doors)) != len(doors):
+            raise ValueError("two lines receive DICOM at the same address and port")
+        self._check_private()
         if not self.web.loopback and self.web.token_env is None:
             raise ValueError("web.listen is not loopback: set web.token_env")
         return self
+
+    def _check_private(self) -> None:
+        """Names of files stand in the database, so it must be where nobody else can look."""
+        private = [line.name for line in self.lines if line.is_private]
+        if not private:
+            return
+        if self.store.url is not None:
+            raise ValueError(
+                f"line {private[0]}: privacy: phi needs the database in agent.data_dir, from which no name leaves the "
+                "machine; take store.url away"
+            )
+        data_dir = self.agent.data_dir
+        for line in self.lines:
+            source = line.source
+            own = isinstance(source, DicomSource)
+            if isinstance(source, FolderSource) and not own and data_dir in source.path.parents:
+                raise ValueError(
+                    f"line {line.name}: its folder lies in agent.data_dir, which privacy: phi of line {private[0]} "
+                    "closes to other accounts; watch a folder elsewhere"
+                )
 
     @property
     def store_url(self) -> str:
         """With its password: not for people. Raises ConfigError where the variable that holds it is not set."""
         url = self.store.url or f"sqlite:///{self.agent.data_dir.absolute()}/agent.db"
         return url if self.store.password_env is None else with_password(url, self.store.password_env)
+
+
+def _with_spool(line: Any, data_dir: Any) -> Any:
+    source = line.get("source") if isinstance(line, dict) else None
+    if not isinstance(source, dict) or source.get("type") != "dicom" or "path" in source:
+        return line
+    return {**line, "source": {**source, "path": f"{data_dir}/received/{line.get('name')}/in"}}

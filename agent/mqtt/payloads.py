@@ -169,9 +169,18 @@ def _inspected(agent: str, i: Inspection) -> dict[str, Any]:
         "threshold": d.threshold,
         "z": d.z,
         "regions": regions,
-        "image": {"width": i.width, "height": i.height, "sha256": i.sha256, "ref": i.image_ref},
+        "image": _image(i),
         "model": {"id": i.model_id},
         "profile": {"id": i.profile_id},
         "latency_ms": {"queue": i.latency.queue, "infer": i.latency.infer, "total": i.latency.total},
         "context": None if i.context is None else dict(i.context),
     }
+
+
+def _image(i: Inspection) -> dict[str, Any]:
+    """Of a private line its reference, and nothing that leads to the file: neither its digest, which whoever has the
+    file can make as well, nor where its picture is kept."""
+    size = {"width": i.width, "height": i.height}
+    if i.private:
+        return {**size, "sha256": None, "ref": None, "reference": i.path}
+    return {**size, "sha256": i.sha256, "ref": i.image_ref}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from agent.config.line import CameraSource, LineSection, SourceSection, VideoSource
 from agent.pipeline.lines import Line
+from agent.privacy.references import References
 from agent.records import Frame, Inspection, Latency
 from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
@@ -84,7 +85,10 @@ class Judge:
         lines: Mapping[str, Line],
         run: str,
         monotonic: Callable[[], float] = time.monotonic,
+        references: References | None = None,
     ) -> None:
+        """`references`: what stands for the files of private lines; without it nothing does."""
+        self._references = references
         self._detector = self._next = detector
         self._lines = lines
         self._run = run
@@ -217,6 +221,9 @@ class Judge:
         started: float,
     ) -> Judged:
         inspection = _inspection(self._run, frame, line.section, line, decision, started, self._monotonic())
+        if inspection.private and self._references is not None and frame.path is not None and frame.sha256 is not None:
+            reference = self._references.of(frame.line, frame.path, frame.sha256)
+            inspection = replace(inspection, path=reference)
         limits = None if line.loaded is None else line.loaded.profile.map_limits
         kept = None if decision.verdict is Verdict.REJECTED else prediction
         return Judged(inspection, frame, kept, placement, limits)
@@ -250,7 +257,7 @@ def _inspection(
         width=None if frame.image is None else frame.image.shape[1],
         height=None if frame.image is None else frame.image.shape[0],
         sha256=frame.sha256,
-        path=frame.path,
+        path=None if section.is_private else frame.path,
         frame_number=frame.frame_number,
         file_id=frame.file_id,
         profile_id=None if line is None else line.profile_id,
@@ -262,4 +269,5 @@ def _inspection(
         ),
         discrete=frame.discrete,
         context=frame.context,
+        private=section.is_private,
     )

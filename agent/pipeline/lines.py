@@ -166,6 +166,12 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
         loaded = None if section.profile is None else load_profile(section.profile)
     except FbclipError as error:
         raise ConfigError(f"line {section.name}: {error}") from error
+    if section.is_private:
+        log.warning(
+            "line %s: privacy: phi keeps names, paths and pictures on this machine; text that is burned into pictures "
+            "is kept with their evidence",
+            section.name,
+        )
     if loaded is None or section.profile is None:
         return Line(section, adapter)
     check_profile(detector, adapter, section.name, section.profile, loaded, memory)

@@ -10,8 +10,9 @@ from pathlib import Path
 from agent.config.line import FolderSource
 from agent.errors import SourceError, StoreError
 from agent.pipeline.lines import Line
+from agent.privacy.references import References
 from agent.records import FileState, Inspection
-from agent.sources.disposition import FailureNote, FileGone, dispose
+from agent.sources.disposition import FailureNote, FileGone, PrivateNote, dispose
 from agent.sources.path_text import to_path
 from agent.store.ledger import FileRow
 from agent.store.writer import Writer
@@ -20,25 +21,30 @@ from fbclip.decision import Verdict
 log = logging.getLogger(__name__)
 
 
-def move_judged(writer: Writer, line: Line, inspection: Inspection) -> None:
-    """The file of a committed inspection leaves the hot folder; an inspection without a file moves nothing."""
-    if inspection.file_id is None or inspection.path is None or inspection.sha256 is None:
+def move_judged(writer: Writer, line: Line, inspection: Inspection, path: str | None = None) -> None:
+    """The file of a committed inspection leaves the hot folder; an inspection without a file moves nothing.
+
+    `path`: where the file lies, which the inspection of a private line does not say.
+    """
+    place = inspection.path if path is None else path
+    if inspection.file_id is None or place is None or inspection.sha256 is None:
         return
     note = None
     if inspection.decision.verdict is Verdict.REJECTED:
-        note = FailureNote(
-            reason=inspection.decision.reason or "rejected",
-            verdict=inspection.decision.verdict.value,
-            ts=inspection.ts,
-            line=line.name,
-            sha256=inspection.sha256,
-            original_name=Path(inspection.path).name,
-        )
-    _move(writer, line, inspection.file_id, to_path(inspection.path), inspection.sha256, note)
+        verdict = inspection.decision.verdict.value
+        reason, ts = inspection.decision.reason or "rejected", inspection.ts
+        reference = inspection.path if inspection.private else None
+        note = _note(line, reason, verdict, ts, place, inspection.sha256, reference)
+    _move(writer, line, inspection.file_id, to_path(place), inspection.sha256, note)
 
 
-def move_again(writer: Writer, rows: Sequence[FileRow], lines: Mapping[str, Line]) -> None:
-    """Finish the moves of files that were judged by an earlier run or whose folder could not be written."""
+def move_again(
+    writer: Writer, rows: Sequence[FileRow], lines: Mapping[str, Line], references: References | None = None
+) -> None:
+    """Finish the moves of files that were judged by an earlier run or whose folder could not be written.
+
+    `references`: what stands for the files of private lines.
+    """
     for row in rows:
         line = lines.get(row.line)
         if line is None:
@@ -47,12 +53,25 @@ def move_again(writer: Writer, rows: Sequence[FileRow], lines: Mapping[str, Line
         note = None
         if row.state is FileState.FAILED:
             verdict = Verdict.REJECTED.value
-            reason, name = row.reason or verdict, Path(row.path).name
-            note = FailureNote(reason, verdict, datetime.now(UTC), row.line, row.sha256, name)
+            reference = None
+            if line.section.is_private and references is not None:
+                reference = references.of(row.line, row.path, row.sha256)
+            note = _note(line, row.reason or verdict, verdict, datetime.now(UTC), row.path, row.sha256, reference)
         _move(writer, line, row.id, to_path(row.path), row.sha256, note)
 
 
-def _move(writer: Writer, line: Line, file_id: int, path: Path, sha256: str, note: FailureNote | None) -> None:
+def _note(
+    line: Line, reason: str, verdict: str, ts: datetime, path: str, sha256: str, reference: str | None
+) -> FailureNote | PrivateNote:
+    """Without a name where the line is private, even if nothing stands for it."""
+    if line.section.is_private or reference is not None:
+        return PrivateNote(reason, verdict, ts, line.name, reference or "unnamed")
+    return FailureNote(reason, verdict, ts, line.name, sha256, Path(path).name)
+
+
+def _move(
+    writer: Writer, line: Line, file_id: int, path: Path, sha256: str, note: FailureNote | PrivateNote | None
+) -> None:
     """To `done`, or with a note to `failed`, and finished in the ledger. A line without a folder moves nothing."""
     source = line.section.source
     if not isinstance(source, FolderSource):

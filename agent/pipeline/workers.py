@@ -17,6 +17,7 @@ from agent.heartbeat import Heartbeat, WatchedStop
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge, Judged
 from agent.pipeline.recorder import Recorder
+from agent.privacy.quiet_log import error_text
 
 log = logging.getLogger(__name__)
 WAIT_S = 0.5
@@ -234,6 +235,6 @@ class Pipeline:
             # Nobody is left to judge: the daemon must end and be started again, not run on blind.
             name = threading.current_thread().name
             log.exception("the %s thread failed", name)
-            self._failure = f"{name}: {type(error).__name__}: {error}"
+            self._failure = f"{name}: {error_text(error)}"
             # A recorder goes on without a detector, until the end of the run: triggers are still answered.
             self._aborts[0].set()

@@ -38,6 +38,17 @@ class FailureNote:
     original_name: str
 
 
+@dataclass(frozen=True)
+class PrivateNote:
+    """What stands in `<reference>.reason.json` beside a failed file of a private line; it does not repeat the name."""
+
+    reason: str
+    verdict: str
+    ts: datetime
+    line: str
+    reference: str
+
+
 class FileGone(SourceError):
     """A judged file that somebody took away: there is nothing left to move."""
 
@@ -53,7 +64,7 @@ def judged_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def dispose(source: Path, folder: Path, sha256: str, note: FailureNote | None = None) -> Path | None:
+def dispose(source: Path, folder: Path, sha256: str, note: FailureNote | PrivateNote | None = None) -> Path | None:
     """Move `source`, whose bytes were judged as `sha256`, into `folder`; with `note`, leave the note beside it.
 
     Returns where it lies now, or None when other bytes lie under its name meanwhile: those are a new file and
@@ -76,9 +87,10 @@ def dispose(source: Path, folder: Path, sha256: str, note: FailureNote | None = 
     return target
 
 
-def _write_note(target: Path, note: FailureNote) -> None:
+def _write_note(target: Path, note: FailureNote | PrivateNote) -> None:
     text = json.dumps({**asdict(note), "ts": note.ts.isoformat(timespec="milliseconds")}, indent=2, sort_keys=True)
-    write_atomically(target.with_name(fitting_name(target.name, REASON_SUFFIX)), (text + "\n").encode())
+    name = note.reference if isinstance(note, PrivateNote) else target.name
+    write_atomically(target.with_name(fitting_name(name, REASON_SUFFIX)), (text + "\n").encode())
 
 
 def candidates(name: str, folder: Path) -> Iterator[Path]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.config.line import CameraSource, FolderSource, LineSection, VideoSource
+from agent.config.line import CameraSource, DicomSource, FolderSource, LineSection, VideoSource
+from agent.privacy.quiet_log import protect
 from agent.sources.base import Sink, Source
 from agent.sources.camera import Camera
+from agent.sources.dicom_receiver import DicomReceiver
 from agent.sources.folder import Folder
 from agent.sources.ledger import FileLedger
 from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
@@ -29,4 +31,8 @@ def build_source(
     if isinstance(source, VideoSource):
         return Video(section.name, source, sink)
     assert isinstance(source, FolderSource)
+    if section.is_private:
+        protect(source.folders)
+    if isinstance(source, DicomSource):
+        return DicomReceiver(section.name, source, Folder(section.name, source, sink, ledger, window=window))
     return Folder(section.name, source, sink, ledger, window=window)

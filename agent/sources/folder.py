@@ -25,6 +25,7 @@ from watchdog.observers.polling import PollingObserver
 
 from agent.config.line import FolderSource
 from agent.errors import SourceError
+from agent.privacy.quiet_log import withheld
 from agent.records import Disposition, FileState, Frame, with_picture
 from agent.sources.aftermath import Aftermath
 from agent.sources.base import Clock, Sink, SystemClock
@@ -129,7 +130,7 @@ class Folder:
             with os.scandir(self._section.path):
                 pass
         except OSError as error:
-            raise SourceError(f"line {self._line}: {self._section.path}: {error.strerror}") from error
+            raise SourceError(f"line {self._line}: {withheld(str(self._section.path))}: {error.strerror}") from error
 
     def run(self, stop: threading.Event) -> None:
         """Look, hand over, wait; a folder that is missing is reported and looked for again."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.errors import StoreError
+from agent.privacy.quiet_log import withheld
 
 log = logging.getLogger(__name__)
 LOCK_NAME = "agent.lock"
@@ -81,7 +82,7 @@ class DataLock:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in _TAKEN:
-                raise StoreError(f"{folder}: another agent empties this hot folder") from error
+                raise StoreError(f"{withheld(str(folder))}: another agent empties this hot folder") from error
             log.warning("%s: cannot be locked against a second agent: %s", folder, error.strerror)
 
 

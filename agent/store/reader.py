@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from agent.records import EventKind
 from agent.store.engine import Database
 from agent.store.opening import INCIDENT_KEY, Incident, read_incident
 from agent.store.outbox import Outbox, Parked
-from agent.store.schema import events, inspections, meta, runs
+from agent.store.schema import events, files, inspections, meta, runs
 from fbclip.decision import Region, Verdict
 
 
@@ -124,6 +125,13 @@ class Reader:
             ).first()
         return None if row is None else _inspection(row)
 
+    def inspections(self, ids: Collection[int]) -> dict[int, InspectionRow]:
+        """Those of them that there are, by id."""
+        own, some = self._database.own(inspections), inspections.c.id.in_(list(ids))
+        with self._database.transaction() as connection:
+            rows = connection.execute(select(*_columns(inspections, InspectionRow)).where(own, some)).all()
+        return {row.id: _inspection(row) for row in rows}
+
     def recent_events(self, line: str | None = None, limit: int = 50) -> tuple[EventRow, ...]:
         """Newest first, of one line or all."""
         query = select(*_columns(events, EventRow)).where(self._database.own(events))
@@ -132,6 +140,14 @@ class Reader:
             query = query.where(events.c.line == line)
         with self._database.transaction() as connection:
             return tuple(map(_event, connection.execute(query)))
+
+    def judged_files(self) -> Iterator[tuple[str, str, str]]:
+        """Line, path and sha256 of every file of the ledger that was opened, newest first."""
+        opened = (self._database.own(files), files.c.sha256 != "")
+        query = select(files.c.line, files.c.path, files.c.sha256).where(*opened)
+        with self._database.transaction() as connection:
+            for row in connection.execute(query.order_by(files.c.id.desc())):
+                yield row.line, row.path, row.sha256
 
     def totals(self, line: str) -> dict[Verdict, int]:
         """Stored inspections of a line by verdict, zeros included."""

@@ -44,8 +44,11 @@ def recent_events(reader: Reader, limit: int = RECENT_EVENTS) -> Sequence[Recent
     """Newest first, each with the values of the inspection that opened it; none if the store cannot be read."""
     try:
         rows = []
-        for event in reader.recent_events(limit=limit):
-            first = None if event.inspection_id is None else reader.inspection(event.inspection_id)
+        events = reader.recent_events(limit=limit)
+        # All at once: the page asks each second.
+        found = reader.inspections([event.inspection_id for event in events if event.inspection_id is not None])
+        for event in events:
+            first = None if event.inspection_id is None else found.get(event.inspection_id)
             z, threshold = (None, None) if first is None else (first.z, first.threshold)
             reason = event.end_reason if first is None or first.reason is None else first.reason
             rows.append(RecentEvent(event.opened, event.ended, event.line, event.kind.value, reason, z, threshold))

@@ -87,7 +87,12 @@ class PageState:
             self._lines[name] = replace(self._lines[name], health=health, counters=counters, triggers=triggers)
 
     def inspected(self, judged: Judged) -> None:
-        """The newest inspection of its line. The arrays are kept, not copied: do not write to them afterwards."""
+        """The newest inspection of its line. The arrays are kept, not copied: do not write to them afterwards.
+
+        Of a private line no picture is kept, so none can be shown.
+        """
+        if judged.inspection.private:
+            judged = replace(judged, frame=replace(judged.frame, image=None, volume=None, path=None), prediction=None)
         with self._lock:
             line = self._lines.get(judged.inspection.line)
             if line is None:
@@ -177,6 +182,7 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
         out |= {
             "number": line.last.number,
             "frame_seq": inspection.frame_seq,
+            "reference": inspection.path if inspection.private else None,
             "ts": timestamp(inspection.ts),
             "age_s": round(age, 1),
             "stale": line.live and age > STALE_S,

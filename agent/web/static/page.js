@@ -33,6 +33,11 @@ function showPicture(card, line, name, there) {
   image.src = `/lines/${encodeURIComponent(line.name)}/${name}.jpg?n=${line.number}`;
 }
 
+function lastFrame(line) {
+  const stands = line.reference ? ` · ${line.reference}` : "";
+  return `last frame ${ago(line.age_s)}${stands}`;
+}
+
 function showBar(card, line) {
   const bar = part(card, "bar");
   const fill = part(card, "fill");
@@ -76,7 +81,7 @@ function showLine(line) {
   for (const name of ["inspected", "rejected", "dropped", "in_flight"]) put(part(card, name), String(line[name]));
   put(part(card, "latency"), typeof line.latency_ms === "number" ? `${Math.round(line.latency_ms)} ms` : "–");
   put(part(card, "health"), line.triggers ? `${line.health} · ${triggers(line.triggers)}` : line.health);
-  put(part(card, "age"), typeof line.age_s === "number" ? `last frame ${ago(line.age_s)}` : "no frame yet");
+  put(part(card, "age"), typeof line.age_s === "number" ? lastFrame(line) : "no frame yet");
 }
 
 function showEvents(events) {
