@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -100,7 +101,9 @@ class DecodeProcess:
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                pipe.close()
+                # What was not written to a process that died cannot be flushed now.
+                with suppress(OSError):
+                    pipe.close()
         os.close(self._source)
         os.close(self._target)
 

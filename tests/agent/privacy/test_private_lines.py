@@ -16,7 +16,7 @@ from agent.pipeline.moves import move_again, move_judged
 from agent.privacy.references import open_references
 from agent.records import LineMode
 from agent.sources.disposition import judged_sha256
-from agent.store.engine import open_writer
+from agent.store.access import open_writer
 from agent.store.ledger import Ledger
 from agent.store.reader import Reader
 from agent.store.writer import Writer

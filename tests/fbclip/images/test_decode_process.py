@@ -160,3 +160,18 @@ def test_nonsense_from_the_process_is_not_believed(process, monkeypatch):
         assert caught.value.reason == "decoder_died"
         monkeypatch.undo()
         assert np.array_equal(process.decode(PNG).image(0), decode(PNG))
+
+
+def test_a_process_that_died_before_it_heard_of_the_file_is_guilty_of_nothing_but_that(process, monkeypatch):
+    start = process._running
+
+    def dead(cancelled):
+        started = start(cancelled)
+        started.kill()
+        started.wait()
+        return started
+
+    monkeypatch.setattr(process, "_running", dead)
+    with pytest.raises(ImageError) as caught:
+        process.decode(PNG)
+    assert caught.value.reason == "decoder_died"
