@@ -66,11 +66,12 @@ def check_version(url: URL, found: str | None, oldest: int) -> None:
 
 
 def _run_steps(connection: Connection, found: str | None) -> None:
+    # Before the import, which tells of each of its plugins.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Here, because it is needed once in the life of a version and takes a while to import.
     from alembic import command
     from alembic.config import Config as AlembicConfig
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = AlembicConfig()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
