@@ -17,6 +17,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 WITHHELD = "(a path of a private line)"
+# They quote values of a file's header, by which it may be a patient's name.
+_QUOTING = ("py.warnings", "pydicom", "highdicom", "pynetdicom")
 # Once known they stay: what is on its way when a line is taken away still names its files.
 _folders: set[str] = set()
 
@@ -50,6 +52,8 @@ class PrivateFilter(logging.Filter):
         except Exception:
             # A library's slip is not worth the thread that it happens in.
             text = f"a message that cannot be written, from {record.pathname}:{record.lineno}"
+        if record.name.split(".")[0] in _QUOTING or record.name in _QUOTING:
+            text = _source_of(record, text)
         record.msg, record.args = withheld(text), None
         if record.exc_info and record.exc_info[0] is not None:
             record.exc_text = _without_values(record.exc_info[0], record.exc_info[2])
@@ -67,6 +71,13 @@ def make_logs_private() -> None:
     sys.excepthook = _ended
     threading.excepthook = lambda args: _ended(args.exc_type, args.exc_value, args.exc_traceback)
     sys.unraisablehook = lambda args: _ended(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _source_of(record: logging.LogRecord, text: str) -> str:
+    """Who speaks, without what he says. The text of a warning begins with its place and its kind."""
+    if record.name == "py.warnings":
+        return f"a warning of a library: {':'.join(text.split(':')[:3]).splitlines()[0]}"
+    return f"a message of a library, from {record.module}:{record.lineno}"
 
 
 def _ended(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -22,10 +22,10 @@ def config(tmp_path) -> Path:
     lines = [{"name": "belt", "source": {"type": "folder", "path": "in"}, "profile": "p.yaml", "mode": "live"}]
     path.write_text(yaml.safe_dump({"agent": {"name": "demo", "data_dir": "var"}, "lines": lines}), encoding="utf-8")
     (tmp_path / "var").mkdir()
-    database = open_writer(f"sqlite:///{tmp_path}/var/agent.db")
+    database = open_writer(f"sqlite:///{tmp_path}/var/agent.db", "demo")
     Writer(database).start_run("run-1", lambda step: None)
     with database.transaction() as connection:
-        put(connection, "agent", "run-1", [a_draft()] * 3)
+        put(connection, "demo", "run-1", [a_draft()] * 3)
     Outbox(database).park([1, 2], "refused: Not authorized", held=False)
     database.close()
     return path

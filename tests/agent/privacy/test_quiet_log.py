@@ -23,6 +23,8 @@ try:
 except KeyError:
     log.exception("a file failed")
 warnings.warn("/scans/Miller^Anna is odd")
+warnings.warn('The string "Miller^Anna" is unlikely to be a name')
+logging.getLogger("pydicom").warning("Invalid value for VR PN: %r", "Miller^Anna")
 class Odd:
     def __del__(self):
         raise ValueError("Miller^Anna")
