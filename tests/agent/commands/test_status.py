@@ -25,7 +25,7 @@ def config(tmp_path) -> Path:
     database = open_writer(f"sqlite:///{tmp_path}/var/agent.db", "demo")
     Writer(database).start_run("run-1", lambda step: None)
     with database.transaction() as connection:
-        put(connection, "demo", "run-1", [a_draft()] * 3)
+        put(connection, database.agent, "run-1", [a_draft() for _ in range(3)])
     Outbox(database).park([1, 2], "refused: Not authorized", held=False)
     database.close()
     return path
