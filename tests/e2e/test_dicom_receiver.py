@@ -25,7 +25,7 @@ def test_nothing_is_lost_between_the_answer_and_the_verdict(tmp_path):
     agent.inbox.rmdir()
     try:
         agent.start()
-        assert "see line inbox" in agent.log.read_text(encoding="utf-8")
+        agent.until(lambda: "see line inbox" in agent.log.read_text(encoding="utf-8"), "what to do next")
         sender = AE()
         sender.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
         agent.until(lambda: accepts(port), "the receiver")
