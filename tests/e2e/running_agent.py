@@ -107,10 +107,14 @@ class Subscriber:
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{port}", protocol=version)
         self._client.on_connect = lambda client, *_: client.subscribe("fbclip/#", qos=1)
         self._client.on_message = lambda _c, _u, m: self._queue.put((m.topic, json.loads(m.payload)))
-        # Sooner than the agent: what it says to a broker without a subscriber nobody hears.
+        self.subscribed = 0
+        self._client.on_subscribe = self._on_subscribe
         self._client.reconnect_delay_set(0.05, 0.05)
         self._client.connect_async("127.0.0.1", port)
         self._client.loop_start()
+
+    def _on_subscribe(self, *_: Any) -> None:
+        self.subscribed += 1
 
     def wait(self, wanted: Callable[[str, dict[str, Any]], bool], what: str, seconds: float = 60) -> dict[str, Any]:
         """The first message, heard already or yet to come, that is wanted."""

@@ -155,7 +155,11 @@ def test_sequence_is_gap_free_and_nothing_is_lost_while_the_broker_is_away(make,
     agent.drop(ANOMALOUS[1], "b.png")
     done = agent.folder / "var" / "inbox.done"
     agent.until((done / "b.png").is_file, "judging to go on without a broker")
+    # What the agent says to a broker that nobody listens to is heard by nobody: the listener is back first.
+    agent.process.send_signal(signal.SIGSTOP)
     broker.start()
+    agent.until(lambda: subscriber.subscribed == 2, "the listener to be back")
+    agent.process.send_signal(signal.SIGCONT)
     result_of(subscriber, sha256(ANOMALOUS[1]))
     seqs = {b["message_seq"]: b["message_id"] for t in ("event", "result") for b in subscriber.messages(f"inbox/{t}")}
     assert sorted(seqs) == [1, 2, 3, 4, 5, 6]
