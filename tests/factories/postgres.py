@@ -40,8 +40,16 @@ class PostgresServer:
             file.write("fsync=off\ntimezone='Asia/Tokyo'\n")
 
     def start(self) -> None:
-        self._run("pg_ctl", "-w", "-l", str(self._data / "log"), "start")
+        # After a kill the memory of the one before may be held a moment longer than its processes live.
+        wait_until(self._started)
         wait_until(lambda: accepts(self.port))
+
+    def _started(self) -> bool:
+        try:
+            self._run("pg_ctl", "-w", "-l", str(self._data / "log"), "start")
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def stop(self) -> None:
         """At once: connections are cut."""
