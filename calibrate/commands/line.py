@@ -25,7 +25,6 @@ from calibrate.commands.options import (
 )
 from fbclip.command import grouped
 from fbclip.errors import ProfileError
-from fbclip.files import write_atomically
 
 if TYPE_CHECKING:
     from calibrate.line.config import LineConfig
@@ -97,8 +96,6 @@ def line(
             progress.update(tasks[what], completed=done, total=total)
 
         found = run_line(job, skips, report, note)
-    if view.ignore_mask is not None and job.ignore_mask is not None:
-        write_atomically(job.profile.parent / job.ignore_mask.file, view.ignore_mask.read_bytes())
     for text in (
         *(f"left out: {one}" for one in skips.skipped),
         *(f"unlike the other normal images, left out of the memory: {one}" for one in found.outliers),
@@ -142,6 +139,7 @@ def _job(data: Path, asked: LineOptions, config: LineConfig, reading: DataOption
         adapter=config.adapter,
         framing=framing,
         ignore_mask=mask,
+        mask=view.ignore_mask,
         out=out,
         profile=profile,
         memory=memory,

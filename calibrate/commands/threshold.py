@@ -24,7 +24,6 @@ from calibrate.commands.options import (
 )
 from fbclip.command import grouped
 from fbclip.errors import ConfigError
-from fbclip.files import write_atomically
 
 if TYPE_CHECKING:
     from calibrate.datasets.line_data import LineData
@@ -137,11 +136,10 @@ def threshold(
     from calibrate.datasets.capture_order import capture_order
     from calibrate.evaluation.highest import write_highest
     from calibrate.inference import Skips
-    from calibrate.profiles.history import history_folder, remember
+    from calibrate.profiles.placing import place_profile
     from calibrate.threshold.operating_point import InfeasibleError
     from calibrate.threshold.request import ThresholdRequest
     from calibrate.threshold.split import check_counts
-    from fbclip.artefacts.profile_file import save_profile
 
     model, line = model.resolved(), model.line or ""
     check_line_name(line)
@@ -163,7 +161,7 @@ def threshold(
         use=decision.use,
         order=capture_order(data, chosen.normal),
         assume_independent=decision.assume_independent,
-        reference=f"{out.stem}.reference.png",
+        profile_name=out.stem,
     )
     check_counts(request)
     skips = Skips(skip_bad)
@@ -172,14 +170,7 @@ def threshold(
     except InfeasibleError as error:
         _print_curve(error, target.confidence, as_json)
         raise
-    if view.ignore_mask is not None and kept is not None:
-        write_atomically(out.parent / kept.file, view.ignore_mask.read_bytes())
-    if result.picture is not None and result.picture.png is not None:
-        write_atomically(out.parent / request.reference, result.picture.png)
-    remember(out)
-    save_profile(result.profile, out)
-    if history_folder(out).is_dir():
-        remember(out)
+    place_profile(out, result, view.ignore_mask)
     _print_result(out, result, write_highest(out, result), skips, as_json)
 
 

@@ -21,14 +21,14 @@ from calibrate.line.plan import UnitPlan
 from calibrate.memory.build import MemoryRequest, build_memory, default_tokens
 from calibrate.memory.provenance import framing_record
 from calibrate.memory.temporary import OpenDetector
-from calibrate.profiles.history import history_folder, remember
+from calibrate.profiles.placing import place_profile
 from calibrate.report.page import render
 from calibrate.report.reading import read_run
 from calibrate.threshold.profile import ProfileResult, make_profile
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.sees import PAINTED_MOST
 from fbclip.artefacts.profile import IgnoreMask
-from fbclip.artefacts.profile_file import LoadedProfile, save_profile
+from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.detector import Detector
 from fbclip.errors import MemoryBankError
 from fbclip.files import canonical_json, write_atomically
@@ -45,7 +45,8 @@ Report = Callable[[str, int, int], None]
 class LineJob:
     """What is to be done for one line, and where it goes.
 
-    out: folder of the run, the report and unfinished work; profile, memory: where agent.yaml names them, or in `out`.
+    mask: the image of an ignore mask that is new to the line. out: folder of the run, the report and unfinished work;
+    profile, memory: where agent.yaml names them, or in `out`.
     """
 
     line: str
@@ -62,6 +63,7 @@ class LineJob:
     unit_from: str | None = None
     best_effort: bool = False
     assume_independent: bool = False
+    mask: Path | None = None
     notes: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
 
@@ -86,7 +88,8 @@ def run_line(job: LineJob, skips: Skips, report: Report, note: Callable[[str], N
     result = _threshold(job, work, skips, report)
     document, page = None, None
     if job.plan.evaluated:
-        document = _evaluate(job, work, LoadedProfile(result.profile, job.framing.mask), report)
+        reference = None if result.picture is None else result.picture.as_compared
+        document = _evaluate(job, work, LoadedProfile(result.profile, job.framing.mask, reference), report)
         page = job.out / "run" / "report.html"
         write_atomically(page, render(read_run(job.out / "run")).encode())
     put_in_place(job, work, result)
@@ -162,7 +165,7 @@ def _threshold(job: LineJob, memory: Path, skips: Skips, report: Report) -> Prof
         memory=next(iter(detector.memories)),
         order=job.order,
         assume_independent=job.assume_independent,
-        reference=reference_name(job.profile),
+        profile_name=job.profile.stem,
     )
     total, done = len(job.plan.threshold) + len(anomalous) + PAINTED_MOST, 0
 
@@ -205,17 +208,7 @@ def put_in_place(job: LineJob, work: Path, result: ProfileResult) -> None:
     """
     if result.profile.memory is not None:
         _replace_folder(work, job.memory)
-    if result.picture is not None and result.picture.png is not None:
-        write_atomically(job.profile.parent / reference_name(job.profile), result.picture.png)
-    remember(job.profile)
-    save_profile(result.profile, job.profile)
-    if history_folder(job.profile).is_dir():
-        remember(job.profile)
-
-
-def reference_name(profile: Path) -> str:
-    """The picture beside a profile that frames are compared with."""
-    return f"{profile.stem}.reference.png"
+    place_profile(job.profile, result, job.mask)
 
 
 def _replace_folder(source: Path, target: Path) -> None:

@@ -80,7 +80,8 @@ def change(by: str, what: str, note: str | None, at: datetime, basis: Seal) -> P
 def earlier(path: Path, number: int | None) -> tuple[int, StoredProfile]:
     """The version to go back to: the one named, else the newest that differs from the present one and is not edited.
 
-    Raises RefusedError where there is none, where it was edited, or where its mask is no longer beside the profile.
+    Raises RefusedError where there is none, where it was edited, or where its ignore mask or reference picture is
+    no longer beside the profile.
     """
     found = {v.number: v.stored for v in versions(path) if v.stored is not None}
     if number is None:
@@ -95,10 +96,14 @@ def earlier(path: Path, number: int | None) -> tuple[int, StoredProfile]:
         raise RefusedError(f"{path}: there is no readable version {number}; `calibrate profile history` lists them")
     if stored.seal is Seal.EDITED:
         raise RefusedError(f"{path}: version {number} was edited, so nothing is known of it; choose another one")
-    mask = stored.profile.ignore_mask
-    beside = None if mask is None else path.parent / mask.file
-    if mask is not None and beside is not None and not (beside.is_file() and file_sha256(beside) == mask.sha256):
-        raise RefusedError(f"{path}: the ignore mask of version {number}, {mask.file}, is not there any more")
+    mask, picture = stored.profile.ignore_mask, stored.profile.picture
+    moved = None if picture is None else picture.moved
+    for what, named in (("ignore mask", mask), ("reference picture", moved)):
+        if named is None:
+            continue
+        beside = path.parent / named.file
+        if not (beside.is_file() and file_sha256(beside) == named.sha256):
+            raise RefusedError(f"{path}: the {what} of version {number}, {named.file}, is not there any more")
     return number, stored
 
 

@@ -60,9 +60,14 @@ class MeasuredPicture:
     reference: NDArray[np.uint8] | None
     png: bytes | None
 
+    @property
+    def as_compared(self) -> FloatMap | None:
+        """The reference picture as the agent reads it, None where nothing is compared with it."""
+        return None if self.reference is None else self.reference.astype(np.float32)
+
     def check(self, framing: Framing) -> PictureCheck:
         """As the agent applies them."""
-        return PictureCheck(self.limits, framing, None if self.reference is None else self.reference.astype(np.float32))
+        return PictureCheck(self.limits, framing, self.as_compared)
 
 
 def measure_picture(
@@ -70,10 +75,10 @@ def measure_picture(
     normal: Sequence[Sample],
     framing: Framing,
     confidence: float,
-    file: str,
+    profile_name: str,
     advance: Callable[[int], None] = lambda _: None,
 ) -> MeasuredPicture | None:
-    """`aside` makes the reference picture, stored as `file`; the units of `normal` set the limits.
+    """`aside` makes the reference picture, to lie beside the profile of that name; `normal` units set the limits.
 
     None where there are fewer than MIN_UNITS units, or nothing for the reference. Images that cannot be read are left
     out: it is for the threshold to refuse them.
@@ -85,7 +90,9 @@ def measure_picture(
     if len(extremes.size) < MIN_UNITS:
         return None
     png = bytes(cv2.imencode(".png", reference)[1])
-    limits = limits_of(extremes, confidence, file, hashlib.sha256(png).hexdigest())
+    sha256 = hashlib.sha256(png).hexdigest()
+    # By its digest, so that an earlier version of the profile finds its own.
+    limits = limits_of(extremes, confidence, f"{profile_name}.reference-{sha256[:12]}.png", sha256)
     if limits.moved is None:
         return MeasuredPicture(limits, None, None)
     return MeasuredPicture(limits, reference, png)

@@ -62,7 +62,11 @@ def make_profile(
     request = counted.request
     split = split_counted(counted)
     picture = measure_picture(
-        split.scale, (*split.normal, *split.check_normal), request.framing, request.target.confidence, request.reference
+        split.scale,
+        (*split.normal, *split.check_normal),
+        request.framing,
+        request.target.confidence,
+        request.profile_name,
     )
     view, fusion = View(detector, adapter, request.framing, request.memory), None
     if request.memory is not None:

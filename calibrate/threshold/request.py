@@ -56,7 +56,7 @@ class ThresholdRequest:
     unit_from: how units were told apart, see `datasets.units`. memory: id of one that the detector has, so that its
     distances count as `use` says; its images are not in `data`. best_effort: no promise rather than a refusal.
     order: in which its units came, to see whether they depend on each other; assume_independent: the user says no.
-    reference: file name beside the profile for the picture that frames are compared with.
+    profile_name: of the profile's file without its ending; what lies beside it is named after it.
     """
 
     line: str
@@ -73,4 +73,4 @@ class ThresholdRequest:
     use: RequestedUse = "auto"
     order: CaptureOrder | None = None
     assume_independent: bool = False
-    reference: str = "reference.png"
+    profile_name: str = "profile"

@@ -1,13 +1,21 @@
 """The stated bound on rejected normal units holds over many lines, and `moved` switches itself off."""
 
+import hashlib
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from calibrate.datasets.reader import read_data
+from calibrate.errors import RefusedError
+from calibrate.profiles.history import earlier
+from calibrate.profiles.placing import place_profile
 from calibrate.threshold.picture_limits import MIN_UNITS, UnitExtremes, limits_of, measure_picture
+from calibrate.threshold.profile import ProfileResult
+from fbclip.artefacts.profile_file import load_profile, save_profile
 from fbclip.images.framing import Framing
+from tests.factories.lines import a_profile
 
 
 def drawn(rng, n):
@@ -87,13 +95,15 @@ def line(folder, count, jitter):
 
 def test_a_line_with_a_place_checks_for_movement_and_one_without_says_why_not(tmp_path):
     fixed, loose = line(tmp_path / "fixed", 30, 0), line(tmp_path / "loose", 31, 25)
-    found = measure_picture(fixed[:10], fixed[10:], Framing(), 0.95, "r.png")
-    assert (found.limits.n_units, found.limits.moved.file) == (20, "r.png")
+    found = measure_picture(fixed[:10], fixed[10:], Framing(), 0.95, "belt")
+    moved = found.limits.moved
+    assert (found.limits.n_units, moved.file) == (20, f"belt.reference-{moved.sha256[:12]}.png")
+    assert hashlib.sha256(found.png).hexdigest() == moved.sha256
     check = found.check(Framing())
     pixels = np.asarray(Image.open(fixed[0].path))
     assert check.fault(pixels) is None
     assert check.fault(np.roll(pixels, 20, axis=1)).reason == "moved"
-    off = measure_picture(loose[:10], loose[10:], Framing(), 0.95, "r.png")
+    off = measure_picture(loose[:10], loose[10:], Framing(), 0.95, "belt")
     assert (off.limits.moved, off.png) == (None, None)
     assert "normal images" in off.limits.not_moved_because
     assert off.check(Framing()).fault(np.ascontiguousarray(np.roll(pixels, 20, axis=1))) is None
@@ -101,5 +111,24 @@ def test_a_line_with_a_place_checks_for_movement_and_one_without_says_why_not(tm
 
 def test_too_few_units_measure_nothing(tmp_path):
     samples = line(tmp_path / "few", MIN_UNITS + 4, 0)
-    assert measure_picture(samples[:5], samples[5:], Framing(), 0.95, "r.png") is None
-    assert measure_picture([], samples, Framing(), 0.95, "r.png") is None
+    assert measure_picture(samples[:5], samples[5:], Framing(), 0.95, "belt") is None
+    assert measure_picture([], samples, Framing(), 0.95, "belt") is None
+
+
+def test_each_version_of_a_profile_keeps_its_reference_picture(tmp_path, detector):
+    """Set anew and rolled back, a line is compared with the picture that its limits were measured with."""
+    place, loaded = tmp_path / "belt.yaml", []
+    for count in (30, 32):
+        samples = line(tmp_path / str(count), count, 0)
+        found = measure_picture(samples[:10], samples[10:], Framing(), 0.95, place.stem)
+        assert found.limits.moved is not None
+        place_profile(place, ProfileResult(a_profile(detector, picture=found.limits), None, picture=found))
+        loaded.append(load_profile(place))
+        assert np.array_equal(loaded[-1].reference, found.as_compared)
+    number, stored = earlier(place, None)
+    assert (number, stored.profile.id) == (1, loaded[0].profile.id)
+    save_profile(stored.profile, place)
+    assert np.array_equal(load_profile(place).reference, loaded[0].reference)
+    (tmp_path / stored.profile.picture.moved.file).unlink()
+    with pytest.raises(RefusedError, match="reference picture of version 1"):
+        earlier(place, 1)
