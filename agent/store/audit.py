@@ -69,6 +69,11 @@ class AuditLog:
             line = connection.execute(query).scalar()
             if line is None:
                 return None
-            row = {"inspection_id": inspection_id, "ts": datetime.now(UTC), "label": label}
+            row = {
+                "agent": self._database.agent,
+                "inspection_id": inspection_id,
+                "ts": datetime.now(UTC),
+                "label": label,
+            }
             connection.execute(insert(feedback).values(row))
         return str(line)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # That of the last step in migrations/versions.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 # What `Reader` asks for stands in every version since this one: a database is read before it is upgraded.
 READABLE_FROM = 1
 
@@ -90,6 +90,8 @@ runs = Table(
     Column("clean", Boolean, nullable=False, default=False),
 )
 
+_OF_SERIES = text("series IS NOT NULL")
+
 files = Table(
     "files",
     metadata,
@@ -104,10 +106,15 @@ files = Table(
     Column("reason", Words()),
     Column("disposition", String(16)),
     Column("added", Utc, nullable=False),
+    # Of slices that have one verdict: the keyed digest of what they share, and the inspection that they came to.
+    Column("series", String(64)),
+    Column("inspection_id", BigInteger),
     # Without the path: PostgreSQL has no room for a long one in an index.
     Index("ix_files_identity", "agent", "line", "size", "mtime_ns"),
     Index("ix_files_state", "agent", "state"),
     Index("ix_files_disposition", "agent", "disposition", "id"),
+    Index("ix_files_series", "agent", "line", "series", sqlite_where=_OF_SERIES, postgresql_where=_OF_SERIES),
+    Index("ix_files_inspection", "inspection_id"),
 )
 
 # Files that were claimed when a run died.
@@ -214,7 +221,25 @@ feedback = Table(
     Column("inspection_id", BigId, ForeignKey("inspections.id", ondelete="CASCADE"), nullable=False),
     Column("ts", Utc, nullable=False),
     Column("label", String(16), nullable=False),
+    Column("agent", String(64), nullable=False, server_default=""),
+    Column("note", Words()),
+    Column("by", Words(128)),
+    Column("origin", Words(16)),
     Index("ix_feedback_inspection", "inspection_id"),
+    Index("ix_feedback_agent", "agent", "id"),
+)
+
+# What the watch for drift has seen of a line under a profile, so that a restart forgets nothing.
+drift = Table(
+    "drift",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("agent", String(64), nullable=False),
+    Column("line", String(64), nullable=False),
+    Column("profile_id", Words(128), nullable=False),
+    Column("updated", Utc, nullable=False),
+    Column("state", JSON, nullable=False),
+    UniqueConstraint("agent", "line", "profile_id"),
 )
 
 # The last ids of the tables at an age of the database, in the agent's own seconds: see agent/store/age.py.

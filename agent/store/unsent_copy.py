@@ -46,7 +46,18 @@ def arm(connection: sqlite3.Connection, path: Path) -> None:
 
 def adopt(connection: sqlite3.Connection, agent: str) -> None:
     """A file has one agent: rows that it wrote under another name, or before rows had one, are its own."""
-    for table in ("sequences", "files", "inspections", "events", "outbox", "ages", "audit", "runs"):
+    for table in (
+        "sequences",
+        "files",
+        "inspections",
+        "events",
+        "outbox",
+        "ages",
+        "audit",
+        "runs",
+        "feedback",
+        "drift",
+    ):
         # Two steps on the index of the table rather than a look at each row.
         for other in ("<", ">"):
             connection.execute(f"UPDATE {table} SET agent = ? WHERE agent {other} ?", (agent, agent))  # noqa: S608
