@@ -5,13 +5,17 @@ from __future__ import annotations
 import typer
 
 from agent.commands.options import (
+    BackupRequest,
     CheckRequest,
     CollectRequest,
     CtlRequest,
     EventsRequest,
+    InitRequest,
     InspectRequest,
     ResolveRequest,
+    RestoreRequest,
     RunRequest,
+    SchemaRequest,
     StatusRequest,
 )
 from fbclip.command import grouped, guarded
@@ -94,6 +98,42 @@ def ctl(request: CtlRequest) -> None:
     from agent.commands.ctl import ctl_command
 
     raise typer.Exit(ctl_command(request))
+
+
+@app.command()
+@grouped
+def init(request: InitRequest) -> None:
+    """A commented agent.yaml to start from; overwrites nothing."""
+    from agent.commands.init import init_command
+
+    init_command(request)
+
+
+@app.command()
+@grouped
+def backup(request: BackupRequest) -> None:
+    """Database, configuration, profiles and memories in one archive, also while the agent runs."""
+    from agent.commands.backup import backup_command
+
+    backup_command(request)
+
+
+@app.command()
+@grouped
+def restore(request: RestoreRequest) -> None:
+    """What a backup holds, back in its place; not while the agent runs."""
+    from agent.commands.restore import restore_command
+
+    restore_command(request)
+
+
+@app.command()
+@grouped
+def schema(request: SchemaRequest) -> None:
+    """JSON Schemas of agent.yaml, profiles and messages, and an AsyncAPI description of the topics."""
+    from agent.commands.schema import schema_command
+
+    schema_command(request)
 
 
 main = guarded(app)

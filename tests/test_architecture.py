@@ -63,7 +63,7 @@ FLOORS = {
         {"web", "line_states", "patience", "collecting"},
         {"lineup"},
         {"steering"},
-        {"health", "mending"},
+        {"health", "mending", "schemas", "backup"},
         {"notify"},
         {"parts"},
         {"app"},

@@ -117,6 +117,43 @@ class CtlRequest:
     as_json: JsonOption = False
 
 
+@dataclass(frozen=True)
+class InitRequest:
+    """`agent init`."""
+
+    folder: Annotated[Path, typer.Argument(help="where agent.yaml is to be; made if it is not there")] = Path()
+    samples: Annotated[bool, typer.Option("--samples", help="with sample images, profiles and lines that judge")] = (
+        False
+    )
+
+
+@dataclass(frozen=True)
+class BackupRequest:
+    """`agent backup`."""
+
+    out: Annotated[Path, typer.Option(help="new archive, such as agent.tar")]
+    pictures: Annotated[bool, typer.Option("--pictures", help="with the saved pictures")] = False
+    config: ConfigOption = DEFAULT_CONFIG
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """`agent restore`."""
+
+    archive: Annotated[Path, typer.Argument(help="what `agent backup` wrote")]
+    replace: Annotated[bool, typer.Option("--replace", help="in place of what is there; a database is moved aside")] = (
+        False
+    )
+    config: ConfigOption = DEFAULT_CONFIG
+
+
+@dataclass(frozen=True)
+class SchemaRequest:
+    """`agent schema`."""
+
+    out: Annotated[Path, typer.Option(help="folder for the files")]
+
+
 def section_of(config: Config, line: str, path: Path) -> LineSection:
     """The line that `--line` names in the configuration read from `path`; raises ConfigError where there is none."""
     for section in config.lines:

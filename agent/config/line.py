@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from agent.config.address import holds_password
 from agent.config.base import RESERVED_NAMES, ConfigPath, Name, Section, is_loopback
@@ -53,15 +53,20 @@ class TriggeredSection(Section):
         return self
 
 
-class CameraSource(TriggeredSection):
-    """A V4L2 device number or a URL; `url_env` keeps a URL with a password out of the file.
+DeviceNumber = Annotated[int, Field(ge=0, le=1023)]
+DeviceName = Annotated[str, Field(pattern=r"^/dev/[A-Za-z0-9_.:+/-]{1,200}$")]
 
+
+class CameraSource(TriggeredSection):
+    """A V4L2 device, by number or by a name below /dev that udev gave it, or a URL.
+
+    `url_env` keeps a URL with a password out of the file.
     `stall_s` without a new frame is a fault. A frame that waited longer than `max_age_s` for the detector is dropped.
     Size, rate and exposure can be set on a device only; `exposure` and `gain` are in the driver's own units.
     """
 
     type: Literal["camera"]
-    device: Annotated[int | None, Field(ge=0, le=1023)] = None
+    device: DeviceNumber | DeviceName | None = None
     url: Annotated[str | None, Field(min_length=1, max_length=2000)] = None
     url_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,199}$")] = None
     width: Annotated[int | None, Field(ge=8, le=32_768)] = None
@@ -162,6 +167,9 @@ class DicomSource(FolderSource):
     `allow`: AE titles that may send, which any address but loopback needs; a title is a name, no proof.
     `object_mb`: the largest object that is taken.
     """
+
+    # The whole configuration knows where the folder is.
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema["required"].remove("path"))
 
     type: Literal["dicom"]  # type: ignore[assignment]
     ae_title: AeTitle = "FBCLIP"

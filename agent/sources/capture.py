@@ -48,7 +48,7 @@ class OpenCapture:
 
 def open_capture(request: CaptureRequest) -> OpenCapture | None:
     """None where it cannot be opened. The time-outs given here are the backend's own, which it may break."""
-    if isinstance(request.target, int):
+    if isinstance(request.target, int) or request.target.startswith("/dev/"):
         capture: Capture = cv2.VideoCapture(request.target, cv2.CAP_V4L2)
         if not capture.isOpened():
             return None

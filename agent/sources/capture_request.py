@@ -33,7 +33,9 @@ class DeviceSettings:
 
 @dataclass(frozen=True, repr=False)
 class CaptureRequest:
-    """`target`: a device's number, or an address that may hold a password: never printed, never an argument.
+    """`target`: a device's number, its name below /dev, or an address.
+
+    An address may hold a password: it is never printed, never an argument.
 
     `every`: no frame is skipped, the process waits until there is room. `repeat`: at its end it is opened again.
     `open_s` and `silence_s`: seconds until it is open, and between two frames; whoever exceeds them is ended.

@@ -18,6 +18,7 @@ from pydicom.uid import ComprehensiveSRStorage, generate_uid
 from agent.app import Daemon
 from agent.config.loader import load_config
 from agent.errors import AgentError, StoreError
+from agent.mqtt.contract import channel_of
 from agent.mqtt.pump import Pump
 from agent.parts import Setting, build_parts
 from agent.pipeline.judge import Judge
@@ -31,6 +32,7 @@ from agent.store.reader import Reader
 from fbclip.artefacts.profile_file import save_profile
 from tests.factories.agent import FakeMqttClient, row_count
 from tests.factories.brokers import wait_until
+from tests.factories.contract import keep_to_the_contract
 from tests.factories.lines import a_profile
 from tests.factories.scans import NAME, a_nifti, blob, dicom_bytes, dicom_dataset
 
@@ -40,7 +42,10 @@ def client(monkeypatch):
     """What the agent says to its broker goes here."""
     fake = FakeMqttClient(answering=True)
     monkeypatch.setattr("agent.parts.PahoClient", lambda *_: fake)
-    return fake
+    yield fake
+    keep_to_the_contract((topic, json.loads(payload)) for _, topic, payload, _ in fake.sent)
+    for _, topic, _, retain in fake.sent:
+        assert retain == channel_of(topic, "fbclip").retained, topic
 
 
 @pytest.fixture

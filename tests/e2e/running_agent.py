@@ -19,6 +19,7 @@ import yaml
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.factories.brokers import free_port
+from tests.factories.contract import keep_to_the_contract
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "deploy" / "samples"
@@ -99,7 +100,7 @@ class RunningAgent:
 
 
 class Subscriber:
-    """An outside client that keeps everything it hears below `fbclip/#`."""
+    """An outside client that keeps everything it hears below `fbclip/#`, and at its end holds it to the contract."""
 
     def __init__(self, port: int, version: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv311) -> None:
         self._queue: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue()
@@ -143,3 +144,6 @@ class Subscriber:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        while not self._queue.empty():
+            self.heard.append(self._queue.get())
+        keep_to_the_contract(self.heard)

@@ -10,6 +10,7 @@ from agent.sources.capture import (
     device_gives_jpeg,
     ffmpeg_options,
     ffmpeg_version,
+    open_capture,
     retrieve_rgb,
 )
 from agent.sources.capture_request import CaptureRequest, DeviceSettings
@@ -121,3 +122,14 @@ def test_a_request_comes_through_its_pipe_and_shows_no_address():
     request = CaptureRequest("rtsp://a:s3cret@h/x", 10, 5, max_fps=2, settings=DeviceSettings(width=640))
     assert CaptureRequest.from_line(request.to_line()) == request
     assert "s3cret" not in repr(request)
+
+
+@pytest.mark.parametrize("target", [3, "/dev/fbclip/belt"])
+def test_a_device_is_opened_as_one_by_its_number_or_name(target, monkeypatch):
+    """A name is looked up by each opening, so a camera in another socket is found again."""
+    asked = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *arguments: asked.append(arguments) or Device())
+    opened = open_capture(CaptureRequest(target, 10, 5, settings=DeviceSettings(width=1280)))
+    assert opened is not None
+    assert opened.refused != ()
+    assert asked == [(target, cv2.CAP_V4L2)]
