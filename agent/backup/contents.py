@@ -1,0 +1,79 @@
+"""Which files an agent needs to be the same again on another machine. Weights of a backbone can be fetched again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from agent.config.sections import Config
+from agent.privacy.references import KEY_NAME
+from agent.steering.overrides import FILE_NAME as STEERING_NAME
+from agent.steering.overrides import load_overrides
+from agent.store.access import file_of
+
+PICTURES = "pictures"
+# Of the data directory, beside the database: what operators changed, and the key of references.
+DATA_NAMES = (STEERING_NAME, KEY_NAME)
+
+
+def database_of(config: Config) -> Path | None:
+    """The file of the database; None where a server has it, whose backup is the server's."""
+    return file_of(config.store.url or f"sqlite:///{config.agent.data_dir.absolute()}/agent.db")
+
+
+def artefacts(config: Config) -> list[Path]:
+    """Profiles with all that lies beside them under their name, memories, adapters, the broker's certificates.
+
+    Also of lines that operators gave another profile. A private key is not among them.
+    """
+    found: dict[Path, None] = {}
+    for profile in _profiles(config):
+        found.update(dict.fromkeys(_files([profile, *_beside(profile)])))
+    folders = [config.model.adapter, *(p for line in config.lines for p in (line.adapter, line.memory))]
+    tls = config.mqtt.tls
+    found.update(dict.fromkeys(_files(p for p in (*folders, tls and tls.ca, tls and tls.cert) if p is not None)))
+    return list(found)
+
+
+def pictures(config: Config) -> list[Path]:
+    """The saved pictures."""
+    return list(_files([config.agent.data_dir / PICTURES]))
+
+
+def belongs(path: Path, config: Config) -> bool:
+    """Whether a file outside the configuration's folder is one that the configuration itself names."""
+    named = [config.model.adapter, *(p for line in config.lines for p in (line.adapter, line.memory))]
+    tls = config.mqtt.tls
+    named += [tls and tls.ca, tls and tls.cert]
+    beside = any((path.parent == p.parent and _is_of(path.name, p)) or p.parent / f"{p.stem}.history" == path.parent
+                 for p in _profiles(config))  # fmt: skip
+    return beside or any(p is not None and (path == p or p in path.parents) for p in named)
+
+
+def _profiles(config: Config) -> list[Path]:
+    chosen = [
+        choice.profile
+        for override in load_overrides(config.agent.data_dir).lines.values()
+        for choice in (override.choice, *override.before)
+    ]
+    return [path for path in (*(line.profile for line in config.lines), *chosen) if path is not None]
+
+
+def _beside(profile: Path) -> Iterator[Path]:
+    """Reference picture, mask and earlier versions carry the profile's name."""
+    if profile.parent.is_dir():
+        for path in profile.parent.iterdir():
+            if _is_of(path.name, profile) and (path.is_file() or path.suffix == ".history"):
+                yield path
+
+
+def _is_of(name: str, profile: Path) -> bool:
+    return name == profile.name or name.startswith(f"{profile.stem}.")
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+        elif path.is_file():
+            yield path
