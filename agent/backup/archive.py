@@ -24,6 +24,7 @@ from fbclip.frozen import Frozen
 DATABASE = "database"
 MANIFEST = "manifest.json"
 MAX_MANIFEST = 64 << 20
+_CHUNK = 1 << 20
 
 
 class BackupError(AgentError):
@@ -108,8 +109,11 @@ class ArchiveReader:
             if ".." in parts or name.startswith("/") or parts[0] not in {"config", "data", "outside", DATABASE}:
                 raise BackupError(f"{self._path}: {name} has no place")
             with self.open(name) as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-                    raise BackupError(f"{self._path}: {name} is damaged")
+                reader = _Hashing(stream)
+                while reader.read(_CHUNK):
+                    pass
+            if reader.digest.hexdigest() != expected:
+                raise BackupError(f"{self._path}: {name} is damaged")
 
 
 @contextmanager

@@ -1,0 +1,79 @@
+"""The systemd unit, what it may reach, and the shell scripts beside it."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+import agent.cli
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNIT = DEPLOY / "systemd" / "fbclip-agent.service"
+SCRIPTS = sorted(DEPLOY.rglob("*.sh"))
+# What `systemd-analyze security` counts against a service: 0 is locked up, 10 wide open. Documented in the guide.
+MOST_EXPOSED = 1.8
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@needs_systemd
+def test_the_unit_is_valid(tmp_path):
+    # Its program is not installed here.
+    copy = tmp_path / UNIT.name
+    copy.write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text(encoding="utf-8")))
+    done = analyze("verify", str(copy))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_systemd
+def test_the_unit_is_as_locked_up_as_the_guide_says():
+    done = analyze("security", "--offline=yes", "--no-pager", str(UNIT))
+    found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found is not None, done.stdout + done.stderr
+    assert float(found.group(1)) <= MOST_EXPOSED
+
+
+def test_the_unit_reaches_cameras_and_gpu_and_hears_of_hangs():
+    lines = UNIT.read_text(encoding="utf-8").splitlines()
+    for wanted in (
+        "Type=notify", "WatchdogSec=60", "SupplementaryGroups=video", "DeviceAllow=char-video4linux rw",
+        "DeviceAllow=char-nvidia* rw", "StateDirectory=fbclip",
+    ):  # fmt: skip
+        assert wanted in lines
+    # Each of these would take the agent's own work away: kernels made at run time, cameras.
+    assert not [line for line in lines if line.startswith(("MemoryDenyWriteExecute=", "PrivateDevices="))]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_bash_that_parses(script):
+    assert subprocess.run(["bash", "-n", str(script)], capture_output=True, check=False).returncode == 0
+    shellcheck = shutil.which("shellcheck")
+    if shellcheck is not None:
+        done = subprocess.run([shellcheck, "-x", "-s", "bash", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+
+
+def test_commands_in_scripts_and_unit_are_the_agents():
+    commands = typer.main.get_command(agent.cli.app).commands
+    text = "\n".join(path.read_text(encoding="utf-8") for path in (UNIT, *SCRIPTS))
+    called = re.findall(r'/agent"? ([a-z]+)([^\n|;>]*)', text)
+    assert {"run", "init", "backup", "restore", "status"} <= {name for name, _ in called}
+    for name, rest in called:
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)) <= known, name
+
+
+def test_camera_rules_name_the_pictures_device():
+    rules = [line for line in (DEPLOY / "udev" / "70-fbclip-cameras.rules").read_text().splitlines()
+             if line and not line.startswith("#")]  # fmt: skip
+    assert len(rules) == 2
+    for rule in rules:
+        assert 'ATTR{index}=="0"' in rule
+        assert re.search(r'SYMLINK\+="fbclip/[a-z0-9_-]+"', rule)
