@@ -10,6 +10,7 @@ from agent.commands.options import (
     CollectRequest,
     CtlRequest,
     EventsRequest,
+    FleetStatusRequest,
     InitRequest,
     InspectRequest,
     ResolveRequest,
@@ -21,6 +22,9 @@ from agent.commands.options import (
 from fbclip.command import grouped, guarded
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+fleet = typer.Typer(no_args_is_help=True, help="Many agents of one broker.")
+app.add_typer(fleet, name="fleet")
 
 
 @app.callback()
@@ -125,6 +129,15 @@ def restore(request: RestoreRequest) -> None:
     from agent.commands.restore import restore_command
 
     restore_command(request)
+
+
+@fleet.command("status")
+@grouped
+def fleet_status(request: FleetStatusRequest) -> None:
+    """Every agent of the broker that agent.yaml names, with its lines; exit 1 if one is not online and healthy."""
+    from agent.commands.fleet import fleet_status_command
+
+    raise typer.Exit(fleet_status_command(request))
 
 
 @app.command()

@@ -63,7 +63,7 @@ FLOORS = {
         {"web", "line_states", "patience", "collecting"},
         {"lineup"},
         {"steering"},
-        {"health", "mending", "schemas", "backup"},
+        {"health", "mending", "schemas", "backup", "fleet"},
         {"notify"},
         {"parts"},
         {"app"},

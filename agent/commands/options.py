@@ -148,6 +148,15 @@ class RestoreRequest:
 
 
 @dataclass(frozen=True)
+class FleetStatusRequest:
+    """`agent fleet status`."""
+
+    config: ConfigOption = DEFAULT_CONFIG
+    wait: Annotated[float, typer.Option(min=1, max=600, help="seconds that the broker has for its answer")] = 10
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
 class SchemaRequest:
     """`agent schema`."""
 
