@@ -29,7 +29,7 @@ COMMANDS = {
     "calibrate": typer.main.get_command(calibrate.cli.app),
     "fbclip": typer.main.get_command(fbclip.cli.app),
 }
-FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -191,6 +191,8 @@ def unknown_keys(text: str) -> Iterator[str]:
         (missing_paths, "`python -m tests.nowhere`", "tests.nowhere"),
         (missing_paths, "see `nowhere.py`", "nowhere.py"),
         (unknown_commands, "```\n.venv/bin/agent fly\n```\n", "agent fly"),
+        (unknown_commands, "1. In a list:\n\n   ```\n   agent fly\n   ```\n", "agent fly"),
+        (unknown_commands, "`agent fleet fly`", "agent fleet fly"),
         (unknown_commands, "`calibrate data DATA --fly`", "calibrate data --fly"),
         (unknown_commands, "`calibrate profile fly`", "calibrate profile fly"),
         (unknown_commands, "`calibrate profile show P --fly`", "calibrate profile --fly"),
