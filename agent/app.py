@@ -122,6 +122,7 @@ class Daemon:
         stack.callback(parts.sender.stop, LAST_MESSAGES_S)
         parts.web.start()
         stack.callback(parts.web.stop)
+        parts.plc.start(stack)
         parts.pipeline.start()
         parts.lineup.start()
         parts.steward.start()
@@ -214,6 +215,7 @@ class Daemon:
         """Health to the log where it changed, to the page, and to the retained topics."""
         parts = self._parts
         self._log_changes(snapshot)
+        parts.plc.look(snapshot)
         for line in snapshot.lines:
             parts.page.add_line(line.name, line.mode.value, line.live)
             parts.page.set_line(line.name, line.health, line.counters, line.triggers)
