@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -129,7 +129,7 @@ class Reader:
         """Those of them that there are, by id."""
         # Whose they are is looked at here: told of the agent, SQLite walks through all its rows instead of these ids.
         query = select(*_columns(inspections, InspectionRow), self._database.own(inspections).label("own"))
-        rows: Sequence[Any]
+        rows: Any
         with self._database.transaction() as connection:
             rows = connection.execute(query.where(inspections.c.id.in_(list(ids)))).all()
         return {row.id: _inspection(row) for row in rows if row.own}
