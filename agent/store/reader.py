@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import Column, Table, func, select
 from sqlalchemy.engine import Row
 
-from agent.records import EventKind
+from agent.records import EventKind, Inspection, Latency, LineMode
 from agent.store.engine import Database
 from agent.store.opening import INCIDENT_KEY, Incident, read_incident
 from agent.store.outbox import Outbox, Parked
 from agent.store.schema import events, files, inspections, meta, runs
-from fbclip.decision import Region, Verdict
+from fbclip.decision import Decision, Region, Verdict
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,38 @@ class Reader:
             rows = connection.execute(select(*_columns(inspections, InspectionRow)).where(own, some)).all()
         return {row.id: _inspection(row) for row in rows}
 
+    def result_of_file(self, file_id: int) -> Inspection | None:
+        """The latest inspection of a file as it was recorded; its advice is not kept, nor whether it is private."""
+        own = self._database.own(inspections)
+        query = select(inspections).where(own, inspections.c.file_id == file_id).order_by(inspections.c.id.desc())
+        with self._database.transaction() as connection:
+            row = connection.execute(query.limit(1)).first()
+        if row is None:
+            return None
+        regions = tuple(map(_region, row.regions))
+        decision = Decision(Verdict(row.verdict), row.reason, row.z, row.margin, row.score, row.threshold, regions)
+        return Inspection(
+            run=row.run,
+            line=row.line,
+            frame_seq=row.frame_seq,
+            ts=row.ts,
+            mode=LineMode(row.mode),
+            decision=decision,
+            width=row.width,
+            height=row.height,
+            sha256=row.sha256,
+            path=row.path,
+            frame_number=row.frame_number,
+            file_id=row.file_id,
+            profile_id=row.profile_id,
+            model_id=row.model_id,
+            latency=Latency(row.queue_ms, row.infer_ms, row.total_ms),
+            discrete=row.discrete,
+            image_ref=row.image_ref,
+            overlay_ref=row.overlay_ref,
+            context=row.context,
+        )
+
     def recent_events(self, line: str | None = None, limit: int = 50) -> tuple[EventRow, ...]:
         """Newest first, of one line or all."""
         query = select(*_columns(events, EventRow)).where(self._database.own(events))
@@ -164,8 +196,12 @@ def _columns(table: Table, kind: type[InspectionRow | EventRow]) -> list[Column[
     return [table.c[name] for name in kind.__dataclass_fields__]
 
 
+def _region(stored: Mapping[str, Any]) -> Region:
+    return Region(tuple(stored["box"]), stored["area_px"], stored["margin_max"])
+
+
 def _inspection(row: Row[Any]) -> InspectionRow:
-    regions = tuple(Region(tuple(r["box"]), r["area_px"], r["margin_max"]) for r in row.regions)
+    regions = tuple(map(_region, row.regions))
     plain = {name: getattr(row, name) for name in InspectionRow.__dataclass_fields__}
     return InspectionRow(**{**plain, "verdict": Verdict(row.verdict), "regions": regions})
 

@@ -43,8 +43,14 @@ class Row:
 
 
 class MemoryLedger:
+    revision = 0
+
     def __init__(self):
         self.rows = []
+
+    def has_content(self, line, size, sha256, but):
+        known = (FileState.DONE, FileState.CLAIMED)
+        return any(r.sha256 == sha256 and r.id != but and r.state in known for r in self.rows)
 
     def find(self, line, path, size, mtime_ns):
         same = [r for r in self.rows if (r.path, r.size, r.mtime_ns) == (path, size, mtime_ns)]
@@ -102,7 +108,7 @@ class WatchedFolder:
 def watched(hot, decoder):
     made = WatchedFolder(hot, decoder)
     yield made
-    made.source._unwatch()
+    made.source._watch.stop()
 
 
 def test_a_file_is_handed_over_when_it_stands_still_and_only_once(hot, watched):
@@ -152,7 +158,7 @@ def test_what_is_no_image_is_answered_with_a_reason(hot, watched):
 
 
 def test_a_file_too_large_is_not_read(hot, watched, monkeypatch):
-    monkeypatch.setattr("agent.sources.folder.MAX_BYTES", 10)
+    monkeypatch.setattr("agent.sources.file_reader.MAX_BYTES", 10)
     (hot / "a.png").write_bytes(PNG)
     watched.after(0)
     (frame,) = watched.after(1)
@@ -186,7 +192,7 @@ def test_side_files_are_ignored_and_counted(hot, decoder):
     watched.after(0)
     assert [Path(frame.path).name for frame in watched.after(10)] == ["a.png"]
     assert watched.source.health == "watching, 8 side files ignored"
-    watched.source._unwatch()
+    watched.source._watch.stop()
 
 
 def test_recursive_takes_files_of_subfolders(hot, decoder):
@@ -195,7 +201,7 @@ def test_recursive_takes_files_of_subfolders(hot, decoder):
     (hot / "sub" / "deep" / "f.png").write_bytes(PNG)
     watched.after(0)
     assert len(watched.after(1)) == 1
-    watched.source._unwatch()
+    watched.source._watch.stop()
 
 
 def test_after_a_restart_pending_files_come_again_and_judged_ones_do_not(hot, watched, decoder):
@@ -204,12 +210,12 @@ def test_after_a_restart_pending_files_come_again_and_judged_ones_do_not(hot, wa
     again = WatchedFolder(hot, decoder, watched.ledger)
     again.after(0)
     assert again.after(1) == []
-    again.source._unwatch()
+    again.source._watch.stop()
     watched.ledger.rows[0].state = FileState.PENDING
     third = WatchedFolder(hot, decoder, watched.ledger)
     third.after(0)
     assert [f.file_id for f in third.after(1)] == [1]
-    third.source._unwatch()
+    third.source._watch.stop()
 
 
 def test_a_copy_that_kept_its_time_is_judged_again_once_the_first_has_left(hot, watched):
@@ -379,11 +385,11 @@ def test_a_missing_folder_is_refused_at_check_and_waited_for_at_run(hot, watched
 
 def test_a_recreated_folder_is_watched_anew(hot, watched, tmp_path):
     watched.after(0)
-    first = watched.source._observer
+    first = watched.source._watch._observer
     hot.rename(tmp_path / "old")
     hot.mkdir()
     watched.after(1)
-    assert watched.source._observer is not first and not first.is_alive()
+    assert watched.source._watch._observer is not first and not first.is_alive()
 
 
 @pytest.mark.parametrize("network", [False, True])
