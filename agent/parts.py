@@ -155,7 +155,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
     audit = AuditLog(database)
-    steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
+    steward = Steward(setting.path, config, setting.overrides, lineup, audit, ledger, setting.hangup)
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:

@@ -124,9 +124,9 @@ class FolderSource(Section):
     """A hot folder. Judged files go to `done` or `failed`, beside the folder unless told otherwise.
 
     `include`, `ignore`: patterns of names; none means every file. `network`: polled, because other machines write
-    there; unless told, it is seen by the kind of the file system. `after`: judged files are moved, or stay and are copied,
-    or only stay. `judge: content`: bytes that have a verdict get no second one. `sidecar`: the result as JSON, with
-    an overlay, in `done` or `failed`.
+    there; unless told, it is seen by the kind of the file system. `after`: judged files are moved, or stay and are
+    copied, or only stay. `judge: content`: bytes that have a verdict get no second one. `sidecar`: the result as JSON,
+    with an overlay, in `done` or `failed`.
     """
 
     type: Literal["folder"]

@@ -75,8 +75,8 @@ def move_again(
 
 
 def let_go(ledger: Ledger, lines: Mapping[str, Line]) -> int:
-    """Files that wait for a verdict or were left in their folder, and that somebody took away: nothing is waited for any
-    more. Returns how many. A folder that is not there has lost no file."""
+    """Files that wait for a verdict or were left in their folder, and that somebody took away: nothing is waited for
+    any more. Returns how many. A folder that is not there has lost no file."""
     count = 0
     for row in ledger.staying():
         line = lines.get(row.line)

@@ -88,7 +88,7 @@ def dispose(
             raise FileGone("a judged file is neither in its folder nor where it should have been moved")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        target = _copied(source, folder, sha256) if keep else _move(source, folder)
+        target = _copied(source, folder, sha256) if keep else move_into(source, folder)
     if target is not None and note is not None:
         _write_note(target, note)
     return target
@@ -119,8 +119,12 @@ def _finished(name: str, folder: Path, sha256: str) -> Path | None:
     return None
 
 
-def _move(source: Path, folder: Path) -> Path:
-    """A hard link fails where a name is taken, which a rename would overwrite; so link, then unlink."""
+def move_into(source: Path, folder: Path, durable: bool = True) -> Path:
+    """Under its own or a free name like it; returns the new place. Raises OSError. `durable`: on the disk in each step,
+    so that a loss of power leaves it under one name.
+
+    A hard link fails where a name is taken, which a rename would overwrite; so link, then unlink.
+    """
     for target in candidates(source.name, folder):
         try:
             if target.exists() and target.samefile(source):
@@ -128,11 +132,13 @@ def _move(source: Path, folder: Path) -> Path:
                 source.unlink()
             else:
                 _link(source, target)
-                _sync(folder)
+                if durable:
+                    _sync(folder)
                 source.unlink()
         except FileExistsError:
             continue
-        _sync(source.parent)
+        if durable:
+            _sync(source.parent)
         return target
     raise AssertionError("the candidates never end")
 

@@ -7,35 +7,28 @@ the ledger before it is opened, and decoded in a process of its own.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.config.line import FolderSource
 from agent.errors import SourceError
 from agent.privacy.quiet_log import withheld
-from agent.records import Disposition, FileState, Frame, with_picture
 from agent.sources.aftermath import Aftermath
 from agent.sources.base import Clock, Sink, SystemClock
-from agent.sources.depth_hint import DepthHint
-from agent.sources.file_reader import FileReader, OpenedFile, refuse
+from agent.sources.file_intake import FileIntake, Taken
 from agent.sources.folder_filter import FolderFilter
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.folder_root import FolderRoot
 from agent.sources.folder_watch import FolderWatch
 from agent.sources.ledger import FileLedger
-from agent.sources.path_text import to_text
 from agent.sources.settling import Settling, Stamp, list_folder
 from fbclip.images.decode_process import DecodeProcess
 from fbclip.images.window import DEFAULT_WINDOW, Window
 
 log = logging.getLogger(__name__)
-# A cut image may still be on its way over a slow line: so many settle times are waited before it counts as cut.
-PATIENCE = 4
 # How often a folder is looked for that is not there, and one of which no hints come is listed.
 RETRY_S = 1.0
 # Listing a large folder may take no more than this share of the time.
@@ -62,22 +55,16 @@ class Folder:
         """`window`: the one of the line's profile. `locks`: None for who takes no file away."""
         self._line = line
         self._section = section
-        self._sink = sink
         self._ledger = ledger
         self._clock = clock or SystemClock()
-        self._seq = itertools.count(1)
         self._wake = threading.Event()
         self._root = FolderRoot(line, section, locks)
         self._watch = FolderWatch(line, section, self._wake)
         self._filter = FolderFilter(section.include, section.ignore)
         self._settling = Settling()
-        self._reader = FileReader(line, decoder or DecodeProcess(), window)
-        self._depth = DepthHint(line)
+        self._intake = FileIntake(line, section, sink, ledger, self._clock, decoder or DecodeProcess(), window)
         self._aftermath = Aftermath(line, section)
         self._ignored = 0
-        self._skipped = Counter[str]()
-        # Claimed here and not handed over, because the store failed in between.
-        self._held: set[int] = set()
         self._handled: dict[Path, Stamp] = {}
         self._revision = ledger.revision
         self._pause = 0.0
@@ -91,8 +78,8 @@ class Folder:
         parts = [self._health]
         if self._ignored:
             parts.append(f"{self._ignored} side files ignored")
-        if self._skipped:
-            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self._skipped.items()))
+        if self._intake.skipped:
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self._intake.skipped.items()))
             parts.append(f"skipped: {counts}")
         return ", ".join(parts)
 
@@ -100,7 +87,7 @@ class Folder:
     def problem(self) -> str | None:
         count, why = self._unreadable
         unreadable = f"{count} files cannot be read: {why}" if count else None
-        return self._lost or self._reader.problem or self._obstacle or unreadable
+        return self._lost or self._intake.problem or self._obstacle or unreadable
 
     def check(self) -> None:
         """Raises SourceError when the folder is missing or cannot be listed, or its files cannot leave it."""
@@ -122,7 +109,7 @@ class Folder:
         finally:
             self._watch.stop()
             self._root.leave()
-            self._reader.close()
+            self._intake.close()
             self._health = "stopped"
 
     def look(self, stop: threading.Event) -> None:
@@ -154,8 +141,11 @@ class Folder:
             if still < self._section.settle_s:
                 continue
             try:
-                if self._offer(path, stamp, still, stop):
+                taken = self._intake.take(path, stamp, still, stop)
+                if taken is not Taken.LATER:
                     self._handled[path] = stamp
+                if taken is Taken.JUDGED:
+                    self._aftermath.add(path, stamp, self._clock.monotonic())
             except FileNotFoundError:
                 # Taken away; or all of them are, with their folder.
                 in_time = not self._root.changed()
@@ -191,74 +181,6 @@ class Folder:
         if revision != self._revision:
             self._revision, self._handled = revision, {}
         self._handled = {path: stamp for path, stamp in self._handled.items() if files.get(path) == stamp}
-
-    def _offer(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> bool:
-        """True when nothing more is to be done with this file as it is now. Raises OSError where it cannot be read."""
-        if not self._reader.make_ready(stop.is_set):
-            return False
-        name = to_text(path)
-        known = self._ledger.find(self._line, name, stamp.size, stamp.mtime_ns)
-        if known is None or known.disposition is Disposition.FINISHED:
-            # Judged and moved away before, and here again: a copy that kept its time is a new arrival.
-            file_id = self._ledger.add_claimed(self._line, name, stamp.size, stamp.mtime_ns)
-        elif known.id in self._held or (known.state is FileState.PENDING and self._ledger.claim(known.id)):
-            file_id = known.id
-        else:
-            return True
-        self._held.add(file_id)
-        quarantined = known is not None and known.id == file_id and known.quarantined
-        opened = None
-        try:
-            opened = refuse(path, "quarantined") if quarantined else self._open(path, stamp, still, file_id, stop)
-        finally:
-            if opened is None:
-                self._ledger.release(file_id)
-                self._held.discard(file_id)
-        return opened is not None and self._hand_over(path, stamp, file_id, opened, stop)
-
-    def _open(self, path: Path, stamp: Stamp, still: float, file_id: int, stop: threading.Event) -> OpenedFile | None:
-        patient = still < PATIENCE * self._section.settle_s
-
-        def seen(sha256: str) -> bool:
-            once = self._section.judge == "content"
-            return once and self._ledger.has_content(self._line, stamp.size, sha256, file_id)
-
-        return self._reader.open(path, stamp, patient, stop.is_set, seen)
-
-    def _hand_over(self, path: Path, stamp: Stamp, file_id: int, opened: OpenedFile, stop: threading.Event) -> bool:
-        """A file that was read: skipped, or a frame for the pipeline."""
-        if opened.skipped:
-            assert opened.reason is not None
-            self._ledger.skip(file_id, opened.sha256, opened.reason)
-            self._held.discard(file_id)
-            self._skipped[opened.reason] += 1
-            return True
-        self._ledger.opened(file_id, opened.sha256)
-        self._held.discard(file_id)
-        if not self._sink.put(self._frame(path, file_id, opened), stop):
-            return False
-        self._aftermath.add(path, stamp, self._clock.monotonic())
-        return True
-
-    def _frame(self, path: Path, file_id: int, opened: OpenedFile) -> Frame:
-        """One settled file as one frame."""
-        frame = Frame(
-            line=self._line,
-            seq=next(self._seq),
-            ts=self._clock.now(),
-            monotonic=self._clock.monotonic(),
-            image=None,
-            reason=opened.reason,
-            path=to_text(path),
-            sha256=opened.sha256,
-            discrete=True,
-            file_id=file_id,
-            window=opened.window,
-        )
-        if opened.picture is None:
-            return frame
-        self._depth.look(opened.picture, opened.window)
-        return with_picture(frame, opened.picture)
 
     def _pause_after(self, listing_s: float, unsettled: bool) -> float:
         """Until the next scan is due without a hint; `listing_s`: what the last one took."""

@@ -1,7 +1,7 @@
 """One line empties a hot folder: a lock on the folder itself, which ends with the process at the latest.
 
-Its own lines are told apart here, because the kernel knows processes only. A source that hangs is replaced by another of
-the same line, and the two share the lock.
+Its own lines are told apart here, because the kernel knows processes only. A source that hangs is replaced by another
+of the same line, and the two share the lock.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class OnceLedger:
     def revision(self) -> int:
         return 0
 
-    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
+    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:  # noqa: ARG002
         """It does not look at contents."""
         return False
 

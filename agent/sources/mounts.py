@@ -1,4 +1,4 @@
-"""Which file system holds a folder, as the kernel tells it: whether its changes can be heard of, and whether it is gone."""
+"""Which file system holds a folder, as the kernel tells it: can its changes be heard of, and is it still there."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
@@ -26,6 +26,8 @@ _WAITING = 1
 _QUARANTINE = 6
 # Until a file was read nobody knows its digest.
 _UNREAD = ""
+# The reason of a file that was judged and that an operator wants judged again.
+_REQUEUED = "requeued"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Ledger:
     def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
         """Whether another file of the line than `but` with these bytes has its verdict, or waits for it."""
         same = and_(self._database.own(files), files.c.line == line, files.c.size == size, files.c.sha256 == sha256)
-        known = files.c.state.in_((FileState.DONE, FileState.CLAIMED))
+        done = and_(files.c.state == FileState.DONE, files.c.reason.is_distinct_from(_REQUEUED))
+        known = or_(done, files.c.state == FileState.CLAIMED)
         with self._database.transaction() as connection:
             query = select(files.c.id).where(same, known, files.c.id != but).limit(1)
             return connection.execute(query).first() is not None
@@ -162,14 +165,26 @@ class Ledger:
             connection.execute(update(files).where(waiting).values(state=FileState.SKIPPED, reason="gone"))
             connection.execute(update(files).where(this).values(disposition=Disposition.FINISHED))
 
+    def left_failed(self, line: str) -> tuple[FileRow, ...]:
+        """Files that could not be judged and were left in the line's folder."""
+        left = and_(files.c.disposition == Disposition.LEFT, files.c.state == FileState.FAILED)
+        return self._rows(and_(files.c.line == line, left))
+
     def judge_again(self, line: str, path: str) -> bool:
         """A file that was left where it is counts as new when it is looked at next; false where there is none such."""
         left = and_(files.c.line == line, files.c.path == path, files.c.disposition == Disposition.LEFT)
+        reason = case((files.c.state == FileState.DONE, _REQUEUED), else_=files.c.reason)
         with self._database.transaction() as connection:
-            change = update(files).where(self._database.own(files), left).values(disposition=Disposition.FINISHED)
-            found = connection.execute(change).rowcount > 0
+            change = update(files).where(self._database.own(files), left)
+            found = connection.execute(change.values(disposition=Disposition.FINISHED, reason=reason)).rowcount > 0
         self.look_anew()
         return found
+
+    def forget_content(self, line: str, sha256: str) -> None:
+        """The verdicts of these bytes no longer stand for other files of them."""
+        same = and_(files.c.line == line, files.c.sha256 == sha256, files.c.state == FileState.DONE)
+        with self._database.transaction() as connection:
+            connection.execute(update(files).where(self._database.own(files), same).values(reason=_REQUEUED))
 
     def look_anew(self) -> None:
         """Whoever holds files for known looks at all of them once more."""

@@ -17,7 +17,10 @@ class DataLock:
     """Held from construction to `release`: the data directory and the file of the database."""
 
     def __init__(self, data_dir: Path, database: Path | None = None) -> None:
-        """Raises StoreError if another agent holds one of them, or a file cannot be made. `database`: None for a server."""
+        """Raises StoreError if another agent holds one of them, or a file cannot be made.
+
+        `database`: None for a server.
+        """
         self._held: list[int] = []
         try:
             self._take_file(data_dir / LOCK_NAME, "uses this data directory")

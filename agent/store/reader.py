@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Column, Table, func, select
 from sqlalchemy.engine import Row
@@ -45,6 +45,23 @@ class InspectionRow:
     total_ms: float
     image_ref: str | None
     overlay_ref: str | None
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A file of the ledger. `inspection_id`: of the series it belongs to; `verdicts`: inspections of itself."""
+
+    id: int
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    state: str
+    reason: str | None
+    disposition: str | None
+    added: datetime
+    inspection_id: int | None
+    verdicts: int
 
 
 @dataclass(frozen=True)
@@ -172,6 +189,25 @@ class Reader:
             query = query.where(events.c.line == line)
         with self._database.transaction() as connection:
             return tuple(map(_event, connection.execute(query)))
+
+    def file_rows(self, line: str, ids: Collection[int] | None = None) -> Iterator[FileFacts]:
+        """Every file of a line in the ledger, or those of `ids`, in the order in which they came."""
+        told = select(func.count()).where(inspections.c.file_id == files.c.id).scalar_subquery()
+        columns = (*(files.c[name] for name in FileFacts.__dataclass_fields__ if name != "verdicts"), told)
+        query = select(*columns).where(self._database.own(files), files.c.line == line)
+        if ids is not None:
+            query = query.where(files.c.id.in_(list(ids)))
+        with self._database.transaction() as connection:
+            rows = connection.execute(query.order_by(files.c.id)).all()
+        for row in rows:
+            yield FileFacts(*row)
+
+    def first_inspection(self, line: str) -> datetime | None:
+        """When the oldest inspection of a line was, of those that are kept."""
+        query = select(inspections.c.ts).where(self._database.own(inspections), inspections.c.line == line)
+        with self._database.transaction() as connection:
+            found = connection.execute(query.order_by(inspections.c.id).limit(1)).scalar()
+        return None if found is None else cast("datetime", found)
 
     def judged_files(self) -> Iterator[tuple[str, str, str]]:
         """Line, path and sha256 of every file of the ledger that was opened, newest first."""
