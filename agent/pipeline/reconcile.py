@@ -34,7 +34,7 @@ class Reconciliation:
     """One line. arrived = done + failed + skipped + pending + claimed; `states` has a word for each row.
 
     `waiting`: files in the hot folder that are not in the ledger yet. `in_done`, `in_failed`: files there.
-    `taken_away`: judged files that lie in none of the folders any more. `older`: files there from before the oldest row.
+    `taken_away`: judged files that lie in none of the folders any more. `older`: files from before the oldest row.
     """
 
     line: str

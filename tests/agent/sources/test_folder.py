@@ -484,6 +484,7 @@ def test_what_an_operator_wants_judged_again_is_looked_at_anew(hot, watched):
     watched.ledger.rows[0].disposition = Disposition.FINISHED
     assert watched.after(5) == []
     watched.ledger.revision += 1
+    watched.after(0)
     assert [frame.file_id for frame in watched.after(1)] == [2]
 
 
