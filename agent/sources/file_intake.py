@@ -24,7 +24,7 @@ from fbclip.images.window import Window
 PATIENCE = 4
 
 
-class Taken(Enum):
+class FileTaken(Enum):
     """What became of a file as it is now. LATER: look again; KNOWN: nothing is to be done; JUDGED: it is on its way."""
 
     LATER = 0
@@ -66,10 +66,10 @@ class FileIntake:
         """End the decoder's process."""
         self._reader.close()
 
-    def take(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> Taken:
+    def take(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> FileTaken:
         """`still`: for how many seconds it has not changed. Raises OSError where it cannot be read, StoreError."""
         if not self._reader.make_ready(stop.is_set):
-            return Taken.LATER
+            return FileTaken.LATER
         name = to_text(path)
         known = self._ledger.find(self._line, name, stamp.size, stamp.mtime_ns)
         if known is None or known.disposition is Disposition.FINISHED:
@@ -78,7 +78,7 @@ class FileIntake:
         elif known.id in self._held or (known.state is FileState.PENDING and self._ledger.claim(known.id)):
             file_id = known.id
         else:
-            return Taken.KNOWN
+            return FileTaken.KNOWN
         self._held.add(file_id)
         quarantined = known is not None and known.id == file_id and known.quarantined
         opened = None
@@ -88,7 +88,7 @@ class FileIntake:
             if opened is None:
                 self._ledger.release(file_id)
                 self._held.discard(file_id)
-        return Taken.LATER if opened is None else self._hand_over(path, file_id, opened, stop)
+        return FileTaken.LATER if opened is None else self._hand_over(path, file_id, opened, stop)
 
     def _open(self, path: Path, stamp: Stamp, still: float, file_id: int, stop: threading.Event) -> OpenedFile | None:
         patient = still < PATIENCE * self._section.settle_s
@@ -99,17 +99,17 @@ class FileIntake:
 
         return self._reader.open(path, stamp, patient, stop.is_set, seen)
 
-    def _hand_over(self, path: Path, file_id: int, opened: OpenedFile, stop: threading.Event) -> Taken:
+    def _hand_over(self, path: Path, file_id: int, opened: OpenedFile, stop: threading.Event) -> FileTaken:
         """A file that was read: skipped, or a frame for the pipeline."""
         if opened.skipped:
             assert opened.reason is not None
             self._ledger.skip(file_id, opened.sha256, opened.reason)
             self._held.discard(file_id)
             self.skipped[opened.reason] += 1
-            return Taken.KNOWN
+            return FileTaken.KNOWN
         self._ledger.opened(file_id, opened.sha256)
         self._held.discard(file_id)
-        return Taken.JUDGED if self._sink.put(self._frame(path, file_id, opened), stop) else Taken.LATER
+        return FileTaken.JUDGED if self._sink.put(self._frame(path, file_id, opened), stop) else FileTaken.LATER
 
     def _frame(self, path: Path, file_id: int, opened: OpenedFile) -> Frame:
         """One settled file as one frame."""

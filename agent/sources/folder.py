@@ -18,7 +18,7 @@ from agent.errors import SourceError
 from agent.privacy.quiet_log import withheld
 from agent.sources.aftermath import Aftermath
 from agent.sources.base import Clock, Sink, SystemClock
-from agent.sources.file_intake import FileIntake, Taken
+from agent.sources.file_intake import FileIntake, FileTaken
 from agent.sources.folder_filter import FolderFilter
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.folder_root import FolderRoot
@@ -142,12 +142,12 @@ class Folder:
                 continue
             try:
                 taken = self._intake.take(path, stamp, still, stop)
-                if taken is not Taken.LATER:
+                if taken is not FileTaken.LATER:
                     self._handled[path] = stamp
-                if taken is Taken.JUDGED:
+                if taken is FileTaken.JUDGED:
                     self._aftermath.add(path, stamp, self._clock.monotonic())
             except FileNotFoundError:
-                # Taken away; or all of them are, with their folder.
+                # FileTaken away; or all of them are, with their folder.
                 in_time = not self._root.changed()
             except OSError as error:
                 # Locked by its writer or without permission: not judged, and not forgotten.

@@ -51,7 +51,7 @@ def fuzz(folder: Path, count: int, seed: int) -> str:
 
 
 def flood(folder: Path, count: int) -> str:
-    """Half of the files lie there at the start, half come at once while the agent judges: each is judged exactly once."""
+    """Half of the files lie there at the start, half come at once while it judges: each is judged exactly once."""
     with a_site(folder) as site:
         site.drop(count // 2)
         began = time.monotonic()

@@ -36,7 +36,7 @@ def a_root(path, locks=None, **settings):
 
 def test_what_lies_under_an_unmounted_share_is_not_the_folder_and_a_new_mount_is(share):
     root = a_root(share)
-    first = root.look()
+    root.look()
     assert root.mount.point == share and root.mount.kind == "tmpfs" and not root.changed()
     unmount(share)
     assert root.changed()
@@ -44,7 +44,9 @@ def test_what_lies_under_an_unmounted_share_is_not_the_folder_and_a_new_mount_is
         with pytest.raises(SourceError, match="not mounted any more"):
             root.look()
     mount("-t", "tmpfs", "tmpfs", share)
-    assert root.look() != first and not root.changed()
+    # The kernel may give it the numbers of the first one.
+    root.look()
+    assert not root.changed()
 
 
 def test_a_read_only_file_system_is_named_and_judging_goes_on(share):
