@@ -34,6 +34,7 @@ from agent.plc.desk import PlcDesk
 from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
 from agent.records import LineMode
+from agent.sources.folder_lock import refuse_taken
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
 from agent.steering.ears import MqttEars
@@ -110,8 +111,10 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     run = str(uuid4())
     config, name = setting.config, setting.config.agent.name
     topics = Topics(config.mqtt.prefix, name)
-    folders = _hot_folders(config)
-    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
+    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url)))
+    for folder in _hot_folders(config):
+        # The sources lock them; a second agent is better told before it starts.
+        refuse_taken(folder)
     make_private_folder(config.agent.data_dir, _filled_by_others(config))
     references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
@@ -154,7 +157,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
     audit = AuditLog(database)
-    steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
+    steward = Steward(setting.path, config, setting.overrides, lineup, audit, ledger, setting.hangup)
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:

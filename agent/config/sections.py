@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -61,14 +62,7 @@ class Config(Section):
         twice = {n for n in names if names.count(n) > 1}
         if twice:
             raise ValueError(f"line names must differ: {', '.join(sorted(twice))}")
-        watched = [line.source.path for line in self.lines if isinstance(line.source, FolderSource)]
-        for line in self.lines:
-            if isinstance(line.source, FolderSource):
-                for out in filter(None, (line.source.done_dir, line.source.failed_dir, line.dicom_outputs)):
-                    if any(out == folder or folder in out.parents for folder in watched):
-                        raise ValueError(f"line {line.name}: {out.name} lies inside a watched folder")
-        if len(set(watched)) != len(watched):
-            raise ValueError("two lines watch the same folder")
+        self._check_folders()
         doors = [(line.source.listen, line.source.port) for line in self.lines if isinstance(line.source, DicomSource)]
         if len(set(doors)) != len(doors):
             raise ValueError("two lines receive DICOM at the same address and port")
@@ -79,6 +73,22 @@ class Config(Section):
         if not self.web.loopback and self.web.token_env is None:
             raise ValueError("web.listen is not loopback: set web.token_env")
         return self
+
+    def _check_folders(self) -> None:
+        """By where their links lead: what is written must not be read again, and each file has one line."""
+        sources = {line.name: line.source for line in self.lines if isinstance(line.source, FolderSource)}
+        watched = {name: _real(source.path) for name, source in sources.items()}
+        if len(set(watched.values())) != len(watched):
+            raise ValueError("two lines watch the same folder")
+        for line in self.lines:
+            if line.name in sources:
+                for out in filter(None, (*sources[line.name].folders[1:], line.dicom_outputs)):
+                    if any(_real(out).is_relative_to(folder) for folder in watched.values()):
+                        raise ValueError(f"line {line.name}: {out.name} lies inside a watched folder")
+        for name, folder in watched.items():
+            inner = [other for other, inside in watched.items() if folder in inside.parents]
+            if sources[name].recursive and inner:
+                raise ValueError(f"line {inner[0]}: its folder lies inside that of line {name}, which is recursive")
 
     def _check_private(self) -> None:
         """Names of files stand in the database, so it must be where nobody else can look."""
@@ -105,6 +115,10 @@ class Config(Section):
         """With its password: not for people. Raises ConfigError where the variable that holds it is not set."""
         url = self.store.url or f"sqlite:///{self.agent.data_dir.absolute()}/agent.db"
         return url if self.store.password_env is None else with_password(url, self.store.password_env)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _with_spool(line: Any, data_dir: Any) -> Any:
