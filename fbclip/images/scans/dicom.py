@@ -109,7 +109,7 @@ def check_header(header: Dataset) -> int:
 
 
 def refuse_cut(dataset: Dataset, caught: Sequence[warnings.WarningMessage], frames: int) -> None:
-    """Raises ImageError for what decoders would paint grey or black: pixels that are not all there, or a damaged JPEG."""
+    """Raises ImageError for what decoders would paint grey or black: pixels not all there, or a damaged JPEG."""
     if not any(name in dataset for name in _PIXELS):
         raise ImageError("truncated", "the DICOM file ends before its pixels")
     if any("End of file reached" in str(one.message) for one in caught):
@@ -177,7 +177,7 @@ def grey_frame(
 
 
 def colour_frame(dataset: Dataset, frame: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """A frame (H,W,3) or of a palette as 8-bit RGB; pydicom has turned YBR into RGB already, whatever the header still says."""
+    """As 8-bit RGB. pydicom has turned YBR into RGB already, whatever the header still says."""
     if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
         coloured = np.asarray(apply_color_lut(frame, dataset))[..., :3]
         return np.ascontiguousarray(coloured >> 8 if coloured.dtype == np.uint16 else coloured, np.uint8)

@@ -45,9 +45,7 @@ def rescaled(dataset: Dataset, index: int, stored: Stored) -> NDArray[np.generic
     return np.asarray(apply_modality_lut(stored, item))
 
 
-def shown(
-    frame: StoredFrame, asked: Window, common: Limits | None
-) -> tuple[NDArray[np.uint8], Limits, WindowOrigin]:
+def shown(frame: StoredFrame, asked: Window, common: Limits | None) -> tuple[NDArray[np.uint8], Limits, WindowOrigin]:
     """A frame as uint8, before it is inverted, through which values, and who says so.
 
     `common`: the percentiles of all frames, where `needs_percentiles` is true.

@@ -12,7 +12,6 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import pixel_array
 
 from fbclip.errors import ImageError
-from fbclip.images.header import MAX_DECODED_SCAN
 from fbclip.images.picture import Picture, ScanFacts, SeriesFacts, SliceFacts, SliceFault
 from fbclip.images.scans.dicom import check_header, colour_frame, grey_frame, is_grey, refuse_cut
 from fbclip.images.scans.dicom_window import StoredFrame, common_limits, needs_percentiles
@@ -22,9 +21,6 @@ from fbclip.images.scans.series_header import slice_header
 from fbclip.images.scans.series_order import Arrangement, SliceHeader, arrange
 from fbclip.images.scans.tags import plane_and_position
 from fbclip.images.window import Window
-
-MAX_SERIES_BYTES = MAX_DECODED_SCAN + (64 << 20)
-"""Of all files of a series: what its pixels may take decoded, and room for headers."""
 
 Read = Callable[[], bytes]
 
