@@ -49,6 +49,7 @@ from agent.store.lock import DataLock
 from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.retention import Retention
+from agent.store.series_ledger import SeriesLedger
 from agent.store.sqlite_file import make_private_folder
 from agent.store.writer import Writer
 from agent.web.app import PageSources, create_app
@@ -106,8 +107,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     A line that cannot run is unavailable. Raises AgentError.
     """
     run = str(uuid4())
-    config = setting.config
-    name = config.agent.name
+    config, name = setting.config, setting.config.agent.name
     topics = Topics(config.mqtt.prefix, name)
     folders = _hot_folders(config)
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
@@ -132,7 +132,8 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     modes: dict[str, LineMode] = {}
     intake, judge = Intake(config.model.batch), Judge(detector, lines, run, references=references)
     gates = TriggerGates(intake.notify)
-    lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes, gates=gates)
+    slices = SeriesLedger(database, references.of_series)
+    lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes, gates=gates, series=slices)
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
     page = PageState(name)
     messages = Messages(topics, modes)

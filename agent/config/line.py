@@ -118,7 +118,10 @@ class VideoSource(TriggeredSection):
 
 
 class FolderSource(Section):
-    """A hot folder. Judged files move to `done` or `failed`, beside the folder unless told otherwise."""
+    """A hot folder. Judged files move to `done` or `failed`, beside the folder unless told otherwise.
+
+    `series_s`: DICOM files of one series are one volume with one verdict, judged when so long no new one came.
+    """
 
     type: Literal["folder"]
     path: ConfigPath
@@ -128,6 +131,7 @@ class FolderSource(Section):
     settle_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
     rescan_s: Annotated[float, Field(gt=0, le=60)] = 10.0
     network: bool = False
+    series_s: Annotated[float | None, Field(gt=0, le=86_400)] = None
 
     @property
     def done_dir(self) -> Path:

@@ -33,11 +33,16 @@ from agent.sources.depth_hint import DepthHint
 from agent.sources.disposition import judged_sha256
 from agent.sources.ledger import FileLedger
 from agent.sources.path_text import to_text
+from agent.sources.series import SeriesDesk
+from agent.sources.series_gathering import WaitingSlice
+from agent.sources.series_ledger import SeriesMemory
 from agent.sources.settling import Settling, Stamp, list_folder
 from fbclip.errors import ImageError, SkippedScan
 from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
 from fbclip.images.header import MAX_BYTES
 from fbclip.images.picture import Picture
+from fbclip.images.scans.series_order import SliceHeader
+from fbclip.images.scans.signs import is_dicom
 from fbclip.images.window import DEFAULT_WINDOW, Window
 
 log = logging.getLogger(__name__)
@@ -54,13 +59,17 @@ class _Changed(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """What a file holds, or the reason why it cannot be judged, or need not be; and the digest of its bytes."""
+    """What a file holds, or the reason why it cannot be judged, or need not be; and the digest of its bytes.
+
+    header: of a slice, which waits for its series.
+    """
 
     picture: Picture | None
     reason: str | None
     sha256: str
     window: Window = DEFAULT_WINDOW
     skipped: bool = False
+    header: SliceHeader | None = None
 
 
 class _Hint(FileSystemEventHandler):
@@ -85,8 +94,12 @@ class Folder:
         clock: Clock | None = None,
         decoder: DecodeProcess | None = None,
         window: Callable[[], Window] = lambda: DEFAULT_WINDOW,
+        series: SeriesMemory | None = None,
     ) -> None:
-        """`window`: the one of the line's profile, asked for each file, because the profile may be replaced."""
+        """`window`: the one of the line's profile, asked for each file, because the profile may be replaced.
+
+        `series`: without it files are judged one by one, whatever `section` says.
+        """
         self._line = line
         self._section = section
         self._sink = sink
@@ -96,6 +109,9 @@ class Folder:
         self._settling = Settling()
         self._decoder = decoder or DecodeProcess()
         self._window = window
+        self._series: SeriesDesk | None = None
+        if section.series_s is not None and series is not None:
+            self._series = SeriesDesk(line, section, ledger, series, self._decoder, self._clock, window)
         self._depth = DepthHint(line)
         self._aftermath = Aftermath(line, (section.done_dir, section.failed_dir))
         self._ignored = 0
@@ -115,8 +131,11 @@ class Folder:
         parts = [self._health]
         if self._ignored:
             parts.append(f"{self._ignored} side files ignored")
-        if self._skipped:
-            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self._skipped.items()))
+        if self._series is not None and len(self._series):
+            parts.append(f"{len(self._series)} slices wait for their series")
+        skipped = self._skipped if self._series is None else self._skipped + self._series.skipped
+        if skipped:
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items()))
             parts.append(f"skipped: {counts}")
         return ", ".join(parts)
 
@@ -167,8 +186,27 @@ class Folder:
             if still >= self._section.settle_s and self._offer(path, stamp, still, stop):
                 self._handled[path] = stamp
         self._unsettled = any(path not in self._handled for path in fresh)
+        if self._series is not None and not stop.is_set():
+            self._offer_series(self._series, stop)
 
-    def _offer(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> bool:
+    def _offer_series(self, series: SeriesDesk, stop: threading.Event) -> None:
+        """One that is complete; what came while the sink was full is looked at before the next one is."""
+        if not self._can_decode(stop):
+            return
+        try:
+            found = series.next_frame(stop)
+        except OSError as error:
+            self._report(f"a file cannot be read: {error.strerror}")
+            return
+        if found is None:
+            return
+        frame, slices = found
+        if self._sink.put(replace(frame, seq=next(self._seq)), stop):
+            series.handed_over(slices)
+            for one in slices:
+                self._aftermath.add(one.path, one.stamp, self._clock.monotonic())
+
+    def _offer(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> bool:  # noqa: PLR0911
         """True when nothing more is to be done with this file as it is now."""
         if not self._can_decode(stop):
             return False
@@ -193,6 +231,10 @@ class Folder:
             self._ledger.skip(file_id, opened.sha256, opened.reason)
             self._held.discard(file_id)
             self._skipped[opened.reason] += 1
+            return True
+        if opened.header is not None and self._series is not None:
+            self._series.hold(WaitingSlice(file_id, path, name, stamp, opened.header))
+            self._held.discard(file_id)
             return True
         self._ledger.opened(file_id, opened.sha256)
         self._held.discard(file_id)
@@ -230,11 +272,15 @@ class Folder:
             return False
         return True
 
-    def _open(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> _Opened | None:
+    def _open(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> _Opened | None:  # noqa: PLR0911
         """The file's image, or why it has none; None when it should be looked at again later."""
         try:
             data = self._read(path, stamp)
             window = self._window()
+            header = self._decoder.header(data, stop.is_set) if self._series is not None and is_dicom(data) else None
+            if header is not None:
+                waits = header.fault in _UNFINISHED and still < PATIENCE * self._section.settle_s
+                return None if waits else _Opened(None, None, header.sha256, window, header=header)
             picture = self._decoder.decode(data, stop.is_set, window)
             return _Opened(picture, None, hashlib.sha256(data).hexdigest(), window)
         except ImageError as error:
@@ -278,6 +324,8 @@ class Folder:
         seconds = self._section.rescan_s
         if self._unsettled:
             seconds = min(seconds, max(self._section.settle_s / 2, 0.05))
+        if self._series is not None and (due := self._series.seconds_to_due()) is not None:
+            seconds = min(seconds, max(due, 0.05))
         until = self._clock.monotonic() + seconds
         while not stop.is_set() and (left := until - self._clock.monotonic()) > 0:
             if self._clock.wait(self._wake, min(left, _LOOK_S)):

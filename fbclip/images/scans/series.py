@@ -18,7 +18,7 @@ from fbclip.images.scans.dicom_window import StoredFrame, common_limits, needs_p
 from fbclip.images.scans.emptiness import keep_full
 from fbclip.images.scans.quiet import quiet
 from fbclip.images.scans.series_header import slice_header
-from fbclip.images.scans.series_order import Arrangement, SliceHeader, arrange
+from fbclip.images.scans.series_order import SeriesPlan, SliceHeader, arrange
 from fbclip.images.scans.tags import plane_and_position
 from fbclip.images.window import Window
 
@@ -94,7 +94,7 @@ def _without_pixels(dataset: Dataset) -> Dataset:
 def _picture(
     slices: Sequence[_Slice],
     headers: dict[int, SliceHeader],
-    order: Arrangement,
+    order: SeriesPlan,
     faults: Sequence[SliceFault],
     window: Window,
 ) -> Picture:

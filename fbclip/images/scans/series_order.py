@@ -49,7 +49,7 @@ class SliceHeader(Frozen):
 
 
 @dataclass(frozen=True)
-class Arrangement:
+class SeriesPlan:
     """files: those that are slices, in order, by their places among the headers; positions: of each in mm, where they
     are known; faults: those that are none, `duplicate` or `uid_conflict`."""
 
@@ -60,7 +60,7 @@ class Arrangement:
     faults: tuple[SliceFault, ...]
 
 
-def arrange(headers: Mapping[int, SliceHeader], ranks: Sequence[int]) -> Arrangement:
+def arrange(headers: Mapping[int, SliceHeader], ranks: Sequence[int]) -> SeriesPlan:
     """The slices of one series in order: by position along the normal of their plane, else by instance number, else by
     `ranks`, of the files' names. Of files with one identifier the first counts: the same bytes again are a duplicate,
     other bytes a conflict.
@@ -101,7 +101,7 @@ def _alike(directions: Direction, others: Direction) -> bool:
     return all(isclose(a, b, abs_tol=_SAME_DIRECTION) for a, b in zip(directions, others, strict=True))
 
 
-def _ordered(slices: Mapping[int, SliceHeader], ranks: Sequence[int]) -> Arrangement:
+def _ordered(slices: Mapping[int, SliceHeader], ranks: Sequence[int]) -> SeriesPlan:
     positions = {index: _position(header, next(iter(slices.values()))) for index, header in slices.items()}
     known = [at for at in positions.values() if at is not None]
     numbers = {index: header.number for index, header in slices.items()}
@@ -119,7 +119,7 @@ def _ordered(slices: Mapping[int, SliceHeader], ranks: Sequence[int]) -> Arrange
         by, files = "name", sorted(slices, key=lambda index: ranks[index])
     steps = zip(sorted(known), sorted(known)[1:], strict=False)
     same = sum(b - a < _SAME_PLACE_MM for a, b in steps)
-    return Arrangement(tuple(files), by, tuple(positions[index] for index in files), same, ())
+    return SeriesPlan(tuple(files), by, tuple(positions[index] for index in files), same, ())
 
 
 def _position(header: SliceHeader, one: SliceHeader) -> float | None:
