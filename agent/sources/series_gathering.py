@@ -57,9 +57,10 @@ class Gathering:
             self._groups[series].last = now
 
     def remove(self, one: WaitingSlice) -> None:
-        """It waits no longer."""
-        if one.header.series in self._groups:
-            self._groups[one.header.series].slices.pop(one.path, None)
+        """It waits no longer; a newer version of it does."""
+        group = self._groups.get(one.header.series)
+        if group is not None and group.slices.get(one.path) == one:
+            del group.slices[one.path]
 
     def seconds_to_due(self, now: float) -> float | None:
         """None where nothing waits."""
