@@ -110,10 +110,12 @@ class SeriesDesk:
         if not found.new:
             return None
         window = self._window()
+        volume: Picture | None = None
+        files, reason = found.files, ""
         try:
-            volume, files, reason = *self._volume(found.files, window, stop), None
+            volume, files = self._volume(found.files, window, stop)
         except ImageError as error:
-            volume, files, reason = None, found.files, error.reason
+            reason = error.reason
         first = found.new[0]
         return Frame(
             line=self._line,
@@ -121,7 +123,7 @@ class SeriesDesk:
             ts=self._clock.now(),
             monotonic=self._clock.monotonic(),
             image=None,
-            reason=reason,
+            reason=reason or None,
             path=first.path,
             sha256=first.sha256,
             discrete=True,

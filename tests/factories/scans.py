@@ -12,6 +12,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 NAME = "Miller^Anna"
+_MAY_BE_EMPTY = (
+    "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+)  # fmt: skip
 
 
 def dicom_dataset(pixels: np.ndarray, **tags: Any) -> FileDataset:
@@ -89,6 +93,7 @@ def a_series(volume: np.ndarray, **tags: Any) -> list[FileDataset]:
             "ImagePositionPatient": [-100.0, -80.0, 2.5 * index - 40],
             "PixelSpacing": [0.5, 0.5],
             "SliceThickness": 2.5,
+            **dict.fromkeys(_MAY_BE_EMPTY, ""),
         }
         out.append(dicom_dataset(pixels, **{**values, **tags}))
     return out

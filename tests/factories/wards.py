@@ -40,7 +40,13 @@ class Ward:
     """`look` is one scan of the folder; what it hands over is judged, recorded and moved by `judge`."""
 
     def __init__(
-        self, folder: Path, detector: Detector, decoder: DecodeProcess, run: str = "run-1", **changes: Any
+        self,
+        folder: Path,
+        detector: Detector,
+        decoder: DecodeProcess,
+        run: str = "run-1",
+        clock: Any = None,
+        **changes: Any,
     ) -> None:
         self.folder, self.hot, self.run = folder, folder / "in", run
         self.done, self.failed = folder / "in.done", folder / "in.failed"
@@ -62,7 +68,7 @@ class Ward:
             lines={"ct": self.line}, tallies={"ct": self.tally}, writer=self.writer,
             evidence=EvidenceWriter(folder, run), messages=messages, observers=[self.observer], ok_every=1,
         )  # fmt: skip
-        self.clock, self.sink, self.stop = FakeClock(), KeepingSink(), threading.Event()
+        self.clock, self.sink, self.stop = clock or FakeClock(), KeepingSink(), threading.Event()
         self.sink.tally = self.tally
         self.judges = Judge(detector, {"ct": self.line}, run, self.clock.monotonic, self.references)
         series = SeriesLedger(self.database, self.references.of_series)

@@ -105,7 +105,11 @@ def _picture(
     facts = []
     for index, (place, frame) in enumerate((one.order, one.frame) for one in slices):
         file = order.files[place]
-        known = {"file": file, "position": order.positions[place], "instance_number": headers[file].number}
+        known: dict[str, object] = {
+            "file": file,
+            "position": order.positions[place],
+            "instance_number": headers[file].number,
+        }
         if grey:
             levels, limits, origin = grey_frame(frame, window, common)
             known |= {"window": limits, "origin": origin}

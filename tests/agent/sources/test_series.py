@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import Counter
 from io import BytesIO
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import ExplicitVRLittleEndian
+from pynetdicom import AE
+from pynetdicom.sop_class import CTImageStorage
 
 from agent.errors import StoreError
+from agent.pipeline.dicom_writer import DicomWriter
+from agent.sources.base import SystemClock
+from agent.sources.dicom_receiver import DicomReceiver
 from fbclip.decision import Verdict
 from fbclip.images.decode_process import DecodeProcess
 from fbclip.images.scans.series_header import slice_header
+from tests.factories.brokers import accepts, free_port, wait_until
 from tests.factories.scans import NAME, a_dicom, a_series, blob, dicom_bytes
 from tests.factories.wards import QUIET_S, Ward
 
@@ -366,3 +374,52 @@ def test_a_store_that_fails_when_it_is_due_loses_nothing(ward, monkeypatch):
     assert one.look(0) == 1
     assert one.judge()[0].context["files"] == 3
     assert {r.state for r in one.files()} == {"done"}
+
+
+def test_dicom_outputs_of_a_series_refer_to_all_of_it_wherever_it_lies(ward, tmp_path):
+    """Also of a series that came back with a late slice: the others lie in `done` by then."""
+    one = ward(profile={"threshold": -1e9}, dicom_outputs=tmp_path / "outputs")
+    one.recorder._observers = (DicomWriter({"ct": one.line}, one.run),)
+    datasets = a_series(blob(4))
+    names = sorted(str(d.SOPInstanceUID) for d in datasets)
+    one.put(*map(dicom_bytes, datasets[:3]))
+    judged(one)
+    one.put(dicom_bytes(datasets[3]), names=["late"])
+    (second,) = judged(one)
+    first, last = sorted((tmp_path / "outputs").glob("*-overlay.dcm"))
+    made = dcmread(last)
+    (source,) = made.SourceImageSequence
+    assert source.ReferencedSOPInstanceUID == datasets[second.frame_number - 1].SOPInstanceUID
+    others = [str(o.ReferencedSOPInstanceUID) for o in made.ReferencedImageSequence]
+    assert sorted([*others, str(source.ReferencedSOPInstanceUID)]) == names
+    assert len(dcmread(first).ReferencedImageSequence) == 2
+    found = dcmread(tmp_path / "outputs" / last.name.replace("overlay", "segmentation"))
+    instances = found.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert sorted(str(i.ReferencedSOPInstanceUID) for i in instances) == names
+
+
+def test_an_association_that_sends_thirty_slices_has_one_verdict(ward):
+    """pynetdicom's own sender, real time; the objects come in no order."""
+    port = free_port()
+    one = ward(clock=SystemClock(), source={"type": "dicom", "port": port, "settle_s": 0, "series_s": 1.0})
+    receiver = DicomReceiver("ct", one.line.section.source, one.source)
+    thread = threading.Thread(target=receiver.run, args=(one.stop,))
+    thread.start()
+    try:
+        wait_until(lambda: accepts(port))
+        sender = AE()
+        sender.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+        link = sender.associate("127.0.0.1", port, ae_title="FBCLIP")
+        datasets = a_series(blob(30))
+        statuses = [link.send_c_store(datasets[(7 * i) % 30]).Status for i in range(30)]
+        link.release()
+        wait_until(lambda: one.sink.frames)
+    finally:
+        one.stop.set()
+        thread.join(20)
+    one.stop.clear()
+    assert set(statuses) == {0}
+    (inspection,) = one.judge()
+    assert inspection.decision.verdict is OK and inspection.context["files"] == 30
+    assert len(one.inspections()) == 1 and {r.state for r in one.files()} == {"done"} and len(one.files()) == 30
+    assert one.lying(one.hot) == [] and len(one.lying(one.done)) == 30
