@@ -14,7 +14,7 @@ from agent.config.line import CameraSource, LineSection, SourceSection, VideoSou
 from agent.pipeline.lines import Line
 from agent.privacy.references import References
 from agent.records import FileState, FileVerdict, Frame, Inspection, Latency, SeriesFile
-from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
+from fbclip.decision import GRAVITY, NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
@@ -26,8 +26,6 @@ from fbclip.picture_health.repeats import is_repeat
 
 log = logging.getLogger(__name__)
 SLICES_AT_ONCE = 8
-# What makes a whole worse: a slice that cannot be judged leaves it open whether the others are all there is to see.
-_GRAVITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.REJECTED: 2, Verdict.ANOMALY: 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,7 @@ def worst(results: Iterable[Judged]) -> Judged:
     def gravity(one: Judged) -> tuple[int, float]:
         decision = one.inspection.decision
         size = decision.z if decision.z is not None else decision.margin
-        return _GRAVITY[decision.verdict], float("-inf") if size is None else size
+        return GRAVITY[decision.verdict], float("-inf") if size is None else size
 
     return max(results, key=gravity)
 
