@@ -53,7 +53,7 @@ class ClassEvaluator:
         has_masks = any(s.mask is not None for s in samples)
         with ClassPixels() as pixels:
             for result in self.view.score(samples, advance):
-                path = result.sample.path
+                path = result.sample.volume
                 of_volume = result.sample.slice is not None
                 if isinstance(result, Skipped):
                     image = self._rejected(result)

@@ -93,6 +93,11 @@ class Picture:
             return order if order < len(self) else None
         return next((i for i, facts in enumerate(self.scan.slices) if facts.order == order), None)
 
+    def of_file(self, file: int) -> int | None:
+        """The index of the slice that this file of a series holds; None for an empty one, or one that has a fault."""
+        slices = () if self.scan is None else self.scan.slices
+        return next((i for i, facts in enumerate(slices) if facts.file == file), None)
+
     def only(self) -> RgbImage:
         """The image of a file that holds one; raises ImageError `several_slices`."""
         if len(self) > 1:
