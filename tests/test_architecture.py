@@ -37,8 +37,8 @@ FLOORS = {
     "calibrate": (
         {"errors", "wording"},
         {"documents"},
-        {"datasets"},
         {"statistics"},
+        {"datasets"},
         {"metrics"},
         {"surfaces"},
         {"defects"},
