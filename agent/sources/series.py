@@ -18,7 +18,7 @@ from agent.sources.base import Clock
 from agent.sources.ledger import FileLedger
 from agent.sources.path_text import to_path
 from agent.sources.sequence import natural_key
-from agent.sources.series_files import SeriesChanged, SeriesFiles, collect_files, reader
+from agent.sources.series_files import GONE, SeriesChanged, SeriesFiles, collect_files, reader
 from agent.sources.series_gathering import Gathering, WaitingSlice
 from agent.sources.series_ledger import SeriesMemory
 from fbclip.errors import ImageError
@@ -80,7 +80,11 @@ class SeriesDesk:
             return None
         series = waiting[0].header.series
         self._claim([one.file_id for one in waiting])
-        waiting = tuple(one for one in waiting if one.file_id in self._mine)
+        # A file that another folder has claimed is let go; one that is gone may have lost its row too, and is missed.
+        left = [one for one in waiting if one.file_id not in self._mine and one.path.exists()]
+        for one in left:
+            self._gathering.remove(one)
+        waiting = tuple(one for one in waiting if one not in left)
         try:
             frame = self._frame(series, waiting, stop)
         except (SeriesChanged, DecodingCancelled, OSError) as error:
@@ -107,7 +111,11 @@ class SeriesDesk:
         if found.changed:
             # The version that lies there now is on its way here.
             raise SeriesChanged
-        if not found.new:
+        if all(file.reason == GONE for file in found.new):
+            # Duplicates only, or whoever put the slices there has taken all of them away again.
+            for one in waiting:
+                if not any(one is skipped for skipped, _ in found.skipped):
+                    self._skip(one, GONE)
             return None
         window = self._window()
         volume: Picture | None = None

@@ -79,11 +79,11 @@ class ClassEvaluator:
         for path, judged in slices.items():
             worst, images[path] = _of_volume(judged)
             worst_slices[images[path].path] = worst
-        image = image_numbers(list(images.values()), self.paper is not None)
+        whole = image_numbers(list(images.values()), self.paper is not None)
         return ClassEvaluation(
             tuple(images.values()),
-            _numbers(image, pixel),
-            _curves(image, pixel),
+            _numbers(whole, pixel),
+            _curves(whole, pixel),
             tuple(skipped.values()),
             without_mask,
             empty_masks,

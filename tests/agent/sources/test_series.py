@@ -12,11 +12,13 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage
+from sqlalchemy import delete
 
 from agent.errors import StoreError
 from agent.pipeline.dicom_writer import DicomWriter
 from agent.sources.base import SystemClock
 from agent.sources.dicom_receiver import DicomReceiver
+from agent.store.schema import files
 from fbclip.decision import Verdict
 from fbclip.images.decode_process import DecodeProcess
 from fbclip.images.scans.series_header import slice_header
@@ -423,3 +425,29 @@ def test_an_association_that_sends_thirty_slices_has_one_verdict(ward):
     assert inspection.decision.verdict is OK and inspection.context["files"] == 30
     assert len(one.inspections()) == 1 and {r.state for r in one.files()} == {"done"} and len(one.files()) == 30
     assert one.lying(one.hot) == [] and len(one.lying(one.done)) == 30
+
+
+def test_a_series_that_is_taken_away_as_a_whole_before_its_verdict_is_no_news(ward):
+    one = ward()
+    paths = one.put(*slices(3))
+    one.settle()
+    for path in paths:
+        path.unlink()
+    assert one.look(QUIET_S) == 0 and one.look(QUIET_S) == 0
+    assert one.inspections() == [] and {(r.state, r.reason) for r in one.files()} == {("skipped", "gone")}
+    one.move_again()
+    assert {r.disposition for r in one.files()} == {"finished"}
+
+
+def test_a_slice_that_is_gone_with_its_row_is_missed_all_the_same(ward):
+    """Whoever tidies the ledger up takes rows of files away that are not there any more."""
+    one = ward()
+    paths = one.put(*slices(3))
+    one.settle()
+    paths[1].unlink()
+    with one.database.transaction() as connection:
+        connection.execute(delete(files).where(files.c.path == str(paths[1])))
+    assert one.look(QUIET_S) == 1
+    (inspection,) = one.judge()
+    assert (inspection.decision.verdict, inspection.decision.reason) == (REJECTED, "gone")
+    assert [r.state for r in one.files()] == ["failed", "failed"] and one.look(QUIET_S) == 0
