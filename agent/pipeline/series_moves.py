@@ -16,7 +16,7 @@ def move_files(writer: Writer, line: Line, judged: Judged) -> None:
     """As `move_judged` for each file; one that was judged before has left the folder already."""
     inspection = judged.inspection
     if not inspection.files:
-        move_judged(writer, line, inspection, judged.frame.path)
+        move_judged(writer, line, inspection, judged.frame.path, judged)
         return
     for file, verdict in zip(judged.frame.series, inspection.files, strict=True):
         if verdict.was_judged:
@@ -26,4 +26,5 @@ def move_files(writer: Writer, line: Line, judged: Judged) -> None:
             decision = reject(verdict.reason or "rejected", decision.threshold)
         path = verdict.reference if inspection.private else file.path
         one = replace(inspection, file_id=file.id, sha256=file.sha256, path=path, decision=decision)
-        move_judged(writer, line, one, file.path)
+        # Only the picture of the slice that the verdict is about is there.
+        move_judged(writer, line, one, file.path, judged if file.id == inspection.file_id else None)

@@ -42,7 +42,9 @@ class SeriesDesk:
         decoder: DecodeProcess,
         clock: Clock,
         window: Callable[[], Window],
+        skipped: Counter[str],
     ) -> None:
+        """`skipped`: counts files by the reason for which they get no verdict."""
         assert section.series_s is not None
         self._line = line
         self._section = section
@@ -54,7 +56,7 @@ class SeriesDesk:
         self._gathering = Gathering(section.series_s)
         # Claimed here and not handed over yet, perhaps because the store failed in between.
         self._mine: set[int] = set()
-        self.skipped = Counter[str]()
+        self._skipped = skipped
 
     def __len__(self) -> int:
         return len(self._gathering)
@@ -161,7 +163,7 @@ class SeriesDesk:
         self._ledger.skip(one.file_id, one.header.sha256, reason)
         self._mine.discard(one.file_id)
         self._gathering.remove(one)
-        self.skipped[reason] += 1
+        self._skipped[reason] += 1
 
     def _claim(self, file_ids: Collection[int]) -> None:
         self._mine |= self._memory.claim(set(file_ids) - self._mine)

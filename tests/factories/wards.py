@@ -73,12 +73,12 @@ class Ward:
         self.judges = Judge(detector, {"ct": self.line}, run, self.clock.monotonic, self.references)
         series = SeriesLedger(self.database, self.references.of_series)
         self.source = Folder(
-            "ct", section.source, self.sink, self.ledger, self.clock, decoder, lambda: self.line.window, series
+            "ct", section.source, self.sink, self.ledger, self.clock, decoder, lambda: self.line.window, series=series
         )
         self._seq = 0
 
     def close(self) -> None:
-        self.source._unwatch()
+        self.source._watch.stop()
         self.database.close()
 
     def put(self, *datas: bytes, names: Any = None) -> list[Path]:

@@ -370,7 +370,7 @@ def test_a_store_that_fails_when_it_is_due_loses_nothing(ward, monkeypatch):
         monkeypatch.undo()
         raise StoreError("locked")
 
-    monkeypatch.setattr(one.source._series._memory, "earlier", refuse)
+    monkeypatch.setattr(one.source._intake._series._memory, "earlier", refuse)
     with pytest.raises(StoreError):
         one.look(QUIET_S)
     assert one.look(0) == 1
