@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from agent.config.base import ConfigPath, Name, Section
 from agent.config.line import DicomSource, FolderSource, LineSection
+from agent.config.plc import PlcSection
 from agent.config.services import MqttSection, StoreSection, WebSection, with_password
 from fbclip.backbone.config import Precision
 
@@ -42,6 +43,7 @@ class Config(Section):
     mqtt: MqttSection = MqttSection()
     store: StoreSection = StoreSection()
     web: WebSection = WebSection()
+    plc: PlcSection = PlcSection()
     lines: Annotated[tuple[LineSection, ...], Field(min_length=1)]
 
     @model_validator(mode="before")
@@ -65,6 +67,9 @@ class Config(Section):
         if len(set(doors)) != len(doors):
             raise ValueError("two lines receive DICOM at the same address and port")
         self._check_private()
+        unknown = set(() if self.plc.modbus is None else self.plc.modbus.slots) - set(names)
+        if unknown:
+            raise ValueError(f"plc.modbus.slots names lines that there are not: {', '.join(sorted(unknown))}")
         if not self.web.loopback and self.web.token_env is None:
             raise ValueError("web.listen is not loopback: set web.token_env")
         return self

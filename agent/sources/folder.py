@@ -147,7 +147,7 @@ class Folder:
                 if taken is FileTaken.JUDGED:
                     self._aftermath.add(path, stamp, self._clock.monotonic())
             except FileNotFoundError:
-                # FileTaken away; or all of them are, with their folder.
+                # Taken away; or all of them are, with their folder.
                 in_time = not self._root.changed()
             except OSError as error:
                 # Locked by its writer or without permission: not judged, and not forgotten.
