@@ -192,6 +192,7 @@ class Daemon:
         for supervisor in parts.lineup.supervisors:
             supervisor.sink.discard("shutdown")
         if not parts.pipeline.recording:
+            parts.drift.save()
             # Triggers that came after the recorder's last look.
             parts.recorder.give_up("shutdown", _ENDED)
         try:
@@ -211,7 +212,7 @@ class Daemon:
         self._log_changes(snapshot)
         for line in snapshot.lines:
             parts.page.add_line(line.name, line.mode.value, line.live)
-            parts.page.set_line(line.name, line.health, line.counters, line.triggers)
+            parts.page.set_line(line.name, line.health, line.counters, line.triggers, line.drift)
             parts.sender.retain(parts.topics.line_status(line.name), line_status_body(line))
         names = frozenset(line.name for line in snapshot.lines)
         for name in self._known_lines - names:

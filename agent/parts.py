@@ -13,6 +13,7 @@ from uuid import uuid4
 from agent.config.line import DicomSource, FolderSource
 from agent.config.sections import Config
 from agent.config.services import BacklogSection
+from agent.drift.drift_store import DriftStore
 from agent.health import HealthProbe
 from agent.lineup import Lineup
 from agent.mending import Mending
@@ -22,6 +23,7 @@ from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode
 from agent.mqtt.sender import Sender
 from agent.pipeline.dicom_writer import DicomWriter
+from agent.pipeline.drift_watch import DriftWatch
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
@@ -91,6 +93,7 @@ class Parts:
     sender: Sender
     recorder: Recorder
     pipeline: Pipeline
+    drift: DriftWatch
     lineup: Lineup
     steward: Steward
     mending: Mending
@@ -109,8 +112,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     config = setting.config
     name = config.agent.name
     topics = Topics(config.mqtt.prefix, name)
-    folders = _hot_folders(config)
-    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
+    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), _hot_folders(config)))
     make_private_folder(config.agent.data_dir, _filled_by_others(config))
     references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
@@ -137,6 +139,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     page = PageState(name)
     messages = Messages(topics, modes)
     evidence = EvidenceWriter(config.agent.data_dir, run)
+    drift = DriftWatch(lines, DriftStore(database))
     recorder = Recorder(
         lines=lines,
         tallies=tallies,
@@ -145,6 +148,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         messages=messages,
         observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run)),
         ok_every=config.store.retention.ok_every,
+        witnesses=(drift,),
         desk=PartDesk(run, lines, gates),
         wake=sender.wake,
     )
@@ -169,6 +173,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         evidence=evidence,
         keeper=keeper,
         heartbeats=(sender.heartbeat, page_heartbeat, steward.heartbeat),
+        drift=drift,
     )
 
     def submit(verb: str, payload: bytes, reply: Reply) -> bool:
@@ -195,6 +200,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         sender=sender,
         recorder=recorder,
         pipeline=pipeline,
+        drift=drift,
         lineup=lineup,
         steward=steward,
         references=references,

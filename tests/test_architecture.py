@@ -58,7 +58,7 @@ FLOORS = {
         {"errors", "records", "heartbeat", "ports"},
         {"config", "privacy"},
         {"rules", "sources", "store"},
-        {"mqtt"},
+        {"mqtt", "drift"},
         {"pipeline"},
         {"web", "line_states", "patience", "collecting"},
         {"lineup"},

@@ -46,6 +46,13 @@ class InspectionObserver(Protocol):
         """Called on the recorder's thread: be quick. The arrays are shared and must not be written to."""
 
 
+class InspectionWitness(Protocol):
+    """Whoever wants each stored inspection, each image of a part among them, told of or not."""
+
+    def recorded(self, judged: Judged) -> None:
+        """As `InspectionObserver.inspected`."""
+
+
 class Recorder:
     """Owned by one thread."""
 
@@ -59,6 +66,7 @@ class Recorder:
         messages: Messages,
         observers: Sequence[InspectionObserver],
         ok_every: int,
+        witnesses: Sequence[InspectionWitness] = (),
         desk: PartDesk | None = None,
         wake: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -73,6 +81,7 @@ class Recorder:
         self._evidence = evidence
         self._messages = messages
         self._observers = tuple(observers)
+        self._witnesses = tuple(witnesses)
         self._ok_every = ok_every
         self._desk = desk or PartDesk("", lines, TriggerGates())
         self._wake = wake
@@ -200,6 +209,8 @@ class Recorder:
             tally.rejected()
         else:
             tally.inspected()
+        for witness in self._witnesses:
+            witness.recorded(judged)
         if told is not None:
             self._last_verdicts[line.name] = told.inspection.decision.verdict
             for observer in self._observers:
