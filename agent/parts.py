@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +18,8 @@ from agent.drift.drift_store import DriftStore
 from agent.health import HealthProbe
 from agent.lineup import Lineup
 from agent.mending import Mending
+from agent.metrics.exposition import Identity, metrics_text
+from agent.metrics.inspection_counts import InspectionCounts
 from agent.mqtt.bounds import Bounds
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
@@ -139,7 +142,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     page = PageState(name)
     messages = Messages(topics, modes)
     evidence = EvidenceWriter(config.agent.data_dir, run)
-    drift = DriftWatch(lines, DriftStore(database))
+    drift, counts = DriftWatch(lines, DriftStore(database)), InspectionCounts()
     recorder = Recorder(
         lines=lines,
         tallies=tallies,
@@ -148,15 +151,14 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         messages=messages,
         observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run)),
         ok_every=config.store.retention.ok_every,
-        witnesses=(drift,),
+        witnesses=(drift, counts),
         desk=PartDesk(run, lines, gates),
         wake=sender.wake,
     )
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
-    audit = AuditLog(database)
-    steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
+    steward = Steward(setting.path, config, setting.overrides, lineup, AuditLog(database), setting.hangup)
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:
@@ -182,7 +184,8 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
             return True
         return steward.submit(Request(verb, payload, "ctl", lambda answer: reply(answer.body(name))))
 
-    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit)
+    metrics = metrics_text(_identity(config), probe.snapshot, counts) if config.metrics.enabled else None
+    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit, metrics)
     app = create_app(sources, config.web.loopback, setting.token)
     web = WebServer(app, config.web.host, config.web.port, page_heartbeat)
     return Parts(
@@ -209,6 +212,10 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         page=page,
         web=web,
     )
+
+
+def _identity(config: Config) -> Identity:
+    return Identity(config.agent.name, version("fbclip-inspect"), config.model.backbone)
 
 
 def _hot_folders(config: Config) -> list[Path]:

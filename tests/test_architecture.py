@@ -64,7 +64,7 @@ FLOORS = {
         {"lineup"},
         {"steering"},
         {"health", "mending"},
-        {"notify"},
+        {"notify", "metrics"},
         {"parts"},
         {"app"},
         {"commands"},

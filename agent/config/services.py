@@ -118,6 +118,12 @@ def with_password(url: str, variable: str) -> str:
         return url
 
 
+class MetricsSection(Section):
+    """`/metrics` on the page's address, under its token."""
+
+    enabled: bool = True
+
+
 class WebSection(Section):
     """The page. Any address other than loopback needs a token in the variable `token_env`."""
 

@@ -94,8 +94,8 @@ class PageState:
         """The health that the source reports, and a snapshot of its counters; `triggers` of a line that hears them."""
         with self._lock:
             line = self._lines[name]
-            changes = {"health": health, "counters": counters, "triggers": triggers, "drift": drift or line.drift}
-            self._lines[name] = replace(line, **changes)
+            drift = drift or line.drift
+            self._lines[name] = replace(line, health=health, counters=counters, triggers=triggers, drift=drift)
 
     def inspected(self, judged: Judged) -> None:
         """The newest inspection of its line. The arrays are kept, not copied: do not write to them afterwards.
