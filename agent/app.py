@@ -25,11 +25,13 @@ from agent.health import (
     without_figures,
 )
 from agent.line_states import LineHealth
+from agent.mqtt.home_assistant import HomeAssistant, HomeLine
 from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.patience import detector_patience_s, seconds_an_image
 from agent.pipeline.lines import load_model
 from agent.pipeline.moves import move_again
+from agent.records import LineMode
 from agent.steering.overrides import load_overrides
 from agent.web.guard import page_token
 
@@ -92,6 +94,10 @@ class Daemon:
         self._known_problems: tuple[str, ...] = ()
         self._known_notes: tuple[str, ...] = ()
         self._known_lines: frozenset[str] = frozenset()
+        config = parts.config
+        self._home = HomeAssistant(
+            parts.topics, version("fbclip-inspect"), parts.sender, config.agent.data_dir, config.mqtt.home_assistant
+        )
 
     def start(self, stack: ExitStack) -> None:
         """Start everything in the order of data flow, last to first, so that nobody produces into nothing.
@@ -218,6 +224,14 @@ class Daemon:
         for name in self._known_lines - names:
             parts.sender.retain(parts.topics.line_status(name), {"state": "removed"})
         self._known_lines = names
+        plans = parts.lineup.plans
+        self._home.show(
+            [
+                HomeLine(line.name, line.mode is LineMode.LIVE, plans[line.name].section.is_private)
+                for line in snapshot.lines
+                if line.name in plans
+            ]
+        )
         parts.page.keep_lines(names)
         parts.sender.retain(parts.topics.health, health_body(snapshot))
         parts.sender.retain(parts.topics.info, _info_body(parts, snapshot.lines))

@@ -28,12 +28,13 @@ from agent.mqtt.sender import Sender
 from agent.pipeline.dicom_writer import DicomWriter
 from agent.pipeline.drift_watch import DriftWatch
 from agent.pipeline.evidence import EvidenceWriter
+from agent.pipeline.home_image import HomeImage
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import LiveLines
 from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.part_desk import PartDesk
-from agent.pipeline.recorder import Recorder
+from agent.pipeline.recorder import InspectionObserver, Recorder
 from agent.pipeline.workers import Pipeline
 from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
@@ -149,7 +150,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run)),
+        observers=_observers(config, topics, sender, page, lines, run),
         ok_every=config.store.retention.ok_every,
         witnesses=(drift, counts),
         desk=PartDesk(run, lines, gates),
@@ -212,6 +213,13 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         page=page,
         web=web,
     )
+
+
+def _observers(
+    config: Config, topics: Topics, sender: Sender, page: PageState, lines: LiveLines, run: str
+) -> tuple[InspectionObserver, ...]:
+    image = (HomeImage(topics, sender),) if config.mqtt.home_assistant else ()
+    return (page, StatePublisher(topics, sender), DicomWriter(lines, run), *image)
 
 
 def _identity(config: Config) -> Identity:
