@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from structlog.contextvars import bound_contextvars
+
 from agent.config.line import CameraSource, LineSection, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.privacy.references import References
@@ -148,8 +150,11 @@ class Judge:
         return replace(found, inspection=replace(inspection, latency=latency), of_volume=True)
 
     def _judge_images(self, frames: Sequence[Frame], lines: Mapping[str, Line], started: float) -> list[Judged]:
-        prepared = [self._prepare(index, frame, lines[frame.line]) for index, frame in enumerate(frames)]
-        predictions = self._infer([one for one in prepared if isinstance(one, _Ready)])
+        prepared = []
+        for index, frame in enumerate(frames):
+            with bound_contextvars(inspection=frame.id):
+                prepared.append(self._prepare(index, frame, lines[frame.line]))
+        predictions = self._infer([one for one in prepared if isinstance(one, _Ready)], frames)
         judged = []
         for index, (frame, one) in enumerate(zip(frames, prepared, strict=True)):
             prediction = predictions.get(index)
@@ -199,7 +204,7 @@ class Judge:
         self._previous[name] = image
         return "frozen" if is_repeat(image, previous) else None
 
-    def _infer(self, ready: Sequence[_Ready]) -> dict[int, Prediction]:
+    def _infer(self, ready: Sequence[_Ready], frames: Sequence[Frame]) -> dict[int, Prediction]:
         """Predictions by frame index. A batch that fails is tried again one by one, so that one image, or a
         GPU that ran out of memory, does not take its neighbours along."""
         if not ready:
@@ -213,7 +218,8 @@ class Judge:
             try:
                 found[one.index] = self._detector.infer([one.job])[0]
             except RuntimeError:
-                log.exception("a frame failed in the detector")
+                with bound_contextvars(inspection=frames[one.index].id):
+                    log.exception("a frame failed in the detector")
         return found
 
     @staticmethod

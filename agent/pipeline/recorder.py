@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import uuid4
 
+from structlog.contextvars import bound_contextvars
+
 from agent.errors import StoreError
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.judge import Judged
@@ -137,15 +139,16 @@ class Recorder:
     def record(self, judged: Judged, stop: threading.Event) -> bool:
         """Write one inspection. A store that refuses is tried again until `stop`: then nothing was written, the
         frame counts as dropped, and a file stays claimed, to be judged at the next start."""
-        part = judged.frame.part
-        if part is not None:
-            return self._record_image(part, judged, stop)
-        line = self._lines[judged.inspection.line]
-        judged = self._with_images(line, judged)
-        if self._store(line, judged, judged, stop) is None:
-            return False
-        move_judged(self._writer, line, judged.inspection, judged.frame.path)
-        return True
+        with bound_contextvars(inspection=judged.frame.id):
+            part = judged.frame.part
+            if part is not None:
+                return self._record_image(part, judged, stop)
+            line = self._lines[judged.inspection.line]
+            judged = self._with_images(line, judged)
+            if self._store(line, judged, judged, stop) is None:
+                return False
+            move_judged(self._writer, line, judged.inspection, judged.frame.path)
+            return True
 
     def close_events(self, ts: datetime, reason: str) -> None:
         """End what is open, as at shutdown; raises StoreError."""
