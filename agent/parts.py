@@ -36,9 +36,11 @@ from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.part_desk import PartDesk
 from agent.pipeline.recorder import InspectionObserver, Recorder
 from agent.pipeline.workers import Pipeline
+from agent.plc.desk import PlcDesk
 from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
 from agent.records import LineMode
+from agent.sources.folder_lock import refuse_taken
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
 from agent.steering.ears import MqttEars
@@ -105,6 +107,7 @@ class Parts:
     probe: HealthProbe
     page: PageState
     web: WebServer
+    plc: PlcDesk
 
 
 def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts:
@@ -113,10 +116,12 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     A line that cannot run is unavailable. Raises AgentError.
     """
     run = str(uuid4())
-    config = setting.config
-    name = config.agent.name
+    config, name = setting.config, setting.config.agent.name
     topics = Topics(config.mqtt.prefix, name)
-    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), _hot_folders(config)))
+    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url)))
+    for folder in _hot_folders(config):
+        # The sources lock them; a second agent is better told before it starts.
+        refuse_taken(folder)
     make_private_folder(config.agent.data_dir, _filled_by_others(config))
     references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
@@ -144,13 +149,14 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     messages = Messages(topics, modes)
     evidence = EvidenceWriter(config.agent.data_dir, run)
     drift, counts = DriftWatch(lines, DriftStore(database)), InspectionCounts()
+    plc = PlcDesk(config.plc, name, [line.name for line in config.lines], gates)
     recorder = Recorder(
         lines=lines,
         tallies=tallies,
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=_observers(config, topics, sender, page, lines, run),
+        observers=(plc.board, *_observers(config, topics, sender, page, lines, run)),
         ok_every=config.store.retention.ok_every,
         witnesses=(drift, counts),
         desk=PartDesk(run, lines, gates),
@@ -159,7 +165,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
-    steward = Steward(setting.path, config, setting.overrides, lineup, AuditLog(database), setting.hangup)
+    steward = Steward(setting.path, config, setting.overrides, lineup, AuditLog(database), ledger, setting.hangup)
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:
@@ -177,6 +183,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         keeper=keeper,
         heartbeats=(sender.heartbeat, page_heartbeat, steward.heartbeat),
         drift=drift,
+        plc_problems=plc.problems,
     )
 
     def submit(verb: str, payload: bytes, reply: Reply) -> bool:
@@ -187,8 +194,9 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
 
     metrics = metrics_text(_identity(config), probe.snapshot, counts) if config.metrics.enabled else None
     sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit, metrics)
-    app = create_app(sources, config.web.loopback, setting.token)
-    web = WebServer(app, config.web.host, config.web.port, page_heartbeat)
+    web = WebServer(
+        create_app(sources, config.web.loopback, setting.token), config.web.host, config.web.port, page_heartbeat
+    )
     return Parts(
         config=config,
         run=run,
@@ -212,6 +220,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         probe=probe,
         page=page,
         web=web,
+        plc=plc,
     )
 
 
