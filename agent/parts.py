@@ -7,28 +7,34 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
 from agent.config.line import DicomSource, FolderSource
 from agent.config.sections import Config
 from agent.config.services import BacklogSection
+from agent.drift.drift_store import DriftStore
 from agent.health import HealthProbe
 from agent.lineup import Lineup
 from agent.mending import Mending
+from agent.metrics.exposition import Identity, metrics_text
+from agent.metrics.inspection_counts import InspectionCounts
 from agent.mqtt.bounds import Bounds
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode
 from agent.mqtt.sender import Sender
 from agent.pipeline.dicom_writer import DicomWriter
+from agent.pipeline.drift_watch import DriftWatch
 from agent.pipeline.evidence import EvidenceWriter
+from agent.pipeline.home_image import HomeImage
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import LiveLines
 from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.part_desk import PartDesk
-from agent.pipeline.recorder import Recorder
+from agent.pipeline.recorder import InspectionObserver, Recorder
 from agent.pipeline.workers import Pipeline
 from agent.plc.desk import PlcDesk
 from agent.privacy.quiet_log import protect
@@ -94,6 +100,7 @@ class Parts:
     sender: Sender
     recorder: Recorder
     pipeline: Pipeline
+    drift: DriftWatch
     lineup: Lineup
     steward: Steward
     mending: Mending
@@ -151,6 +158,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     page = PageState(name)
     messages = Messages(topics, modes)
     evidence = EvidenceWriter(config.agent.data_dir, run)
+    drift, counts = DriftWatch(lines, DriftStore(database)), InspectionCounts()
     plc = PlcDesk(config.plc, name, [line.name for line in config.lines], gates)
     recorder = Recorder(
         lines=lines,
@@ -158,16 +166,16 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=(plc.board, page, StatePublisher(topics, sender), DicomWriter(lines, run)),
+        observers=(plc.board, *_observers(config, topics, sender, page, lines, run)),
         ok_every=config.store.retention.ok_every,
+        witnesses=(drift, counts),
         desk=PartDesk(run, lines, gates),
         wake=sender.wake,
     )
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
-    audit = AuditLog(database)
-    steward = Steward(setting.path, config, setting.overrides, lineup, audit, ledger, setting.hangup)
+    steward = Steward(setting.path, config, setting.overrides, lineup, AuditLog(database), ledger, setting.hangup)
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:
@@ -184,6 +192,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         evidence=evidence,
         keeper=keeper,
         heartbeats=(sender.heartbeat, page_heartbeat, steward.heartbeat),
+        drift=drift,
         plc_problems=plc.problems,
     )
 
@@ -193,9 +202,11 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
             return True
         return steward.submit(Request(verb, payload, "ctl", lambda answer: reply(answer.body(name))))
 
-    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit)
-    app = create_app(sources, config.web.loopback, setting.token)
-    web = WebServer(app, config.web.host, config.web.port, page_heartbeat)
+    metrics = metrics_text(_identity(config), probe.snapshot, counts) if config.metrics.enabled else None
+    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit, metrics)
+    web = WebServer(
+        create_app(sources, config.web.loopback, setting.token), config.web.host, config.web.port, page_heartbeat
+    )
     return Parts(
         config=config,
         run=run,
@@ -211,6 +222,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         sender=sender,
         recorder=recorder,
         pipeline=pipeline,
+        drift=drift,
         lineup=lineup,
         steward=steward,
         references=references,
@@ -220,6 +232,17 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         web=web,
         plc=plc,
     )
+
+
+def _observers(
+    config: Config, topics: Topics, sender: Sender, page: PageState, lines: LiveLines, run: str
+) -> tuple[InspectionObserver, ...]:
+    image = (HomeImage(topics, sender),) if config.mqtt.home_assistant else ()
+    return (page, StatePublisher(topics, sender), DicomWriter(lines, run), *image)
+
+
+def _identity(config: Config) -> Identity:
+    return Identity(config.agent.name, version("fbclip-inspect"), config.model.backbone)
 
 
 def _hot_folders(config: Config) -> list[Path]:

@@ -160,6 +160,11 @@ class Frame:
     part: TriggeredPart | None = None
     series: tuple[SeriesFile, ...] = ()
 
+    @property
+    def id(self) -> str:
+        """One frame of a run, as the log names it."""
+        return f"{self.line}-{self.seq}"
+
 
 def with_picture(frame: Frame, picture: Picture) -> Frame:
     """The frame with what its file holds: one image, or the slices of a volume."""

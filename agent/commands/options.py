@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.privacy.log_format import LogFormat
 from fbclip.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[Path, typer.Option("-c", "--config", help="configuration file")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines")]
+LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="text for people, json for collectors")]
 DEFAULT_CONFIG = Path("agent.yaml")
 
 
@@ -26,6 +28,7 @@ class RunRequest:
     """`agent run`."""
 
     config: ConfigOption = DEFAULT_CONFIG
+    log_format: LogFormatOption = LogFormat.TEXT
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,17 @@ class AlertSection(Section):
         return self
 
 
+class DriftSection(Section):
+    """Whether the line is watched for drift. `false_alarm`: the most that the watch ever advises to recalibrate a line
+    that has not changed, over the life of a profile. `every_s`: of a continuous camera or video one frame in so long
+    counts as a unit; longer than a part stays in view.
+    """
+
+    watch: bool = True
+    false_alarm: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.01
+    every_s: Annotated[float, Field(gt=0, le=86_400)] = 60
+
+
 class LineSection(Section):
     """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`.
 
@@ -254,6 +265,7 @@ class LineSection(Section):
     accept_blind: bool = False
     dicom_outputs: ConfigPath | None = None
     alert: AlertSection = AlertSection()
+    drift: DriftSection = DriftSection()
     results: ResultChoice = ResultChoice.NONE
 
     @property

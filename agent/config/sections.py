@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from agent.config.base import ConfigPath, Name, Section
 from agent.config.line import DicomSource, FolderSource, LineSection
 from agent.config.plc import PlcSection
-from agent.config.services import MqttSection, StoreSection, WebSection, with_password
+from agent.config.services import MetricsSection, MqttSection, StoreSection, WebSection, with_password
 from fbclip.backbone.config import Precision
 
 
@@ -43,6 +43,7 @@ class Config(Section):
     mqtt: MqttSection = MqttSection()
     store: StoreSection = StoreSection()
     web: WebSection = WebSection()
+    metrics: MetricsSection = MetricsSection()
     plc: PlcSection = PlcSection()
     lines: Annotated[tuple[LineSection, ...], Field(min_length=1)]
 
