@@ -25,6 +25,7 @@ FLOORS = {
         {"features", "picture_health"},
         {"backbone"},
         {"method"},
+        {"peers"},
         {"decision"},
         {"memory"},
         {"artefacts"},

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fbclip.verification.golden import Deviation
+from fbclip.verification.deviation import Deviation
 
 
 def show_deviations(rows: Sequence[Deviation], as_json: bool) -> bool:
