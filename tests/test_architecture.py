@@ -43,6 +43,7 @@ FLOORS = {
         {"metrics"},
         {"surfaces"},
         {"defects"},
+        {"methods"},
         {"inference"},
         {"memory"},
         {"threshold", "tuning"},

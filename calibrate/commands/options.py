@@ -127,6 +127,51 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class MethodOptions:
+    """Which method judges. The methods whose prompts name the product need no adapter."""
+
+    method: Annotated[str, typer.Option(help="fb-clip, vanilla, clipad, winclip, anomalyclip, afclip or faprompt")] = (
+        "fb-clip"
+    )
+    product: Annotated[
+        str | None, typer.Option(help="what the prompts of --method call the product; default: the class's name")
+    ] = None
+
+    def needs_classes(self, model: ModelOptions) -> bool:
+        """Whether adapters are to be made, one for each class."""
+        return self.method != "fb-clip" and model.adapter is None and self.product is None
+
+    def products(self, model: ModelOptions, classes: Sequence[str]) -> tuple[str, ...]:
+        """What adapters are to be made for: `product`, or every class; none where there is an adapter already."""
+        from calibrate.methods import check_method
+        from fbclip.peers.config import FBCLIP
+
+        check_method(self.method)
+        if self.method == FBCLIP or model.adapter is not None:
+            if self.product is not None:
+                raise ConfigError("--product: only for a --method whose prompts name it, without --adapter")
+            return ()
+        return (self.product,) if self.product is not None else tuple(classes)
+
+    def open(
+        self,
+        model: ModelOptions,
+        products: Sequence[str],
+        memories: Sequence[Path] = (),
+        profiles: Sequence[Path] = (),
+    ) -> Detector:
+        """`model` as it is where it has an adapter, of this method; else made for `products`. Raises as `open`."""
+        from calibrate.methods import MadeModel, check_judges, open_made
+
+        if not products:
+            detector = model.open(memories, profiles)
+            # Without --method an adapter says itself what it is of.
+            return detector if self.method == "fb-clip" else check_judges(detector, self.method)
+        made = MadeModel(model.backbone, model.weights, model.device, model.precision)
+        return open_made(made, self.method, products, memories)
+
+
+@dataclass(frozen=True)
 class FramingOptions:
     """Which part of a frame is looked at, and how."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -26,6 +27,7 @@ from calibrate.evaluation.verdicts import confusion, kinds, rejected
 from calibrate.inference import View
 from calibrate.wording import listed
 from fbclip.detector import Detector
+from fbclip.files import canonical_json
 
 PACKAGES = ("fbclip-inspect", "torch", "numpy", "scipy", "open_clip_torch", "opencv-python-headless", "pillow")
 
@@ -124,7 +126,7 @@ def evaluate(
             empty_masks=sum(one.empty_masks for one in found.values()),
             skipped=(*faults.masks.values(), *unusable),
         ),
-        model=_model(view),
+        model=_model(view, request.adapters),
         framing=EvaluatedFraming(
             roi=framing.roi,
             tiling=framing.tiling,
@@ -155,19 +157,21 @@ def _by_class(
     if request.paper:
         paper = PaperMaps(detector.size, detector.backbone.config.patch_size, detector.smoothing[view.adapter])
     profile = None if request.profile is None else request.profile.profile
-    evaluator = ClassEvaluator(view, data.root, profile, paper)
-    return {
-        name: evaluator.evaluate([s for s in samples if s.class_name == name], advance)
-        for name in dict.fromkeys(s.class_name for s in samples)
-    }
+    found = {}
+    for name in dict.fromkeys(s.class_name for s in samples):
+        own = replace(view, adapter=request.adapter_of(name, view.adapter))
+        evaluator = ClassEvaluator(own, data.root, profile, paper)
+        found[name] = evaluator.evaluate([s for s in samples if s.class_name == name], advance)
+    return found
 
 
-def _model(view: View) -> EvaluatedModel:
+def _model(view: View, adapters: Mapping[str, str]) -> EvaluatedModel:
     running = view.detector.running(view.adapter, view.memory)
     return EvaluatedModel(
         backbone=running.backbone,
         backbone_sha256=running.backbone_sha256,
-        adapter=running.adapter,
+        method=running.method,
+        adapter=hashlib.sha256(canonical_json(dict(adapters))).hexdigest() if adapters else running.adapter,
         memory=running.memory,
         fusion=view.fusion,
         device=running.device,

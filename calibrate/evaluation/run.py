@@ -15,6 +15,7 @@ from calibrate.evaluation.request import EvaluationRequest, Part
 from calibrate.evaluation.worst import draw_worst, heat_limits
 from calibrate.inference import Skips
 from calibrate.memory.temporary import OpenDetector, open_with_memory
+from calibrate.methods import adapters_by_class
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing
@@ -24,14 +25,16 @@ from fbclip.images.framing import Framing
 class EvaluationRun:
     """A run as it is asked for.
 
-    out: folder to write; open_detector: the model with the memories in these folders; adapter: its folder, None for
-    the embedded one; memory: a memory's folder, or one of normal images, here or in the data set; worst: images to
-    draw of each kind; command: as it was typed, without folders of this machine.
+    out: folder to write; open_detector: the model with the memories in these folders; products: the classes that its
+    adapters are for, where it has one for each; adapter: its folder, None for the embedded one; memory: a memory's
+    folder, or one of normal images, here or in the data set; worst: images to draw of each kind; command: as it was
+    typed, without folders of this machine.
     """
 
     data: DataSet
     out: Path
     open_detector: OpenDetector
+    products: Sequence[str] = ()
     adapter: Path | None = None
     memory: Path | None = None
     part: Part | None = None
@@ -65,6 +68,7 @@ def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _
         made_with=made_with,
         memory=next(iter(detector.memories), None),
         fusion=fusion,
+        adapters=adapters_by_class(detector, run.products),
     )
     found = evaluate(detector, detector.adapters[0], run.data, request, advance)
     limits = heat_limits(found)

@@ -1,7 +1,7 @@
 """Released checkpoints of the learned methods -> our modules, read without running any code in them.
 
-AF-CLIP's adapter is released as a pickled module, which is never opened: it has to be converted once, where nothing is
-at stake, into a dictionary of tensors `{"state_prompt_embedding": …, "adaptor": …}`.
+AF-CLIP's release is two files, `*_prompt.pt` and `*_adaptor.pt`. The second is a pickled module, which is never opened:
+it has to be converted once, where nothing is at stake, by `torch.save(module.state_dict(), path)`.
 """
 
 from __future__ import annotations
@@ -40,11 +40,24 @@ def read_peer_checkpoint(path: Path) -> dict[str, Tensor]:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise AdapterError(f"{path}: not a readable checkpoint of tensors only: {first}") from error
     if isinstance(stored, Tensor):
-        return {"state_prompt_embedding": stored.detach()}
+        return {"state_prompt_embedding": stored.detach(), **_adaptor_beside(path)}
     found = _flat(stored) if isinstance(stored, Mapping) else {}
     if not found:
         raise AdapterError(f"{path}: holds no tensors by name")
     return found
+
+
+def _adaptor_beside(prompt: Path) -> dict[str, Tensor]:
+    path = prompt.with_name(prompt.name.replace("_prompt", "_adaptor"))
+    if path == prompt or not path.is_file():
+        raise AdapterError(f"{prompt}: holds the prompt of AF-CLIP alone; its *_adaptor.pt is not beside it")
+    try:
+        return {f"adaptor.{name}": value for name, value in read_peer_checkpoint(path).items()}
+    except AdapterError as error:
+        raise AdapterError(
+            f"{path}: is no file of tensors only; the release is a pickled module, which could run any code: in a "
+            "sandbox, load it and torch.save its state_dict() under this name"
+        ) from error
 
 
 def _flat(stored: Mapping[object, object], prefix: str = "") -> dict[str, Tensor]:

@@ -9,8 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fbclip.backbone.config import BackboneConfig
+from fbclip.errors import ConfigError
 from fbclip.frozen import Frozen
+from fbclip.method.defaults import method_for
 
+FBCLIP = "fb-clip"
+"""What adapters and profiles are of that name no method: the method that all others are compared with."""
 PeerName = Literal["vanilla", "clipad", "winclip", "anomalyclip", "afclip", "faprompt"]
 Layers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 
@@ -108,4 +113,35 @@ PeerConfig = Annotated[
     VanillaConfig | ClipAdConfig | WinClipConfig | AnomalyClipConfig | AfClipConfig | FaPromptConfig,
     Field(discriminator="name"),
 ]
+BY_CLASS: tuple[PeerName, ...] = ("vanilla", "clipad", "winclip")
+"""Their prompts name the class; nothing about them has to be learned."""
+FEW_SHOT: tuple[PeerName, ...] = ("winclip", "afclip")
+"""They have a form that remembers a few normal images."""
 NAMES: tuple[PeerName, ...] = ("vanilla", "clipad", "winclip", "anomalyclip", "afclip", "faprompt")
+
+
+def peer_config(name: str, backbone: BackboneConfig, class_name: str | None = None) -> PeerConfig:
+    """The method as it is published, on `backbone`: layers and dual blocks at the same shares of its depth.
+
+    WinCLIP and CLIP-AD run at the size that the backbone was trained for, the others at FB-CLIP's. Raises ConfigError
+    for an unknown name, and for a method whose prompts name the class where there is no `class_name`.
+    """
+    if name not in NAMES:
+        raise ConfigError(f"method {name!r} is none of {FBCLIP}, {', '.join(NAMES)}")
+    if name in BY_CLASS and not class_name:
+        raise ConfigError(f"method {name}: its prompts name the product; say which with --product")
+    size, depth = method_for(backbone).image_size, backbone.layers
+    quarters = tuple(sorted({max(1, round(depth * q / 4)) for q in range(1, 5)}))
+    dual = max(1, round(depth * 19 / 24))
+    known = class_name or ""
+    if name == "vanilla":
+        return VanillaConfig(image_size=size, class_name=known)
+    if name == "clipad":
+        return ClipAdConfig(image_size=backbone.image_size, class_name=known, feature_layers=quarters)
+    if name == "winclip":
+        return WinClipConfig(image_size=backbone.image_size, class_name=known)
+    if name == "anomalyclip":
+        return AnomalyClipConfig(image_size=size, dual_blocks=dual, feature_layers=(depth,))
+    if name == "afclip":
+        return AfClipConfig(image_size=size, feature_layers=quarters, memory_layers=quarters)
+    return FaPromptConfig(image_size=size, dual_blocks=dual)

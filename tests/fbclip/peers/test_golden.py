@@ -1,14 +1,9 @@
 """The compared methods against the numbers of their released code, where those are at hand."""
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from fbclip.cli import app
-from fbclip.errors import AdapterError, FbclipError
 from fbclip.peers.config import NAMES
 from fbclip.verification.golden import verify
 
