@@ -132,7 +132,9 @@ def af_learned(
     own["prompt.state_prompt_embedding"] = tensors["state_prompt_embedding"]
     inner = _size(own, "adapter.to_q.weight", 0, path)
     if inner % config.adapter_head_width:
-        raise AdapterError(f"{path}: attention.attn.to_q.weight gives {inner} numbers, no multiple of 64")
+        raise AdapterError(
+            f"{path}: attention.attn.to_q.weight gives {inner} numbers, no multiple of {config.adapter_head_width}"
+        )
     config = config.model_copy(
         update={
             "prompt_length": _size(own, "prompt.state_prompt_embedding", -2, path),
