@@ -82,6 +82,12 @@ class FineMargins:
     abnormal: Tensor
     bias: Tensor
 
+    @property
+    def score(self) -> Tensor:
+        """(B,) float64: half the class token's probability, half what the maps' highest ones say."""
+        highest = (2 * _highest(self.static) + _highest(self.adapted)) / 3
+        return (torch.sigmoid(self.cls.double()) + highest) / 2
+
 
 class FaPrompt(Peer):
     """Runs the text tower for every image, so it holds it."""
@@ -101,13 +107,10 @@ class FaPrompt(Peer):
             self._static = self.prompts.normal(self.tower), self.prompts.abnormal(self.tower)
         image, patches = self.features(images)
         found = self.margins(image, next(iter(patches.values())), *self._static, record)
-        adapted_max, static_max = (_highest(grid) for grid in (found.adapted, found.static))
-        record("static.max", static_max)
-        record("adapted.max", adapted_max)
-        score_cls = torch.sigmoid(found.cls.double())
-        record("score_cls", score_cls)
-        score = (score_cls + (2 * static_max + adapted_max) / 3) / 2
-        return PeerOutput(logit_of(score), mean_margin([found.static, found.adapted]))
+        record("static.max", _highest(found.static))
+        record("adapted.max", _highest(found.adapted))
+        record("score_cls", torch.sigmoid(found.cls.double()))
+        return PeerOutput(logit_of(found.score), mean_margin([found.static, found.adapted]))
 
     def margins(
         self, image: Tensor, patches: Tensor, normal: Tensor, abnormal: Tensor, record: Record = unrecorded

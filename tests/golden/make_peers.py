@@ -27,7 +27,8 @@ OWN = {
     "vanilla": {"image_size": 40, "quick_gelu": True, "smoothing_sigma": 4, "class_name": "metal_nut"},
     "clipad": {
         "image_size": 32, "quick_gelu": False, "feature_layers": [1, 2, 3, 4], "class_name": "screw",
-        "smoothing_sigma": 8, "dbscan": {"eps": 2.5, "min_samples": 15}, "text_dbscan_tolerance": 1e-3, "tolerance": 5e-5,
+        "smoothing_sigma": 8, "dbscan": {"eps": 2.5, "min_samples": 15}, "text_dbscan_tolerance": 1e-3,
+        "tolerance": 5e-5,
     },
     "winclip": {"image_size": 32, "quick_gelu": False, "scales": [2, 3], "class_name": "hazelnut",
                 "tolerance": 5e-5},
