@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -36,6 +37,9 @@ from agent.web.guard import page_token
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
 MAINTENANCE_S = 60.0
+# Between two of its operations the detector waits for the interpreter: with Python's own 5 ms, so long each time that
+# another thread is at work.
+SWITCH_S = 0.0005
 # Together they leave a second of the ten in which a run must have ended.
 SOURCES_STOP_S = 1.5
 STEWARD_STOP_S = 0.5
@@ -99,6 +103,7 @@ class Daemon:
         `stack` stops what was started, in reverse, also when the start fails midway. Raises AgentError.
         """
         parts = self._parts
+        sys.setswitchinterval(SWITCH_S)
         try:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         except StoreError:

@@ -38,8 +38,8 @@ FLOORS = {
     "calibrate": (
         {"errors", "wording"},
         {"documents"},
-        {"datasets"},
         {"statistics"},
+        {"datasets"},
         {"metrics"},
         {"surfaces"},
         {"defects"},

@@ -127,10 +127,11 @@ class Reader:
 
     def inspections(self, ids: Collection[int]) -> dict[int, InspectionRow]:
         """Those of them that there are, by id."""
-        own, some = self._database.own(inspections), inspections.c.id.in_(list(ids))
+        # Whose they are is looked at here: told of the agent, SQLite walks through all its rows instead of these ids.
+        query = select(*_columns(inspections, InspectionRow), self._database.own(inspections).label("own"))
         with self._database.transaction() as connection:
-            rows = connection.execute(select(*_columns(inspections, InspectionRow)).where(own, some)).all()
-        return {row.id: _inspection(row) for row in rows}
+            rows = connection.execute(query.where(inspections.c.id.in_(list(ids)))).all()
+        return {row.id: _inspection(row) for row in rows if row.own}
 
     def recent_events(self, line: str | None = None, limit: int = 50) -> tuple[EventRow, ...]:
         """Newest first, of one line or all."""
