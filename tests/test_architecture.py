@@ -49,7 +49,7 @@ FLOORS = {
         {"threshold", "tuning"},
         {"profiles"},
         {"evaluation"},
-        {"few_shot"},
+        {"few_shot", "paper"},
         {"report"},
         {"line"},
         {"embedded", "verification"},
