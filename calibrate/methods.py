@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fbclip.artefacts.peers import fixed_adapter
+import torch
+
+from calibrate.datasets.reader import read_data
+from calibrate.errors import DataError
+from fbclip.artefacts.peers import fixed_adapter, with_references
 from fbclip.backbone.config import Precision
 from fbclip.backbone.weights import find_weights, open_backbone
 from fbclip.detector import Detector
-from fbclip.errors import ConfigError
+from fbclip.errors import ConfigError, ImageError
+from fbclip.images.decode import read_image
+from fbclip.images.framing import Framing
 from fbclip.memory.bank import load_memory
 from fbclip.peers.config import BY_CLASS, FBCLIP, NAMES
 from fbclip.runtime import pick_device
@@ -56,6 +62,26 @@ def open_made(model: MadeModel, method: str, products: Sequence[str], memories: 
     backbone, digest = open_backbone(file, adapters[0].manifest.image_size)
     banks = [load_memory(folder) for folder in dict.fromkeys(memories)]
     return Detector(backbone, digest, adapters, pick_device(model.device), model.precision, banks)
+
+
+def with_normal_images(detector: Detector, root: Path) -> Detector:
+    """A detector whose one adapter is the few-shot form of its first: the normal images in `root` are remembered.
+
+    Raises DataError without any or for one that cannot be judged, ConfigError for a method that has no such form.
+    """
+    samples = [s for s in read_data(root).samples if s.label is not True]
+    if not samples:
+        raise DataError(f"--references {root}: no normal images there")
+    tiles = []
+    for sample in samples:
+        try:
+            tiles.append(detector.frame(read_image(sample.path).image, Framing()).tiles)
+        except (ImageError, OSError) as error:
+            raise DataError(f"--references: {sample.path}: {error}") from error
+    base = detector.adapter(detector.adapters[0])
+    images = torch.cat(tiles).to(detector.device)
+    few = with_references(base, detector.backbone, images, [s.sha256 for s in samples])
+    return Detector(detector.backbone, detector.backbone_sha256, [few], detector.device, detector.precision)
 
 
 def adapters_by_class(detector: Detector, products: Sequence[str]) -> Mapping[str, str]:

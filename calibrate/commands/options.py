@@ -133,6 +133,9 @@ class MethodOptions:
     method: Annotated[str, typer.Option(help="fb-clip, vanilla, clipad, winclip, anomalyclip, afclip or faprompt")] = (
         "fb-clip"
     )
+    references: Annotated[
+        Path | None, typer.Option(help="folder of normal images: the few-shot form of winclip or afclip")
+    ] = None
     product: Annotated[
         str | None, typer.Option(help="what the prompts of --method call the product; default: the class's name")
     ] = None
@@ -161,14 +164,18 @@ class MethodOptions:
         profiles: Sequence[Path] = (),
     ) -> Detector:
         """`model` as it is where it has an adapter, of this method; else made for `products`. Raises as `open`."""
-        from calibrate.methods import MadeModel, check_judges, open_made
+        from calibrate.methods import MadeModel, check_judges, open_made, with_normal_images
 
-        if not products:
+        if self.references is not None and (len(products) > 1 or memories):
+            raise ConfigError("--references: for one product, and without --memory; name it with --product")
+        if products:
+            made = MadeModel(model.backbone, model.weights, model.device, model.precision)
+            detector = open_made(made, self.method, products, memories)
+        else:
             detector = model.open(memories, profiles)
             # Without --method an adapter says itself what it is of.
-            return detector if self.method == "fb-clip" else check_judges(detector, self.method)
-        made = MadeModel(model.backbone, model.weights, model.device, model.precision)
-        return open_made(made, self.method, products, memories)
+            detector = detector if self.method == "fb-clip" else check_judges(detector, self.method)
+        return detector if self.references is None else with_normal_images(detector, self.references)
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,8 @@ def threshold(
     check_line_name(line)
     goal, target, framing = asked.goal(), asked.target(), view.framing()
     kept = None if view.ignore_mask is None else mask_beside(out, view.ignore_mask)
+    if judge.references is not None:
+        selection = replace(selection, other=[*(selection.other or []), judge.references])
     chosen, memory = _line_data(data, goal, selection, reading, decision, framing, model.adapter)
     request = ThresholdRequest(
         line=line,
@@ -176,7 +178,7 @@ def threshold(
         _print_curve(error, target.confidence, as_json)
         raise
     place_profile(out, result, view.ignore_mask)
-    if products:
+    if products or judge.references is not None:
         _place_adapter(out, detector)
     _print_result(out, result, write_highest(out, result), skips, as_json)
 

@@ -79,6 +79,8 @@ def framing_of(detector: Detector, adapter: str, request: EvaluationRequest) -> 
         framing = request.profile.framing
     if request.paper and request.fusion is not None:
         raise ConfigError("--paper: the released code knows no memory; leave --paper or --memory out")
+    if request.paper and detector.running(adapter).method == "clipad":
+        raise ConfigError("--paper: CLIP-AD's maps are sums of similarities, no probabilities; leave it out")
     if request.paper and framing.tiling is not None:
         raise ConfigError("--paper: the released code knows no tiles; leave --paper or the tiles out")
     return framing

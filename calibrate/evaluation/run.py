@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from calibrate.datasets.leakage import tuned_on
+from calibrate.datasets.leakage import detector_has_seen, tuned_on
 from calibrate.datasets.sample import DataSet
 from calibrate.evaluation.document import EvaluationDocument
 from calibrate.evaluation.evaluate import evaluate
@@ -59,6 +59,7 @@ def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _
         folder = _memory_folder(run.memory, run.data.root)
         detector, memory = open_with_memory(run.open_detector, folder, run.framing, run.profile, Skips(run.skip_bad))
         made_with, fusion = made_with | memory.seen, memory.fusion
+    made_with |= detector_has_seen(detector)
     request = EvaluationRequest(
         part=run.part,
         framing=run.framing,

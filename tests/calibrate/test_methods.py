@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from calibrate.cli import app
 from calibrate.embedded.samples.files import write_png
 from calibrate.embedded.samples.products import inbox_part
+from calibrate.errors import DataError
 from calibrate.few_shot import experiment
 from fbclip.artefacts.adapter import load_adapter
 from fbclip.artefacts.profile_file import load_profile
@@ -97,6 +98,24 @@ def test_a_threshold_of_a_method_comes_with_its_adapter(line, model, tmp_path):
     assert answer.exit_code == 0, answer.output
     assert "method winclip" in answer.stdout
     assert "False alarms" in answer.stdout
+
+
+def test_normal_images_make_a_few_shot_line(line, model, tmp_path):
+    """Images that are remembered are never judged: neither for the threshold nor in an evaluation."""
+    out, known = tmp_path / "few.yaml", tmp_path / "known"
+    for k in range(2):
+        write_image(known, ".", 100 + k, None)
+    asked = (*model, "--method", "winclip", "--product", "sheet", "--references", known)
+    answer = run("threshold", line, "--line", "sheet", "--out", out, *asked, "--best-effort", "--false-alarm", 0.3)
+    assert answer.exit_code == 0, answer.output
+    adapter = load_adapter(tmp_path / "few.adapter")
+    assert load_profile(out).profile.adapter == adapter.id
+    assert len(adapter.manifest.provenance["pictures"]) == 2
+    answer = run("evaluate", line, "--out", tmp_path / "run", "--split", "train", *asked[:-1], line / "train" / "good")
+    assert isinstance(answer.exception, DataError)
+    assert "10 of 10 images are" in str(answer.exception)
+    answer = run("evaluate", line, "--out", tmp_path / "run", *model, "--method", "clipad", "--references", known)
+    assert "clipad has no few-shot form" in str(answer.exception)
 
 
 def test_few_shot_has_the_methods_own_column(line, model, monkeypatch):
