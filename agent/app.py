@@ -30,7 +30,7 @@ from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.patience import detector_patience_s, seconds_an_image
 from agent.pipeline.lines import load_model
-from agent.pipeline.moves import move_again
+from agent.pipeline.moves import let_go, move_again
 from agent.steering.overrides import load_overrides
 from agent.web.guard import page_token
 
@@ -114,7 +114,15 @@ class Daemon:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
-        move_again(parts.writer, parts.ledger.recover(), parts.lineup.lines, parts.references)
+        move_again(
+            parts.writer,
+            parts.ledger.recover(),
+            parts.lineup.lines,
+            parts.references,
+            parts.reader.result_of_file,
+        )
+        if gone := let_go(parts.ledger, parts.lineup.lines):
+            log.info("%d files were taken away from hot folders since the last run", gone)
         if parts.broker is not None:
             parts.broker.start()
             stack.callback(parts.broker.stop)
@@ -122,6 +130,7 @@ class Daemon:
         stack.callback(parts.sender.stop, LAST_MESSAGES_S)
         parts.web.start()
         stack.callback(parts.web.stop)
+        parts.plc.start(stack)
         parts.pipeline.start()
         parts.lineup.start()
         parts.steward.start()
@@ -214,6 +223,7 @@ class Daemon:
         """Health to the log where it changed, to the page, and to the retained topics."""
         parts = self._parts
         self._log_changes(snapshot)
+        parts.plc.look(snapshot)
         for line in snapshot.lines:
             parts.page.add_line(line.name, line.mode.value, line.live)
             parts.page.set_line(line.name, line.health, line.counters, line.triggers)
@@ -251,7 +261,13 @@ class Daemon:
     def _run_maintenance(self) -> None:
         parts = self._parts
         try:
-            move_again(parts.writer, parts.ledger.unmoved(), parts.lineup.lines, parts.references)
+            move_again(
+                parts.writer,
+                parts.ledger.unmoved(),
+                parts.lineup.lines,
+                parts.references,
+                parts.reader.result_of_file,
+            )
             parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved())
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)

@@ -66,7 +66,7 @@ FLOORS = {
         {"lineup"},
         {"steering"},
         {"health", "mending"},
-        {"notify"},
+        {"notify", "plc"},
         {"parts"},
         {"app"},
         {"commands"},
