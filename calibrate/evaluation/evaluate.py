@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.errors import DataError
@@ -25,7 +26,7 @@ from calibrate.evaluation.numbers import mean_numbers
 from calibrate.evaluation.pixels import PaperMaps
 from calibrate.evaluation.request import EvaluationRequest, check_not_fitted, find_faults, framing_of, images_of
 from calibrate.evaluation.verdicts import confusion, kinds, rejected
-from calibrate.inference import View
+from calibrate.inference import Scored, Skipped, View
 from calibrate.wording import listed
 from fbclip.detector import Detector
 from fbclip.files import canonical_json
@@ -78,6 +79,13 @@ class Evaluation:
     images: tuple[EvaluatedImage, ...]
     samples: dict[str, Sample]
     view: View
+    adapters: Mapping[str, str] = field(default_factory=dict)
+
+    def score_again(self, samples: Sequence[Sample]) -> Iterator[Scored | Skipped]:
+        """In order, each by the adapter of its class."""
+        for name, own in groupby(samples, lambda sample: sample.class_name):
+            view = replace(self.view, adapter=self.adapters.get(name, self.view.adapter))
+            yield from view.score([*own])
 
 
 def evaluate(
@@ -147,7 +155,7 @@ def evaluate(
         notes=evaluation_notes(data, request, detector.device.type, unlabelled, found),
         versions=_versions(),
     )
-    return Evaluation(document, images, {relative_name(s, data.root): s for s in usable}, view)
+    return Evaluation(document, images, {relative_name(s, data.root): s for s in usable}, view, request.adapters)
 
 
 def _by_class(

@@ -1,5 +1,6 @@
 """The compared methods by command: evaluated, compared, as a threshold, over few normal images, and imported."""
 
+import csv
 import json
 
 import numpy as np
@@ -146,3 +147,30 @@ def test_what_cannot_judge_is_refused(line, model, tmp_path, more, says):
 def test_the_embedded_model_knows_too_few_words(line, tmp_path):
     answer = run("evaluate", line, "--out", tmp_path / "run", "--method", "winclip", "--device", "cpu")
     assert "without some of the words of this method's prompts" in str(answer.exception)
+
+
+def test_each_class_is_judged_by_its_own_words(model, tmp_path):
+    """The heat maps too: every class has an adapter, and the worst images of both are drawn."""
+    for name, first in (("nut", 0), ("screw", 100)):
+        for k in range(first, first + 2):
+            write_image(tmp_path / "set" / name, "test/good", k, None)
+            write_image(tmp_path / "set" / name, "test/hole", 20 + k, "hole")
+            write_image(tmp_path / "set" / name, "train/good", 40 + k, None)
+    answer = run("evaluate", tmp_path / "set", "--out", tmp_path / "run", *model, "--method", "vanilla", "--json")
+    assert answer.exit_code == 0, answer.output
+    both = json.loads(answer.stdout)
+    assert set(both["classes"]) == {"nut", "screw"}
+    alone = run(
+        "evaluate", tmp_path / "set", "--out", tmp_path / "one", *model, "--method", "vanilla", "--json",
+        "--product", "nut",
+    )  # fmt: skip
+    margins = [rows(tmp_path / name / "samples.csv") for name in ("run", "one")]
+    same = {image for image in margins[0] if margins[0][image] == pytest.approx(margins[1][image], rel=1e-4)}
+    assert {image.split("/")[0] for image in same} == {"nut"}
+    assert len(same) == 4
+    assert json.loads(alone.stdout)["model"]["adapter"] != both["model"]["adapter"]
+
+
+def rows(path):
+    with path.open() as file:
+        return {row["path"]: float(row["margin"]) for row in csv.DictReader(file)}
