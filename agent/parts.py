@@ -51,6 +51,7 @@ from agent.store.lock import DataLock
 from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.retention import Retention
+from agent.store.series_ledger import SeriesLedger
 from agent.store.sqlite_file import make_private_folder
 from agent.store.writer import Writer
 from agent.web.app import PageSources, create_app
@@ -108,8 +109,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
 
     A line that cannot run is unavailable. Raises AgentError.
     """
-    run = str(uuid4())
-    config, name = setting.config, setting.config.agent.name
+    run, config, name = str(uuid4()), setting.config, setting.config.agent.name
     topics = Topics(config.mqtt.prefix, name)
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url)))
     for folder in _hot_folders(config):
@@ -136,7 +136,17 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     modes: dict[str, LineMode] = {}
     intake, judge = Intake(config.model.batch), Judge(detector, lines, run, references=references)
     gates = TriggerGates(intake.notify)
-    lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes, gates=gates)
+    lineup = Lineup(
+        detector,
+        judge,
+        intake,
+        ledger,
+        lines,
+        tallies,
+        modes,
+        gates=gates,
+        series=SeriesLedger(database, references.of_series),
+    )
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
     page = PageState(name)
     messages = Messages(topics, modes)

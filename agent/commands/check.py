@@ -24,6 +24,7 @@ from agent.pipeline.lines import Line, equip, load_line, load_model
 from agent.ports import check_free, why_no_broker, why_no_page
 from agent.privacy.quiet_log import make_logs_private
 from agent.sources.factory import build_source
+from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
 from agent.store.access import open_reader, try_store
@@ -113,7 +114,7 @@ def _profile(detector: Detector, section: LineSection) -> Callable[[], Line]:
 
 def _source(section: LineSection) -> Callable[[], None]:
     sink = BlockingQueue(Tally())
-    return build_source(section, sink, OnceLedger()).check
+    return build_source(section, sink, OnceLedger(), locks=FolderLocks()).check
 
 
 def _store(config: Config, running: bool) -> None:

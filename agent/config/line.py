@@ -126,7 +126,8 @@ class FolderSource(Section):
     `include`, `ignore`: patterns of names; none means every file. `network`: polled, because other machines write
     there; unless told, it is seen by the kind of the file system. `after`: judged files are moved, or stay and are
     copied, or only stay. `judge: content`: bytes that have a verdict get no second one. `sidecar`: the result as JSON,
-    with an overlay, in `done` or `failed`.
+    with an overlay, in `done` or `failed`. `series_s`: DICOM files of one series are one volume with one
+    verdict, judged when so long no new one came.
     """
 
     type: Literal["folder"]
@@ -142,6 +143,7 @@ class FolderSource(Section):
     after: Literal["move", "copy", "leave"] = "move"
     judge: Literal["file", "content"] = "file"
     sidecar: bool = False
+    series_s: Annotated[float | None, Field(gt=0, le=86_400)] = None
 
     @property
     def done_dir(self) -> Path:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from agent.config.line import CameraSource, LineSection, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.privacy.references import References
-from agent.records import Frame, Inspection, Latency
-from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
+from agent.records import FileState, FileVerdict, Frame, Inspection, Latency, SeriesFile
+from fbclip.decision import GRAVITY, NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
@@ -26,8 +26,6 @@ from fbclip.picture_health.repeats import is_repeat
 
 log = logging.getLogger(__name__)
 SLICES_AT_ONCE = 8
-# What makes a whole worse: a slice that cannot be judged leaves it open whether the others are all there is to see.
-_GRAVITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.REJECTED: 2, Verdict.ANOMALY: 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +54,25 @@ def worst(results: Iterable[Judged]) -> Judged:
     def gravity(one: Judged) -> tuple[int, float]:
         decision = one.inspection.decision
         size = decision.z if decision.z is not None else decision.margin
-        return _GRAVITY[decision.verdict], float("-inf") if size is None else size
+        return GRAVITY[decision.verdict], float("-inf") if size is None else size
 
     return max(results, key=gravity)
 
 
 def slice_frame(frame: Frame, volume: Picture, index: int) -> Frame:
-    """One slice of a volume as a frame of its own, which names it."""
+    """One slice of a volume as a frame of its own, which names it, and its file where the slices are files."""
     facts = None if volume.scan is None else volume.scan.slices[index]
     number = None if facts is None else facts.number
-    return replace(frame, image=volume.image(index), volume=None, frame_number=number, context=volume.about(index))
+    about = volume.about(index)
+    context = about if frame.context is None else {**frame.context, **(about or {})}
+    one = replace(frame, image=volume.image(index), volume=None, frame_number=number, context=context)
+    if not frame.series or facts is None or facts.file is None:
+        return one
+    return _of_file(one, frame.series[facts.file])
+
+
+def _of_file(frame: Frame, file: SeriesFile) -> Frame:
+    return replace(frame, path=file.path, sha256=file.sha256, file_id=file.id)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,10 +117,11 @@ class Judge:
         self._detector = self._next
         started = self._monotonic()
         images = iter(self._judge_images([f for f in frames if f.volume is None], lines, started))
-        return [
+        found = [
             next(images) if frame.volume is None else self._judge_volume(frame, frame.volume, lines, started, alive)
             for frame in frames
         ]
+        return [self._with_files(one, frame) if frame.series else one for one, frame in zip(found, frames, strict=True)]
 
     def _judge_volume(
         self,
@@ -123,7 +131,9 @@ class Judge:
         started: float,
         alive: Callable[[], object],
     ) -> Judged:
-        found: Judged | None = None
+        # A file of a series that is none of the slices leaves it open what it would have shown.
+        lost = [replace(_of_file(frame, one), volume=None, reason=one.reason) for one in frame.series if one.reason]
+        found = worst(self._judge_images(lost, lines, started)) if lost else None
         for start in range(0, len(volume), SLICES_AT_ONCE):
             alive()
             part = [slice_frame(frame, volume, i) for i in range(start, min(start + SLICES_AT_ONCE, len(volume)))]
@@ -133,6 +143,21 @@ class Judge:
         inspection = found.inspection
         latency = replace(inspection.latency, infer=(now - started) * 1e3, total=(now - frame.monotonic) * 1e3)
         return replace(found, inspection=replace(inspection, latency=latency))
+
+    def _with_files(self, judged: Judged, frame: Frame) -> Judged:
+        """What the verdict on a series makes of each of its files."""
+        inspection = judged.inspection
+        decision = inspection.decision
+        files = []
+        for one in frame.series:
+            rejected = one.reason is not None or decision.verdict is Verdict.REJECTED
+            state, reason = FileState.FAILED if rejected else FileState.DONE, one.reason or decision.reason
+            reference = self._reference(frame.line, one.path, one.sha256) if inspection.private else None
+            files.append(FileVerdict(one.id, state, reason, one.was_judged, reference))
+        return replace(judged, inspection=replace(inspection, files=tuple(files)))
+
+    def _reference(self, line: str, path: str, sha256: str) -> str | None:
+        return None if self._references is None else self._references.of(line, path, sha256)
 
     def _judge_images(self, frames: Sequence[Frame], lines: Mapping[str, Line], started: float) -> list[Judged]:
         prepared = [self._prepare(index, frame, lines[frame.line]) for index, frame in enumerate(frames)]
@@ -221,9 +246,8 @@ class Judge:
         started: float,
     ) -> Judged:
         inspection = _inspection(self._run, frame, line.section, line, decision, started, self._monotonic())
-        if inspection.private and self._references is not None and frame.path is not None and frame.sha256 is not None:
-            reference = self._references.of(frame.line, frame.path, frame.sha256)
-            inspection = replace(inspection, path=reference)
+        if inspection.private and frame.path is not None and frame.sha256 is not None:
+            inspection = replace(inspection, path=self._reference(frame.line, frame.path, frame.sha256))
         limits = None if line.loaded is None else line.loaded.profile.map_limits
         kept = None if decision.verdict is Verdict.REJECTED else prediction
         return Judged(inspection, frame, kept, placement, limits)

@@ -125,7 +125,8 @@ def _verdict_misfits(
     """Each judged file has one inspection, its own or that of its series; older ones may have been pruned."""
     first = reader.first_inspection(line)
     for row in rows:
-        if row.verdicts > 1:
+        # A late slice brings its series back, and the same slice may be the worst again.
+        if row.verdicts > 1 and row.inspection_id is None:
             yield Misfit(names(row), f"was judged {row.verdicts} times")
         elif row.state in _JUDGED and not row.verdicts and row.inspection_id is None:
             if first is not None and row.added >= first:

@@ -22,9 +22,9 @@ from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.judge import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.messages import Messages
-from agent.pipeline.moves import move_judged
 from agent.pipeline.part_desk import PartDesk
 from agent.pipeline.part_verdict import part_verdict
+from agent.pipeline.series_moves import move_files
 from agent.records import EventStep, Inspection, ResultChoice, TriggeredPart
 from agent.rules import LineRules, close_all, step
 from agent.sources.sinks import Tally
@@ -135,7 +135,7 @@ class Recorder:
         judged = self._with_images(line, judged)
         if self._store(line, judged, judged, stop) is None:
             return False
-        move_judged(self._writer, line, judged.inspection, judged.frame.path, judged)
+        move_files(self._writer, line, judged)
         return True
 
     def close_events(self, ts: datetime, reason: str) -> None:

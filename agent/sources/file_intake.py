@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from agent.sources.depth_hint import DepthHint
 from agent.sources.file_reader import FileReader, OpenedFile, refuse
 from agent.sources.ledger import FileLedger
 from agent.sources.path_text import to_text
+from agent.sources.series import SeriesDesk
+from agent.sources.series_gathering import WaitingSlice
+from agent.sources.series_ledger import SeriesMemory
 from agent.sources.settling import Stamp
 from fbclip.images.decode_process import DecodeProcess
 from fbclip.images.window import Window
@@ -44,23 +48,37 @@ class FileIntake:
         clock: Clock,
         decoder: DecodeProcess,
         window: Callable[[], Window],
+        series: SeriesMemory | None = None,
     ) -> None:
+        """`series`: see `Folder`."""
         self._line = line
         self._section = section
         self._sink = sink
         self._ledger = ledger
         self._clock = clock
-        self._reader = FileReader(line, decoder, window)
+        self._series: SeriesDesk | None = None
+        self.skipped = Counter[str]()
+        if section.series_s is not None and series is not None:
+            self._series = SeriesDesk(line, section, ledger, series, decoder, clock, window, self.skipped)
+        self._reader = FileReader(line, decoder, window, by_series=self._series is not None)
         self._depth = DepthHint(line)
         self._seq = itertools.count(1)
         # Claimed here and not handed over, because the store failed in between.
         self._held: set[int] = set()
-        self.skipped = Counter[str]()
 
     @property
     def problem(self) -> str | None:
         """Why no file can be read; None while they can."""
         return self._reader.problem
+
+    @property
+    def waiting(self) -> int:
+        """Slices that wait for the rest of their series."""
+        return 0 if self._series is None else len(self._series)
+
+    def seconds_to_series(self) -> float | None:
+        """Until the next series is complete, as things stand; None where none waits."""
+        return None if self._series is None else self._series.seconds_to_due()
 
     def close(self) -> None:
         """End the decoder's process."""
@@ -88,7 +106,20 @@ class FileIntake:
             if opened is None:
                 self._ledger.release(file_id)
                 self._held.discard(file_id)
-        return FileTaken.LATER if opened is None else self._hand_over(path, file_id, opened, stop)
+        return FileTaken.LATER if opened is None else self._hand_over(path, stamp, file_id, opened, stop)
+
+    def take_series(self, stop: threading.Event) -> tuple[WaitingSlice, ...]:
+        """Hand over the series that is complete, if one is; returns its files. Raises OSError, StoreError."""
+        if self._series is None or not self._reader.make_ready(stop.is_set):
+            return ()
+        found = self._series.next_frame(stop)
+        if found is None:
+            return ()
+        frame, slices = found
+        if not self._sink.put(replace(frame, seq=next(self._seq)), stop):
+            return ()
+        self._series.handed_over(slices)
+        return slices
 
     def _open(self, path: Path, stamp: Stamp, still: float, file_id: int, stop: threading.Event) -> OpenedFile | None:
         patient = still < PATIENCE * self._section.settle_s
@@ -99,13 +130,19 @@ class FileIntake:
 
         return self._reader.open(path, stamp, patient, stop.is_set, seen)
 
-    def _hand_over(self, path: Path, file_id: int, opened: OpenedFile, stop: threading.Event) -> FileTaken:
-        """A file that was read: skipped, or a frame for the pipeline."""
+    def _hand_over(
+        self, path: Path, stamp: Stamp, file_id: int, opened: OpenedFile, stop: threading.Event
+    ) -> FileTaken:
+        """A file that was read: skipped, or a frame for the pipeline, or a slice that waits for its series."""
         if opened.skipped:
             assert opened.reason is not None
             self._ledger.skip(file_id, opened.sha256, opened.reason)
             self._held.discard(file_id)
             self.skipped[opened.reason] += 1
+            return FileTaken.KNOWN
+        if opened.header is not None and self._series is not None:
+            self._series.hold(WaitingSlice(file_id, path, to_text(path), stamp, opened.header))
+            self._held.discard(file_id)
             return FileTaken.KNOWN
         self._ledger.opened(file_id, opened.sha256)
         self._held.discard(file_id)

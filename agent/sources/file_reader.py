@@ -16,6 +16,8 @@ from fbclip.errors import ImageError, SkippedScan
 from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
 from fbclip.images.header import MAX_BYTES
 from fbclip.images.picture import Picture
+from fbclip.images.scans.series_order import SliceHeader
+from fbclip.images.scans.signs import is_dicom
 from fbclip.images.window import DEFAULT_WINDOW, Window
 
 log = logging.getLogger(__name__)
@@ -29,20 +31,30 @@ class FileChanged(Exception):
 
 @dataclass(frozen=True, eq=False)
 class OpenedFile:
-    """What a file holds, or the reason why it cannot be judged, or need not be; and the digest of its bytes."""
+    """What a file holds, or the reason why it cannot be judged, or need not be; and the digest of its bytes.
+
+    header: of a slice that waits for its series.
+    """
 
     picture: Picture | None
     reason: str | None
     sha256: str
     window: Window = DEFAULT_WINDOW
     skipped: bool = False
+    header: SliceHeader | None = None
 
 
 class FileReader:
     """Decodes in a process of its own. Owned by one thread."""
 
-    def __init__(self, line: str, decoder: DecodeProcess, window: Callable[[], Window]) -> None:
-        """`window`: the one of the line's profile, asked for each file, because the profile may be replaced."""
+    def __init__(
+        self, line: str, decoder: DecodeProcess, window: Callable[[], Window], by_series: bool = False
+    ) -> None:
+        """`window`: the one of the line's profile, asked for each file, because the profile may be replaced.
+
+        `by_series`: of slices of a series only the header is read.
+        """
+        self._by_series = by_series
         self._line = line
         self._decoder = decoder
         self._window = window
@@ -61,7 +73,7 @@ class FileReader:
         self.problem = None
         return True
 
-    def open(
+    def open(  # noqa: PLR0911 - one return for each thing that a file may be
         self,
         path: Path,
         stamp: Stamp,
@@ -80,7 +92,11 @@ class FileReader:
             if seen(sha256):
                 return OpenedFile(None, "same_content", sha256, skipped=True)
             window = self._window()
-            return OpenedFile(self._decoder.decode(data, cancelled, window), None, sha256, window)
+            header = self._decoder.header(data, cancelled) if self._by_series and is_dicom(data) else None
+            if header is not None and patient and header.fault in _UNFINISHED:
+                return None
+            picture = self._decoder.decode(data, cancelled, window) if header is None else None
+            return OpenedFile(picture, None, sha256, window, header=header)
         except ImageError as error:
             if patient and error.reason in _UNFINISHED:
                 return None

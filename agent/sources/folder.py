@@ -24,6 +24,7 @@ from agent.sources.folder_lock import FolderLocks
 from agent.sources.folder_root import FolderRoot
 from agent.sources.folder_watch import FolderWatch
 from agent.sources.ledger import FileLedger
+from agent.sources.series_ledger import SeriesMemory
 from agent.sources.settling import Settling, Stamp, list_folder
 from fbclip.images.decode_process import DecodeProcess
 from fbclip.images.window import DEFAULT_WINDOW, Window
@@ -51,8 +52,10 @@ class Folder:
         decoder: DecodeProcess | None = None,
         window: Callable[[], Window] = lambda: DEFAULT_WINDOW,
         locks: FolderLocks | None = None,
+        series: SeriesMemory | None = None,
     ) -> None:
-        """`window`: the one of the line's profile. `locks`: None for who takes no file away."""
+        """`window`: the one of the line's profile. `locks`: None for who takes no file away. `series`: without it files
+        are judged one by one, whatever `section` says."""
         self._line = line
         self._section = section
         self._ledger = ledger
@@ -62,7 +65,8 @@ class Folder:
         self._watch = FolderWatch(line, section, self._wake)
         self._filter = FolderFilter(section.include, section.ignore)
         self._settling = Settling()
-        self._intake = FileIntake(line, section, sink, ledger, self._clock, decoder or DecodeProcess(), window)
+        decoder = decoder or DecodeProcess()
+        self._intake = FileIntake(line, section, sink, ledger, self._clock, decoder, window, series)
         self._aftermath = Aftermath(line, section)
         self._ignored = 0
         self._handled: dict[Path, Stamp] = {}
@@ -78,6 +82,8 @@ class Folder:
         parts = [self._health]
         if self._ignored:
             parts.append(f"{self._ignored} side files ignored")
+        if self._intake.waiting:
+            parts.append(f"{self._intake.waiting} slices wait for their series")
         if self._intake.skipped:
             counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self._intake.skipped.items()))
             parts.append(f"skipped: {counts}")
@@ -125,6 +131,8 @@ class Folder:
         fresh = {path: stamp for path, stamp in files.items() if path not in self._handled}
         self._settling.observe(fresh, began)
         in_time = self._offer_all(fresh, stop)
+        if in_time and not stop.is_set():
+            self._offer_series(stop)
         unsettled = any(path not in self._handled for path in fresh)
         self._pause = self._pause_after(listing_s, unsettled) if in_time else 0.0
 
@@ -156,6 +164,16 @@ class Folder:
             in_time = in_time and self._clock.monotonic() < due
         self._unreadable = len(unreadable), unreadable[-1] if unreadable else ""
         return in_time
+
+    def _offer_series(self, stop: threading.Event) -> None:
+        """One that is complete; what came while the sink was full is looked at before the next one is."""
+        try:
+            slices = self._intake.take_series(stop)
+        except OSError as error:
+            self._unreadable = 1, error.strerror or type(error).__name__
+            return
+        for one in slices:
+            self._aftermath.add(one.path, one.stamp, self._clock.monotonic())
 
     def _list(self, now: float) -> dict[Path, Stamp] | None:
         """The files that may be images; None where the folder cannot be used, which is reported."""
@@ -190,7 +208,8 @@ class Folder:
             seconds = min(seconds, max(RETRY_S, listing_s / LISTING_SHARE))
         if unsettled:
             seconds = min(seconds, max(section.settle_s / 2, _LOOK_S, listing_s / LISTING_SHARE))
-        return seconds
+        due = self._intake.seconds_to_series()
+        return seconds if due is None else min(seconds, max(due, _LOOK_S))
 
     def _wait(self, stop: threading.Event) -> None:
         """Until there is a hint, a file may have settled, the next scan is due, or the folder is not the same."""

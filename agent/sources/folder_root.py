@@ -52,8 +52,10 @@ class FolderRoot:
         return (info.st_dev, info.st_ino) != self._identity
 
     def obstacle(self) -> str | None:
-        """Why judged files cannot leave the folder; None where they can. They are judged all the same."""
+        """Why judged files cannot leave the folder; None where they can, or need not. They are judged all the same."""
         section = self._section
+        if self._locks is None:
+            return None
         if section.after == "move" and (why := _refusal(section.path)):
             return f"judged files cannot leave the folder: {why}"
         if section.fills_outputs:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, and_, func, insert, select, update
 
 from agent.errors import StoreError
-from agent.records import Disposition, EventKind, EventStep, FileState, Inspection, StepType
+from agent.records import Disposition, EventKind, EventStep, FileState, FileVerdict, Inspection, StepType
 from agent.store.engine import Database
 from agent.store.outbox import Draft, put
 from agent.store.schema import events, files, inspections, meta, runs
@@ -86,7 +86,9 @@ class Writer:
             for step in steps:
                 _apply(connection, agent, inspection.run, step, inspection_id if cause is None else cause)
             put(connection, agent, inspection.run, drafts)
-            if file_id is not None:
+            for one in inspection.files:
+                _judge_slice(connection, one, inspection_id)
+            if file_id is not None and not inspection.files:
                 _judge_file(connection, file_id, inspection)
         return inspection_id
 
@@ -221,3 +223,11 @@ def _judge_file(connection: Connection, file_id: int, inspection: Inspection) ->
             disposition=Disposition.PENDING,
         )
     )
+
+
+def _judge_slice(connection: Connection, one: FileVerdict, inspection_id: int) -> None:
+    """A file of a series; one that has left its folder after an earlier verdict stays where it went."""
+    found: dict[str, object] = {"inspection_id": inspection_id}
+    if not one.was_judged:
+        found |= {"state": one.state, "reason": one.reason, "disposition": Disposition.PENDING}
+    connection.execute(update(files).where(files.c.id == one.file_id).values(**found))

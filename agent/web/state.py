@@ -92,7 +92,8 @@ class PageState:
         Of a private line no picture is kept, so none can be shown.
         """
         if judged.inspection.private:
-            judged = replace(judged, frame=replace(judged.frame, image=None, volume=None, path=None), prediction=None)
+            nameless = replace(judged.frame, image=None, volume=None, path=None, series=())
+            judged = replace(judged, frame=nameless, prediction=None)
         with self._lock:
             line = self._lines.get(judged.inspection.line)
             if line is None:

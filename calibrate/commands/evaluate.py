@@ -53,6 +53,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Image and pixel numbers of every class, and with a profile its false alarms and misses."""
+    from calibrate.datasets.slices import with_slices
     from calibrate.evaluation.folder import SUMMARY_FILE
     from calibrate.evaluation.request import images_of
     from calibrate.evaluation.run import EvaluationRun, check_out, public_command, run_evaluation
@@ -61,7 +62,7 @@ def evaluate(
     check_out(out, data)
     model = model.resolved()
     frames, profile = framing.framing(), None if options.profile is None else load_profile(options.profile)
-    found_data = reading.read(data)
+    found_data = with_slices(reading.read(data))
     products = judge.products(model, found_data.classes)
     profiles = () if options.profile is None else (options.profile,)
     run = EvaluationRun(

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
+from calibrate.datasets.slices import with_slices
 from calibrate.errors import DataError
 from calibrate.evaluation.document import (
     EvaluatedData,
@@ -45,6 +46,9 @@ def evaluation_notes(
         notes.append(f"the profile was measured on {request.profile.profile.device}, this run on {device}")
     for name, found in classes.items():
         notes += _class_notes(name, found)
+    volumes = sum(found.volumes for found in classes.values())
+    if volumes:
+        notes.append(f"{volumes} volumes count once each, by their worst slice; pixel numbers leave them out")
     without_mask = sum(found.without_mask for found in classes.values())
     if without_mask:
         notes.append(f"{without_mask} anomalous images without a mask are left out of the pixel numbers")
@@ -70,7 +74,8 @@ def _class_notes(name: str, found: ClassEvaluation) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """images: one a labelled sample, rejected ones too; samples: the same by the image's path; view: what scored them.
+    """images: one a labelled file, rejected ones too; samples: the same by the image's path, of a volume its worst
+    slice; view: what scored them.
 
     The document has no heat limits, no worst images and no command yet.
     """
@@ -105,6 +110,8 @@ def evaluate(
     have a foreign mask (the last two are left out with `skip_bad`), ConfigError for a profile of another model.
     """
     framing = framing_of(detector, adapter, request)
+    # As a threshold is set: a volume is one unit, and its worst slice is what it is judged by.
+    data = with_slices(data)
     chosen, part = images_of(data, request.part)
     check_not_fitted(data, chosen, request)
     labelled = [s for s in chosen if s.label is not None]
@@ -155,7 +162,9 @@ def evaluate(
         notes=evaluation_notes(data, request, detector.device.type, unlabelled, found),
         versions=_versions(),
     )
-    return Evaluation(document, images, {relative_name(s, data.root): s for s in usable}, view, request.adapters)
+    shown = {relative_name(s, data.root): s for s in usable}
+    shown |= {name: sample for one in found.values() for name, sample in one.worst_slices.items()}
+    return Evaluation(document, images, shown, view, request.adapters)
 
 
 def _by_class(

@@ -46,6 +46,12 @@ class Steered:
         self.steward.step(0)
         return self.answers[-1]
 
+    def end(self) -> None:
+        """Its sources end, and let go of their folders."""
+        self.lineup.stop()
+        for supervisor in self.lineup.supervisors:
+            supervisor.join(5)
+
 
 def write_config(folder: Path, *lines: dict[str, Any], **sections: Any) -> Path:
     """agent.yaml; a line has a hot folder `in-NAME` and the profile `NAME.yaml` unless it says otherwise."""
@@ -71,10 +77,9 @@ def steered(detector: Detector, path: Path) -> Iterator[Steered]:
     lineup.set_up(overrides.plans(config.lines), 0.0)
     lineup.start()
     steward = Steward(path, config, overrides, lineup, audit, ledger, hangup)
+    made = Steered(path.parent, steward, lineup, database, writer, audit, hangup)
     try:
-        yield Steered(path.parent, steward, lineup, database, writer, audit, hangup)
+        yield made
     finally:
-        lineup.stop()
-        for supervisor in lineup.supervisors:
-            supervisor.join(5)
+        made.end()
         database.close()

@@ -34,6 +34,11 @@ def a_root(path, locks=None, **settings):
     return FolderRoot("belt", FolderSource(type="folder", path=path, **settings), locks)
 
 
+def an_emptying_root(path, **settings):
+    """Of a line whose files leave the folder."""
+    return a_root(path, FolderLocks(), **settings)
+
+
 def test_what_lies_under_an_unmounted_share_is_not_the_folder_and_a_new_mount_is(share):
     root = a_root(share)
     root.look()
@@ -51,17 +56,23 @@ def test_what_lies_under_an_unmounted_share_is_not_the_folder_and_a_new_mount_is
 
 def test_a_read_only_file_system_is_named_and_judging_goes_on(share):
     (share / "in").mkdir()
-    root = a_root(share / "in")
+    root = an_emptying_root(share / "in")
     root.look()
     assert root.obstacle() is None
     mount("-o", "remount,ro", share)
     root.look()
     assert root.obstacle() == "judged files cannot leave the folder: Read-only file system"
-    assert a_root(share / "in", after="leave").obstacle() is None
+    assert an_emptying_root(share / "in", after="leave").obstacle() is None
+    # Who only looks takes nothing out.
+    assert a_root(share / "in").obstacle() is None
     out = {"done": share / "done", "failed": share / "failed", "after": "copy"}
-    assert a_root(share / "in", **out).obstacle() == "judged files cannot be put into done: Read-only file system"
+    assert (
+        an_emptying_root(share / "in", **out).obstacle()
+        == "judged files cannot be put into done: Read-only file system"
+    )
     mount("-o", "remount,rw", share)
     assert root.obstacle() is None
+    root.leave()
 
 
 def test_a_recreated_folder_is_another_one_and_its_lock_is_taken_anew(tmp_path):
