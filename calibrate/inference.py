@@ -177,7 +177,7 @@ class View:
         """The terms of every item, in order; `advance` hears how many more are done."""
         rest = iter(items)
         while chunk := list(islice(rest, BATCH)):
-            yield from self.terms_of([self._framed(item) for item in chunk])
+            yield from self.terms_of([self.framed(item) for item in chunk])
             advance(len(chunk))
 
     def terms_of(self, found: Sequence[FramedItem | Skipped]) -> Iterator[ItemTerms | Skipped]:
@@ -196,7 +196,7 @@ class View:
             terms = next(inferred)
             yield ItemTerms(one, terms) if _finite(terms) else Skipped(one.item.sample, NOT_FINITE)
 
-    def _framed(self, item: Item) -> FramedItem | Skipped:
+    def framed(self, item: Item) -> FramedItem | Skipped:
         """A painted defect that cannot be seen would count as one that was missed."""
         found = frame_item(item, self.frame, self.framing.window)
         if isinstance(found, Skipped) or found.mask is None or self.framing.mask is None:

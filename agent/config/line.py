@@ -248,6 +248,7 @@ class DriftSection(Section):
 class LineSection(Section):
     """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`.
 
+    `method` is what has to judge it: an adapter says itself which method it is of, and one of another is refused.
     `memory` is the folder of the normal images' tokens that the profile was measured with, where it was.
     `accept_blind`: a live line may run with a profile that has not shown to find even large defects.
     `results`: which live frames are answered with a result; files and triggers always are.
@@ -258,6 +259,7 @@ class LineSection(Section):
     name: Name
     source: SourceSection
     profile: ConfigPath | None = None
+    method: Literal["fb-clip", "vanilla", "clipad", "winclip", "anomalyclip", "afclip", "faprompt"] | None = None
     adapter: ConfigPath | None = None
     memory: ConfigPath | None = None
     mode: LineMode = LineMode.LIVE

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.datasets.slices import with_slices
@@ -25,9 +27,10 @@ from calibrate.evaluation.numbers import mean_numbers
 from calibrate.evaluation.pixels import PaperMaps
 from calibrate.evaluation.request import EvaluationRequest, check_not_fitted, find_faults, framing_of, images_of
 from calibrate.evaluation.verdicts import confusion, kinds, rejected
-from calibrate.inference import View
+from calibrate.inference import Scored, Skipped, View
 from calibrate.wording import listed
 from fbclip.detector import Detector
+from fbclip.files import canonical_json
 
 PACKAGES = ("fbclip-inspect", "torch", "numpy", "scipy", "open_clip_torch", "opencv-python-headless", "pillow")
 
@@ -81,6 +84,13 @@ class Evaluation:
     images: tuple[EvaluatedImage, ...]
     samples: dict[str, Sample]
     view: View
+    adapters: Mapping[str, str] = field(default_factory=dict)
+
+    def score_again(self, samples: Sequence[Sample]) -> Iterator[Scored | Skipped]:
+        """In order, each by the adapter of its class."""
+        for name, own in groupby(samples, lambda sample: sample.class_name):
+            view = replace(self.view, adapter=self.adapters.get(name, self.view.adapter))
+            yield from view.score([*own])
 
 
 def evaluate(
@@ -135,7 +145,7 @@ def evaluate(
             empty_masks=sum(one.empty_masks for one in found.values()),
             skipped=(*faults.masks.values(), *unusable),
         ),
-        model=_model(view),
+        model=_model(view, request.adapters),
         framing=EvaluatedFraming(
             roi=framing.roi,
             tiling=framing.tiling,
@@ -154,7 +164,7 @@ def evaluate(
     )
     shown = {relative_name(s, data.root): s for s in usable}
     shown |= {name: sample for one in found.values() for name, sample in one.worst_slices.items()}
-    return Evaluation(document, images, shown, view)
+    return Evaluation(document, images, shown, view, request.adapters)
 
 
 def _by_class(
@@ -169,15 +179,17 @@ def _by_class(
     if request.paper:
         paper = PaperMaps(detector.size, detector.backbone.config.patch_size, detector.smoothing[view.adapter])
     profile = None if request.profile is None else request.profile.profile
-    evaluator = ClassEvaluator(view, data.root, profile, paper)
     by_class: dict[str, list[Sample]] = {}
     for sample in samples:
         by_class.setdefault(sample.class_name, []).append(sample)
     found = {}
     for name, mine in by_class.items():
-        key = class_key(mine, view, data.root, None if profile is None else profile.id, request.paper)
+        own = replace(view, adapter=request.adapter_of(name, view.adapter))
+        key = class_key(mine, own, data.root, None if profile is None else profile.id, request.paper)
         before = None if finished is None else finished.get(key, mine)
-        found[name] = evaluator.evaluate(mine, advance) if before is None else before
+        found[name] = (
+            ClassEvaluator(own, data.root, profile, paper).evaluate(mine, advance) if before is None else before
+        )
         if before is not None:
             advance(len(mine))
         elif finished is not None and len(by_class) > 1:
@@ -185,12 +197,13 @@ def _by_class(
     return found
 
 
-def _model(view: View) -> EvaluatedModel:
+def _model(view: View, adapters: Mapping[str, str]) -> EvaluatedModel:
     running = view.detector.running(view.adapter, view.memory)
     return EvaluatedModel(
         backbone=running.backbone,
         backbone_sha256=running.backbone_sha256,
-        adapter=running.adapter,
+        method=running.method,
+        adapter=hashlib.sha256(canonical_json(dict(adapters))).hexdigest() if adapters else running.adapter,
         memory=running.memory,
         fusion=view.fusion,
         device=running.device,

@@ -105,6 +105,7 @@ def make_profile(
     profile = Profile(
         line=request.line,
         created=datetime.now(UTC).replace(microsecond=0),
+        method=running.method,
         adapter=adapter,
         memory=view.memory,
         fusion=view.fusion,

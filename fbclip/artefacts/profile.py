@@ -24,6 +24,7 @@ from fbclip.images.geometry import BoolMap, Placement, Roi
 from fbclip.images.tiling import Tiling, map_shape
 from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.fusion import Fusion
+from fbclip.peers.config import FBCLIP
 from fbclip.picture_health.limits import PictureLimits
 
 SCHEMA: Literal["fbclip.profile/1"] = "fbclip.profile/1"
@@ -128,6 +129,7 @@ class Profile(Frozen):
     schema_: Literal["fbclip.profile/1"] = SCHEMA
     line: str
     created: datetime
+    method: str = Field(FBCLIP, description="what judges; profiles that name none are FB-CLIP's")
     adapter: str
     memory: str | None = None
     fusion: Fusion | None = None
