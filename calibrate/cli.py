@@ -11,6 +11,7 @@ from calibrate.commands.few_shot import few_shot
 from calibrate.commands.import_checkpoint import import_checkpoint
 from calibrate.commands.line import line
 from calibrate.commands.memory import memory
+from calibrate.commands.paper import paper
 from calibrate.commands.precision import precision
 from calibrate.commands.pretrain import pretrain
 from calibrate.commands.profile import app as profile
@@ -39,6 +40,7 @@ app.command("memory")(memory)
 app.command("few-shot")(few_shot)
 app.command("evaluate")(evaluate)
 app.command("compare")(compare)
+app.command("paper")(paper)
 app.command("report")(report)
 app.command("precision")(precision)
 app.command("pretrain")(pretrain)

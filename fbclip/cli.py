@@ -74,16 +74,27 @@ def fetch(
 
 @app.command()
 def verify(
-    case_dir: Annotated[Path, typer.Argument(help="forward or preprocess case")],
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "cpu",
+    case_dir: Annotated[
+        Path | None, typer.Argument(help="forward, preprocess or compared method's case; none: the package's own")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda[:N]; default: cpu, and without a case every one")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Largest deviation of every golden tensor; exit 1 beyond tolerance."""
+    """Largest deviation of every golden tensor; exit 1 beyond tolerance.
+
+    Without a case this installation tests itself, on every device and in every precision.
+    """
     from fbclip.runtime import pick_device
     from fbclip.verification.golden import verify as deviations
-    from fbclip.verification.report import show_deviations
+    from fbclip.verification.report import show_deviations, show_self_test
+    from fbclip.verification.self_test import devices, self_test
 
-    rows = deviations(case_dir, str(pick_device(device)))
+    if case_dir is None:
+        on = devices() if device is None else [str(pick_device(device))]
+        raise typer.Exit(0 if show_self_test(self_test(on), as_json) else 1)
+    rows = deviations(case_dir, str(pick_device(device or "cpu")))
     raise typer.Exit(0 if show_deviations(rows, as_json) else 1)
 
 

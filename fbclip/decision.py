@@ -28,6 +28,10 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
+GRAVITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.REJECTED: 2, Verdict.ANOMALY: 3}
+"""What makes a whole worse: a part that cannot be judged leaves it open whether the others are all there is to see."""
+
+
 class Statistic(Frozen):
     """Constants of z; `b` and `b2` are positive. `use: pixel` leaves the image term out."""
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from fbclip.artefacts.adapter import Adapter, load_adapter
 from fbclip.artefacts.compatibility import RunningModel, check_adapter, check_memory
 from fbclip.artefacts.generation import embedded_model
+from fbclip.artefacts.peers import open_peer
 from fbclip.backbone.config import EMBEDDED, Precision
 from fbclip.backbone.tower import Backbone
 from fbclip.backbone.weights import EMBEDDED_MODELS, EmbeddedModel, embedded_weights, find_weights, open_backbone
@@ -29,8 +30,11 @@ from fbclip.memory.features import MemoryConfig
 from fbclip.memory.fusion import Fusion, Terms, fused_prediction
 from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.memory.network import FeatureNetwork, backbone_network, imagenet_network
+from fbclip.method.config import ScoreConfig
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
+from fbclip.peers.config import FBCLIP
+from fbclip.peers.output import Peer
 from fbclip.runtime import MATRIX_DTYPES, forbid_tf32, pick_device, set_precision
 
 K = TypeVar("K")
@@ -91,9 +95,15 @@ class Detector:
         # A backbone that looks through these features has them; a memory beside another one opens them.
         self._imagenet: ImageNetFeatures | None = backbone.features
         self._heads: dict[str, tuple[Head, Tensor]] = {}
+        self._peers: dict[str, Peer] = {}
+        self._adapters: dict[str, Adapter] = {}
         for adapter in adapters:
             check_adapter(adapter, backbone.config, backbone_sha256, self.size)
-            self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
+            self._adapters[adapter.id] = adapter
+            if adapter.manifest.peer is not None:
+                self._peers[adapter.id] = open_peer(adapter, self.backbone).to(device)
+            else:
+                self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
         set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
         self._indexes: dict[str, MemoryIndex] = {}
         for memory in memories:
@@ -112,6 +122,8 @@ class Detector:
         more = Detector(self.backbone, self.backbone_sha256, adapters, self.device, self.precision, memories)
         more._imagenet = more._imagenet or self._imagenet
         more._heads = self._heads | more._heads
+        more._peers = self._peers | more._peers
+        more._adapters = self._adapters | more._adapters
         more._indexes = self._indexes | more._indexes
         more._layers = sorted({*self._layers, *more._layers})
         return more
@@ -126,12 +138,17 @@ class Detector:
             self.device.type,
             precision=self.precision,
             memory=memory,
+            method=self._adapters[adapter].manifest.method_name if adapter in self._adapters else FBCLIP,
         )
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """Ids in the order in which they were given."""
-        return tuple(self._heads)
+        return tuple(self._adapters)
+
+    def adapter(self, adapter: str) -> Adapter:
+        """The one with this id."""
+        return self._adapters[adapter]
 
     @property
     def memories(self) -> tuple[str, ...]:
@@ -141,7 +158,7 @@ class Detector:
     @property
     def smoothing(self) -> Mapping[str, float]:
         """Adapter id -> the Gaussian sigma it was tuned with, in map pixels."""
-        return {key: head.config.score.smoothing_sigma for key, (head, _) in self._heads.items()}
+        return {key: adapter.manifest.smoothing_sigma for key, adapter in self._adapters.items()}
 
     def frame(self, image: RgbImage, framing: Framing) -> Framed:
         """RGB uint8 (H,W,3) -> this model's input; raises ImageError when it cannot be judged."""
@@ -205,13 +222,19 @@ class Detector:
         """Margins, and distances where the row's job names a memory."""
         images = torch.stack([tile for _, tile in rows]).to(self.device)
         strides = self._strides(images)
-        tokens = dict(zip(self._layers, self.backbone(images, self._layers, strides), strict=True))
-        margins, distances = self._margins(rows, tokens), self._distances(rows, strides, tokens)
+        layers = self.backbone(images, self._layers, strides) if self._layers else []
+        tokens = dict(zip(self._layers, layers, strict=True))
+        margins, distances = self._margins(rows, images, tokens), self._distances(rows, strides, tokens)
         return [(margins[index], distances.get(index)) for index in range(len(rows))]
 
-    def _margins(self, rows: Sequence[_Tile], tokens: Mapping[int, Tensor]) -> dict[int, _TileOutput]:
+    def _margins(self, rows: Sequence[_Tile], images: Tensor, tokens: Mapping[int, Tensor]) -> dict[int, _TileOutput]:
         outputs: dict[int, _TileOutput] = {}
         for (adapter, sigma), group in _groups(rows, lambda job: (job.adapter, job.sigma)):
+            if adapter in self._peers:
+                # It looks at the blocks in its own way, so it takes the images.
+                judged = self._peers[adapter](images[group])
+                outputs |= self._outputs(group, judged.image_margin, judged.grid_margin, adapter, sigma)
+                continue
             head, prototypes = self._heads[adapter]
             result = head.predict(_of_rows(tokens, head.config.layers, group), prototypes, self.backbone.projection)
             outputs |= self._outputs(group, result.image_margin, result.grid_margin, adapter, sigma)
@@ -234,8 +257,13 @@ class Detector:
         self, group: Sequence[int], numbers: Tensor, grids: Tensor, adapter: str, sigma: float
     ) -> dict[int, _TileOutput]:
         """Numbers (B,) and patch grids (B,h,h) of the rows in `group` -> row -> number and smoothed map."""
-        maps = smooth_map(grids, self.size, sigma, self._heads[adapter][0].config.score.smoothing_truncate).cpu()
+        maps = smooth_map(grids, self.size, sigma, self._truncate(adapter)).cpu()
         return dict(zip(group, map(_TileOutput, numbers.float().cpu(), maps), strict=True))
+
+    def _truncate(self, adapter: str) -> float:
+        """Where the Gaussian over an adapter's maps ends, in sigmas."""
+        score = self._heads[adapter][0].config.score if adapter in self._heads else ScoreConfig()
+        return score.smoothing_truncate
 
 
 def _groups(rows: Sequence[_Tile], key: Callable[[Job], K]) -> list[tuple[K, list[int]]]:
@@ -282,7 +310,7 @@ def open_detector(
     folders = [_own_adapter(backbone, embedded) if folder is None else folder for folder in adapters or (None,)]
     loaded = [load_adapter(folder) for folder in dict.fromkeys(folders)]
     file = find_weights(backbone, weights) if embedded is None else embedded_weights(embedded)
-    model, digest = open_backbone(file, loaded[0].manifest.method.image_size)
+    model, digest = open_backbone(file, loaded[0].manifest.image_size)
     banks = [load_memory(folder) for folder in dict.fromkeys(memories)]
     return Detector(model, digest, loaded, pick_device(device), precision, banks)
 

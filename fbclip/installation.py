@@ -60,7 +60,7 @@ def installation() -> InstallationFacts:
     """Reads and checks the embedded model; raises WeightsError or AdapterError where it is damaged."""
     adapter = load_adapter(EMBEDDED_DIR / "adapter")
     weights = find_weights(EMBEDDED.name)
-    _, digest = open_backbone(weights, adapter.manifest.method.image_size)
+    _, digest = open_backbone(weights, adapter.manifest.image_size)
     record = EMBEDDED_DIR / "provenance.json"
     return InstallationFacts(
         version=__version__,
@@ -74,7 +74,7 @@ def installation() -> InstallationFacts:
             file_sha256=weights.checked,
             tuned_on_same_weights=digest == adapter.manifest.backbone_sha256,
             backbone=adapter.manifest.backbone,
-            method=adapter.manifest.method,
+            method=adapter.manifest.fbclip,
             backbone_provenance=json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None,
             adapter_provenance=adapter.manifest.provenance,
         ),

@@ -68,7 +68,7 @@ def _client(account: Target, prefix: str, heard: _Heard) -> paho.Client:
 
     client.on_connect = connected
     client.on_subscribe = subscribed
-    client.on_message = lambda _c, _u, message: heard.put((message.topic, message.payload))
+    client.on_message = lambda _c, _u, message: heard.put((message.topic, bytes(message.payload)))
     return client
 
 

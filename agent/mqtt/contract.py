@@ -187,6 +187,32 @@ class HealthMessage(Frozen):
     lines: dict[str, CountersBody]
 
 
+class DriftFindingBody(Frozen):
+    """`beyond` of the `units` since about `since` lie beyond `limit`, where at most the share `expected` should."""
+
+    statistic: str
+    text: str
+    since: datetime
+    found: datetime
+    units: Count
+    beyond: Count
+    expected: float
+    limit: float
+    anomalies: Count
+    rate: float
+
+
+class DriftBody(Frozen):
+    """Has the line changed since its calibration; `not_watched` says why nobody looks."""
+
+    recalibrate: bool
+    advice: str | None
+    not_watched: str | None
+    units: Count
+    false_alarm: float | None
+    findings: tuple[DriftFindingBody, ...]
+
+
 class LineStatusMessage(Frozen):
     """What a line is. One that was taken out of the configuration says `removed`, and nothing else."""
 
@@ -194,6 +220,7 @@ class LineStatusMessage(Frozen):
     health: str | None = None
     mode: LineMode | None = None
     guarantee: str | None = None
+    drift: DriftBody | None = None
 
 
 class LineStateMessage(Frozen):

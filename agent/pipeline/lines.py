@@ -166,6 +166,12 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
         loaded = None if section.profile is None else load_profile(section.profile)
     except FbclipError as error:
         raise ConfigError(f"line {section.name}: {error}") from error
+    judging = detector.running(adapter).method
+    if section.method not in {None, judging}:
+        raise ConfigError(
+            f"line {section.name}: method: is to be {section.method}, its adapter is of method {judging}; name an "
+            "adapter of that method as lines[].adapter"
+        )
     if section.is_private:
         log.warning(
             "line %s: privacy: phi keeps names, paths and pictures on this machine; text that is burned into pictures "

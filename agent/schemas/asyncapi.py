@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.mqtt.contract import CHANNELS
+from agent.mqtt.home_assistant import image_topic
 from agent.mqtt.payloads import Topics
 from agent.schemas.documents import DRAFT, command_file, message_file
 from agent.steering.commands import VERBS
@@ -33,11 +34,15 @@ def asyncapi_document() -> dict[str, Any]:
         channels[channel.name] = _channel(channel.name, channel.address, about)
         operations[f"send-{channel.name}"] = _operation("send", channel.name, channel.retained)
         messages[channel.name] = _message(message_file(channel.name))
-    commands = Topics("{prefix}", "{agent}").commands
+    topics = Topics("{prefix}", "{agent}")
+    about = "The last picture of a live line as a JPEG, with mqtt.home_assistant only."
+    channels["line-image"] = _channel("line-image", image_topic(topics, "{line}"), about)
+    operations["send-line-image"] = _operation("send", "line-image", retained=True)
+    messages["line-image"] = {"contentType": "image/jpeg"}
     for verb, command in VERBS.items():
         name = f"cmd-{verb}"
         about = " ".join((command.__doc__ or f"{verb} a line").split())
-        channels[name] = _channel(name, commands.removesuffix("+") + verb, about)
+        channels[name] = _channel(name, topics.commands.removesuffix("+") + verb, about)
         operations[f"hear-{verb}"] = _operation("receive", name, retained=False)
         messages[name] = _message(command_file(verb))
     return {

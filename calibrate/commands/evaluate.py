@@ -13,7 +13,14 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from calibrate.commands.options import DataOptions, FramingOptions, JsonOption, ModelOptions, SkipBadOption
+from calibrate.commands.options import (
+    DataOptions,
+    FramingOptions,
+    JsonOption,
+    MethodOptions,
+    ModelOptions,
+    SkipBadOption,
+)
 from fbclip.command import grouped
 
 
@@ -40,11 +47,13 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="folder to write; an earlier run in it is replaced")],
     options: EvaluationOptions,
     model: ModelOptions,
+    judge: MethodOptions,
     reading: DataOptions,
     framing: FramingOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Image and pixel numbers of every class, and with a profile its false alarms and misses."""
+    from calibrate.datasets.slices import with_slices
     from calibrate.evaluation.folder import SUMMARY_FILE
     from calibrate.evaluation.request import images_of
     from calibrate.evaluation.run import EvaluationRun, check_out, public_command, run_evaluation
@@ -53,10 +62,14 @@ def evaluate(
     check_out(out, data)
     model = model.resolved()
     frames, profile = framing.framing(), None if options.profile is None else load_profile(options.profile)
+    found_data = with_slices(reading.read(data))
+    products = judge.products(model, found_data.classes)
+    profiles = () if options.profile is None else (options.profile,)
     run = EvaluationRun(
-        data=reading.read(data),
+        data=found_data,
         out=out,
-        open_detector=partial(model.open, profiles=() if options.profile is None else (options.profile,)),
+        open_detector=partial(judge.open, model, products, profiles=profiles),
+        products=products,
         adapter=model.adapter,
         memory=options.memory,
         part=options.split,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from rich.progress import Progress
 from calibrate.commands.options import (
     FeaturesOption,
     JsonOption,
+    MethodOptions,
     ModelOptions,
 )
 from fbclip.command import grouped
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 @grouped
 def few_shot(
     model: ModelOptions,
+    judge: MethodOptions,
     data: Annotated[
         list[Path] | None,
         typer.Argument(help="data sets with a train split of normal images and a labelled test split"),
@@ -39,10 +42,11 @@ def few_shot(
 ) -> None:
     """Tables of the AUROC over the number of normal images in a memory: zero-shot, memory, both; 95% intervals."""
     from calibrate.few_shot.run import FewShotRequest, run_few_shot, table
+    from calibrate.methods import adapters_by_class
 
     if not data and not generated:
         raise ConfigError("name a data set, or --generated")
-    detector = model.resolved().open()
+    model = model.resolved()
     console = Console(stderr=True)
 
     def show(curve: Curve) -> None:
@@ -53,7 +57,9 @@ def few_shot(
     with tempfile.TemporaryDirectory() as folder, Progress(console=console, transient=True) as progress:
         roots = [*(data or []), *(_generate(Path(folder)) if generated else [])]
         task = progress.add_task("images", total=None)
-        request = FewShotRequest(roots, seeds, tokens, features)
+        products = judge.products(model, _class_names(roots) if judge.needs_classes(model) else ())
+        detector = judge.open(model, products)
+        request = FewShotRequest(roots, seeds, tokens, features, adapters_by_class(detector, products))
         found = run_few_shot(detector, request, lambda n: progress.advance(task, n), show)
     if out is not None:
         write_atomically(out, found.text().encode())
@@ -61,6 +67,12 @@ def few_shot(
         typer.echo(found.text(), nl=False)
     elif found.mean is not None:
         typer.echo(table(found.mean))
+
+
+def _class_names(roots: Sequence[Path]) -> list[str]:
+    from calibrate.datasets.reader import read_data
+
+    return list(dict.fromkeys(name for root in roots for name in read_data(root).classes))
 
 
 def _generate(folder: Path) -> list[Path]:

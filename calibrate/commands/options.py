@@ -127,6 +127,58 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class MethodOptions:
+    """Which method judges. The methods whose prompts name the product need no adapter."""
+
+    method: Annotated[str, typer.Option(help="fb-clip, vanilla, clipad, winclip, anomalyclip, afclip or faprompt")] = (
+        "fb-clip"
+    )
+    references: Annotated[
+        Path | None, typer.Option(help="folder of normal images: the few-shot form of winclip or afclip")
+    ] = None
+    product: Annotated[
+        str | None, typer.Option(help="what the prompts of --method call the product; default: the class's name")
+    ] = None
+
+    def needs_classes(self, model: ModelOptions) -> bool:
+        """Whether adapters are to be made, one for each class."""
+        return self.method != "fb-clip" and model.adapter is None and self.product is None
+
+    def products(self, model: ModelOptions, classes: Sequence[str]) -> tuple[str, ...]:
+        """What adapters are to be made for: `product`, or every class; none where there is an adapter already."""
+        from calibrate.methods import check_method
+        from fbclip.peers.config import FBCLIP
+
+        check_method(self.method)
+        if self.method == FBCLIP or model.adapter is not None:
+            if self.product is not None:
+                raise ConfigError("--product: only for a --method whose prompts name it, without --adapter")
+            return ()
+        return (self.product,) if self.product is not None else tuple(classes)
+
+    def open(
+        self,
+        model: ModelOptions,
+        products: Sequence[str],
+        memories: Sequence[Path] = (),
+        profiles: Sequence[Path] = (),
+    ) -> Detector:
+        """`model` as it is where it has an adapter, of this method; else made for `products`. Raises as `open`."""
+        from calibrate.methods import MadeModel, check_judges, open_made, with_normal_images
+
+        if self.references is not None and (len(products) > 1 or memories):
+            raise ConfigError("--references: for one product, and without --memory; name it with --product")
+        if products:
+            made = MadeModel(model.backbone, model.weights, model.device, model.precision)
+            detector = open_made(made, self.method, products, memories)
+        else:
+            detector = model.open(memories, profiles)
+            # Without --method an adapter says itself what it is of.
+            detector = detector if self.method == "fb-clip" else check_judges(detector, self.method)
+        return detector if self.references is None else with_normal_images(detector, self.references)
+
+
+@dataclass(frozen=True)
 class FramingOptions:
     """Which part of a frame is looked at, and how."""
 

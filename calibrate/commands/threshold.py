@@ -17,6 +17,7 @@ from calibrate.commands.options import (
     DataOptions,
     FramingOptions,
     JsonOption,
+    MethodOptions,
     ModelOptions,
     SkipBadOption,
     check_line_name,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from calibrate.threshold.operating_point import InfeasibleError
     from calibrate.threshold.profile import ProfileResult
     from calibrate.threshold.request import Goal, ThresholdRequest, ThresholdTarget
+    from fbclip.detector import Detector
     from fbclip.images.framing import Framing
 
 ADVICE = "a threshold needs images that nothing else was fitted to"
@@ -125,6 +127,7 @@ def threshold(
     view: FramingOptions,
     decision: DecisionOptions,
     model: ModelOptions,
+    judge: MethodOptions,
     skip_bad: SkipBadOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -145,6 +148,8 @@ def threshold(
     check_line_name(line)
     goal, target, framing = asked.goal(), asked.target(), view.framing()
     kept = None if view.ignore_mask is None else mask_beside(out, view.ignore_mask)
+    if judge.references is not None:
+        selection = replace(selection, other=[*(selection.other or []), judge.references])
     chosen, memory = _line_data(data, goal, selection, reading, decision, framing, model.adapter)
     request = ThresholdRequest(
         line=line,
@@ -166,11 +171,15 @@ def threshold(
     check_counts(request)
     skips = Skips(skip_bad)
     try:
-        result = _make(request, decision.memory, model, skips)
+        products = judge.products(model, [selection.class_name or _class_of(chosen)])
+        detector = judge.open(model, products, () if decision.memory is None else (decision.memory,))
+        result = _make(request, detector, skips)
     except InfeasibleError as error:
         _print_curve(error, target.confidence, as_json)
         raise
     place_profile(out, result, view.ignore_mask)
+    if products or judge.references is not None:
+        _place_adapter(out, detector)
     _print_result(out, result, write_highest(out, result), skips, as_json)
 
 
@@ -219,11 +228,23 @@ def _without_memory(chosen: LineData, folder: Path, framing: Framing) -> tuple[L
     return replace(chosen, normal=tuple(rest), notes=(*chosen.notes, *notes)), memory.id
 
 
-def _make(request: ThresholdRequest, memory: Path | None, model: ModelOptions, skips: Skips) -> ProfileResult:
+def _class_of(chosen: LineData) -> str:
+    return chosen.normal[0].class_name
+
+
+def _place_adapter(out: Path, detector: Detector) -> None:
+    """An adapter that was made for this profile goes beside it, since a line cannot run without it."""
+    from fbclip.artefacts.adapter import save_adapter
+
+    folder = out.with_name(f"{out.stem}.adapter")
+    save_adapter(detector.adapter(detector.adapters[0]), folder)
+    _print_notes([f"{folder}: the adapter of this method; name it as the line's adapter in agent.yaml"])
+
+
+def _make(request: ThresholdRequest, detector: Detector, skips: Skips) -> ProfileResult:
     from calibrate.threshold.profile import make_profile
     from calibrate.threshold.sees import PAINTED_MOST
 
-    detector = model.open(() if memory is None else (memory,))
     with Progress(console=Console(stderr=True), transient=True) as progress:
         total = len(request.data.samples) + len(request.data.unused) + PAINTED_MOST
         task = progress.add_task("judging images", total=total)

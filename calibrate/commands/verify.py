@@ -17,10 +17,15 @@ def verify(
 ) -> None:
     """A golden case's optimiser steps, or the metrics of its maps and scores; exit 1 beyond tolerance."""
     from calibrate.verification.metrics import verify_metrics
+    from calibrate.verification.peers import verify_peer_training
     from calibrate.verification.training import verify_training
+    from fbclip.verification.peers import peer_case
     from fbclip.verification.report import show_deviations
 
-    if (case_dir / "case.json").is_file():
+    peer = peer_case(case_dir)
+    if peer is not None:
+        rows = verify_peer_training(peer)
+    elif (case_dir / "case.json").is_file():
         rows = verify_training(case_dir)
     elif (case_dir / "case.safetensors").is_file() and (case_dir / "expected.json").is_file():
         rows = verify_metrics(case_dir)

@@ -11,12 +11,19 @@ from typing import Any
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
 from fbclip.artefacts.adapter import load_adapter
+from fbclip.detector import Detector
 from fbclip.memory.bank import Memory
 
 
 def tuned_on(adapter: Path) -> frozenset[str]:
     """sha256 of the images an adapter was tuned on; empty for one that does not say. Raises AdapterError."""
     return _digests(load_adapter(adapter).manifest.provenance, "pictures")
+
+
+def detector_has_seen(detector: Detector) -> frozenset[str]:
+    """The same of all adapters of a detector, stored or made on the spot."""
+    adapters = (detector.adapter(name) for name in detector.adapters)
+    return frozenset().union(*(_digests(adapter.manifest.provenance, "pictures") for adapter in adapters))
 
 
 def seen_by(memory: Memory) -> frozenset[str]:

@@ -31,7 +31,7 @@ _MEASURES: tuple[PictureMeasure, ...] = ("brightness", "contrast", "sharpness", 
 
 
 @dataclass(frozen=True, eq=False)
-class MeasuredPicture:
+class UnitPicture:
     """What is kept of an image: it as a small grey one, and how sharp it was."""
 
     small: SmallPicture
@@ -66,12 +66,12 @@ class OrderDependence:
         return min([self.units, *(one.effective for one in self.found)])
 
 
-def measured_picture(image: RgbImage) -> MeasuredPicture:
+def unit_picture(image: RgbImage) -> UnitPicture:
     """RGB uint8 (H,W,3), at least one pixel."""
-    return MeasuredPicture(small_picture(image), sharpness(grey_view(image, Framing())))
+    return UnitPicture(small_picture(image), sharpness(grey_view(image, Framing())))
 
 
-def order_dependence(pictures: Mapping[str, MeasuredPicture], order: CaptureOrder) -> OrderDependence:
+def order_dependence(pictures: Mapping[str, UnitPicture], order: CaptureOrder) -> OrderDependence:
     """`pictures`: of units, of which those in `order` count."""
     units = [unit for unit in order.units if unit in pictures]
     if len(units) < FEWEST:
@@ -102,7 +102,7 @@ def dependence_text(found: OrderDependence) -> str:
     )
 
 
-def _values(pictures: list[MeasuredPicture]) -> dict[PictureMeasure, NDArray[np.float64]]:
+def _values(pictures: list[UnitPicture]) -> dict[PictureMeasure, NDArray[np.float64]]:
     small = np.stack([one.small.ravel() for one in pictures]).astype(np.float64)
     forms = small - small.mean(axis=1, keepdims=True)
     forms /= np.maximum(forms.std(axis=1, keepdims=True), 1e-9)

@@ -16,7 +16,7 @@ from calibrate.datasets.capture_order import capture_order
 from calibrate.datasets.duplicates import same_bytes
 from calibrate.datasets.leakage import shared_images
 from calibrate.datasets.near_duplicates import near_duplicates
-from calibrate.datasets.order_dependence import OrderDependence, dependence_text, measured_picture, order_dependence
+from calibrate.datasets.order_dependence import OrderDependence, dependence_text, order_dependence, unit_picture
 from calibrate.datasets.sample import DataSet, Sample
 from calibrate.datasets.sizes import Size, measure
 from calibrate.datasets.unit_images import of_units
@@ -109,7 +109,7 @@ def _alike(data: DataSet, class_name: str) -> tuple[tuple[tuple[str, ...], ...],
     Those that a threshold would be made of are put in order: of train, where there are any.
     """
     normal = [s for s in data.normal() if s.class_name == class_name]
-    pictures = dict(of_units(normal, measured_picture))
+    pictures = dict(of_units(normal, unit_picture))
     groups = near_duplicates({unit: one.small for unit, one in pictures.items()}).groups
     used = [s for s in normal if s.split == "train"] or normal
     return groups, order_dependence(pictures, capture_order(data.root, used)) if used else None

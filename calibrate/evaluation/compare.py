@@ -19,6 +19,7 @@ from calibrate.evaluation.evaluated_images import EvaluatedImage, read_images
 from calibrate.statistics.bootstrap import Floats, Labels, draw_weights, weighted_ranking
 from calibrate.statistics.intervals import CONFIDENCE, percentile_interval
 from fbclip.errors import ConfigError
+from fbclip.peers.config import FBCLIP
 
 SCHEMA = "calibrate.comparison/1"
 RESAMPLES = 2000
@@ -35,6 +36,7 @@ class ComparedRun:
 
     name: str
     adapter: str
+    method: str
     document: EvaluationDocument
     images: tuple[EvaluatedImage, ...]
 
@@ -45,7 +47,7 @@ def read_compared(folder: Path) -> ComparedRun:
     if found.model.adapter is None:
         raise DataError(f"{folder / document.FILE}: model.adapter: missing; evaluate again")
     images = sorted(read_images(folder / evaluated_images.FILE), key=lambda image: (_key(image), image.unit))
-    return ComparedRun(folder.resolve().name, found.model.adapter, found, tuple(images))
+    return ComparedRun(folder.resolve().name, found.model.adapter, found.model.method or FBCLIP, found, tuple(images))
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Comparison:
                     "letter": letter,
                     "name": run.name,
                     "adapter": run.adapter,
+                    "method": run.method,
                     "classes": {name: numbers.model_dump() for name, numbers in run.document.classes.items()},
                     "mean": run.document.mean.model_dump(),
                 }

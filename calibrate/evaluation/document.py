@@ -75,10 +75,14 @@ class EvaluatedData(EvaluationPart):
 
 
 class EvaluatedModel(EvaluationPart):
-    """What scored the images; fusion: how a memory counted."""
+    """What scored the images; fusion: how a memory counted.
+
+    method: None in early runs, which are FB-CLIP's; adapter: where each class had its own one a digest over them all.
+    """
 
     backbone: str | None = None
     backbone_sha256: str | None = None
+    method: str | None = None
     adapter: str | None = None
     memory: str | None = None
     fusion: Annotated[Fusion, BeforeValidator(without_unknown(Fusion))] | None = None

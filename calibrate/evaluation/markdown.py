@@ -22,7 +22,8 @@ def summary(run: EvaluationDocument) -> str:
         f"# {plain(data.name)}",
         "",
         f"{data.normal} normal and {data.anomalous} anomalous images, {data.units} units (split {data.split}). "
-        f"Model {model.backbone}, adapter {(model.adapter or '')[:12]}, {model.device}, {model.precision}; "
+        f"Model {model.backbone}, {_method(model.method)}adapter {(model.adapter or '')[:12]}, {model.device}, "
+        f"{model.precision}; "
         f"{run.definition} definition.",
         "",
         *table(["class", *HEADS], [_numbers(n, v) for n, v in (*run.classes.items(), ("mean", run.mean))]),
@@ -37,7 +38,9 @@ def summary(run: EvaluationDocument) -> str:
 def comparison_text(found: Comparison) -> str:
     """The runs' means side by side, then each run against the first, class by class."""
     runs = list(zip(LETTERS, found.runs, strict=False))
-    lines = [f"- {letter}: {plain(run.name)}, adapter {run.adapter[:12]}" for letter, run in runs]
+    lines = [f"- {letter}: {plain(run.name)}, {_method(run.method)}adapter {run.adapter[:12]}" for letter, run in runs]
+    if len({run.method for run in found.runs}) > 1:
+        lines += ["", *_methods(found)]
     rows = [
         [head, *(number(getattr(run.document.mean, metric)) for run in found.runs)] for metric, head in _HEAD_OF.items()
     ]
@@ -52,6 +55,27 @@ def comparison_text(found: Comparison) -> str:
         lines += ["", *table(heads, cells)]
     lines += ["", f"Paired bootstrap over units, {RESAMPLES:,} resamples.", *(f"- {note}" for note in found.notes)]
     return "\n".join(lines) + "\n"
+
+
+def _methods(found: Comparison) -> list[str]:
+    """One row a method: its means, and of what is compared the difference to A with its interval."""
+    heads = [text for metric in COMPARED for text in (_HEAD_OF[metric], f"minus A ({CONFIDENCE:.0%})")]
+    others = [metric for metric in METRICS if metric not in COMPARED]
+    against = {one.letter: one for one in found.against}
+    rows = []
+    for letter, run in zip(LETTERS, found.runs, strict=False):
+        cells = [f"{letter}: {plain(run.method)}"]
+        for metric in COMPARED:
+            own = against.get(letter)
+            cells += [number(getattr(run.document.mean, metric)), "" if own is None else _interval(own.mean[metric])]
+        rows.append([*cells, *(number(getattr(run.document.mean, metric)) for metric in others)])
+    return table(["method", *heads, *(_HEAD_OF[metric] for metric in others)], rows)
+
+
+def _interval(d: Difference) -> str:
+    if d.difference is None or d.low is None or d.high is None:
+        return "n/a"
+    return f"{d.difference:+.4f} ({d.low:+.4f} to {d.high:+.4f})"
 
 
 def rejected_lines(found: RejectedImages) -> list[str]:
@@ -76,6 +100,11 @@ def number(value: float | None) -> str:
 def plain(text: str) -> str:
     """On one line, with what would end a table's cell or start markup taken apart."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _method(name: str | None) -> str:
+    """Named where it is not FB-CLIP."""
+    return "" if name in {None, "fb-clip"} else f"method {plain(name or '')}, "
 
 
 def _numbers(name: str, numbers: Numbers) -> list[str]:

@@ -102,7 +102,7 @@ class _Pair:
 
 
 def _model(weights: WeightsFile, adapter: Adapter, device: torch.device, precision: Precision) -> _Model:
-    backbone, _ = open_backbone(weights, adapter.manifest.method.image_size)
+    backbone, _ = open_backbone(weights, adapter.manifest.fbclip.image_size)
     head = adapter.head().to(device)
     set_precision(backbone, [head], precision)
     return _Model(backbone.to(device), head, adapter.prototypes.to(device))

@@ -5,7 +5,7 @@ What was measured on images that a model or a threshold was fitted to says nothi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -33,7 +33,7 @@ class EvaluationRequest:
 
     part: None takes test where the set has splits, else everything; made_with: sha256 of the images that adapter or
     memory were made with; memory: id of one that the detector has, and fusion how it counts, the profile's where it
-    has one.
+    has one; adapters: class -> id of its own one, of a method whose prompts name the class.
     """
 
     part: Part | None = None
@@ -44,6 +44,11 @@ class EvaluationRequest:
     made_with: Set[str] = frozenset()
     memory: str | None = None
     fusion: Fusion | None = None
+    adapters: Mapping[str, str] = field(default_factory=dict)
+
+    def adapter_of(self, class_name: str, default: str) -> str:
+        """The id of the adapter that judges a class."""
+        return self.adapters.get(class_name, default)
 
 
 def images_of(data: DataSet, part: Part | None) -> tuple[list[Sample], Part]:
@@ -74,6 +79,8 @@ def framing_of(detector: Detector, adapter: str, request: EvaluationRequest) -> 
         framing = request.profile.framing
     if request.paper and request.fusion is not None:
         raise ConfigError("--paper: the released code knows no memory; leave --paper or --memory out")
+    if request.paper and detector.running(adapter).method == "clipad":
+        raise ConfigError("--paper: CLIP-AD's maps are sums of similarities, no probabilities; leave it out")
     if request.paper and framing.tiling is not None:
         raise ConfigError("--paper: the released code knows no tiles; leave --paper or the tiles out")
     return framing
@@ -113,7 +120,8 @@ def find_faults(samples: Sequence[Sample], root: Path) -> FileFaults:
     """Read every file's header once, so that a long run does not end at a file that could have been named at once."""
     images: list[str] = []
     masks: dict[Path, str] = {}
-    for sample in samples:
+    # Of the slices of a volume the first stands for its file.
+    for sample in {one.path: one for one in reversed(samples)}.values():
         measured = measure([sample], root)
         if not measured.sizes:
             images.append(measured.unreadable[0])

@@ -6,15 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from calibrate.datasets.leakage import tuned_on
+from calibrate.datasets.leakage import detector_has_seen, tuned_on
 from calibrate.datasets.sample import DataSet
 from calibrate.evaluation.document import EvaluationDocument
 from calibrate.evaluation.evaluate import evaluate
+from calibrate.evaluation.finished_classes import FinishedClasses, unfinished_folder
 from calibrate.evaluation.folder import check_free, write_run
 from calibrate.evaluation.request import EvaluationRequest, Part
 from calibrate.evaluation.worst import draw_worst, heat_limits
 from calibrate.inference import Skips
 from calibrate.memory.temporary import OpenDetector, open_with_memory
+from calibrate.methods import adapters_by_class
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing
@@ -24,14 +26,16 @@ from fbclip.images.framing import Framing
 class EvaluationRun:
     """A run as it is asked for.
 
-    out: folder to write; open_detector: the model with the memories in these folders; adapter: its folder, None for
-    the embedded one; memory: a memory's folder, or one of normal images, here or in the data set; worst: images to
-    draw of each kind; command: as it was typed, without folders of this machine.
+    out: folder to write; open_detector: the model with the memories in these folders; products: the classes that its
+    adapters are for, where it has one for each; adapter: its folder, None for the embedded one; memory: a memory's
+    folder, or one of normal images, here or in the data set; worst: images to draw of each kind; command: as it was
+    typed, without folders of this machine.
     """
 
     data: DataSet
     out: Path
     open_detector: OpenDetector
+    products: Sequence[str] = ()
     adapter: Path | None = None
     memory: Path | None = None
     part: Part | None = None
@@ -46,6 +50,8 @@ class EvaluationRun:
 def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _: None) -> EvaluationDocument:
     """Evaluate and write the folder, whole or not at all. `advance` hears how many more images are done.
 
+    Interrupted, the classes that were finished stay in `OUT.unfinished` and are not judged again by the same run.
+
     Whether `out` may be written is for `check_out` to say, before data are read. Raises what `open_with_memory`,
     `evaluate` and `write_run` raise.
     """
@@ -56,6 +62,7 @@ def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _
         folder = _memory_folder(run.memory, run.data.root)
         detector, memory = open_with_memory(run.open_detector, folder, run.framing, run.profile, Skips(run.skip_bad))
         made_with, fusion = made_with | memory.seen, memory.fusion
+    made_with |= detector_has_seen(detector)
     request = EvaluationRequest(
         part=run.part,
         framing=run.framing,
@@ -65,13 +72,16 @@ def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _
         made_with=made_with,
         memory=next(iter(detector.memories), None),
         fusion=fusion,
+        adapters=adapters_by_class(detector, run.products),
     )
-    found = evaluate(detector, detector.adapters[0], run.data, request, advance)
+    finished = FinishedClasses(unfinished_folder(run.out), run.data.root)
+    found = evaluate(detector, detector.adapters[0], run.data, request, advance, finished)
     limits = heat_limits(found)
     worst = list(draw_worst(found, run.worst, limits))
     rest = {"heat_limits": limits, "worst": tuple(image.about for image in worst), "command": run.command}
     document = found.document.model_copy(update=rest)
     write_run(run.out, document, found.images, {image.about.file: image.jpeg for image in worst})
+    finished.clear()
     return document
 
 

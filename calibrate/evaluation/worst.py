@@ -70,7 +70,7 @@ def draw_worst(evaluation: Evaluation, count: int, limits: tuple[float, float] |
     chosen = pick_worst(evaluation, count)
     if limits is None or not chosen:
         return
-    again = Skips().rest(evaluation.view.score([evaluation.samples[image.path] for _, image, _ in chosen]))
+    again = Skips().rest(evaluation.score_again([evaluation.samples[image.path] for _, image, _ in chosen]))
     for number, ((kind, image, rank), scored) in enumerate(zip(chosen, again, strict=True), 1):
         about = WorstMistake(file=f"worst/{number:02d}_{kind}.jpg", path=image.path, kind=kind, score=rank)
         original = read_sample(scored.sample, evaluation.view.framing.window)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibrate.few_shot.document import MEASURES, METHODS, Curve, Estimate, Measure, Method, Step
+from calibrate.few_shot.document import MEASURES, METHODS, OWN, Curve, Estimate, Measure, Method, Step
 from calibrate.few_shot.experiment import Draws, FewShotPoint, LabelTotals
 from calibrate.statistics.bootstrap import Floats
 from calibrate.statistics.intervals import percentile_interval
@@ -79,7 +79,7 @@ def mean_curve(sets: Sequence[MeasuredCurve]) -> Curve | None:
 
 def _step(count: int, took: Counter[str], values: Mapping[tuple[Method, Measure], list[float]], draws: Draws) -> Step:
     image, pixel = (
-        {m: _estimate(values[m, measure], draws[m, measure]) for m in METHODS if (m, measure) in draws}
+        {m: _estimate(values[m, measure], draws[m, measure]) for m in (*METHODS, OWN) if (m, measure) in draws}
         for measure in MEASURES
     )
     return Step(images=count, took=dict(took.most_common()), image=image, pixel=pixel or None)

@@ -14,13 +14,15 @@ from pydantic import ConfigDict, Field, model_validator
 from calibrate.documents import read_document
 from fbclip.features.catalog import Features
 from fbclip.frozen import Frozen
+from fbclip.peers.config import FBCLIP
 
 SCHEMA: Literal["calibrate.few-shot/1"] = "calibrate.few-shot/1"
 MAX_BYTES = 16 << 20
-Method = Literal["zero-shot", "memory", "fused", "chosen"]
+Method = Literal["zero-shot", "memory", "fused", "chosen", "own"]
 Measure = Literal["image", "pixel"]
 METHODS: tuple[Method, ...] = ("zero-shot", "memory", "fused", "chosen")
-"""`chosen` is what --use auto takes."""
+"""`chosen` is what --use auto takes. Beside these `own` is the few-shot form of a method that has one."""
+OWN: Method = "own"
 MEASURES: tuple[Measure, ...] = ("image", "pixel")
 InUnit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -92,6 +94,7 @@ class FewShot(Frozen):
     schema_: Literal["calibrate.few-shot/1"] = Field(SCHEMA, alias="schema")
     created: datetime
     backbone: str
+    method: str = FBCLIP
     adapter: str
     features: Features = "backbone"
     confidence: Annotated[float, Field(gt=0, lt=1)]

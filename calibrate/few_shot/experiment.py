@@ -22,13 +22,14 @@ from calibrate.datasets.units import split_units
 from calibrate.defects.on_images import Item
 from calibrate.errors import DataError
 from calibrate.few_shot.document import Measure, Method
-from calibrate.inference import ItemTerms, View
+from calibrate.inference import FramedItem, ItemTerms, View
 from calibrate.memory.candidates import memory_tokens
 from calibrate.memory.coreset import coreset
 from calibrate.memory.fusion_choice import PAINTED_EACH, choose_fusion, fused, painted_with, term_scales
 from calibrate.memory.fusion_scores import FusionSample
 from calibrate.memory.temporary import SCALE_UNITS
 from calibrate.statistics.bootstrap import Floats, count_pairs, draw_weights, weighted_ranking
+from fbclip.artefacts.peers import with_references
 from fbclip.decision import default_min_area
 from fbclip.detector import Detector
 from fbclip.images.geometry import BoolMap
@@ -38,6 +39,7 @@ from fbclip.memory.fusion import Fusion, Terms, fused_prediction
 from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.method.config import ScoreConfig
 from fbclip.method.maps import smooth_map
+from fbclip.peers.config import FEW_SHOT
 
 COUNTS = (1, 2, 4, 8, 16)
 _STRIDE = 4
@@ -73,11 +75,18 @@ class LabelTotals(NamedTuple):
 class _EncodedImage:
     """An image after its one pass: raw tokens (N,C) of each of the memory's layers, and the zero-shot terms."""
 
-    unit: str
-    anomalous: bool
+    item: Item
     layers: dict[int, Tensor]
     terms: Terms
     mask: BoolMap | None = None
+
+    @property
+    def unit(self) -> str:
+        return self.item.sample.unit
+
+    @property
+    def anomalous(self) -> bool:
+        return self.item.anomalous
 
 
 class FewShotExperiment:
@@ -86,6 +95,7 @@ class FewShotExperiment:
     def __init__(
         self,
         detector: Detector,
+        adapter: str,
         samples: Sequence[Sample],
         config: MemoryConfig,
         tokens: int,
@@ -93,7 +103,7 @@ class FewShotExperiment:
     ) -> None:
         """Raises DataError without a train split of normal and a test split of normal and anomalous images."""
         self._detector, self._config, self._tokens, self._advance = detector, config, tokens, advance
-        self._adapter = detector.adapters[0]
+        self._adapter = adapter
         train = [s for s in samples if s.label is False and s.split == "train"]
         test = [s for s in samples if s.label is not None and s.split == "test"]
         least, most = SCALE_UNITS
@@ -149,8 +159,29 @@ class FewShotExperiment:
             "fused": self._measure(terms, fused(scales)),
         }
         of_method["chosen"] = of_method[best]
-        draws = {(method, measure): found for method, own in of_method.items() for measure, found in own.items()}
+        own = self._own_few_shot([self._pool[row] for row in rows])
+        if own is not None:
+            of_method["own"] = self._measure(own, None)
+        draws = {(method, measure): found for method, of in of_method.items() for measure, found in of.items()}
         return FewShotPoint(count, seed, best, draws)
+
+    def _own_few_shot(self, references: Sequence[_EncodedImage]) -> list[Terms] | None:
+        """Terms of the test images by the method's own few-shot form; None where it has none."""
+        adapter = self._detector.adapter(self._adapter)
+        if adapter.manifest.method_name not in FEW_SHOT:
+            return None
+        view = View(self._detector, self._adapter)
+        framed = [one for one in map(view.framed, (image.item for image in references)) if isinstance(one, FramedItem)]
+        tiles = torch.cat([one.framed.tiles for one in framed]).to(self._detector.device)
+        digests = [one.item.sample.sha256 for one in framed]
+        few = with_references(adapter, self._detector.backbone, tiles, digests)
+        view = View(self._detector.extended([few]), few.id)
+        found = [one.terms for one in view.terms(image.item for image in self._test) if isinstance(one, ItemTerms)]
+        if len(found) != len(self._test):
+            raise DataError(
+                f"{adapter.manifest.method_name}: {len(self._test) - len(found)} test images have no number"
+            )
+        return found
 
     def _measure(self, test: Sequence[Terms], fusion: Fusion | None) -> dict[Measure, Floats]:
         """`image`: of the image's one number; `pixel`: of the map, left out where no mask is known."""
@@ -199,4 +230,4 @@ class FewShotExperiment:
         layers = {layer: tokens[0].cpu() for layer, tokens in found.items()}
         shape = (terms.map.shape[0], terms.map.shape[1])
         mask = true_mask(item.sample, framed.placement, shape)
-        return _EncodedImage(item.sample.unit, item.anomalous, layers, terms, mask)
+        return _EncodedImage(item, layers, terms, mask)

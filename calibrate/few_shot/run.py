@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from calibrate.datasets.reader import read_data
 from calibrate.datasets.sample import Sample
+from calibrate.datasets.slices import refuse_volumes
 from calibrate.few_shot.curve import mean_curve, measured_curve
-from calibrate.few_shot.document import MEASURES, METHODS, Curve, Estimate, FewShot
+from calibrate.few_shot.document import MEASURES, METHODS, OWN, Curve, Estimate, FewShot
 from calibrate.few_shot.experiment import COUNTS, RESAMPLES, FewShotExperiment
 from calibrate.memory.build import default_tokens
 from calibrate.statistics.intervals import CONFIDENCE
@@ -20,22 +21,27 @@ from fbclip.detector import Detector
 from fbclip.features.catalog import Features
 from fbclip.memory.features import default_config
 
+_VOLUMES = (
+    "few-shot curves count images, and the slices of a volume are not independent; make a memory of volumes with "
+    "`calibrate memory` and measure it with `calibrate evaluate --memory`"
+)
 _HEADS = {"image": "AUROC of the image's number", "pixel": "AUROC of the map's pixels"}
 
 
 def table(curve: Curve) -> str:
     """Markdown: one row a number of images, mean and 95% interval; without masks only of the images."""
     parts = [f"## {curve.name}"]
+    columns = [*METHODS, *([OWN] if all(OWN in step.image for step in curve.steps) else [])]
     for measure in MEASURES:
         rows = []
         for step in curve.steps:
             found = step.image if measure == "image" else step.pixel
             if found is not None:
-                cells = [estimate_text(found[method]) for method in METHODS]
+                cells = [estimate_text(found[method]) for method in columns]
                 rows.append(f"| {curve.label(step)} | {' | '.join(cells)} | {took_text(step.took)} |")
         if rows:
-            head = f"| images | {' | '.join(METHODS)} | auto took |"
-            rule = "|" + "---|" * (len(METHODS) + 2)
+            head = f"| images | {' | '.join(columns)} | auto took |"
+            rule = "|" + "---|" * (len(columns) + 2)
             parts.append("\n".join([f"{_HEADS[measure]}, 95% interval:", "", head, rule, *rows]))
     return "\n\n".join(parts) + "\n"
 
@@ -54,13 +60,14 @@ def took_text(took: Mapping[str, int]) -> str:
 class FewShotRequest:
     """data: sets with a train and a test split; seeds: draws of each number of images; tokens: of a memory at most.
 
-    features: what the memories look with, None for what suits the backbone.
+    features: what the memories look with, None for what suits the backbone; adapters: class -> id of its own one.
     """
 
     data: Sequence[Path]
     seeds: int = 5
     tokens: int | None = None
     features: Features | None = None
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_few_shot(
@@ -79,7 +86,8 @@ def run_few_shot(
     rng = np.random.default_rng(0)
     sets = []
     for name, samples in _classes(request.data):
-        experiment = FewShotExperiment(detector, samples, config, tokens, advance)
+        adapter = request.adapters.get(samples[0].class_name, detector.adapters[0])
+        experiment = FewShotExperiment(detector, adapter, samples, config, tokens, advance)
         counts = [*(count for count in COUNTS if count < experiment.images), experiment.images]
         points = list(experiment.points(counts, request.seeds))
         sets.append(measured_curve(name, points, experiment.images, experiment.tested, rng))
@@ -87,6 +95,7 @@ def run_few_shot(
     return FewShot(
         created=datetime.now(UTC).replace(microsecond=0),
         backbone=model.name,
+        method=detector.running(detector.adapters[0]).method,
         adapter=detector.adapters[0],
         features=config.features,
         confidence=CONFIDENCE,
@@ -100,6 +109,7 @@ def _classes(roots: Sequence[Path]) -> Iterator[tuple[str, list[Sample]]]:
     """Every class of every data set by name."""
     for root in roots:
         data = read_data(root)
+        refuse_volumes(data.samples, _VOLUMES)
         for name in data.classes:
             title = root.name if len(data.classes) == 1 else f"{root.name}/{name}"
             yield title, [s for s in data.samples if s.class_name == name]

@@ -21,6 +21,7 @@ from calibrate.threshold.picture_limits import MeasuredPicture, measure_picture
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.sees import ZRule, measure_sees
 from calibrate.threshold.split import MIN_CONSTANT_UNITS, ThresholdSplit, needed_units
+from fbclip.artefacts.drift_reference import drift_reference
 from fbclip.artefacts.independence import Independence
 from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.decision import Statistic, combined_statistic, default_min_area, highest_region
@@ -104,6 +105,7 @@ def make_profile(
     profile = Profile(
         line=request.line,
         created=datetime.now(UTC).replace(microsecond=0),
+        method=running.method,
         adapter=adapter,
         memory=view.memory,
         fusion=view.fusion,
@@ -126,6 +128,7 @@ def make_profile(
         calibration=_calibration(asked, scale_units, scores, choice, independence),
         sees=sees,
         picture=None if picture is None else picture.limits,
+        drift=drift_reference(measure.first_z(split), {} if picture is None else picture.first, independence.effective),
     )
     return ProfileResult(profile, fusion, highest, picture, shown_images)
 
@@ -139,6 +142,12 @@ class _Measure:
     skips: Skips
     advance: Callable[[int], None]
     z_of_units: dict[str, float] = field(default_factory=dict)
+    z_of_first: dict[str, float] = field(default_factory=dict)
+
+    def first_z(self, split: ThresholdSplit) -> NDArray[np.float64]:
+        """z of the first image of each normal unit that sets or measures the threshold, (n,)."""
+        units = dict.fromkeys(s.unit for s in (*split.normal, *split.check_normal))
+        return np.array([self.z_of_first[unit] for unit in units if unit in self.z_of_first])
 
     def highest(self, threshold: float) -> tuple[tuple[str, float], ...]:
         """Normal units at the threshold and above it, falling, at most MAX_HIGHEST; at least the highest of all."""
@@ -180,9 +189,11 @@ class _Measure:
         units, z = [], []
         for s in self._scored(samples):
             units.append(s.sample.unit)
-            judged = s.fault is None
-            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore) if judged else NEVER_ALARMS)
+            found = combined_statistic(s.prediction, statistic, self.min_area, s.ignore)
+            z.append(found if s.fault is None else NEVER_ALARMS)
             if not s.sample.label:
+                # Drift counts what a picture shows, whether or not it is judged.
+                self.z_of_first.setdefault(units[-1], found)
                 self.z_of_units[units[-1]] = max(z[-1], self.z_of_units.get(units[-1], z[-1]))
         return unit_maxima(units, z)
 

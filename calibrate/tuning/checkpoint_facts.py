@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
 
 from fbclip.backbone.catalog import backbone_config, usable_backbones
 from fbclip.backbone.config import EMBEDDED
@@ -31,9 +28,8 @@ class CheckpointFacts:
     data_set: str | None
 
 
-def checkpoint_facts(path: Path, prompts: Mapping[str, Tensor]) -> CheckpointFacts:
-    """Of the prompt learner's tensors in the file at `path`."""
-    width = prompts["ctx_pos"].shape[-1]
+def checkpoint_facts(path: Path, width: int) -> CheckpointFacts:
+    """Of the file at `path`, whose prompts are `width` numbers wide."""
     names = [n for n in usable_backbones() if n != EMBEDDED.name and backbone_config(n).text_width == width]
     return CheckpointFacts(width, tuple(names), _data_set(path))
 

@@ -90,15 +90,15 @@ def open_model(request: ModelRequest) -> TuningModel:
     # An adapter to start from names the tensors; without one nobody does.
     file = file if base is not None else file.known(request.trust)
     trusted = file.trusted if base is None else base.manifest.weights_trusted is True
-    own = method_for(file.config) if base is None or request.from_scratch else base.manifest.method
+    own = method_for(file.config) if base is None or request.from_scratch else base.manifest.fbclip
     method = changed_method(own, request.method, request.without)
     check_runs(method, file.config.patch_size, file.config.layers)
     backbone, digest = open_backbone(file, method.image_size)
     if base is not None and base.manifest.backbone_sha256 != digest:
         raise ConfigError(f"--from {folder}: was tuned on other weights than those of backbone {request.backbone}")
-    if base is not None and base.manifest.method.image_size != method.image_size:
+    if base is not None and base.manifest.image_size != method.image_size:
         raise ConfigError(
-            f"--from {folder}: is for {base.manifest.method.image_size} px and cannot be compared at "
+            f"--from {folder}: is for {base.manifest.image_size} px and cannot be compared at "
             f"{method.image_size} px; leave it out with --from-scratch, or keep image_size"
         )
     tower = load_text_tower(file.all(), file.config).to(device)

@@ -13,7 +13,7 @@ from calibrate.errors import DataError
 from calibrate.metrics.ranking import Array, auroc, average_precision
 from calibrate.metrics.regions import aupro_paper
 from fbclip.errors import FbclipError
-from fbclip.verification.golden import Deviation, read_safetensors
+from fbclip.verification.deviation import Deviation, read_safetensors
 
 TOLERANCE = 1e-6
 NAMES = ("image_auroc", "image_ap", "pixel_auroc", "pixel_aupro")

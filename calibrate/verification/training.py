@@ -13,7 +13,8 @@ from fbclip.artefacts.checkpoint import checkpoint_name, import_checkpoint
 from fbclip.backbone.tower import load_backbone
 from fbclip.errors import FbclipError
 from fbclip.method.text import load_text_tower
-from fbclip.verification.golden import Deviation, read_case, read_safetensors, relative_deviation
+from fbclip.verification.deviation import Deviation, read_safetensors, relative_deviation
+from fbclip.verification.golden import read_case
 
 LOSS_TOLERANCE, GRADIENT_TOLERANCE = 1e-4, 1e-3
 # Its true gradient is zero (a softmax does not see a common shift), so only rounding would be compared.

@@ -1,7 +1,8 @@
-"""An adapter: tuned FB-CLIP parameters with their prototypes, as a directory of two files.
+"""An adapter: tuned parameters of a method with their prototypes, as a directory of two files.
 
 `adapter.safetensors` holds the tensors, `adapter.json` what they were made for. The id is the sha256 of the
-tensors and of the canonical JSON of backbone and method, so a copy under another name is the same adapter.
+tensors and of the canonical JSON of backbone and method, so a copy under another name is the same adapter. The
+method is FB-CLIP, or one of those it is compared with (`peer`), which `artefacts/peers.py` opens.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from fbclip.backbone.config import BackboneConfig
@@ -21,6 +23,7 @@ from fbclip.errors import AdapterError, WeightsError
 from fbclip.manifest import ArtefactKind, Manifest
 from fbclip.method.config import FBCLIPConfig
 from fbclip.method.model import Head
+from fbclip.peers.config import FBCLIP, PeerConfig
 
 SCHEMA = "fbclip.adapter/1"
 
@@ -28,17 +31,47 @@ SCHEMA = "fbclip.adapter/1"
 class AdapterManifest(Manifest):
     """adapter.json: `backbone_sha256` names the image tower's tensors that the parameters were tuned on.
 
+    Either `method` is set, FB-CLIP's own numbers, or `peer`, those of another method.
     weights_trusted: nobody stated the digest of that file of weights; whoever made the adapter vouched for it.
     """
 
-    bound_fields: ClassVar[tuple[str, ...]] = ("backbone", "backbone_sha256", "method")
-    bound_if_set: ClassVar[tuple[str, ...]] = ("weights_trusted",)
+    bound_fields: ClassVar[tuple[str, ...]] = ("backbone", "backbone_sha256")
+    bound_if_set: ClassVar[tuple[str, ...]] = ("method", "peer", "weights_trusted")
     schema_: str = SCHEMA
     backbone: BackboneConfig
     backbone_sha256: str
-    method: FBCLIPConfig
+    method: FBCLIPConfig | None = None
+    peer: PeerConfig | None = None
     weights_trusted: Literal[True] | None = None
     provenance: Mapping[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _one_method(self) -> AdapterManifest:
+        if (self.method is None) == (self.peer is None):
+            raise ValueError("an adapter has either method or peer")
+        return self
+
+    @property
+    def method_name(self) -> str:
+        """`fb-clip`, or the name of the method that it is compared with."""
+        return FBCLIP if self.peer is None else self.peer.name
+
+    @property
+    def fbclip(self) -> FBCLIPConfig:
+        """FB-CLIP's numbers; raises AdapterError for an adapter of another method."""
+        if self.method is None:
+            raise AdapterError(f"the adapter is of method {self.method_name}, this takes one of {FBCLIP}")
+        return self.method
+
+    @property
+    def image_size(self) -> int:
+        """Side of the input in pixels."""
+        return self.fbclip.image_size if self.peer is None else self.peer.image_size
+
+    @property
+    def smoothing_sigma(self) -> float:
+        """Gaussian over its maps, in map pixels."""
+        return self.fbclip.score.smoothing_sigma if self.peer is None else self.peer.smoothing_sigma
 
 
 _KIND = ArtefactKind("adapter", SCHEMA, AdapterManifest, AdapterError)
@@ -63,7 +96,7 @@ class Adapter:
 
     def head(self) -> Head:
         """A frozen head with these parameters; raises AdapterError when they do not match the manifest."""
-        head = Head(self.manifest.backbone.width, self.manifest.method)
+        head = Head(self.manifest.backbone.width, self.manifest.fbclip)
         own = {k.removeprefix("head."): v for k, v in self.tensors.items() if k.startswith("head.")}
         try:
             load_strictly(head, own, "adapter")

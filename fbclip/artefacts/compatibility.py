@@ -13,6 +13,7 @@ from fbclip.memory.bank import Memory
 from fbclip.memory.features import MemoryConfig, feature_width
 from fbclip.memory.index import uncovered
 from fbclip.memory.network import FeatureNetwork
+from fbclip.peers.config import FBCLIP
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,12 @@ class RunningModel:
     runtime: str = "torch"
     precision: str = "float32"
     memory: str | None = None
+    method: str = FBCLIP
 
 
 def mismatches(profile: Profile, running: RunningModel) -> list[str]:
     """`field: profile has …, running …` for every field that must be equal; the device type is not one."""
-    names = ("adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision")
+    names = ("method", "adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision")
     pairs = [(name, getattr(profile, name), getattr(running, name)) for name in names]
     return [
         f"{name}: the profile was measured with {_named(measured)}, running is {_named(runs)}"
@@ -50,9 +52,9 @@ def check_adapter(adapter: Adapter, backbone: BackboneConfig, backbone_sha256: s
     name = f"adapter {adapter.id[:12]}"
     if manifest.backbone_sha256 != backbone_sha256:
         raise AdapterError(f"{name} was tuned on other weights of {shown(manifest.backbone.name)} than those loaded")
-    if manifest.method.image_size != size:
-        raise AdapterError(f"{name} is for {manifest.method.image_size} px, the backbone runs at {size} px")
-    deepest = manifest.method.feature_layers[-1]
+    if manifest.image_size != size:
+        raise AdapterError(f"{name} is for {manifest.image_size} px, the backbone runs at {size} px")
+    deepest = max(getattr(manifest.method or manifest.peer, "feature_layers", (1,)))
     if deepest > backbone.layers:
         raise AdapterError(f"{name} reads block {deepest}, the backbone has {backbone.layers}")
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fbclip.artefacts.drift_reference import DriftReference
 from fbclip.artefacts.independence import Independence
 from fbclip.artefacts.sees import Sees
 from fbclip.backbone.config import Precision
@@ -23,6 +24,7 @@ from fbclip.images.geometry import BoolMap, Placement, Roi
 from fbclip.images.tiling import Tiling, map_shape
 from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.fusion import Fusion
+from fbclip.peers.config import FBCLIP
 from fbclip.picture_health.limits import PictureLimits
 
 SCHEMA: Literal["fbclip.profile/1"] = "fbclip.profile/1"
@@ -127,6 +129,7 @@ class Profile(Frozen):
     schema_: Literal["fbclip.profile/1"] = SCHEMA
     line: str
     created: datetime
+    method: str = Field(FBCLIP, description="what judges; profiles that name none are FB-CLIP's")
     adapter: str
     memory: str | None = None
     fusion: Fusion | None = None
@@ -151,6 +154,7 @@ class Profile(Frozen):
     calibration: Calibration
     sees: Sees | None = Field(None, description="None in profiles that were made before it was measured")
     picture: PictureLimits | None = Field(None, description="None: only black, flat and white pictures are rejected")
+    drift: DriftReference | None = Field(None, description="None where units are too few, and in earlier profiles")
 
     @model_validator(mode="after")
     def _order(self) -> Profile:

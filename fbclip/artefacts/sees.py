@@ -68,3 +68,12 @@ class Sees(Frozen):
     def blind(self) -> bool:
         """Whether nothing shows that the profile finds even large defects."""
         return self.large is None or self.large.low < BLIND_BELOW
+
+
+def sees_summary(sees: Sees) -> str:
+    """A few words: what is found of painted defects, the largest first, and of real ones."""
+    named = [(f"{row.what} painted defects", row) for row in reversed(sees.sizes)]
+    if sees.real is not None:
+        named.append(("anomalous units", sees.real))
+    found = ", ".join(f"{row.found} of {row.total} {what}" for what, row in named if row.total)
+    return f"{'BLIND: ' if sees.blind else ''}finds {found or 'nothing that was measured'}"

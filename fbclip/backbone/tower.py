@@ -124,7 +124,7 @@ class Backbone(nn.Module):
             raise ConfigError(f"backbone {self.config.name} has {self.config.layers} blocks, asked was {layers[-1]}")
         cells, patches = self._stem(images, strides)
         out = [cells] if STEM in layers else []
-        x = self._embed(patches)
+        x = torch.as_tensor(self.visual.ln_pre(self._positioned(patches)))
         for number, block in enumerate(self.visual.transformer.resblocks[: layers[-1]], start=1):
             x = block(x)
             if number in layers:
@@ -143,13 +143,15 @@ class Backbone(nn.Module):
         patches = stem(images)
         return _tokens(patches), patches
 
-    def _embed(self, patches: Tensor) -> Tensor:
-        """(B,C,g,g) -> (B,N,C): CLS in front, positions added, normed."""
+    def positioned(self, images: Tensor, strides: Strides | None = None) -> Tensor:
+        """Normalised images (B,3,S,S) -> (B,N,C): CLS in front, positions added; before `ln_pre` and all blocks."""
+        return self._positioned(self._stem(images, strides)[1])
+
+    def _positioned(self, patches: Tensor) -> Tensor:
         visual = self.visual
         tokens = _tokens(patches)
         cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
-        x = torch.cat((cls, tokens), dim=1) + visual.positional_embedding.to(tokens.dtype)
-        return torch.as_tensor(visual.ln_pre(x))
+        return torch.as_tensor(torch.cat((cls, tokens), dim=1) + visual.positional_embedding.to(tokens.dtype))
 
 
 def _tokens(grid: Tensor) -> Tensor:

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fbclip.artefacts.checkpoint import import_checkpoint
 from fbclip.backbone.config import BackboneConfig
 from fbclip.backbone.tower import load_backbone
-from fbclip.errors import FbclipError, WeightsError
+from fbclip.errors import FbclipError
 from fbclip.frozen import shown_field
 from fbclip.images.decode import read_image
 from fbclip.images.preprocess import preprocess
@@ -27,25 +24,11 @@ from fbclip.method.config import FBCLIPConfig, ScoreConfig, TextConfig
 from fbclip.method.consistency import consistency_loss
 from fbclip.method.maps import smooth_map, upsample
 from fbclip.method.text import load_text_tower
+from fbclip.verification.deviation import Deviation, read_safetensors, relative_deviation
+from fbclip.verification.peers import peer_case, verify_peer
 
 FORWARD_TOLERANCE = 1e-5
 PREPROCESS_MEAN, PREPROCESS_MAX = 0.005, 0.05
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """One tensor's distance from the stored one. Forward cases: relative to its largest value."""
-
-    name: str
-    largest: float
-    tolerance: float
-    mean: float | None = None
-    mean_tolerance: float | None = None
-
-    @property
-    def ok(self) -> bool:
-        mean_ok = self.mean is None or self.mean_tolerance is None or self.mean <= self.mean_tolerance
-        return self.largest <= self.tolerance and mean_ok
 
 
 class CaseConfig(BaseModel):
@@ -113,33 +96,18 @@ def read_case(folder: Path) -> CaseConfig:
         raise FbclipError(f"{path}: cannot be read: {error}") from error
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a file; raises WeightsError when it is no safetensors file."""
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such file") from error
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not readable: {str(error).splitlines()[0]}") from error
-
-
-def relative_deviation(actual: Tensor, expected: Tensor) -> float:
-    """max|actual − expected| / max|expected|; inf when the shapes differ or a number is not finite."""
-    if actual.shape != expected.shape or not torch.isfinite(actual).all():
-        return float("inf")
-    scale = expected.abs().max().item()
-    worst = (actual.double() - expected.double()).abs().max().item()
-    return worst / scale if scale > 0 else worst
-
-
 def verify(folder: Path, device: str = "cpu") -> list[Deviation]:
-    """Forward case (backbone.safetensors inside) or preprocess case (expected.safetensors and images)."""
+    """A compared method's case (`method` in case.json), a forward case (backbone.safetensors) or a preprocess case."""
+    peer = peer_case(folder, device)
+    if peer is not None:
+        return verify_peer(peer)
     if (folder / "backbone.safetensors").is_file():
         return verify_forward(folder, device)
     if (folder / "expected.safetensors").is_file():
         return verify_preprocess(folder)
     raise FbclipError(
-        f"{folder}: neither a forward case (backbone.safetensors) nor a preprocess case (expected.safetensors)"
+        f"{folder}: neither a forward case (backbone.safetensors, or `method` in case.json) nor a preprocess case "
+        "(expected.safetensors)"
     )
 
 

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from fbclip.verification.golden import Deviation
+from fbclip.verification.deviation import Deviation
+from fbclip.verification.self_test import SelfTestRun
 
 
 def show_deviations(rows: Sequence[Deviation], as_json: bool) -> bool:
@@ -25,4 +26,24 @@ def show_deviations(rows: Sequence[Deviation], as_json: bool) -> bool:
     Console().print(table)
     largest = max((row.largest for row in rows), default=0.0)
     typer.echo(f"{'agrees' if agrees else 'DOES NOT AGREE'}: {len(rows)} tensors, largest deviation {largest:.2e}")
+    return agrees
+
+
+def show_self_test(runs: Sequence[SelfTestRun], as_json: bool) -> bool:
+    """Print a self-test; true when every device agrees in every precision."""
+    agrees = all(run.ok for run in runs)
+    if as_json:
+        typer.echo(json.dumps({"ok": agrees, "runs": [{**asdict(run), "ok": run.ok} for run in runs]}))
+        return agrees
+    table = Table("device", "precision", "tensors", "worst", "deviation", "tolerance", "")
+    for run in runs:
+        worst = run.worst
+        cells = ("", "", "") if worst is None else (worst.name, f"{worst.largest:.2e}", f"{worst.tolerance:.0e}")
+        table.add_row(run.device, run.precision, str(run.tensors), *cells, "ok" if run.ok else "FAILED")
+    Console().print(table)
+    for run in runs:
+        if run.fault is not None:
+            typer.echo(f"{run.device} {run.precision}: {run.fault}")
+    failed = sum(not run.ok for run in runs)
+    typer.echo("this installation computes what it should" if agrees else f"{failed} of {len(runs)} DO NOT AGREE")
     return agrees

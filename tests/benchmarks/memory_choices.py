@@ -38,7 +38,7 @@ def measured(roots: list[Path], config: MemoryConfig) -> list[str]:
     detector = open_detector("embedded", device="cpu")
     found: dict[int, list[tuple[float, float]]] = {count: [] for count in COUNTS}
     for root in roots:
-        experiment = FewShotExperiment(detector, read_data(root).samples, config, TOKENS)
+        experiment = FewShotExperiment(detector, detector.adapters[0], read_data(root).samples, config, TOKENS)
         for point in experiment.points(COUNTS, 1):
             draws = point.draws
             found[point.count].append((float(draws["memory", "image"][0]), float(draws["memory", "pixel"][0])))

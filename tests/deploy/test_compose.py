@@ -36,8 +36,7 @@ def test_what_is_mounted_is_there_or_made_by_the_script():
             elif source.startswith("./inbox"):
                 assert "mkdir -p inbox" in script
             elif source.startswith("."):
-                # The dashboards come with the metrics.
-                assert (COMPOSE / source).resolve().exists() or source == "../grafana", source
+                assert (COMPOSE / source).resolve().exists(), source
             else:
                 assert source in whole["volumes"]
 

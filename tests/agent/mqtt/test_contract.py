@@ -5,6 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from agent.drift.advice import DriftFinding, DriftReport
 from agent.health import Backlog, HealthSnapshot, health_body, line_status_body
 from agent.line_states import LineHealth
 from agent.mqtt.contract import channel_of, read_message
@@ -34,7 +35,9 @@ def numbered(body: dict) -> dict:
 
 def a_health() -> LineHealth:
     counters = LineCounters(grabbed=3, inspected=1, dropped={"stale": 1})
-    return LineHealth("belt", LineMode.LIVE, "connected", None, counters, triggers=TriggerCounts(1, 1))
+    finding = DriftFinding("z_high", "scores are higher", COMMITTED, COMMITTED, 40, 20, 0.1, 1.5, 0)
+    drift = DriftReport(units=40, false_alarm=0.01, findings=(finding,))
+    return LineHealth("belt", LineMode.LIVE, "connected", None, counters, triggers=TriggerCounts(1, 1), drift=drift)
 
 
 @pytest.mark.parametrize(

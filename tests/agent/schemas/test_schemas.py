@@ -11,6 +11,7 @@ from referencing import Registry, Resource
 
 from agent.commands.schema import schema_files
 from agent.config.loader import load_config
+from agent.mqtt.home_assistant import image_topic
 from agent.mqtt.payloads import Topics, event_body, result_body, stamp
 from agent.records import EventKind, EventStep, StepType
 from agent.steering.commands import VERBS
@@ -126,4 +127,4 @@ def _every_topic() -> set[str]:
     of_lines = {getattr(topics, name)("{line}") for name, kind in vars(Topics).items() if inspect.isfunction(kind)
                 and not name.startswith("_")}  # fmt: skip
     commands = {topics.commands.removesuffix("+") + verb for verb in VERBS}
-    return (own - {topics.root, topics.commands}) | of_lines | commands
+    return (own - {topics.root, topics.commands}) | of_lines | commands | {image_topic(topics, "{line}")}

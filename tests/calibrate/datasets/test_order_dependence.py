@@ -6,7 +6,7 @@ import pytest
 
 from calibrate.datasets import read_data
 from calibrate.datasets.capture_order import CaptureOrder
-from calibrate.datasets.order_dependence import MeasuredPicture, dependence_text, order_dependence
+from calibrate.datasets.order_dependence import UnitPicture, dependence_text, order_dependence
 from calibrate.datasets.summary import summarise, summary_text
 
 
@@ -17,7 +17,7 @@ def pictures(rng, n, strength=0.0):
     for number in range(n):
         state = strength * state + np.sqrt(1 - strength**2) * rng.normal(size=3)
         small = 120 + 10 * state[0] + (20 + 3 * state[1]) * base + rng.normal(0, 4, (32, 32))
-        out[f"u{number}"] = MeasuredPicture(small.astype(np.float32), float(state[2]))
+        out[f"u{number}"] = UnitPicture(small.astype(np.float32), float(state[2]))
     return out
 
 
@@ -54,7 +54,7 @@ def test_a_form_that_changes_slowly_is_found():
     one, other = (cv2.GaussianBlur(rng.normal(0, 90, (32, 32)).astype(np.float32), (0, 0), 2) for _ in range(2))
     share = np.linspace(0, 1, 40)
     units = {
-        f"u{k}": MeasuredPicture((128 + (1 - s) * one + s * other + rng.normal(0, 1, (32, 32))).astype("f4"), 0.0)
+        f"u{k}": UnitPicture((128 + (1 - s) * one + s * other + rng.normal(0, 1, (32, 32))).astype("f4"), 0.0)
         for k, s in enumerate(share)
     }
     assert "form" in {m.measure for m in found_in(units).found}

@@ -230,6 +230,7 @@ def test_a_browser_draws_it_without_overflow(tmp_path, width):
     rows[3][7], rows[-3][7] = 40.0, -25.0
     data = run_document(rows)
     data["worst"][0]["path"] = "deep/" + "folder" * 30 + ".png"
+    data["profile"]["sees"] = with_sees()["profile"]["sees"]
     text = render(read_run(write_run(tmp_path / "run", rows, data)))
     assert measure_layout(tmp_path, text, width) == {"width": width, "scroll": width, "out": [], "charts": 1 + 3}
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from calibrate.tuning.checkpoint_facts import checkpoint_facts
 
@@ -19,13 +18,13 @@ from calibrate.tuning.checkpoint_facts import checkpoint_facts
     ],
 )
 def test_the_data_set_is_what_the_nearest_name_says(path, data_set):
-    assert checkpoint_facts(Path("/models") / path, {"ctx_pos": torch.zeros(1, 12, 768)}).data_set == data_set
+    assert checkpoint_facts(Path("/models") / path, 768).data_set == data_set
 
 
 def test_backbones_are_those_of_the_prompts_width():
-    found = checkpoint_facts(Path("/x/y.pth"), {"ctx_pos": torch.zeros(1, 12, 768)})
+    found = checkpoint_facts(Path("/x/y.pth"), 768)
     assert found.text_width == 768
     assert found.backbones[0] == "ViT-L-14-336"
     assert "ViT-L-14" in found.backbones
     assert "ViT-B-32" not in found.backbones
-    assert checkpoint_facts(Path("/x/y.pth"), {"ctx_pos": torch.zeros(1, 12, 7)}).backbones == ()
+    assert checkpoint_facts(Path("/x/y.pth"), 7).backbones == ()

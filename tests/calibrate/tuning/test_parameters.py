@@ -6,7 +6,7 @@ import torch
 from calibrate.tuning.parameters import import_adapter, start_from
 from fbclip.errors import AdapterError, ConfigError
 from fbclip.method.config import AttentionConfig, FBCLIPConfig
-from fbclip.verification.golden import read_safetensors
+from fbclip.verification.deviation import read_safetensors
 from tests.factories.models import tiny_adapter
 from tests.factories.tuning import METHOD, golden_weights, labelled_samples, tuned
 from tests.golden.make_golden import HERE
