@@ -31,7 +31,7 @@ class BackupError(AgentError):
     """A backup that cannot be made or put back."""
 
 
-class Manifest(Frozen):
+class BackupManifest(Frozen):
     """`files`: member -> sha256 of its bytes."""
 
     schema_: Literal["fbclip.backup/1"] = "fbclip.backup/1"
@@ -60,7 +60,7 @@ class ArchiveWriter:
             self._tar.addfile(info, reader)
         self.files[name] = reader.digest.hexdigest()
 
-    def close(self, manifest: Manifest) -> None:
+    def close(self, manifest: BackupManifest) -> None:
         data = manifest.model_dump_json().encode()
         info = tarfile.TarInfo(MANIFEST)
         info.size, info.mode, info.mtime = len(data), 0o600, int(manifest.created.timestamp())
@@ -78,7 +78,7 @@ class ArchiveReader:
             if not members or members[-1].name != MANIFEST or members[-1].size > MAX_MANIFEST:
                 raise BackupError(f"{path}: is cut off, or no backup of an agent")
             with self.open(MANIFEST) as stream:
-                self.manifest = Manifest.model_validate_json(stream.read())
+                self.manifest = BackupManifest.model_validate_json(stream.read())
             self._check(members[:-1])
         except (tarfile.TarError, EOFError, ValidationError) as error:
             raise BackupError(f"{path}: is damaged, or no backup of an agent") from error

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from agent.config.sections import Config
+from agent.config.services import TlsSection
 from agent.privacy.references import KEY_NAME
 from agent.steering.overrides import FILE_NAME as STEERING_NAME
 from agent.steering.overrides import load_overrides
@@ -29,9 +30,7 @@ def artefacts(config: Config) -> list[Path]:
     found: dict[Path, None] = {}
     for profile in _profiles(config):
         found.update(dict.fromkeys(_files([profile, *_beside(profile)])))
-    folders = [config.model.adapter, *(p for line in config.lines for p in (line.adapter, line.memory))]
-    tls = config.mqtt.tls
-    found.update(dict.fromkeys(_files(p for p in (*folders, tls and tls.ca, tls and tls.cert) if p is not None)))
+    found.update(dict.fromkeys(_files(_named(config))))
     return list(found)
 
 
@@ -42,12 +41,16 @@ def pictures(config: Config) -> list[Path]:
 
 def belongs(path: Path, config: Config) -> bool:
     """Whether a file outside the configuration's folder is one that the configuration itself names."""
-    named = [config.model.adapter, *(p for line in config.lines for p in (line.adapter, line.memory))]
-    tls = config.mqtt.tls
-    named += [tls and tls.ca, tls and tls.cert]
     beside = any((path.parent == p.parent and _is_of(path.name, p)) or p.parent / f"{p.stem}.history" == path.parent
                  for p in _profiles(config))  # fmt: skip
-    return beside or any(p is not None and (path == p or p in path.parents) for p in named)
+    return beside or any(path == named or named in path.parents for named in _named(config))
+
+
+def _named(config: Config) -> list[Path]:
+    """What the configuration names besides profiles: files, and folders of files."""
+    tls = config.mqtt.tls or TlsSection()
+    lines = [path for line in config.lines for path in (line.adapter, line.memory)]
+    return [path for path in (config.model.adapter, *lines, tls.ca, tls.cert) if path is not None]
 
 
 def _profiles(config: Config) -> list[Path]:

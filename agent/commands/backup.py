@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from agent.backup.archive import DATABASE, Manifest, writing
+from agent.backup.archive import DATABASE, BackupManifest, writing
 from agent.backup.contents import DATA_NAMES, artefacts, database_of, pictures
 from agent.commands.options import BackupRequest
 from agent.config.loader import load_config
@@ -35,7 +35,7 @@ def backup_command(request: BackupRequest) -> None:
             if path.is_file():
                 archive.add(f"data/{path.relative_to(data_dir).as_posix()}", path)
         archive.close(
-            Manifest(
+            BackupManifest(
                 created=datetime.now(UTC),
                 version=version("fbclip-inspect"),
                 agent=config.agent.name,

@@ -1,5 +1,6 @@
 """The systemd unit, what it may reach, and the shell scripts beside it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -77,3 +78,30 @@ def test_camera_rules_name_the_pictures_device():
     for rule in rules:
         assert 'ATTR{index}=="0"' in rule
         assert re.search(r'SYMLINK\+="fbclip/[a-z0-9_-]+"', rule)
+
+
+SMALL_TORCH = "-m pip install --quiet --index-url INDEX torch torchvision"
+RECORDER = '#!/bin/sh\necho "$@" >> "$CALLS"\ncase "$*" in *--index-url*) exit "$INDEX_FAILS" ;; esac\n'
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "asked"),
+    [
+        ({}, 0, ["-m pip install --quiet x.whl"]),
+        ({"CPU": "1"}, 0, [SMALL_TORCH, "-m pip install --quiet x.whl"]),
+        ({"CPU": "1", "INDEX_FAILS": "1"}, 1, [SMALL_TORCH]),
+        ({"CPU": "1", "WHEELHOUSE": "w"}, 0, ["-m pip install --quiet --no-index --find-links w x.whl"]),
+    ],
+)  # fmt: skip
+def test_torch_without_cuda_comes_first_or_the_installation_ends(settings, code, asked, tmp_path):
+    """What pip is asked for, in which order; there is no falling back to the large torch."""
+    python, calls = tmp_path / "env" / "bin" / "python", tmp_path / "calls"
+    python.parent.mkdir(parents=True)
+    python.write_text(RECORDER, encoding="utf-8")
+    python.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "CALLS": str(calls), "CPU_INDEX": "INDEX", "INDEX_FAILS": "0"} | settings
+    script = f". {DEPLOY / 'environment.sh'}; install_into {tmp_path / 'env'} x.whl"
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert calls.read_text(encoding="utf-8").splitlines() == asked
+    assert ("no torch without CUDA from INDEX" in done.stderr) is (code == 1)
