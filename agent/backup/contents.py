@@ -7,14 +7,15 @@ from pathlib import Path
 
 from agent.config.sections import Config
 from agent.config.services import TlsSection
+from agent.mqtt.home_assistant import NOTED
 from agent.privacy.references import KEY_NAME
 from agent.steering.overrides import FILE_NAME as STEERING_NAME
 from agent.steering.overrides import load_overrides
 from agent.store.access import file_of
 
 PICTURES = "pictures"
-# Of the data directory, beside the database: what operators changed, and the key of references.
-DATA_NAMES = (STEERING_NAME, KEY_NAME)
+# Of the data directory, beside the database: what operators changed, the key of references, what Home Assistant was told.
+DATA_NAMES = (STEERING_NAME, KEY_NAME, NOTED)
 
 
 def database_of(config: Config) -> Path | None:
