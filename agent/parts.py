@@ -14,6 +14,7 @@ from agent.config.line import DicomSource, FolderSource
 from agent.config.sections import Config
 from agent.config.services import BacklogSection
 from agent.health import HealthProbe
+from agent.heartbeat import Heartbeat
 from agent.lineup import Lineup
 from agent.mending import Mending
 from agent.mqtt.bounds import Bounds
@@ -25,11 +26,14 @@ from agent.pipeline.dicom_writer import DicomWriter
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
+from agent.pipeline.kept_frames import KeptFrames
 from agent.pipeline.lines import LiveLines
 from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.part_desk import PartDesk
 from agent.pipeline.recorder import Recorder
+from agent.pipeline.shadow_tally import ShadowTally
 from agent.pipeline.workers import Pipeline
+from agent.plant import RunningPlant
 from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
 from agent.records import LineMode
@@ -50,12 +54,15 @@ from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.retention import Retention
 from agent.store.sqlite_file import make_private_folder
+from agent.store.views import Views
 from agent.store.writer import Writer
-from agent.web.app import PageSources, create_app
+from agent.web.access import Access
+from agent.web.app import create_app
 from agent.web.control import Reply
-from agent.web.events import recent_events
 from agent.web.server import WebServer, new_page_heartbeat
+from agent.web.sources import PageSources
 from agent.web.state import PageState
+from agent.web.utilisation import Utilisation
 from fbclip.detector import Detector
 
 
@@ -63,13 +70,13 @@ from fbclip.detector import Detector
 class Setting:
     """What a run is made from. `path`: of agent.yaml; `hangup`: set when it should be read again.
 
-    `token`: of the page, None on loopback without one.
+    `access`: who may do what on the page.
     """
 
     path: Path
     config: Config
     overrides: Overrides
-    token: str | None = None
+    access: Access = field(default_factory=Access)
     hangup: threading.Event = field(default_factory=threading.Event)
 
 
@@ -117,7 +124,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     stack.callback(database.close)
     read_only = open_reader(config.store_url, name)
     stack.callback(read_only.close)
-    writer, ledger, reader = Writer(database), Ledger(database), Reader(read_only)
+    writer, ledger, reader, views = Writer(database), Ledger(database), Reader(read_only), Views(read_only)
     retention = Retention(database, config.agent.data_dir, config.store.retention, run)
     keeper = StoreKeeper(database, writer, retention)
 
@@ -134,7 +141,8 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     gates = TriggerGates(intake.notify)
     lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes, gates=gates)
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
-    page = PageState(name)
+    page, utilisation, tally = PageState(name), Utilisation(), ShadowTally(lines)
+    kept = KeptFrames(EvidenceWriter(config.agent.data_dir, run), writer.name_images)
     messages = Messages(topics, modes)
     evidence = EvidenceWriter(config.agent.data_dir, run)
     recorder = Recorder(
@@ -143,7 +151,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run)),
+        observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run), utilisation, tally, kept),
         ok_every=config.store.retention.ok_every,
         desk=PartDesk(run, lines, gates),
         wake=sender.wake,
@@ -151,8 +159,15 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
-    audit = AuditLog(database)
-    steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
+    steward = Steward(
+        setting.path,
+        config,
+        setting.overrides,
+        lineup,
+        AuditLog(database),
+        setting.hangup,
+        keep_picture=kept.keep,
+    )
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:
@@ -171,15 +186,27 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         heartbeats=(sender.heartbeat, page_heartbeat, steward.heartbeat),
     )
 
-    def submit(verb: str, payload: bytes, reply: Reply) -> bool:
+    def submit(verb: str, payload: bytes, origin: str, reply: Reply) -> bool:
         if verb == VERB:
             reply(door.take(payload).body(name))
             return True
-        return steward.submit(Request(verb, payload, "ctl", lambda answer: reply(answer.body(name))))
+        return steward.submit(Request(verb, payload, origin, lambda answer: reply(answer.body(name))))
 
-    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit)
-    app = create_app(sources, config.web.loopback, setting.token)
-    web = WebServer(app, config.web.host, config.web.port, page_heartbeat)
+    plant = RunningPlant(
+        config=config,
+        folder=setting.path.absolute().parent,
+        run=run,
+        lineup=lineup,
+        probe=probe,
+        reader=reader,
+        views=views,
+        tally=tally,
+        utilisation=utilisation,
+        frames=kept,
+        can_roll_back=steward.can_roll_back,
+    )
+    sources = PageSources(page, plant, reader, views, submit, config.agent.data_dir)
+    web = _server(setting, sources, page_heartbeat)
     return Parts(
         config=config,
         run=run,
@@ -203,6 +230,11 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         page=page,
         web=web,
     )
+
+
+def _server(setting: Setting, sources: PageSources, heartbeat: Heartbeat) -> WebServer:
+    web = setting.config.web
+    return WebServer(create_app(sources, web.loopback, setting.access), web.host, web.port, heartbeat)
 
 
 def _hot_folders(config: Config) -> list[Path]:

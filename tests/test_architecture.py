@@ -64,7 +64,7 @@ FLOORS = {
         {"lineup"},
         {"steering"},
         {"health", "mending"},
-        {"notify"},
+        {"notify", "plant"},
         {"parts"},
         {"app"},
         {"commands"},

@@ -71,7 +71,7 @@ class Config(Section):
         if len(set(doors)) != len(doors):
             raise ValueError("two lines receive DICOM at the same address and port")
         self._check_private()
-        if not self.web.loopback and self.web.token_env is None:
+        if not self.web.loopback and self.web.is_open:
             raise ValueError("web.listen is not loopback: set web.token_env")
         return self
 

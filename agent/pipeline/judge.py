@@ -14,6 +14,7 @@ from agent.config.line import CameraSource, LineSection, SourceSection, VideoSou
 from agent.pipeline.lines import Line
 from agent.privacy.references import References
 from agent.records import Frame, Inspection, Latency
+from fbclip.artefacts.profile import Profile
 from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
@@ -21,6 +22,7 @@ from fbclip.images.framing import Framing
 from fbclip.images.geometry import BoolMap, FloatMap, Placement, RgbImage
 from fbclip.images.picture import Picture
 from fbclip.images.quality import QualitySettings, image_fault
+from fbclip.memory.fusion import Terms, fused_prediction
 from fbclip.picture_health.advice import advice_for
 from fbclip.picture_health.repeats import is_repeat
 
@@ -35,7 +37,8 @@ class Judged:
     """An inspection with what its images are made from.
 
     `prediction` is None for a rejected frame; `limits` are the profile's margins between which a heat map is coloured,
-    None on a line without a profile.
+    None on a line without a profile; `level` is the margin above which its regions lie.
+    `shadow`: what the profile that runs beside the line's own would have said. `row`: the inspection's id, once stored.
     """
 
     inspection: Inspection
@@ -43,6 +46,9 @@ class Judged:
     prediction: Prediction | None
     placement: Placement | None
     limits: tuple[float, float] | None
+    level: float | None = None
+    shadow: Decision | None = None
+    row: int | None = None
 
     @property
     def margins(self) -> FloatMap | None:
@@ -136,13 +142,22 @@ class Judge:
 
     def _judge_images(self, frames: Sequence[Frame], lines: Mapping[str, Line], started: float) -> list[Judged]:
         prepared = [self._prepare(index, frame, lines[frame.line]) for index, frame in enumerate(frames)]
-        predictions = self._infer([one for one in prepared if isinstance(one, _Ready)])
+        found = self._infer([one for one in prepared if isinstance(one, _Ready)])
         judged = []
         for index, (frame, one) in enumerate(zip(frames, prepared, strict=True)):
-            prediction = predictions.get(index)
-            decision = one if isinstance(one, Decision) else self._decide(lines[frame.line], prediction, one)
-            placement = one.placement if isinstance(one, _Ready) else None
-            judged.append(self._judged(frame, lines[frame.line], decision, prediction, placement, started))
+            line = lines[frame.line]
+            if isinstance(one, Decision):
+                judged.append(self._judged(frame, line, one, None, None, started))
+                continue
+            terms = found.get(index)
+            prediction = None if terms is None else fused_prediction(terms, one.job.fusion)
+            result = self._judged(frame, line, self._decide(line, prediction, one), prediction, one.placement, started)
+            if terms is not None and line.shadow is not None:
+                # The same tokens: only margins, distances and thresholds are put together by another profile.
+                other = line.shadow.profile
+                would = other.decide(fused_prediction(terms, other.fusion), one.placement, one.ignore)
+                result = replace(result, shadow=would)
+            judged.append(result)
         return judged
 
     def _prepare(self, index: int, frame: Frame, line: Line) -> Decision | _Ready:
@@ -183,19 +198,19 @@ class Judge:
         self._previous[name] = image
         return "frozen" if is_repeat(image, previous) else None
 
-    def _infer(self, ready: Sequence[_Ready]) -> dict[int, Prediction]:
-        """Predictions by frame index. A batch that fails is tried again one by one, so that one image, or a
-        GPU that ran out of memory, does not take its neighbours along."""
+    def _infer(self, ready: Sequence[_Ready]) -> dict[int, Terms]:
+        """What predictions are made of, by frame index. A batch that fails is tried again one by one, so that one
+        image, or a GPU that ran out of memory, does not take its neighbours along."""
         if not ready:
             return {}
         try:
-            return dict(zip((r.index for r in ready), self._detector.infer([r.job for r in ready]), strict=True))
+            return dict(zip((r.index for r in ready), self._detector.infer_terms([r.job for r in ready]), strict=True))
         except RuntimeError:
             log.exception("a batch of %d frames failed; trying them one by one", len(ready))
         found = {}
         for one in ready:
             try:
-                found[one.index] = self._detector.infer([one.job])[0]
+                found[one.index] = self._detector.infer_terms([one.job])[0]
             except RuntimeError:
                 log.exception("a frame failed in the detector")
         return found
@@ -224,9 +239,19 @@ class Judge:
         if inspection.private and self._references is not None and frame.path is not None and frame.sha256 is not None:
             reference = self._references.of(frame.line, frame.path, frame.sha256)
             inspection = replace(inspection, path=reference)
-        limits = None if line.loaded is None else line.loaded.profile.map_limits
+        profile = None if line.loaded is None else line.loaded.profile
         kept = None if decision.verdict is Verdict.REJECTED else prediction
-        return Judged(inspection, frame, kept, placement, limits)
+        limits = None if profile is None else profile.map_limits
+        return Judged(inspection, frame, kept, placement, limits, _level(profile, decision.verdict))
+
+
+def _level(profile: Profile | None, verdict: Verdict) -> float | None:
+    """The margin above which the regions of this verdict lie."""
+    if profile is None:
+        return None
+    below = profile.uncertain_above
+    z = profile.threshold if verdict is not Verdict.UNCERTAIN or below is None else below
+    return profile.statistic.a2 + profile.statistic.b2 * z
 
 
 def _is_live(source: SourceSection) -> bool:
