@@ -60,7 +60,7 @@ FLOORS = {
         {"rules", "sources", "store"},
         {"mqtt"},
         {"pipeline"},
-        {"web", "line_states", "patience", "collecting"},
+        {"web", "line_states", "patience", "collecting", "exporting"},
         {"lineup"},
         {"steering"},
         {"health", "mending"},

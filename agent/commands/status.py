@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -34,31 +35,54 @@ def status_command(request: StatusRequest) -> None:
     finally:
         database.close()
     running = is_locked(config.agent.data_dir)
-    problems, broker = problems_now(config) if running else ((), None)
+    now = look_now(config) if running else Now()
     if request.as_json:
         found = {
             "running": running,
             **json_values(asdict(store)),
             "lines": totals,
-            "problems": list(problems),
-            "broker": broker,
+            "problems": list(now.problems),
+            "broker": now.broker,
+            "shadows": dict(now.shadows),
         }
         typer.echo(json.dumps(found))
     else:
         _show(config, store, totals, running)
-        if broker is not None:
-            typer.echo(f"broker: {broker}")
-        for text in problems:
+        if now.broker is not None:
+            typer.echo(f"broker: {now.broker}")
+        for line, counts in now.shadows.items():
+            typer.echo(shadow_text(line, counts))
+        for text in now.problems:
             typer.echo(f"not healthy: {text}")
 
 
-def problems_now(config: Config) -> tuple[tuple[str, ...], str | None]:
-    """What the running agent says is wrong with it, and of its broker, over the address of its page."""
+@dataclass(frozen=True)
+class Now:
+    """What the running agent says: what is wrong with it, of its broker, and line -> what its shadow profile found."""
+
+    problems: tuple[str, ...] = ()
+    broker: str | None = None
+    shadows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+def look_now(config: Config) -> Now:
+    """Over the address of the page."""
     try:
         state = ask(config, "GET", "/api/state", None)
     except (AgentError, ConfigError) as error:
-        return (str(error),), None
-    return tuple(map(str, state.get("problems", ()))), str(state.get("mqtt"))
+        return Now((str(error),))
+    lines = [line for line in state.get("lines", ()) if isinstance(line, dict)]
+    shadows = {str(line["name"]): line["shadow"] for line in lines if line.get("shadow")}
+    return Now(tuple(map(str, state.get("problems", ()))), str(state.get("mqtt")), shadows)
+
+
+def shadow_text(line: str, counts: Mapping[str, Any]) -> str:
+    """A line's two profiles side by side."""
+    return (
+        f"line {line}: shadow profile agrees in {counts['agree']} of {counts['judged']} since {counts['since']}; "
+        f"alarms {counts['live']['anomaly']} live, {counts['shadow']['anomaly']} shadow; "
+        f"only live {counts['only_live_alarms']}, only shadow {counts['only_shadow_alarms']}"
+    )
 
 
 def _show(config: Config, store: StoreStatus, totals: Totals, running: bool) -> None:

@@ -22,7 +22,7 @@ from fbclip.artefacts.seal import Seal, without_promises
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
-from fbclip.errors import AdapterError, ConfigError, FbclipError
+from fbclip.errors import AdapterError, ConfigError, FbclipError, InspectError
 from fbclip.frozen import Frozen, shown
 from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.bank import load_memory, stored_memory_id
@@ -220,7 +220,7 @@ def _with_shadow(line: Line, detector: Detector, path: Path, memory: str | None)
                 f"line {line.name}: shadow_profile {path}: {', '.join(different)} differ from the line's profile; what "
                 "frames a picture otherwise cannot be judged on the same tokens"
             )
-    except (FbclipError, OSError) as error:
+    except (InspectError, OSError) as error:
         log.warning("line %s: runs without its shadow profile: %s", line.name, error)
         return replace(line, no_shadow=str(error))
     return replace(line, shadow=shadow)

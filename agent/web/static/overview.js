@@ -28,7 +28,9 @@ function showPicture(card, line) {
   const button = part(card, "heat");
   const heat = line.has_map && button.getAttribute("aria-pressed") === "true";
   image.hidden = !there;
-  part(card, "no-picture").hidden = there;
+  const none = part(card, "no-picture");
+  none.hidden = there;
+  if (line.verdict && !line.reference && none.dataset.private === undefined) put(none, "no picture came with this verdict");
   button.hidden = !line.has_map;
   put(part(card, "picture-is"), heat ? "Last picture, heat on the profile's fixed scale" : "Last picture");
   const link = part(card, "picture-link");
