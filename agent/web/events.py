@@ -15,7 +15,7 @@ _ALARMS = (EventKind.ANOMALY.value, EventKind.UNCERTAIN.value)
 
 
 def event_json(event: EventView) -> dict[str, Any]:
-    """`reason` is the cause, such as black or camera_lost, where there is one, else why the event ended."""
+    """`reason` is the cause, such as black or camera_lost; None where z lies above the threshold, however it ended."""
     return {
         "id": event.id,
         "started": timestamp(event.opened),
@@ -24,7 +24,7 @@ def event_json(event: EventView) -> dict[str, Any]:
         "line": event.line,
         "kind": event.kind,
         "mode": event.mode,
-        "reason": event.cause or event.end_reason,
+        "reason": event.cause,
         "z": event.z,
         "threshold": event.threshold,
         "inspection_id": event.inspection_id,

@@ -156,15 +156,16 @@ function eventRow(event) {
   const kind = [span(`kind ${event.kind}`, words(event.kind))];
   if (event.mode && event.mode !== "live") kind.push(" ", span("chip", event.mode));
   cell(...kind);
-  cell(event.ended ? "ended" : span("open", "open"));
+  cell(event.ended ? `ended: ${words(event.end_reason)}` : span("open", "open"));
   cell(`${number(event.z)} / ${number(event.threshold)}`);
+  const cause = words(event.reason) || (typeof event.z === "number" ? "above threshold" : "–");
   if (event.inspection_id) {
     const link = document.createElement("a");
     link.href = `/inspections/${event.inspection_id}`;
-    link.textContent = words(event.reason) || "above threshold";
+    link.textContent = cause;
     cell(link);
   } else {
-    cell(words(event.reason));
+    cell(cause);
   }
   return row;
 }

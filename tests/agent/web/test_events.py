@@ -24,8 +24,8 @@ def test_newest_first_with_the_values_of_the_frame_that_opened_it(url):
     writer.record(an_inspection(Verdict.REJECTED, 2), (a_step(StepType.NEW, "e2"),), ())
     writer.end_events((a_step(StepType.END, "e1", "shutdown"),), ())
     second, first = recent_events(Views(database))
-    assert (first["z"], first["threshold"], first["reason"]) == (1.5, 1.0, "shutdown")
-    assert first["ended"] == "2026-01-02T03:04:05.000Z"
+    assert (first["z"], first["threshold"], first["reason"]) == (1.5, 1.0, None)
+    assert first["end_reason"] == "shutdown" and first["ended"] == "2026-01-02T03:04:05.000Z"
     # The cause, not that it was cleared.
     assert (second["z"], second["reason"], second["ended"]) == (None, "black", None)
     assert len(recent_events(Views(database), limit=1)) == 1
