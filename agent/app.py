@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -29,13 +30,16 @@ from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.patience import detector_patience_s, seconds_an_image
 from agent.pipeline.lines import load_model
-from agent.pipeline.moves import move_again
+from agent.pipeline.moves import let_go, move_again
 from agent.steering.overrides import load_overrides
 from agent.web.access import page_access
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
 MAINTENANCE_S = 60.0
+# Between two of its operations the detector waits for the interpreter: with Python's own 5 ms, so long each time that
+# another thread is at work.
+SWITCH_S = 0.0005
 # Together they leave a second of the ten in which a run must have ended.
 SOURCES_STOP_S = 1.5
 STEWARD_STOP_S = 0.5
@@ -99,6 +103,7 @@ class Daemon:
         `stack` stops what was started, in reverse, also when the start fails midway. Raises AgentError.
         """
         parts = self._parts
+        sys.setswitchinterval(SWITCH_S)
         try:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         except StoreError:
@@ -109,7 +114,15 @@ class Daemon:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
-        move_again(parts.writer, parts.ledger.recover(), parts.lineup.lines, parts.references)
+        move_again(
+            parts.writer,
+            parts.ledger.recover(),
+            parts.lineup.lines,
+            parts.references,
+            parts.reader.result_of_file,
+        )
+        if gone := let_go(parts.ledger, parts.lineup.lines):
+            log.info("%d files were taken away from hot folders since the last run", gone)
         if parts.broker is not None:
             parts.broker.start()
             stack.callback(parts.broker.stop)
@@ -117,6 +130,7 @@ class Daemon:
         stack.callback(parts.sender.stop, LAST_MESSAGES_S)
         parts.web.start()
         stack.callback(parts.web.stop)
+        parts.plc.start(stack)
         parts.pipeline.start()
         parts.lineup.start()
         parts.steward.start()
@@ -209,6 +223,7 @@ class Daemon:
         """Health to the log where it changed, to the page, and to the retained topics."""
         parts = self._parts
         self._log_changes(snapshot)
+        parts.plc.look(snapshot)
         for line in snapshot.lines:
             parts.page.add_line(line.name, line.mode.value, line.live)
             parts.page.set_line(line.name, line.health, line.counters, line.triggers, line.state.value)
@@ -246,7 +261,13 @@ class Daemon:
     def _run_maintenance(self) -> None:
         parts = self._parts
         try:
-            move_again(parts.writer, parts.ledger.unmoved(), parts.lineup.lines, parts.references)
+            move_again(
+                parts.writer,
+                parts.ledger.unmoved(),
+                parts.lineup.lines,
+                parts.references,
+                parts.reader.result_of_file,
+            )
             parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved())
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)

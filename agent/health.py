@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -49,6 +49,7 @@ class HealthSnapshot:
     backlog: Backlog = Backlog()
     unmoved: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    plc_problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def problems_of(snapshot: HealthSnapshot) -> tuple[str, ...]:
     if backlog.oldest_s > BACKLOG_S:
         found.append(f"{backlog.messages} messages wait for the broker, the oldest for {backlog.oldest_s:.0f} s")
     found += [snapshot.store_problem, *snapshot.keeper_problems, snapshot.pipeline_failure, snapshot.evidence_problem]
-    found += snapshot.hung
+    found += [*snapshot.hung, *snapshot.plc_problems]
     return tuple(text for text in found if text is not None)
 
 
@@ -150,6 +151,7 @@ class HealthProbe:
         evidence: EvidenceWriter,
         keeper: StoreKeeper,
         heartbeats: Sequence[Heartbeat],
+        plc_problems: Callable[[], tuple[str, ...]] = lambda: (),
     ) -> None:
         """`heartbeats`: of the threads that belong to none of the others, the sender's and the page's among them."""
         self._lineup = lineup
@@ -159,6 +161,7 @@ class HealthProbe:
         self._heartbeats = tuple(heartbeats)
         self._evidence = evidence
         self._keeper = keeper
+        self._plc_problems = plc_problems
         self.backlog = Backlog()
         self.unmoved: Mapping[str, int] = {}
 
@@ -176,6 +179,7 @@ class HealthProbe:
             backlog=self.backlog,
             unmoved=self.unmoved,
             notes=self._sender.notes(),
+            plc_problems=self._plc_problems(),
         )
 
     def problems(self) -> tuple[str, ...]:

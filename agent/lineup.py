@@ -19,6 +19,7 @@ from agent.pipeline.lines import Line, LiveLines, equip, load_line
 from agent.records import LineMode
 from agent.sources.base import Sink
 from agent.sources.factory import build_sink, build_source
+from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import FileLedger
 from agent.sources.sinks import Tally
 from agent.sources.supervisor import SourceSupervisor
@@ -63,6 +64,7 @@ class Lineup:
     gates: TriggerGates = field(default_factory=TriggerGates)
     _numbers: dict[str, itertools.count[int]] = field(default_factory=dict)
     _places: dict[str, _Place] = field(default_factory=dict)
+    _locks: FolderLocks = field(default_factory=FolderLocks)
     _running: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -194,7 +196,7 @@ class Lineup:
             sink = build_sink(section, place.tally, self.intake.notify)
         supervisor = SourceSupervisor(
             section.name,
-            lambda feed: build_source(section, feed, self.ledger, lambda: self.lines[section.name].window),
+            lambda feed: build_source(section, feed, self.ledger, lambda: self.lines[section.name].window, self._locks),
             sink,
             place.numbers,
         )

@@ -34,9 +34,11 @@ from agent.pipeline.recorder import Recorder
 from agent.pipeline.shadow_tally import ShadowTally
 from agent.pipeline.workers import Pipeline
 from agent.plant import RunningPlant
+from agent.plc.desk import PlcDesk
 from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
 from agent.records import LineMode
+from agent.sources.folder_lock import refuse_taken
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
 from agent.steering.ears import MqttEars
@@ -105,6 +107,7 @@ class Parts:
     probe: HealthProbe
     page: PageState
     web: WebServer
+    plc: PlcDesk
 
 
 def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts:
@@ -113,11 +116,12 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     A line that cannot run is unavailable. Raises AgentError.
     """
     run = str(uuid4())
-    config = setting.config
-    name = config.agent.name
+    config, name = setting.config, setting.config.agent.name
     topics = Topics(config.mqtt.prefix, name)
-    folders = _hot_folders(config)
-    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
+    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url)))
+    for folder in _hot_folders(config):
+        # The sources lock them; a second agent is better told before it starts.
+        refuse_taken(folder)
     make_private_folder(config.agent.data_dir, _filled_by_others(config))
     references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
@@ -145,13 +149,22 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     kept = KeptFrames(EvidenceWriter(config.agent.data_dir, run), writer.name_images)
     messages = Messages(topics, modes)
     evidence = EvidenceWriter(config.agent.data_dir, run)
+    plc = PlcDesk(config.plc, name, [line.name for line in config.lines], gates)
     recorder = Recorder(
         lines=lines,
         tallies=tallies,
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run), utilisation, tally, kept),
+        observers=(
+            plc.board,
+            page,
+            StatePublisher(topics, sender),
+            DicomWriter(lines, run),
+            utilisation,
+            tally,
+            kept,
+        ),
         ok_every=config.store.retention.ok_every,
         desk=PartDesk(run, lines, gates),
         wake=sender.wake,
@@ -165,6 +178,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         setting.overrides,
         lineup,
         AuditLog(database),
+        ledger,
         setting.hangup,
         keep_picture=kept.keep,
     )
@@ -184,6 +198,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         evidence=evidence,
         keeper=keeper,
         heartbeats=(sender.heartbeat, page_heartbeat, steward.heartbeat),
+        plc_problems=plc.problems,
     )
 
     def submit(verb: str, payload: bytes, origin: str, reply: Reply) -> bool:
@@ -229,6 +244,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         probe=probe,
         page=page,
         web=web,
+        plc=plc,
     )
 
 

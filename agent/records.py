@@ -64,10 +64,11 @@ class FileState(StrEnum):
 
 
 class Disposition(StrEnum):
-    """Whether a judged file has been moved out of its hot folder."""
+    """Whether a judged file has been moved out of its hot folder, or is left there as configured."""
 
     PENDING = "pending"
     FINISHED = "finished"
+    LEFT = "left"
 
 
 def timestamp(moment: datetime) -> str:

@@ -37,8 +37,8 @@ FLOORS = {
     "calibrate": (
         {"errors", "wording"},
         {"documents"},
-        {"datasets"},
         {"statistics"},
+        {"datasets"},
         {"metrics"},
         {"surfaces"},
         {"defects"},
@@ -64,7 +64,7 @@ FLOORS = {
         {"lineup"},
         {"steering"},
         {"health", "mending"},
-        {"notify", "plant"},
+        {"notify", "plant", "plc"},
         {"parts"},
         {"app"},
         {"commands"},

@@ -29,6 +29,8 @@ from agent.sources.sinks import BlockingQueue, Tally
 from agent.store.access import open_reader, try_store
 from agent.store.lock import is_locked
 from agent.web.access import page_access
+from fbclip.artefacts.seal import Seal
+from fbclip.artefacts.sees import sees_summary
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError, InspectError
 from fbclip.picture_health.summary import picture_summary
@@ -74,6 +76,7 @@ def check_all(config: Config) -> Iterator[Check]:
         if detector is not None:
             line, check = _try(f"line {section.name}: profile", _profile(detector, section))
             yield check if line is None else replace(check, guarantee=line.guarantee)
+            yield from _sight(line)
             yield from _pictures(line)
         yield _try(f"line {section.name}: source", _source(section))[1]
     running = is_locked(config.agent.data_dir)
@@ -88,6 +91,14 @@ def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
         return action(), Check(part, None)
     except (InspectError, OSError) as error:
         return None, Check(part, " ".join(str(error).split()))
+
+
+def _sight(line: Line | None) -> Iterator[Check]:
+    """What the profile finds; nothing for one in which that was not measured, or at another threshold."""
+    if line is None or line.loaded is None or line.loaded.seal is Seal.EDITED:
+        return
+    if line.loaded.profile.sees is not None:
+        yield Check(f"line {line.name}: {sees_summary(line.loaded.profile.sees)}", None)
 
 
 def _pictures(line: Line | None) -> Iterator[Check]:

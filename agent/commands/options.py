@@ -79,6 +79,27 @@ class ResolveRequest:
 
 
 @dataclass(frozen=True)
+class RequeueRequest:
+    """`agent requeue`."""
+
+    file: Annotated[
+        Path | None, typer.Argument(help="in done or failed of a line, or one that stayed in its hot folder")
+    ] = None
+    everything: Annotated[bool, typer.Option("--all", help="every file in failed")] = False
+    line: Annotated[str | None, typer.Option(help="of this line only")] = None
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
+class ReconcileRequest:
+    """`agent reconcile`."""
+
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
 class CollectRequest:
     """`agent collect`."""
 

@@ -126,7 +126,9 @@ def _original(row: InspectionRow, section: LineSection) -> Path | None:
     try:
         if path.is_file() and judged_sha256(path) == row.sha256:
             return path
-        for folder in (source.done_dir, source.failed_dir):
+        # Subfolders keep their structure where they are moved to.
+        below = path.parent.relative_to(source.path) if path.parent.is_relative_to(source.path) else Path()
+        for folder in (source.done_dir / below, source.failed_dir / below):
             for target in _bounded(candidates(path.name, folder)):
                 if not target.is_file():
                     break

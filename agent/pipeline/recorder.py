@@ -135,7 +135,7 @@ class Recorder:
         judged = self._with_images(line, judged)
         if self._store(line, judged, judged, stop) is None:
             return False
-        move_judged(self._writer, line, judged.inspection, judged.frame.path)
+        move_judged(self._writer, line, judged.inspection, judged.frame.path, judged)
         return True
 
     def close_events(self, ts: datetime, reason: str) -> None:

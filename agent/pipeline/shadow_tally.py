@@ -18,7 +18,7 @@ _ALARMS = (Verdict.ANOMALY, Verdict.UNCERTAIN)
 
 
 @dataclass(frozen=True)
-class Difference:
+class ShadowDifference:
     """One inspection of which the two profiles think differently."""
 
     inspection_id: int
@@ -37,7 +37,7 @@ class ShadowCounts:
     shadow: str
     since: datetime
     pairs: Mapping[tuple[Verdict, Verdict], int]
-    differences: tuple[Difference, ...]
+    differences: tuple[ShadowDifference, ...]
 
     @property
     def judged(self) -> int:
@@ -75,7 +75,7 @@ class _Tally:
         self.key = (profile, shadow)
         self.since = since
         self.pairs: Counter[tuple[Verdict, Verdict]] = Counter()
-        self.differences: deque[Difference] = deque(maxlen=MOST_DIFFERENCES)
+        self.differences: deque[ShadowDifference] = deque(maxlen=MOST_DIFFERENCES)
 
 
 class ShadowTally:
@@ -101,7 +101,7 @@ class ShadowTally:
             tally.pairs[decision.verdict, shadow.verdict] += 1
             if decision.verdict is not shadow.verdict:
                 tally.differences.append(
-                    Difference(judged.row, inspection.ts, decision.verdict, shadow.verdict, decision.z, shadow.z)
+                    ShadowDifference(judged.row, inspection.ts, decision.verdict, shadow.verdict, decision.z, shadow.z)
                 )
 
     def of(self, line: str) -> ShadowCounts | None:

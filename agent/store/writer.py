@@ -30,6 +30,11 @@ class Writer:
         self.carry_on()
 
     @property
+    def agent(self) -> str:
+        """Whose rows these are."""
+        return self._database.agent
+
+    @property
     def stream_id(self) -> str:
         """Born with the database; message_seq counts within it."""
         return self._stream_id
@@ -107,11 +112,13 @@ class Writer:
         with self._database.transaction() as connection:
             connection.execute(update(inspections).where(*this).values(values))
 
-    def finish_disposition(self, file_id: int, gone: bool = False) -> None:
-        """The judged file has been moved, or is `gone`, which is its reason where the verdict had none."""
+    def finish_disposition(self, file_id: int, gone: bool = False, left: bool = False) -> None:
+        """The judged file has been moved, or is `left` where it is, or is `gone`, which is its reason where the verdict
+        had none. The row of one that was left is what keeps it from being judged again."""
         reason = {"reason": func.coalesce(files.c.reason, "gone")} if gone else {}
+        disposition = Disposition.LEFT if left else Disposition.FINISHED
         with self._database.transaction() as connection:
-            change = update(files).where(files.c.id == file_id).values(disposition=Disposition.FINISHED, **reason)
+            change = update(files).where(files.c.id == file_id).values(disposition=disposition, **reason)
             connection.execute(change)
 
     def end_run(self, clean: bool) -> None:

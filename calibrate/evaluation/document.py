@@ -24,6 +24,7 @@ from calibrate.statistics.intervals import CONFIDENCE, Rate
 from fbclip.artefacts.profile import Calibration, FusionChoice
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.artefacts.seal import Seal
+from fbclip.artefacts.sees import Sees
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
@@ -96,7 +97,7 @@ class EvaluatedFraming(EvaluationPart):
 
 
 class EvaluatedProfile(EvaluationPart):
-    """The profile that gave the verdicts; `map_limits`, `fusion_choice` and `seal` are missing in early runs."""
+    """The profile that gave the verdicts; early runs lack `map_limits`, `fusion_choice`, `seal` and `sees`."""
 
     id: str
     line: str
@@ -107,6 +108,7 @@ class EvaluatedProfile(EvaluationPart):
     calibration: Annotated[Calibration, BeforeValidator(without_unknown(Calibration))]
     seal: Seal = Seal.UNSEALED
     picture: Annotated[PictureLimits, BeforeValidator(without_unknown(PictureLimits))] | None = None
+    sees: Annotated[Sees, BeforeValidator(without_unknown(Sees))] | None = None
 
     @classmethod
     def of(cls, loaded: LoadedProfile) -> EvaluatedProfile:
@@ -121,6 +123,7 @@ class EvaluatedProfile(EvaluationPart):
             calibration=profile.calibration,
             seal=loaded.seal,
             picture=profile.picture,
+            sees=profile.sees,
         )
 
 

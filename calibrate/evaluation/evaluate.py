@@ -19,6 +19,7 @@ from calibrate.evaluation.document import (
 )
 from calibrate.evaluation.evaluated_images import EvaluatedImage
 from calibrate.evaluation.evaluator import ClassEvaluation, ClassEvaluator, relative_name
+from calibrate.evaluation.finished_classes import FinishedClasses, class_key
 from calibrate.evaluation.numbers import mean_numbers
 from calibrate.evaluation.pixels import PaperMaps
 from calibrate.evaluation.request import EvaluationRequest, check_not_fitted, find_faults, framing_of, images_of
@@ -83,8 +84,11 @@ def evaluate(
     data: DataSet,
     request: EvaluationRequest,
     advance: Callable[[int], None] = lambda _: None,
+    finished: FinishedClasses | None = None,
 ) -> Evaluation:
     """Judge every labelled image of the requested part; `advance` hears how many more are done.
+
+    A class that is in `finished` is not judged again, and one that is judged is put there.
 
     Classes come one after the other and maps are dropped as soon as their pixels are in the class's PixelStore, so
     memory is bounded whatever the set's size. Raises DataError for images that were used before, cannot be judged or
@@ -102,7 +106,7 @@ def evaluate(
     usable = [s for s in labelled if s.path not in faults.masks]
     check = None if request.profile is None else request.profile.picture_check
     view = View(detector, adapter, framing, request.memory, request.fusion, check)
-    found = _by_class(view, usable, data, request, advance)
+    found = _by_class(view, usable, data, request, advance, finished)
     unusable = [f"{relative_name(s.sample, data.root)} ({s.reason})" for one in found.values() for s in one.skipped]
     if not request.skip_bad:
         _refuse(unusable)
@@ -150,16 +154,26 @@ def _by_class(
     data: DataSet,
     request: EvaluationRequest,
     advance: Callable[[int], None],
+    finished: FinishedClasses | None,
 ) -> dict[str, ClassEvaluation]:
     detector, paper = view.detector, None
     if request.paper:
         paper = PaperMaps(detector.size, detector.backbone.config.patch_size, detector.smoothing[view.adapter])
     profile = None if request.profile is None else request.profile.profile
     evaluator = ClassEvaluator(view, data.root, profile, paper)
-    return {
-        name: evaluator.evaluate([s for s in samples if s.class_name == name], advance)
-        for name in dict.fromkeys(s.class_name for s in samples)
-    }
+    by_class: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_class.setdefault(sample.class_name, []).append(sample)
+    found = {}
+    for name, mine in by_class.items():
+        key = class_key(mine, view, data.root, None if profile is None else profile.id, request.paper)
+        before = None if finished is None else finished.get(key, mine)
+        found[name] = evaluator.evaluate(mine, advance) if before is None else before
+        if before is not None:
+            advance(len(mine))
+        elif finished is not None and len(by_class) > 1:
+            finished.put(key, found[name])
+    return found
 
 
 def _model(view: View) -> EvaluatedModel:

@@ -14,6 +14,7 @@ from calibrate.errors import RefusedError
 from calibrate.inference import Scored, Skips, View
 from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
 from calibrate.statistics.scale import fit_statistic
+from calibrate.threshold.common_rule import common_rule
 from calibrate.threshold.independence import count_units, measure_independence, refuse_dependent, split_counted
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
 from calibrate.threshold.picture_limits import MeasuredPicture, measure_picture
@@ -36,7 +37,7 @@ class ProfileResult:
     """fusion: what decides and by which numbers that was chosen, None without a memory.
 
     highest: the normal units with the largest z, falling, that set the threshold or lie above it.
-    highest_images: of these units the images with the largest z, where the profile is blind.
+    highest_images: of these units the images with the largest z.
     picture: the limits that the profile holds, with their reference picture; None where the units are too few.
     """
 
@@ -91,14 +92,14 @@ def make_profile(
         _check_still_enough(request, choice, len(skips.skipped))
     if request.goal.promises and choice.threshold.guarantee is None and not request.best_effort:
         refuse_dependent(independence, len(scores.all_normal))
-    rule = ZRule(statistic, min_area, choice.threshold.value)
+    rule = ZRule(statistic, min_area, choice.threshold.value, common_rule(scores.all_normal))
     # Those that set or measured the threshold are in its own figures.
     real = () if len(split.anomalous) + len(split.check_anomalous) else view.score(request.data.unused, advance)
     shown = (one for one in real if isinstance(one, Scored))
     sees = measure_sees(view, split.scale, rule, shown, request.target.confidence, advance)
     highest = measure.highest(choice.threshold.value)
-    # Scored once more, since maps are not kept; only where somebody has to look at them.
-    shown_images = measure.images_of([unit for unit, _ in highest], split, statistic) if sees.blind else ()
+    # Scored once more, since maps are not kept.
+    shown_images = measure.images_of([unit for unit, _ in highest], split, statistic)
     running = detector.running(adapter, view.memory)
     profile = Profile(
         line=request.line,

@@ -21,6 +21,7 @@ from agent.steering.steward import Request, Steward
 from agent.store.access import open_writer
 from agent.store.audit import AuditLog
 from agent.store.engine import Database
+from agent.store.ledger import Ledger
 from agent.store.writer import Writer
 from fbclip.detector import Detector
 from tests.factories.lineups import a_lineup
@@ -64,12 +65,12 @@ def steered(detector: Detector, path: Path) -> Iterator[Steered]:
     config = load_config(path)
     overrides = load_overrides(config.agent.data_dir)
     database = open_writer(config.store_url)
-    writer, audit = Writer(database), AuditLog(database)
+    writer, audit, ledger = Writer(database), AuditLog(database), Ledger(database)
     writer.start_run(str(uuid4()), lambda step: None)
     lineup, hangup = a_lineup(detector), threading.Event()
     lineup.set_up(overrides.plans(config.lines), 0.0)
     lineup.start()
-    steward = Steward(path, config, overrides, lineup, audit, hangup)
+    steward = Steward(path, config, overrides, lineup, audit, ledger, hangup)
     try:
         yield Steered(path.parent, steward, lineup, database, writer, audit, hangup)
     finally:

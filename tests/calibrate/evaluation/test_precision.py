@@ -65,3 +65,12 @@ def test_rows_stay_independent_and_embedding_residual_and_gate_stay_float32(prec
         (alone,) = detector.infer([job])
         assert prediction.map.dtype == np.float32
         assert abs(alone.margin - prediction.margin) <= limit * max(1, abs(alone.margin))
+
+
+def test_the_model_is_that_of_agent_yaml(tmp_path):
+    config = tmp_path / "agent.yaml"
+    config.write_text("model: {backbone: ViT-L-14-336}\nlines: [{name: belt}]\n")
+    given = ["precision", str(tmp_path), "--config", str(config), "--line"]
+    answer = CliRunner().invoke(app, [*given, "belt"])
+    assert "backbone ViT-L-14-336 needs --adapter" in str(answer.exception)
+    assert "weld" in str(CliRunner().invoke(app, [*given, "weld"]).exception)
