@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Literal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,16 +19,20 @@ from agent.store.pictures import FOLDER
 from agent.store.reader import InspectionRow
 from agent.web.pictures import frame_picture, heat_picture
 from agent.web.sources import PageSources
+from agent.web.state import PageState
 
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-def live_image(read: Callable[[str], bytes | None]) -> Answer:
+def live_image(state: PageState, kind: Literal["frame", "overlay"]) -> Answer:
     """The last picture of a line."""
+    read = state.overlay_jpeg if kind == "overlay" else state.frame_jpeg
 
     async def answer(request: Request) -> Response:
+        name = request.path_params["name"]
         try:
-            jpeg = await run_in_threadpool(read, request.path_params["name"])
+            # Of many viewers one has it encoded, in a thread; for the others that would cost more than the answer.
+            jpeg = state.fresh_jpeg(name, kind) or await run_in_threadpool(read, name)
         except KeyError:
             return PlainTextResponse("no such line\n", status_code=404)
         if jpeg is None:

@@ -10,7 +10,7 @@ from agent.pipeline.judge import Judged
 from fbclip.decision import Region
 from fbclip.images.geometry import Placement, RgbImage
 
-LONGEST_SIDE = 960
+LONGEST_SIDE = 800
 # Dark inside light stands out on any picture and on any heat.
 _EDGE, _LINE = (20, 20, 20), (255, 255, 255)
 

@@ -156,6 +156,16 @@ class PageState:
         """The last frame under its heat map; None where there is no map. Raises KeyError for an unknown line."""
         return self._jpeg(name, "overlay", heat_picture)
 
+    def fresh_jpeg(self, name: str, kind: str) -> bytes | None:
+        """What `frame` or `overlay` became already, at once; None where it has to be encoded, or there is none."""
+        with self._lock:
+            line = self._lines.get(name)
+        encoded = self._encoded.get((name, kind))
+        return encoded.jpeg if encoded and line and line.last and self._is_fresh(encoded, line.last) else None
+
+    def _is_fresh(self, encoded: EncodedImage, last: LastInspection) -> bool:
+        return encoded.number == last.number or self._monotonic() - encoded.at < ENCODE_EVERY_S
+
     def _jpeg(self, name: str, kind: str, render: Callable[[Judged], RgbImage | None]) -> bytes | None:
         # One encoder at a time: many viewers must not take the cores from the detector.
         with self._encoding:
@@ -165,7 +175,7 @@ class PageState:
                 return None
             now = self._monotonic()
             encoded = self._encoded.get((name, kind))
-            if encoded is not None and (encoded.number == last.number or now - encoded.at < ENCODE_EVERY_S):
+            if encoded is not None and self._is_fresh(encoded, last):
                 return encoded.jpeg
             image = render(last.judged)
             jpeg = None if image is None else encode_jpeg(image, JPEG_QUALITY)
