@@ -13,7 +13,6 @@ import logging
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -75,12 +74,6 @@ def rate(parts, daemon, seconds: float) -> tuple[float, float]:
     return done / (time.perf_counter() - began), (time.process_time() - used) / max(done, 1)
 
 
-def page_cpu() -> float:
-    """CPU seconds of the threads that answer for the page, so far."""
-    threads = [one for one in threading.enumerate() if one.name.startswith(("web", "AnyIO"))]
-    return sum(time.clock_gettime(time.pthread_getcpuclockid(one.ident)) for one in threads)
-
-
 def _judged(parts) -> int:
     counters = [line.counters for line in parts.probe.snapshot().lines]
     return sum(one.inspected + one.rejected for one in counters)
@@ -138,15 +131,12 @@ def main(folder: Path, seconds: float, rounds: int) -> None:
             command += [str(parts.web.port), str(seconds + 2)]
             with subprocess.Popen(command, stdout=subprocess.PIPE) as viewers:
                 time.sleep(1.5)
-                page, began = page_cpu(), time.perf_counter()
                 during = rate(parts, daemon, seconds)
-                share = (page_cpu() - page) / (time.perf_counter() - began)
                 seen = viewers.communicate()[0].decode().strip()
             after = rate(parts, daemon, seconds)
             costs.append(1 - 2 * during[0] / (before[0] + after[0]))
             cpu.append(2 * during[1] / (before[1] + after[1]) - 1)
             rates = f"alone {before[0]:6.1f} and {after[0]:6.1f}, {VIEWERS} viewers {during[0]:6.1f} a second"
-            print(f"the page took {1000 * share:.0f} ms CPU a second")  # noqa: T201
             print(f"{rates}; {1000 * before[1]:.0f}, {1000 * after[1]:.0f}, {1000 * during[1]:.0f} ms CPU each; {seen}")  # noqa: T201
         daemon.shut_down()
         parts.pipeline.finish(60)
