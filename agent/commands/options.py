@@ -141,6 +141,28 @@ class CtlRequest:
     as_json: JsonOption = False
 
 
+@dataclass(frozen=True)
+class FeedbackRequest:
+    """`agent feedback`."""
+
+    inspection: Annotated[int, typer.Argument(help="id of the inspection, as the page and messages name it")]
+    label: Annotated[str, typer.Argument(metavar="ok|anomaly", help="what it really was")]
+    note: Annotated[str | None, typer.Option(help="anything worth knowing of it")] = None
+    by: Annotated[str | None, typer.Option(help="who says so; without it the account's name")] = None
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """`agent export`."""
+
+    out: Annotated[Path, typer.Option(help="new folder for the data set")]
+    line: Annotated[str | None, typer.Option(help="this line only")] = None
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
 def section_of(config: Config, line: str, path: Path) -> LineSection:
     """The line that `--line` names in the configuration read from `path`; raises ConfigError where there is none."""
     for section in config.lines:

@@ -71,7 +71,7 @@ class Config(Section):
         unknown = set(() if self.plc.modbus is None else self.plc.modbus.slots) - set(names)
         if unknown:
             raise ValueError(f"plc.modbus.slots names lines that there are not: {', '.join(sorted(unknown))}")
-        if not self.web.loopback and self.web.token_env is None:
+        if not self.web.loopback and self.web.is_open:
             raise ValueError("web.listen is not loopback: set web.token_env")
         return self
 
