@@ -50,7 +50,7 @@ def role_for(verb: str) -> Role:
 
 
 @dataclass(frozen=True)
-class Identity:
+class Caller:
     """Who asks, and how that is known. `name`: None where nobody said it."""
 
     role: Role
@@ -81,14 +81,14 @@ class Access:
         found = [role for role, token in self.tokens.items() if same(given, token)]
         return max(found, default=None)
 
-    def from_proxy(self, header: Callable[[str], str | None]) -> Identity | None:
+    def from_proxy(self, header: Callable[[str], str | None]) -> Caller | None:
         """Who the proxy says it is; None where it is not the proxy that speaks."""
         given = header(PROXY_HEADER)
         if self.proxy_secret is None or given is None or not same(given, self.proxy_secret):
             return None
         word = (header(self.role_header) or "").strip().upper()
         role = Role[word] if word in Role.__members__ else Role.VIEW
-        return Identity(role, plain_name(header(self.user_header)), "proxy")
+        return Caller(role, plain_name(header(self.user_header)), "proxy")
 
 
 def page_access(section: WebSection) -> Access:
@@ -139,7 +139,7 @@ class Sessions:
         text = base64.urlsafe_b64encode(body).decode()
         return f"{text}.{self._sign(role, text)}"
 
-    def read(self, cookie: str) -> Identity | None:
+    def read(self, cookie: str) -> Caller | None:
         """Whose it is; None for one that was not made here, or has run out."""
         text, _, signature = cookie[:MOST_COOKIE_CHARS].partition(".")
         try:
@@ -149,9 +149,9 @@ class Sessions:
             return None
         if role not in self._keys or not same(signature, self._sign(role, text)) or self._clock() > ends:
             return None
-        return Identity(role, name, "cookie")
+        return Caller(role, name, "cookie")
 
-    def csrf(self, identity: Identity, cookie: str) -> str:
+    def csrf(self, identity: Caller, cookie: str) -> str:
         """What a change from a browser must bring along, which no other site can read."""
         text = f"{identity.via}\0{identity.name}\0{cookie if identity.via == 'cookie' else ''}"
         return hmac.new(self._csrf_key, text.encode(), hashlib.sha256).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agent.web.access import Identity, role_for, same
+from agent.web.access import Caller, role_for, same
 from agent.web.guard import from_browser, from_here
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def control(submit: Submit) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-def _refusal(request: Request, verb: str, identity: Identity) -> Response | None:
+def _refusal(request: Request, verb: str, identity: Caller) -> Response | None:
     # A browser asks before it sends JSON to a foreign site, and is not answered; so no web site can steer.
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         return _refused("content-type: must be application/json", 415)
@@ -73,7 +73,7 @@ def _refusal(request: Request, verb: str, identity: Identity) -> Response | None
     return None
 
 
-def _signed(body: bytes, identity: Identity) -> bytes:
+def _signed(body: bytes, identity: Caller) -> bytes:
     """`by` is who signed in, whatever the sender calls itself; what is no JSON object is refused elsewhere."""
     if identity.name is None:
         return body

@@ -13,7 +13,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.web.access import Access, Identity, Role, Sessions, plain_name
+from agent.web.access import Access, Caller, Role, Sessions, plain_name
 
 COOKIE = "agent_session"
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
@@ -100,14 +100,14 @@ class Guard:
         if isinstance(found, Response) and not _is_open(scope["path"]):
             await found(scope, receive, send_guarded)
             return
-        if isinstance(found, Identity):
+        if isinstance(found, Caller):
             csrf = self._sessions.csrf(found, connection.cookies.get(COOKIE, ""))
             scope.setdefault("state", {}).update(identity=found, csrf=csrf)
         await self._app(scope, receive, send_guarded)
 
-    def _identity(self, connection: HTTPConnection) -> Identity | Response:
+    def _identity(self, connection: HTTPConnection) -> Caller | Response:
         if self._access.is_open:
-            return Identity(Role.ENGINEER)
+            return Caller(Role.ENGINEER)
         given = connection.query_params.get("token")
         # A session cannot be guessed, so whoever is in stays in while others guess.
         if given is None and (known := self._sessions.read(connection.cookies.get(COOKIE, ""))) is not None:
@@ -119,7 +119,7 @@ class Guard:
         role = self._role(connection, given if given is not None else bearer)
         if isinstance(role, Response):
             return role
-        return Identity(role, None, "bearer") if given is None else self._welcome(connection, role)
+        return Caller(role, None, "bearer") if given is None else self._welcome(connection, role)
 
     def _role(self, connection: HTTPConnection, token: str) -> Role | Response:
         """Of a token that is tried; every wrong one counts against its address."""

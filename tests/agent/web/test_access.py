@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent.config.services import WebSection
-from agent.web.access import Access, Identity, Role, Sessions, page_access
+from agent.web.access import Access, Caller, Role, Sessions, page_access
 from agent.web.app import create_app
 from agent.web.images import inside_pictures
 from fbclip.errors import ConfigError
@@ -83,7 +83,7 @@ def test_a_session_cannot_be_made_raised_or_outlive_its_token():
     now = [1000.0]
     sessions = Sessions(Access(TOKENS), lambda: now[0])
     cookie = sessions.cookie(Role.VIEW, "Ann")
-    assert sessions.read(cookie) == Identity(Role.VIEW, "Ann", "cookie")
+    assert sessions.read(cookie) == Caller(Role.VIEW, "Ann", "cookie")
     text, _, signature = cookie.partition(".")
     raised = (
         Sessions(Access({Role.ENGINEER: "another-token-altogether"})).cookie(Role.ENGINEER, "Ann").partition(".")[0]
