@@ -11,6 +11,7 @@ from calibrate.commands.few_shot import few_shot
 from calibrate.commands.import_checkpoint import import_checkpoint
 from calibrate.commands.line import line
 from calibrate.commands.memory import memory
+from calibrate.commands.parity import parity
 from calibrate.commands.precision import precision
 from calibrate.commands.pretrain import pretrain
 from calibrate.commands.profile import app as profile
@@ -41,6 +42,7 @@ app.command("evaluate")(evaluate)
 app.command("compare")(compare)
 app.command("report")(report)
 app.command("precision")(precision)
+app.command("parity")(parity)
 app.command("pretrain")(pretrain)
 app.command("samples")(samples)
 app.add_typer(profile, name="profile")

@@ -1,4 +1,4 @@
-"""`fbclip info`, `fetch`, `verify` and `bench`."""
+"""`fbclip info`, `fetch`, `verify`, `export` and `bench`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fbclip.backbone.config import Precision
+from fbclip.backbone.config import ExportFormat, Precision
 from fbclip.command import grouped, guarded
 from fbclip.features.catalog import Features
 
@@ -85,6 +85,44 @@ def verify(
 
     rows = deviations(case_dir, str(pick_device(device)))
     raise typer.Exit(0 if show_deviations(rows, as_json) else 1)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="folder for the graphs, which an earlier export there makes room for")],
+    format: Annotated[ExportFormat, typer.Option(help="onnx for ONNX Runtime, openvino for OpenVINO")] = "openvino",
+    precision: Annotated[
+        Precision, typer.Option(help="of the matrix products; a threshold belongs to one")
+    ] = "float32",
+    calibration: Annotated[Path | None, typer.Option(help="for int8: folder of the line's normal images")] = None,
+    backbone: Annotated[str, typer.Option(help="embedded, ViT-L-14-336 or another ViT of open_clip")] = "embedded",
+    weights: Annotated[Path | None, typer.Option(help="local file of the backbone's weights")] = None,
+    adapter: Annotated[
+        list[Path] | None, typer.Option(help="adapter directory, again for more; default: the embedded one")
+    ] = None,
+    memory: Annotated[list[Path] | None, typer.Option(help="memory that asks for further layers; repeatable")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The model with its adapters as graphs for another runtime; `calibrate parity` gives it a threshold of its own."""
+    from fbclip.export.run import ExportRequest
+    from fbclip.export.run import export as exported
+
+    request = ExportRequest(
+        format=format,
+        out=out,
+        precision=precision,
+        backbone=backbone,
+        weights=weights,
+        adapters=tuple(adapter or ()),
+        memories=tuple(memory or ()),
+        calibration=calibration,
+    )
+    manifest = exported(request, lambda text: typer.echo(text, err=True))
+    if as_json:
+        typer.echo(json.dumps({"export": str(out), "id": manifest.id, **manifest.model_dump(mode="json")}))
+        return
+    typer.echo(f"{out}: export {manifest.id[:12]} of {manifest.backbone.name} in {precision} for {manifest.runtime}")
+    typer.echo(f"run it with model.runtime: {manifest.runtime}, model.precision: {precision}, model.export: {out}")
 
 
 @dataclass(frozen=True)

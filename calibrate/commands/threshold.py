@@ -145,7 +145,7 @@ def threshold(
     check_line_name(line)
     goal, target, framing = asked.goal(), asked.target(), view.framing()
     kept = None if view.ignore_mask is None else mask_beside(out, view.ignore_mask)
-    chosen, memory = _line_data(data, goal, selection, reading, decision, framing, model.adapter)
+    chosen, memory = line_data(data, goal, selection, reading, decision, framing, model.adapter)
     request = ThresholdRequest(
         line=line,
         data=chosen,
@@ -174,7 +174,7 @@ def threshold(
     _print_result(out, result, write_highest(out, result), skips, as_json)
 
 
-def _line_data(
+def line_data(
     data: Path,
     goal: Goal,
     selection: SelectionOptions,

@@ -153,7 +153,7 @@ def _by_class(
 ) -> dict[str, ClassEvaluation]:
     detector, paper = view.detector, None
     if request.paper:
-        paper = PaperMaps(detector.size, detector.backbone.config.patch_size, detector.smoothing[view.adapter])
+        paper = PaperMaps(detector.size, detector.backbone_config.patch_size, detector.smoothing[view.adapter])
     profile = None if request.profile is None else request.profile.profile
     evaluator = ClassEvaluator(view, data.root, profile, paper)
     return {
@@ -172,6 +172,7 @@ def _model(view: View) -> EvaluatedModel:
         fusion=view.fusion,
         device=running.device,
         precision=running.precision,
+        runtime=running.runtime,
         size=running.size,
     )
 

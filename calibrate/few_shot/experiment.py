@@ -111,7 +111,7 @@ class FewShotExperiment:
         self._labels = np.array([image.anomalous for image in self._test])
         if not self._pool or self._labels.all() or not self._labels.any():
             raise DataError("few-shot curves: no normal training, normal test or anomalous test image can be judged")
-        self._min_area = default_min_area(detector.backbone.config.patch_size)
+        self._min_area = default_min_area(detector.backbone_config.patch_size)
         # Seeded by the images, so that two classes are drawn independently.
         rng = np.random.default_rng(int(test[0].sha256[:16], 16))
         weights = draw_weights([image.unit for image in self._test], self._labels, RESAMPLES, rng)

@@ -147,7 +147,7 @@ class Backbone(nn.Module):
         """(B,C,g,g) -> (B,N,C): CLS in front, positions added, normed."""
         visual = self.visual
         tokens = _tokens(patches)
-        cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+        cls = visual.class_embedding.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
         x = torch.cat((cls, tokens), dim=1) + visual.positional_embedding.to(tokens.dtype)
         return torch.as_tensor(visual.ln_pre(x))
 
