@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -147,15 +147,31 @@ def bench(
     model: TimedModel,
     batch: Annotated[list[int] | None, typer.Option(min=1, max=256, help="batch size, again for more; 1")] = None,
     repeats: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    runtime: Annotated[
+        Literal["torch", "all"], typer.Option(help="all: every runtime and precision of this machine beside each other")
+    ] = "torch",
     as_json: AsJson = False,
 ) -> None:
-    """Bare backbone beside the whole forward: medians, ratio, stages and peak memory."""
+    """Bare backbone beside the whole forward: medians, ratio, stages and peak memory.
+
+    With --runtime all a table of what the whole forward takes, each row as a ratio to float32 in torch.
+    """
     from fbclip.bench.benchmark import TimedMemory, open_parts
     from fbclip.bench.benchmark import bench as timed
+    from fbclip.engines.processor import slow_precision
     from fbclip.runtime import pick_device
 
     backbone, head = open_parts(model.backbone, model.size, model.weights, model.random_weights)
     asked = TimedMemory(model.memory, model.features) if model.memory else None
+    if runtime == "all":
+        from fbclip.bench.runtimes import compare_runtimes
+
+        table = compare_runtimes(backbone, head, (batch or [1])[0], repeats, asked, lambda t: typer.echo(t, err=True))
+        typer.echo(json.dumps(asdict(table)) if as_json else table.text())
+        return
+    slow = slow_precision("torch", model.precision)
+    if slow is not None and pick_device(model.device).type == "cpu":
+        typer.echo(slow, err=True)
     result = timed(backbone, head, batch or [1], pick_device(model.device), repeats, model.precision, asked)
     typer.echo(json.dumps(asdict(result)) if as_json else result.text())
 

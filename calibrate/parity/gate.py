@@ -30,9 +30,9 @@ def _sight(old: Sees | None, new: Sees | None) -> list[str]:
         return []
     if new.blind and not old.blind:
         return ["it would be blind: nothing shows that it finds even large defects"]
-    pairs = [(row, next((one for one in new.sizes if one.what == row.what), None)) for row in old.sizes]
-    pairs.append((old.real, new.real))
-    return [text for before, after in pairs if before and after and (text := _fallen(before, after))]
+    rows = [*old.sizes, *filter(None, [old.real])]
+    found = {row.what: row for row in (*new.sizes, *filter(None, [new.real]))}
+    return [text for row in rows if row.what in found and (text := _fallen(row, found[row.what]))]
 
 
 def _fallen(before: FoundShare, after: FoundShare) -> str | None:

@@ -164,7 +164,7 @@ def _write_int8(
     """The backbone in int8, as far as that does not hurt; how far maps move is measured on pictures of its own."""
     config, size = source.backbone.config, source.backbone.image_size
     images = read_calibration(calibration, size, config.patch_size)
-    quantise = _quantiser(graph, given, format, folder, images.calibrate)
+    quantise = quantiser(graph, given, format, folder, images.calibrate)
     effect = Int8Effect(source, images.measure, RUNTIMES[format])
     found = search_float_parts(
         parts(config.layers, source.backbone.features is not None), lambda kept: effect.error(quantise(kept)[0]), note
@@ -179,7 +179,7 @@ def _write_int8(
     return written, quantised
 
 
-def _quantiser(
+def quantiser(
     graph: BackboneGraph, given: dict[str, Tensor], format: ExportFormat, folder: Path, images: Sequence[Tensor]
 ) -> Callable[[Sequence[str]], list[Path]]:
     """Parts that stay in float -> the files of the backbone with all others in int8, each time the same files."""

@@ -36,7 +36,8 @@ def search_float_parts(parts: Sequence[str], measure: Measure, note: Callable[[s
     for group in groups:
         alone[group_name(group)] = measure([part for part in parts if part not in group])
         note(f"{group_name(group)} alone in int8: {alone[group_name(group)]:.3f}")
-    best, in_float = Search((), error, alone), ()
+    best = Search((), error, alone)
+    in_float: tuple[str, ...] = ()
     for group in sorted(groups, key=lambda one: -alone[group_name(one)])[:-1]:
         in_float = (*in_float, *group)
         error = measure(in_float)

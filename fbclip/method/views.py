@@ -97,7 +97,9 @@ def semantic_mix(tokens: Tensor, mask: Tensor, config: ViewConfig) -> SemanticMi
 
 def _dot(one: Tensor, other: Tensor) -> Tensor:
     """(…,C) twice -> (…); exporters know no operator for it."""
-    return (one * other).sum(-1) if torch.jit.is_tracing() else torch.linalg.vecdot(one, other)
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return (one * other).sum(-1)
+    return torch.linalg.vecdot(one, other)
 
 
 def spatial_view(tokens: Tensor, mask: Tensor, config: ViewConfig) -> Tensor:
