@@ -36,7 +36,8 @@ def _sight(old: Sees | None, new: Sees | None) -> list[str]:
 
 
 def _fallen(before: FoundShare, after: FoundShare) -> str | None:
-    # The same defects are painted on the same units, so the counts are compared as they are.
-    if before.found - after.found <= max(1.0, TOLERATED * before.total):
+    # The same defects are painted on the same units; a picture that one of the two could not read is in neither share.
+    same = after.found if after.total == before.total else after.found / max(1, after.total) * before.total
+    if before.found - same <= max(1.0, TOLERATED * before.total):
         return None
-    return f"of {before.total} {before.what} defects it finds {after.found}, before {before.found}"
+    return f"of {after.total} {before.what} defects it finds {after.found}, before {before.found} of {before.total}"

@@ -179,7 +179,7 @@ def _in_int8(source: ExportSource, manifest: ExportManifest, folder: Path) -> Ex
     files = []
     for file in quantiser(graph, given, "openvino", int8, pictures)(()):
         files.append(file.rename(folder / f"int8-{file.name}"))
-    quantised = Quantised(images=_CALIBRATED_ON, data_sha256=_DIGEST, error=0.0)
+    quantised = Quantised(images=_CALIBRATED_ON, data_sha256=_DIGEST, rest="bfloat16", error=0.0)
     digests = dict(manifest.files) | {file.name: file_sha256(file) for file in files}
     return manifest.model_copy(update={"graph": files[0].name, "quantised": quantised, "files": digests})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -36,12 +36,14 @@ class ExportedAdapter(Frozen):
 class Quantised(Frozen):
     """How int8 was calibrated. data_sha256: of the images' digests; kept_float: parts that int8 hurt too much.
 
-    error: root mean square of how far maps moved, in parts of their own spread, over images that calibrated nothing.
+    rest: what computes that is not in int8. error: root mean square of how far maps moved, in parts of their own
+    spread, over images that calibrated nothing.
     """
 
     images: int = Field(gt=0)
     data_sha256: Digest
     kept_float: tuple[str, ...] = ()
+    rest: Literal["float32", "bfloat16"]
     error: float = Field(ge=0, allow_inf_nan=False)
 
 
@@ -75,6 +77,11 @@ class ExportManifest(Frozen):
     def id(self) -> str:
         """Hex sha256 of everything in it, and so of every file."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+
+    @property
+    def float_precision(self) -> Precision:
+        """What the matrix products compute in where they are not in int8."""
+        return self.precision if self.quantised is None else self.quantised.rest
 
     @property
     def runtime(self) -> RuntimeName:

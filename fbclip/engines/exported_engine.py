@@ -39,7 +39,7 @@ class ExportedEngine:
         """Raises ConfigError for a runtime or device that is not here, ExportError and AdapterError."""
         self._manifest, self._folder, self._settings = manifest, folder, settings
         self.export = manifest.id
-        self._backbone = self._open(manifest.graph, manifest.precision)
+        self._backbone = self._open(manifest.graph, manifest.float_precision)
         self._imagenet: ImageNetFeatures | None = None
         self._heads: dict[str, _ExportedHead] = {}
         self._add(adapters)
@@ -127,7 +127,7 @@ class ExportedEngine:
 
     def _of(self, part: Part) -> Precision:
         """Masks, views, background subtraction and margins are float32 always."""
-        return self.precision if part == "attention" else "float32"
+        return self._manifest.float_precision if part == "attention" else "float32"
 
     def _open(self, file: str, precision: Precision) -> GraphSession:
         return open_graph(self.runtime, self._folder / file, precision, self._settings)

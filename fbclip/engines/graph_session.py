@@ -17,8 +17,7 @@ from fbclip.backbone.config import Precision, RuntimeName
 from fbclip.errors import ConfigError, ExportError, InferenceError
 
 _EXTRA: dict[RuntimeName, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
-# int8 graphs say themselves what is quantised; the rest of them, and nothing else, is bfloat16 where that is faster.
-_HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16", "int8": "bf16"}
+_HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,10 @@ def runtime_module(runtime: RuntimeName) -> Any:
 
 
 def open_graph(runtime: RuntimeName, file: Path, precision: Precision, settings: GraphSettings) -> GraphSession:
-    """Compile a graph; raises ConfigError for a runtime or device that is not here, ExportError for a graph that the
-    runtime does not take."""
+    """Compile a graph to compute in `precision`, a float one: an int8 graph says itself what of it is int8.
+
+    Raises ConfigError for a runtime or device that is not here, ExportError for a graph that the runtime does not take.
+    """
     library = runtime_module(runtime)
     try:
         if runtime == "onnxruntime":

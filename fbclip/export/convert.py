@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ from torch import Tensor
 from fbclip.engines.graph_session import runtime_module
 from fbclip.errors import ConfigError, ExportError
 from fbclip.export.graphs import Graph
-from fbclip.files import write_atomically
 
 log = logging.getLogger(__name__)
 OPSET = 17
@@ -23,11 +21,10 @@ OPSET = 17
 
 
 def write_onnx(graph: Graph, given: Mapping[str, Tensor], file: Path) -> None:
-    """`<file>.onnx`, checked. Raises ExportError naming the operator that cannot be exported."""
+    """Checked, into a folder that nobody looks at yet. Raises ExportError naming the operator that is not known."""
     runtime_module("onnxruntime")
     import onnx
 
-    buffer = io.BytesIO()
     axes = {name: {0: "batch"} for name in (*graph.takes, *graph.gives)}
     try:
         # The exporter that follows a trace: the newer one asks for one more library, and nothing here needs it.
@@ -35,18 +32,16 @@ def write_onnx(graph: Graph, given: Mapping[str, Tensor], file: Path) -> None:
             torch.onnx.export(
                 graph,
                 tuple(given[name] for name in graph.takes),
-                buffer,
+                str(file),
                 input_names=list(graph.takes),
                 output_names=list(graph.gives),
                 dynamic_axes=axes,
                 opset_version=OPSET,
                 dynamo=False,
             )
-        data = buffer.getvalue()
-        onnx.checker.check_model(onnx.load_model_from_string(data))
+        onnx.checker.check_model(str(file))
     except Exception as error:
         raise ExportError(f"{file.name}: ONNX opset {OPSET} does not take this graph: {_first(error)}") from error
-    write_atomically(file, data)
 
 
 def openvino_model(graph: Graph, given: Mapping[str, Tensor]) -> Any:
@@ -55,7 +50,9 @@ def openvino_model(graph: Graph, given: Mapping[str, Tensor]) -> Any:
     try:
         # Straight from torch, not from the ONNX file: attention stays one operator, which is a fifth faster.
         with torch.no_grad(), _quiet():
-            traced = torch.jit.trace(graph, tuple(given[name] for name in graph.takes), check_trace=False)
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+                graph, tuple(given[name] for name in graph.takes), check_trace=False
+            )
         with _quiet():
             shapes = [(library.PartialShape([-1, *given[name].shape[1:]])) for name in graph.takes]
             model = library.convert_model(traced, input=shapes)

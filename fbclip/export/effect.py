@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fbclip.backbone.config import RuntimeName
+from fbclip.backbone.config import Precision, RuntimeName
 from fbclip.engines import graph_names as names
 from fbclip.engines.graph_session import GraphSettings, open_graph
 from fbclip.engines.processor import inference_threads
@@ -28,9 +28,12 @@ class Int8Effect:
         self._maps = [self._judged(self._exact.see(image, source.layers).layers) for image in images]
         self._spread = torch.stack(self._maps).std(dim=(0, 2, 3, 4)).clamp_min(_SPREAD_FLOOR)
 
-    def error(self, graph: Path) -> float:
-        """Root mean square of the differences, in parts of the maps' spread; of several adapters the largest."""
-        session = open_graph(self._runtime, graph, "int8", GraphSettings(_CPU, inference_threads(None)))
+    def error(self, graph: Path, rest: Precision) -> float:
+        """Root mean square of the differences, in parts of the maps' spread; of several adapters the largest.
+
+        What is not in int8 computes in `rest`.
+        """
+        session = open_graph(self._runtime, graph, rest, GraphSettings(_CPU, inference_threads(None)))
         wanted = names.backbone_outputs(self._layers, strides=False)
         squares = []
         for image, exact in zip(self._images, self._maps, strict=True):

@@ -98,6 +98,8 @@ class ScoreGraph(Graph):
     """
 
     matrix: Tensor
+    prototypes: Tensor
+    projection: Tensor
 
     def __init__(self, head: Head, prototypes: Tensor, projection: Tensor, grid: int) -> None:
         super().__init__()

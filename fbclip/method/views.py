@@ -98,8 +98,8 @@ def semantic_mix(tokens: Tensor, mask: Tensor, config: ViewConfig) -> SemanticMi
 def _dot(one: Tensor, other: Tensor) -> Tensor:
     """(…,C) twice -> (…); exporters know no operator for it."""
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return (one * other).sum(-1)
-    return torch.linalg.vecdot(one, other)
+        return torch.mul(one, other).sum(-1)
+    return torch.as_tensor(torch.linalg.vecdot(one, other))
 
 
 def spatial_view(tokens: Tensor, mask: Tensor, config: ViewConfig) -> Tensor:

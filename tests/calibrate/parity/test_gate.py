@@ -34,7 +34,7 @@ def profile(rate=0.01, recall=None, seen=None):
         (profile(recall=0.95), profile(recall=0.95), None),
         (profile(recall=0.95), profile(), "95.0% recall would fall"),
         (profile(seen=sees(20, 30)), profile(seen=sees(19, 30)), None),
-        (profile(seen=sees(20, 30)), profile(seen=sees(18, 30)), "of 30 small defects it finds 18, before 20"),
+        (profile(seen=sees(20, 30)), profile(seen=sees(18, 30)), "of 30 small defects it finds 18, before 20 of 30"),
         (profile(seen=sees(20, 30)), profile(seen=sees(20, 27)), "of 30 large defects it finds 27"),
         (profile(seen=sees(20, 30)), profile(seen=sees(25, 30, low=0.1)), "would be blind"),
         (profile(seen=sees(2, 3, low=0.1)), profile(seen=sees(2, 3, low=0.1)), None),
