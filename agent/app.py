@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -25,17 +26,22 @@ from agent.health import (
     without_figures,
 )
 from agent.line_states import LineHealth
+from agent.mqtt.home_assistant import HomeAssistant, HomeLine
 from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.patience import detector_patience_s, seconds_an_image
 from agent.pipeline.lines import load_model
-from agent.pipeline.moves import move_again
+from agent.pipeline.moves import let_go, move_again
+from agent.records import LineMode
 from agent.steering.overrides import load_overrides
 from agent.web.guard import page_token
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
 MAINTENANCE_S = 60.0
+# Between two of its operations the detector waits for the interpreter: with Python's own 5 ms, so long each time that
+# another thread is at work.
+SWITCH_S = 0.0005
 # Together they leave a second of the ten in which a run must have ended.
 SOURCES_STOP_S = 1.5
 STEWARD_STOP_S = 0.5
@@ -92,6 +98,10 @@ class Daemon:
         self._known_problems: tuple[str, ...] = ()
         self._known_notes: tuple[str, ...] = ()
         self._known_lines: frozenset[str] = frozenset()
+        config = parts.config
+        self._home = HomeAssistant(
+            parts.topics, version("fbclip-inspect"), parts.sender, config.agent.data_dir, config.mqtt.home_assistant
+        )
 
     def start(self, stack: ExitStack) -> None:
         """Start everything in the order of data flow, last to first, so that nobody produces into nothing.
@@ -99,6 +109,7 @@ class Daemon:
         `stack` stops what was started, in reverse, also when the start fails midway. Raises AgentError.
         """
         parts = self._parts
+        sys.setswitchinterval(SWITCH_S)
         try:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         except StoreError:
@@ -109,7 +120,15 @@ class Daemon:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
-        move_again(parts.writer, parts.ledger.recover(), parts.lineup.lines, parts.references)
+        move_again(
+            parts.writer,
+            parts.ledger.recover(),
+            parts.lineup.lines,
+            parts.references,
+            parts.reader.result_of_file,
+        )
+        if gone := let_go(parts.ledger, parts.lineup.lines):
+            log.info("%d files were taken away from hot folders since the last run", gone)
         if parts.broker is not None:
             parts.broker.start()
             stack.callback(parts.broker.stop)
@@ -117,6 +136,7 @@ class Daemon:
         stack.callback(parts.sender.stop, LAST_MESSAGES_S)
         parts.web.start()
         stack.callback(parts.web.stop)
+        parts.plc.start(stack)
         parts.pipeline.start()
         parts.lineup.start()
         parts.steward.start()
@@ -192,6 +212,7 @@ class Daemon:
         for supervisor in parts.lineup.supervisors:
             supervisor.sink.discard("shutdown")
         if not parts.pipeline.recording:
+            parts.drift.save()
             # Triggers that came after the recorder's last look.
             parts.recorder.give_up("shutdown", _ENDED)
         try:
@@ -209,14 +230,23 @@ class Daemon:
         """Health to the log where it changed, to the page, and to the retained topics."""
         parts = self._parts
         self._log_changes(snapshot)
+        parts.plc.look(snapshot)
         for line in snapshot.lines:
             parts.page.add_line(line.name, line.mode.value, line.live)
-            parts.page.set_line(line.name, line.health, line.counters, line.triggers)
+            parts.page.set_line(line.name, line.health, line.counters, line.triggers, line.drift)
             parts.sender.retain(parts.topics.line_status(line.name), line_status_body(line))
         names = frozenset(line.name for line in snapshot.lines)
         for name in self._known_lines - names:
             parts.sender.retain(parts.topics.line_status(name), {"state": "removed"})
         self._known_lines = names
+        plans = parts.lineup.plans
+        self._home.show(
+            [
+                HomeLine(line.name, line.mode is LineMode.LIVE, plans[line.name].section.is_private)
+                for line in snapshot.lines
+                if line.name in plans
+            ]
+        )
         parts.page.keep_lines(names)
         parts.sender.retain(parts.topics.health, health_body(snapshot))
         parts.sender.retain(parts.topics.info, _info_body(parts, snapshot.lines))
@@ -246,7 +276,13 @@ class Daemon:
     def _run_maintenance(self) -> None:
         parts = self._parts
         try:
-            move_again(parts.writer, parts.ledger.unmoved(), parts.lineup.lines, parts.references)
+            move_again(
+                parts.writer,
+                parts.ledger.unmoved(),
+                parts.lineup.lines,
+                parts.references,
+                parts.reader.result_of_file,
+            )
             parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved())
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)

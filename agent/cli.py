@@ -10,6 +10,8 @@ from agent.commands.options import (
     CtlRequest,
     EventsRequest,
     InspectRequest,
+    ReconcileRequest,
+    RequeueRequest,
     ResolveRequest,
     RunRequest,
     StatusRequest,
@@ -76,6 +78,24 @@ def resolve(request: ResolveRequest) -> None:
     from agent.commands.resolve import resolve_command
 
     resolve_command(request)
+
+
+@app.command()
+@grouped
+def requeue(request: RequeueRequest) -> None:
+    """Judge files of a hot folder again: one, or all that could not be judged."""
+    from agent.commands.requeue import requeue_command
+
+    raise typer.Exit(requeue_command(request))
+
+
+@app.command()
+@grouped
+def reconcile(request: ReconcileRequest) -> None:
+    """Has every file of the hot folders its place in the database and on the disk; exit 1 names those without."""
+    from agent.commands.reconcile import reconcile_command
+
+    raise typer.Exit(reconcile_command(request))
 
 
 @app.command()

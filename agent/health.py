@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from agent.heartbeat import Heartbeat
 from agent.line_states import LineHealth, LineState
 from agent.lineup import Lineup
 from agent.mqtt.sender import Sender
+from agent.pipeline.drift_watch import DriftWatch
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.recorder import Recorder
 from agent.pipeline.workers import Pipeline
@@ -49,6 +50,7 @@ class HealthSnapshot:
     backlog: Backlog = Backlog()
     unmoved: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    plc_problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def problems_of(snapshot: HealthSnapshot) -> tuple[str, ...]:
     if backlog.oldest_s > BACKLOG_S:
         found.append(f"{backlog.messages} messages wait for the broker, the oldest for {backlog.oldest_s:.0f} s")
     found += [snapshot.store_problem, *snapshot.keeper_problems, snapshot.pipeline_failure, snapshot.evidence_problem]
-    found += snapshot.hung
+    found += [*snapshot.hung, *snapshot.plc_problems]
     return tuple(text for text in found if text is not None)
 
 
@@ -122,6 +124,7 @@ def line_status_body(line: LineHealth) -> dict[str, Any]:
         "health": line.health,
         "mode": line.mode.value,
         "guarantee": line.guarantee,
+        "drift": line.drift.body(),
     }
 
 
@@ -150,6 +153,8 @@ class HealthProbe:
         evidence: EvidenceWriter,
         keeper: StoreKeeper,
         heartbeats: Sequence[Heartbeat],
+        drift: DriftWatch,
+        plc_problems: Callable[[], tuple[str, ...]] = lambda: (),
     ) -> None:
         """`heartbeats`: of the threads that belong to none of the others, the sender's and the page's among them."""
         self._lineup = lineup
@@ -159,12 +164,16 @@ class HealthProbe:
         self._heartbeats = tuple(heartbeats)
         self._evidence = evidence
         self._keeper = keeper
+        self._drift = drift
+        self._plc_problems = plc_problems
         self.backlog = Backlog()
         self.unmoved: Mapping[str, int] = {}
 
     def snapshot(self) -> HealthSnapshot:
+        lines = tuple(replace(line, drift=self._drift.report(line.name)) for line in self._lineup.healths())
+        advice = (line.drift.note(line.name) for line in lines)
         return HealthSnapshot(
-            lines=self._lineup.healths(),
+            lines=lines,
             broker_problem=self._sender.problem(),
             sender_alive=self._sender.alive,
             store_problem=self._recorder.problem,
@@ -175,7 +184,8 @@ class HealthProbe:
             hung=tuple(text for beat in self._heartbeats if (text := beat.problem()) is not None),
             backlog=self.backlog,
             unmoved=self.unmoved,
-            notes=self._sender.notes(),
+            notes=(*self._sender.notes(), *(text for text in advice if text is not None)),
+            plc_problems=self._plc_problems(),
         )
 
     def problems(self) -> tuple[str, ...]:

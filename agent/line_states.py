@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.config.line import LineSection
+from agent.drift.advice import NOT_LOOKED_AT, DriftReport
 from agent.pipeline.lines import ManualThreshold
 from agent.records import LineCounters, LineMode, TriggerCounts
 
@@ -48,3 +49,4 @@ class LineHealth:
     live: bool = False
     guarantee: str | None = None
     triggers: TriggerCounts | None = None
+    drift: DriftReport = NOT_LOOKED_AT

@@ -19,7 +19,9 @@ from agent.pipeline.lines import Line, LiveLines, equip, load_line
 from agent.records import LineMode
 from agent.sources.base import Sink
 from agent.sources.factory import build_sink, build_source
+from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import FileLedger
+from agent.sources.series_ledger import SeriesMemory
 from agent.sources.sinks import Tally
 from agent.sources.supervisor import SourceSupervisor
 from agent.sources.trigger_gates import TriggerGates
@@ -61,8 +63,10 @@ class Lineup:
     modes: MutableMapping[str, LineMode]
     line_ended: Callable[[str], None] = lambda _: None
     gates: TriggerGates = field(default_factory=TriggerGates)
+    series: SeriesMemory | None = None
     _numbers: dict[str, itertools.count[int]] = field(default_factory=dict)
     _places: dict[str, _Place] = field(default_factory=dict)
+    _locks: FolderLocks = field(default_factory=FolderLocks)
     _running: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -194,7 +198,9 @@ class Lineup:
             sink = build_sink(section, place.tally, self.intake.notify)
         supervisor = SourceSupervisor(
             section.name,
-            lambda feed: build_source(section, feed, self.ledger, lambda: self.lines[section.name].window),
+            lambda feed: build_source(
+                section, feed, self.ledger, lambda: self.lines[section.name].window, self._locks, self.series
+            ),
             sink,
             place.numbers,
         )

@@ -7,32 +7,40 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
 from agent.config.line import DicomSource, FolderSource
 from agent.config.sections import Config
 from agent.config.services import BacklogSection
+from agent.drift.drift_store import DriftStore
 from agent.health import HealthProbe
 from agent.lineup import Lineup
 from agent.mending import Mending
+from agent.metrics.exposition import Identity, metrics_text
+from agent.metrics.inspection_counts import InspectionCounts
 from agent.mqtt.bounds import Bounds
 from agent.mqtt.broker import EmbeddedBroker
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics, encode
 from agent.mqtt.sender import Sender
 from agent.pipeline.dicom_writer import DicomWriter
+from agent.pipeline.drift_watch import DriftWatch
 from agent.pipeline.evidence import EvidenceWriter
+from agent.pipeline.home_image import HomeImage
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import LiveLines
 from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.part_desk import PartDesk
-from agent.pipeline.recorder import Recorder
+from agent.pipeline.recorder import InspectionObserver, Recorder
 from agent.pipeline.workers import Pipeline
+from agent.plc.desk import PlcDesk
 from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
 from agent.records import LineMode
+from agent.sources.folder_lock import refuse_taken
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
 from agent.steering.ears import MqttEars
@@ -49,6 +57,7 @@ from agent.store.lock import DataLock
 from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.retention import Retention
+from agent.store.series_ledger import SeriesLedger
 from agent.store.sqlite_file import make_private_folder
 from agent.store.writer import Writer
 from agent.web.app import PageSources, create_app
@@ -91,6 +100,7 @@ class Parts:
     sender: Sender
     recorder: Recorder
     pipeline: Pipeline
+    drift: DriftWatch
     lineup: Lineup
     steward: Steward
     mending: Mending
@@ -98,6 +108,7 @@ class Parts:
     probe: HealthProbe
     page: PageState
     web: WebServer
+    plc: PlcDesk
 
 
 def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts:
@@ -105,12 +116,12 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
 
     A line that cannot run is unavailable. Raises AgentError.
     """
-    run = str(uuid4())
-    config = setting.config
-    name = config.agent.name
+    run, config, name = str(uuid4()), setting.config, setting.config.agent.name
     topics = Topics(config.mqtt.prefix, name)
-    folders = _hot_folders(config)
-    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url), folders))
+    stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url)))
+    for folder in _hot_folders(config):
+        # The sources lock them; a second agent is better told before it starts.
+        refuse_taken(folder)
     make_private_folder(config.agent.data_dir, _filled_by_others(config))
     references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
@@ -132,27 +143,39 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     modes: dict[str, LineMode] = {}
     intake, judge = Intake(config.model.batch), Judge(detector, lines, run, references=references)
     gates = TriggerGates(intake.notify)
-    lineup = Lineup(detector, judge, intake, ledger, lines, tallies, modes, gates=gates)
+    lineup = Lineup(
+        detector,
+        judge,
+        intake,
+        ledger,
+        lines,
+        tallies,
+        modes,
+        gates=gates,
+        series=SeriesLedger(database, references.of_series),
+    )
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
     page = PageState(name)
     messages = Messages(topics, modes)
     evidence = EvidenceWriter(config.agent.data_dir, run)
+    drift, counts = DriftWatch(lines, DriftStore(database)), InspectionCounts()
+    plc = PlcDesk(config.plc, name, [line.name for line in config.lines], gates)
     recorder = Recorder(
         lines=lines,
         tallies=tallies,
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=(page, StatePublisher(topics, sender), DicomWriter(lines, run)),
+        observers=(plc.board, *_observers(config, topics, sender, page, lines, run)),
         ok_every=config.store.retention.ok_every,
+        witnesses=(drift, counts),
         desk=PartDesk(run, lines, gates),
         wake=sender.wake,
     )
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
-    audit = AuditLog(database)
-    steward = Steward(setting.path, config, setting.overrides, lineup, audit, setting.hangup)
+    steward = Steward(setting.path, config, setting.overrides, lineup, AuditLog(database), ledger, setting.hangup)
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:
@@ -169,6 +192,8 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         evidence=evidence,
         keeper=keeper,
         heartbeats=(sender.heartbeat, page_heartbeat, steward.heartbeat),
+        drift=drift,
+        plc_problems=plc.problems,
     )
 
     def submit(verb: str, payload: bytes, reply: Reply) -> bool:
@@ -177,9 +202,11 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
             return True
         return steward.submit(Request(verb, payload, "ctl", lambda answer: reply(answer.body(name))))
 
-    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit)
-    app = create_app(sources, config.web.loopback, setting.token)
-    web = WebServer(app, config.web.host, config.web.port, page_heartbeat)
+    metrics = metrics_text(_identity(config), probe.snapshot, counts) if config.metrics.enabled else None
+    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit, metrics)
+    web = WebServer(
+        create_app(sources, config.web.loopback, setting.token), config.web.host, config.web.port, page_heartbeat
+    )
     return Parts(
         config=config,
         run=run,
@@ -195,6 +222,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         sender=sender,
         recorder=recorder,
         pipeline=pipeline,
+        drift=drift,
         lineup=lineup,
         steward=steward,
         references=references,
@@ -202,7 +230,19 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         probe=probe,
         page=page,
         web=web,
+        plc=plc,
     )
+
+
+def _observers(
+    config: Config, topics: Topics, sender: Sender, page: PageState, lines: LiveLines, run: str
+) -> tuple[InspectionObserver, ...]:
+    image = (HomeImage(topics, sender),) if config.mqtt.home_assistant else ()
+    return (page, StatePublisher(topics, sender), DicomWriter(lines, run), *image)
+
+
+def _identity(config: Config) -> Identity:
+    return Identity(config.agent.name, version("fbclip-inspect"), config.model.backbone)
 
 
 def _hot_folders(config: Config) -> list[Path]:

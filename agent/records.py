@@ -64,10 +64,11 @@ class FileState(StrEnum):
 
 
 class Disposition(StrEnum):
-    """Whether a judged file has been moved out of its hot folder."""
+    """Whether a judged file has been moved out of its hot folder, or is left there as configured."""
 
     PENDING = "pending"
     FINISHED = "finished"
+    LEFT = "left"
 
 
 def timestamp(moment: datetime) -> str:
@@ -92,6 +93,43 @@ class TriggeredPart:
     context: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class SeriesFile:
+    """A file of a series that is judged as one volume. `path` as the ledger writes it; `place`: where it lies now.
+
+    reason: why it is none of the slices. was_judged: it had a verdict before, and has left the hot folder.
+    """
+
+    id: int
+    path: str
+    place: str
+    sha256: str
+    reason: str | None = None
+    was_judged: bool = False
+
+
+@dataclass(frozen=True)
+class EarlierFile:
+    """A file of a series that has a verdict: its row, where it lay in the hot folder, and the inspection it came to."""
+
+    id: int
+    path: str
+    size: int
+    sha256: str
+    inspection_id: int
+
+
+@dataclass(frozen=True)
+class FileVerdict:
+    """What a verdict on a series makes of one of its files, which `reference` stands for where the line is private."""
+
+    file_id: int
+    state: FileState
+    reason: str | None
+    was_judged: bool = False
+    reference: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One image with its provenance. `image` (H,W,3) uint8 RGB, or None with the `reason` it could not be had.
@@ -101,6 +139,7 @@ class Frame:
     (monotonic s) it is too old to be judged.
 
     volume: the slices of a scan, which get one verdict; then `image` is None. window: what the pixels were decoded by.
+    series: the files of a volume that is no single file; its slices name them by their places here.
     """
 
     line: str
@@ -119,6 +158,12 @@ class Frame:
     volume: Picture | None = None
     window: Window = DEFAULT_WINDOW
     part: TriggeredPart | None = None
+    series: tuple[SeriesFile, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """One frame of a run, as the log names it."""
+        return f"{self.line}-{self.seq}"
 
 
 def with_picture(frame: Frame, picture: Picture) -> Frame:
@@ -141,7 +186,7 @@ class Latency:
 class Inspection:
     """One judged frame, as it is stored. `image_ref` and `overlay_ref` are relative to the data directory.
 
-    private: of a line with `privacy: phi`; then `path` is a reference that stands for it.
+    private: of a line with `privacy: phi`; then `path` is a reference that stands for it. files: all those of a series.
     """
 
     run: str
@@ -164,6 +209,7 @@ class Inspection:
     overlay_ref: str | None = None
     context: Mapping[str, Any] | None = None
     private: bool = False
+    files: tuple[FileVerdict, ...] = ()
 
 
 @dataclass(frozen=True)

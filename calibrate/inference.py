@@ -109,17 +109,23 @@ def read_sample(sample: Sample, window: Window = DEFAULT_WINDOW) -> RgbImage:
     """The image of a sample, or the slice, uint8 RGB (H,W,3). Raises ImageError, `empty_slice` too, and OSError."""
     if sample.slice is None:
         return read_image(sample.path, window).image
-    picture = _volume(sample.path, window)
-    index = picture.at(sample.slice)
-    if index is None:
-        raise ImageError(EMPTY_SLICE)
-    return picture.image(index)
+    picture = _volume(sample.series or (sample.path,), window)
+    index = picture.of_file(sample.slice) if sample.series else picture.at(sample.slice)
+    if index is not None:
+        return picture.image(index)
+    faults = () if picture.scan is None or picture.scan.files is None else picture.scan.files.faults
+    raise ImageError(next((fault.reason for fault in faults if fault.file == sample.slice), EMPTY_SLICE))
 
 
 @lru_cache(maxsize=1)
-def _volume(path: Path, window: Window) -> Picture:
+def _volume(paths: tuple[Path, ...], window: Window) -> Picture:
     """Kept for the slices that follow."""
-    return read_image(path, window).picture
+    if len(paths) == 1:
+        return read_image(paths[0], window).picture
+    # The libraries that read scans take seconds to load.
+    from fbclip.images.scans.series import read_series
+
+    return read_series([path.read_bytes for path in paths], window)
 
 
 def read_usable(sample: Sample, window: Window = DEFAULT_WINDOW) -> RgbImage:

@@ -28,6 +28,10 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
+GRAVITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.REJECTED: 2, Verdict.ANOMALY: 3}
+"""What makes a whole worse: a part that cannot be judged leaves it open whether the others are all there is to see."""
+
+
 class Statistic(Frozen):
     """Constants of z; `b` and `b2` are positive. `use: pixel` leaves the image term out."""
 
@@ -91,25 +95,34 @@ def region_level(values: FloatMap, min_area_px: int) -> float:
     """M: the highest level t at which {values >= t} has an 8-connected region of >= min_area_px pixels.
 
     values: (H,W) float32; pixels of −inf (masked out) never take part. Returns −inf where no region of
-    that size exists at any finite level. Exact: bisection over the sorted distinct values, which is valid
-    because regions only grow as the level falls.
+    that size exists at any finite level. Exact: regions only grow as the level falls, so the sorted values are
+    searched from the top, where the region of a smoothed map is, in doubled steps and then by bisection.
     """
     if min_area_px < 1:
         raise ValueError(f"min_area_px must be at least 1, got {min_area_px}")
-    finite = values[np.isfinite(values)]
-    if finite.size < min_area_px:
+    ranked = np.sort(values[np.isfinite(values)])[::-1]
+    if ranked.size < min_area_px:
         return float("-inf")
     # A region of k pixels cannot survive above the k-th largest value.
-    ceiling = np.partition(finite, finite.size - min_area_px)[finite.size - min_area_px]
-    levels = np.unique(finite[finite <= ceiling])
-    low, high = -1, len(levels) - 1  # levels[low] is known to survive (or low = -1: nothing known)
+    low = high = min_area_px - 1
+    while not _has_region(values >= ranked[high], min_area_px):
+        if high == ranked.size - 1:
+            return float("-inf")
+        low, high = high + 1, min(2 * high + 1, ranked.size - 1)
+    values = _around(values, values >= ranked[high])
     while low < high:
-        middle = (low + high + 1) // 2
-        if _has_region(values >= levels[middle], min_area_px):
-            low = middle
+        middle = (low + high) // 2
+        if _has_region(values >= ranked[middle], min_area_px):
+            high = middle
         else:
-            high = middle - 1
-    return float(levels[low]) if low >= 0 else float("-inf")
+            low = middle + 1
+    return float(ranked[high])
+
+
+def _around(values: FloatMap, mask: BoolMap) -> FloatMap:
+    """The part of `values` that holds all of `mask`, which has a pixel at least."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return values[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _has_region(mask: BoolMap, min_area_px: int) -> bool:

@@ -24,11 +24,14 @@ from agent.pipeline.lines import Line, equip, load_line, load_model
 from agent.ports import check_free, why_no_broker, why_no_page
 from agent.privacy.quiet_log import make_logs_private
 from agent.sources.factory import build_source
+from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
 from agent.store.access import open_reader, try_store
 from agent.store.lock import is_locked
 from agent.web.guard import page_token
+from fbclip.artefacts.seal import Seal
+from fbclip.artefacts.sees import sees_summary
 from fbclip.detector import Detector
 from fbclip.errors import ConfigError, InspectError
 from fbclip.picture_health.summary import picture_summary
@@ -74,6 +77,7 @@ def check_all(config: Config) -> Iterator[Check]:
         if detector is not None:
             line, check = _try(f"line {section.name}: profile", _profile(detector, section))
             yield check if line is None else replace(check, guarantee=line.guarantee)
+            yield from _sight(line)
             yield from _pictures(line)
         yield _try(f"line {section.name}: source", _source(section))[1]
     running = is_locked(config.agent.data_dir)
@@ -90,6 +94,14 @@ def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:
         return None, Check(part, " ".join(str(error).split()))
 
 
+def _sight(line: Line | None) -> Iterator[Check]:
+    """What the profile finds; nothing for one in which that was not measured, or at another threshold."""
+    if line is None or line.loaded is None or line.loaded.seal is Seal.EDITED:
+        return
+    if line.loaded.profile.sees is not None:
+        yield Check(f"line {line.name}: {sees_summary(line.loaded.profile.sees)}", None)
+
+
 def _pictures(line: Line | None) -> Iterator[Check]:
     """What the profile rejects pictures for; nothing for a line that has no such limits."""
     if line is not None and line.loaded is not None and line.loaded.profile.picture is not None:
@@ -102,7 +114,7 @@ def _profile(detector: Detector, section: LineSection) -> Callable[[], Line]:
 
 def _source(section: LineSection) -> Callable[[], None]:
     sink = BlockingQueue(Tally())
-    return build_source(section, sink, OnceLedger()).check
+    return build_source(section, sink, OnceLedger(), locks=FolderLocks()).check
 
 
 def _store(config: Config, running: bool) -> None:

@@ -17,13 +17,14 @@ from rich.progress import Progress
 from agent.collecting.collector import Collector
 from agent.collecting.unit_rule import EachFrame, unit_rule
 from agent.commands.options import CollectRequest, section_of
-from agent.config.line import LineSection, VideoSource
+from agent.config.line import FolderSource, LineSection, VideoSource
 from agent.config.loader import load_config
 from agent.privacy.quiet_log import make_logs_private
 from agent.sources.factory import build_sink, build_source
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import Tally
 from agent.sources.supervisor import SourceSupervisor
+from fbclip.errors import ConfigError
 
 LONG_UNIT = 500
 """Frames without a new unit after which the user is told: a line may stand still, or the way may not fit it."""
@@ -67,7 +68,14 @@ def collect(section: LineSection, collector: Collector, seen: Callable[[bool], N
 
     `seen` hears of each frame whether a unit began with it. A video is read once from the start, every frame. A folder
     with nothing new for `idle_s` seconds is at its end.
+
+    Raises ConfigError for a line that judges series: its units are volumes, and what is kept here is one image each.
     """
+    if isinstance(section.source, FolderSource) and section.source.series_s is not None:
+        raise ConfigError(
+            f"line {section.name}: series_s: each slice would be kept as a unit of its own; give `calibrate` the DICOM "
+            "files themselves, whose series it takes as units"
+        )
     if isinstance(section.source, VideoSource):
         whole = section.source.model_copy(update={"loop": False, "realtime": False, "trigger": "continuous"})
         section = section.model_copy(update={"source": whole})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agent.privacy.log_format import LogFormat
 from fbclip.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 ConfigOption = Annotated[Path, typer.Option("-c", "--config", help="configuration file")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines")]
+LogFormatOption = Annotated[LogFormat, typer.Option("--log-format", help="text for people, json for collectors")]
 DEFAULT_CONFIG = Path("agent.yaml")
 
 
@@ -26,6 +28,7 @@ class RunRequest:
     """`agent run`."""
 
     config: ConfigOption = DEFAULT_CONFIG
+    log_format: LogFormatOption = LogFormat.TEXT
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,27 @@ class ResolveRequest:
 
     reference: Annotated[str, typer.Argument(help="as messages, page and notes of a private line give it")]
     config: ConfigOption = DEFAULT_CONFIG
+
+
+@dataclass(frozen=True)
+class RequeueRequest:
+    """`agent requeue`."""
+
+    file: Annotated[
+        Path | None, typer.Argument(help="in done or failed of a line, or one that stayed in its hot folder")
+    ] = None
+    everything: Annotated[bool, typer.Option("--all", help="every file in failed")] = False
+    line: Annotated[str | None, typer.Option(help="of this line only")] = None
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
+class ReconcileRequest:
+    """`agent reconcile`."""
+
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import faulthandler
-import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -17,7 +15,7 @@ from agent.commands.options import RunRequest
 from agent.config.line import DicomSource, FolderSource
 from agent.config.loader import load_config
 from agent.config.sections import Config
-from agent.privacy.quiet_log import make_logs_private
+from agent.privacy.log_format import start_log
 
 # Parts that hang are given up one by one before; this is for what nobody foresaw.
 LAST_RESORT_S = 9.5
@@ -28,8 +26,7 @@ def run_command(request: RunRequest) -> int:
     config = load_config(request.config)
     # Names of files may name persons: what the agent writes is for its own account.
     os.umask(0o077)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    make_logs_private()
+    start_log(request.log_format)
     stop, ready, hangup = threading.Event(), threading.Event(), threading.Event()
 
     def end(*_: object) -> None:

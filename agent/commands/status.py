@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 
 import typer
 from rich.console import Console
@@ -34,31 +34,45 @@ def status_command(request: StatusRequest) -> None:
     finally:
         database.close()
     running = is_locked(config.agent.data_dir)
-    problems, broker = problems_now(config) if running else ((), None)
+    now = state_now(config) if running else RunningState()
     if request.as_json:
         found = {
             "running": running,
             **json_values(asdict(store)),
             "lines": totals,
-            "problems": list(problems),
-            "broker": broker,
+            "problems": list(now.problems),
+            "broker": now.broker,
+            "advice": dict(now.advice),
         }
         typer.echo(json.dumps(found))
     else:
         _show(config, store, totals, running)
-        if broker is not None:
-            typer.echo(f"broker: {broker}")
-        for text in problems:
+        if now.broker is not None:
+            typer.echo(f"broker: {now.broker}")
+        for text in now.problems:
             typer.echo(f"not healthy: {text}")
+        for line, text in now.advice.items():
+            typer.echo(f"line {line}: recalibrate: {text}")
 
 
-def problems_now(config: Config) -> tuple[tuple[str, ...], str | None]:
-    """What the running agent says is wrong with it, and of its broker, over the address of its page."""
+@dataclass(frozen=True)
+class RunningState:
+    """What a running agent says of itself. advice: by line, why it should be calibrated anew."""
+
+    problems: tuple[str, ...] = ()
+    broker: str | None = None
+    advice: Mapping[str, str] = field(default_factory=dict)
+
+
+def state_now(config: Config) -> RunningState:
+    """Over the address of its page."""
     try:
         state = ask(config, "GET", "/api/state", None)
     except (AgentError, ConfigError) as error:
-        return (str(error),), None
-    return tuple(map(str, state.get("problems", ()))), str(state.get("mqtt"))
+        return RunningState((str(error),))
+    drift = {line["name"]: line.get("drift", {}).get("advice") for line in state.get("lines", ())}
+    advice = {name: str(text) for name, text in drift.items() if text is not None}
+    return RunningState(tuple(map(str, state.get("problems", ()))), str(state.get("mqtt")), advice)
 
 
 def _show(config: Config, store: StoreStatus, totals: Totals, running: bool) -> None:

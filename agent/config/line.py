@@ -117,17 +117,33 @@ class VideoSource(TriggeredSection):
         return self
 
 
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class FolderSource(Section):
-    """A hot folder. Judged files move to `done` or `failed`, beside the folder unless told otherwise."""
+    """A hot folder. Judged files go to `done` or `failed`, beside the folder unless told otherwise.
+
+    `include`, `ignore`: patterns of names; none means every file. `network`: polled, because other machines write
+    there; unless told, it is seen by the kind of the file system. `after`: judged files are moved, or stay and are
+    copied, or only stay. `judge: content`: bytes that have a verdict get no second one. `sidecar`: the result as JSON,
+    with an overlay, in `done` or `failed`. `series_s`: DICOM files of one series are one volume with one
+    verdict, judged when so long no new one came.
+    """
 
     type: Literal["folder"]
     path: ConfigPath
     done: ConfigPath | None = None
     failed: ConfigPath | None = None
     recursive: bool = False
+    include: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()
+    ignore: Annotated[tuple[Pattern, ...], Field(max_length=100)] = ()
     settle_s: Annotated[float, Field(ge=0, le=3600)] = 1.0
     rescan_s: Annotated[float, Field(gt=0, le=60)] = 10.0
-    network: bool = False
+    network: bool | None = None
+    after: Literal["move", "copy", "leave"] = "move"
+    judge: Literal["file", "content"] = "file"
+    sidecar: bool = False
+    series_s: Annotated[float | None, Field(gt=0, le=86_400)] = None
 
     @property
     def done_dir(self) -> Path:
@@ -141,6 +157,11 @@ class FolderSource(Section):
     def folders(self) -> tuple[Path, ...]:
         """Where its files lie, before and after their verdict."""
         return (self.path, self.done_dir, self.failed_dir)
+
+    @property
+    def fills_outputs(self) -> bool:
+        """Whether anything is ever written into `done` and `failed`."""
+        return self.after != "leave" or self.sidecar
 
     @model_validator(mode="after")
     def _outside(self) -> FolderSource:
@@ -178,8 +199,8 @@ class DicomSource(FolderSource):
     def _open_to_few(self) -> DicomSource:
         if not is_loopback(self.listen) and not self.allow:
             raise ValueError("listen is not loopback: name the AE titles that may send as allow")
-        if self.recursive or self.network:
-            raise ValueError("recursive and network: not with type: dicom, which fills its own folder")
+        if self.recursive or self.network or self.after != "move":
+            raise ValueError("recursive, network and after: not with type: dicom, which fills its own folder")
         return self
 
 
@@ -213,6 +234,17 @@ class AlertSection(Section):
         return self
 
 
+class DriftSection(Section):
+    """Whether the line is watched for drift. `false_alarm`: the most that the watch ever advises to recalibrate a line
+    that has not changed, over the life of a profile. `every_s`: of a continuous camera or video one frame in so long
+    counts as a unit; longer than a part stays in view.
+    """
+
+    watch: bool = True
+    false_alarm: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.01
+    every_s: Annotated[float, Field(gt=0, le=86_400)] = 60
+
+
 class LineSection(Section):
     """`adapter` is the line's own where it was tuned for it; without one the line uses `model.adapter`.
 
@@ -233,6 +265,7 @@ class LineSection(Section):
     accept_blind: bool = False
     dicom_outputs: ConfigPath | None = None
     alert: AlertSection = AlertSection()
+    drift: DriftSection = DriftSection()
     results: ResultChoice = ResultChoice.NONE
 
     @property

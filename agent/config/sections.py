@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ from pydantic import Field, model_validator
 
 from agent.config.base import ConfigPath, Name, Section
 from agent.config.line import DicomSource, FolderSource, LineSection
-from agent.config.services import MqttSection, StoreSection, WebSection, with_password
+from agent.config.plc import PlcSection
+from agent.config.services import MetricsSection, MqttSection, StoreSection, WebSection, with_password
 from fbclip.backbone.config import Precision, RuntimeName
 
 
@@ -52,6 +54,8 @@ class Config(Section):
     mqtt: MqttSection = MqttSection()
     store: StoreSection = StoreSection()
     web: WebSection = WebSection()
+    metrics: MetricsSection = MetricsSection()
+    plc: PlcSection = PlcSection()
     lines: Annotated[tuple[LineSection, ...], Field(min_length=1)]
 
     @model_validator(mode="before")
@@ -70,21 +74,33 @@ class Config(Section):
         twice = {n for n in names if names.count(n) > 1}
         if twice:
             raise ValueError(f"line names must differ: {', '.join(sorted(twice))}")
-        watched = [line.source.path for line in self.lines if isinstance(line.source, FolderSource)]
-        for line in self.lines:
-            if isinstance(line.source, FolderSource):
-                for out in filter(None, (line.source.done_dir, line.source.failed_dir, line.dicom_outputs)):
-                    if any(out == folder or folder in out.parents for folder in watched):
-                        raise ValueError(f"line {line.name}: {out.name} lies inside a watched folder")
-        if len(set(watched)) != len(watched):
-            raise ValueError("two lines watch the same folder")
+        self._check_folders()
         doors = [(line.source.listen, line.source.port) for line in self.lines if isinstance(line.source, DicomSource)]
         if len(set(doors)) != len(doors):
             raise ValueError("two lines receive DICOM at the same address and port")
         self._check_private()
+        unknown = set(() if self.plc.modbus is None else self.plc.modbus.slots) - set(names)
+        if unknown:
+            raise ValueError(f"plc.modbus.slots names lines that there are not: {', '.join(sorted(unknown))}")
         if not self.web.loopback and self.web.token_env is None:
             raise ValueError("web.listen is not loopback: set web.token_env")
         return self
+
+    def _check_folders(self) -> None:
+        """By where their links lead: what is written must not be read again, and each file has one line."""
+        sources = {line.name: line.source for line in self.lines if isinstance(line.source, FolderSource)}
+        watched = {name: _real(source.path) for name, source in sources.items()}
+        if len(set(watched.values())) != len(watched):
+            raise ValueError("two lines watch the same folder")
+        for line in self.lines:
+            if line.name in sources:
+                for out in filter(None, (*sources[line.name].folders[1:], line.dicom_outputs)):
+                    if any(_real(out).is_relative_to(folder) for folder in watched.values()):
+                        raise ValueError(f"line {line.name}: {out.name} lies inside a watched folder")
+        for name, folder in watched.items():
+            inner = [other for other, inside in watched.items() if folder in inside.parents]
+            if sources[name].recursive and inner:
+                raise ValueError(f"line {inner[0]}: its folder lies inside that of line {name}, which is recursive")
 
     def _check_private(self) -> None:
         """Names of files stand in the database, so it must be where nobody else can look."""
@@ -111,6 +127,10 @@ class Config(Section):
         """With its password: not for people. Raises ConfigError where the variable that holds it is not set."""
         url = self.store.url or f"sqlite:///{self.agent.data_dir.absolute()}/agent.db"
         return url if self.store.password_env is None else with_password(url, self.store.password_env)
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _with_spool(line: Any, data_dir: Any) -> Any:

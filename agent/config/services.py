@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -42,7 +42,7 @@ class MqttSection(Section):
     tls: TlsSection | None = None
     username: str | None = None
     password_env: str | None = None
-    home_assistant: Literal[False] = False
+    home_assistant: bool = False
     backlog: BacklogSection = BacklogSection()
 
     @field_validator("url")
@@ -116,6 +116,12 @@ def with_password(url: str, variable: str) -> str:
     except (ArgumentError, ValueError):
         # Whoever opens it says what is wrong with it.
         return url
+
+
+class MetricsSection(Section):
+    """`/metrics` on the page's address, under its token."""
+
+    enabled: bool = True
 
 
 class WebSection(Section):

@@ -69,6 +69,10 @@ class Pump:
         """Set what a retained topic says; the newest wins, at most one publish a second."""
         self._retained.set(topic, body)
 
+    def retain_bytes(self, topic: str, payload: bytes) -> None:
+        """As `retain`, with a payload that is no JSON; an empty one takes away what the broker keeps."""
+        self._retained.set_bytes(topic, payload)
+
     def step(self, now: float) -> None:
         """One turn at `now` (monotonic s). Raises StoreError if the outbox cannot be read or marked."""
         self._client.service(idle=not self._handed)

@@ -24,7 +24,10 @@ class Retained:
 
     def set(self, topic: str, body: Mapping[str, Any]) -> None:
         """Say this on the topic."""
-        payload = encode(body)
+        self.set_bytes(topic, encode(body))
+
+    def set_bytes(self, topic: str, payload: bytes) -> None:
+        """As `set`, with a payload that is no JSON; an empty one takes away what the broker keeps."""
         with self._lock:
             if self._payloads.get(topic) == payload:
                 # The broker has it, or will get it: every CONNACK makes all topics due again.

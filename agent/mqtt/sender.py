@@ -69,6 +69,10 @@ class Sender:
         """Set what a retained topic says; published at most once a second and again at every CONNACK."""
         self._pump.retain(topic, body)
 
+    def retain_bytes(self, topic: str, payload: bytes) -> None:
+        """As `retain`, with a payload that is no JSON; an empty one takes away what the broker keeps."""
+        self._pump.retain_bytes(topic, payload)
+
     def problem(self) -> str | None:
         """Why nothing goes out, or what does not, one line; None if all is well."""
         given_up = None if self._bounds is None else self._bounds.problem()

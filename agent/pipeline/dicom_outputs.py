@@ -1,10 +1,12 @@
 """What was found in a DICOM image, as DICOM: the overlay as a Secondary Capture, the regions as a Segmentation.
 
-Both refer to the instance and frame that they were made from, name the patient as it does, and say what they are not.
+Both refer to the instance and frame that they were made from, and to all the others of a series that was judged as one
+volume; they name the patient as it does, and say what they are not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 import cv2
@@ -26,8 +28,11 @@ _SERIES_NUMBER = 9000
 _MODEL = "fbclip-inspect"
 
 
-def secondary_capture(source: Dataset, frame: int, overlay: RgbImage) -> Dataset:
-    """(H,W,3) uint8 RGB `overlay` of frame `frame` (from 1) of `source`, with the disclaimer burned in."""
+def secondary_capture(source: Dataset, frame: int, overlay: RgbImage, others: Sequence[Dataset] = ()) -> Dataset:
+    """(H,W,3) uint8 RGB `overlay` of frame `frame` (from 1) of `source`, with the disclaimer burned in.
+
+    `others`: the other slices of its series, which were judged with it.
+    """
     made = SCImage.from_ref_dataset(
         ref_dataset=source,
         pixel_array=_with_text(overlay),
@@ -48,20 +53,29 @@ def secondary_capture(source: Dataset, frame: int, overlay: RgbImage) -> Dataset
     made.DerivationDescription = f"heat map and regions of an anomaly detector; {DISCLAIMER}"
     made.BurnedInAnnotation = "YES"
     made.Modality = "OT"
-    reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+    reference = _reference(source)
     if int(source.get("NumberOfFrames") or 1) > 1:
         reference.ReferencedFrameNumber = frame
     made.SourceImageSequence = [reference]
+    if others:
+        # The picture shows one slice; the verdict is of them all.
+        made.ReferencedImageSequence = [_reference(one) for one in others]
     return made
 
 
-def segmentation(source: Dataset, frame: int, mask: BoolMap) -> Dataset:
-    """The (H,W) `mask` of frame `frame` (from 1) of `source`; at least one pixel of it is set.
+def _reference(source: Dataset) -> Dataset:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+    return reference
+
+
+def segmentation(sources: Sequence[Dataset], frame: int, mask: BoolMap) -> Dataset:
+    """The (H,W) `mask` of frame `frame` (from 1) of the one source, or of the frame-th of several slices of a series;
+    at least one pixel of it is set.
 
     Raises ValueError for a source that a segmentation cannot refer to: without a frame of reference, as many are.
     """
-    frames = int(source.get("NumberOfFrames") or 1)
+    frames = len(sources) if len(sources) > 1 else int(sources[0].get("NumberOfFrames") or 1)
     pixels: NDArray[np.uint8] = np.zeros((frames, *mask.shape), np.uint8)
     pixels[frame - 1] = mask
     segment = SegmentDescription(
@@ -75,7 +89,7 @@ def segmentation(source: Dataset, frame: int, mask: BoolMap) -> Dataset:
         ),
     )
     return Segmentation(
-        source_images=[source],
+        source_images=list(sources),
         pixel_array=pixels if frames > 1 else pixels[0],
         segmentation_type="BINARY",
         segment_descriptions=[segment],

@@ -52,15 +52,15 @@ class DicomWriter:
             self._tell(line.name, "outputs", getattr(error, "strerror", None) or type(error).__name__)
 
     def _write(self, folder: Path, line: Line, judged: Judged) -> None:
-        assert judged.frame.path is not None
-        data = to_path(judged.frame.path).read_bytes()
-        if hashlib.sha256(data).hexdigest() != judged.inspection.sha256:
+        found = _sources(judged)
+        if found is None:
             # Other bytes meanwhile: they are judged by themselves.
             return
-        frame = int(judged.inspection.frame_number or 1)
+        source, sources = found
+        frame = int(judged.inspection.frame_number or 1) if len(sources) == 1 and not judged.frame.series else 1
         with quiet("DICOM"):
-            source = dcmread(BytesIO(data), stop_before_pixels=True)
-            capture = secondary_capture(source, frame, _overlaid(judged))
+            others = [one for one in sources if one is not source]
+            capture = secondary_capture(source, frame, _overlaid(judged), others)
         # Run and number only: the name of the file may name a person.
         stem = f"{self._run}-{judged.frame.seq}"
         _save(folder / f"{stem}-overlay.dcm", capture)
@@ -69,16 +69,37 @@ class DicomWriter:
             return
         try:
             with quiet("DICOM"):
-                found = segmentation(source, frame, mask)
+                place = frame if len(sources) == 1 else 1 + next(i for i, one in enumerate(sources) if one is source)
+                found_there = segmentation(sources, place, mask)
         except ImageError:
             self._tell(line.name, "segmentation", "a source has no frame of reference, or one that does not hold")
         else:
-            _save(folder / f"{stem}-segmentation.dcm", found)
+            _save(folder / f"{stem}-segmentation.dcm", found_there)
 
     def _tell(self, line: str, what: str, why: str) -> None:
         if (line, what) not in self._told:
             self._told.add((line, what))
             log.warning("line %s: DICOM %s cannot be written: %s (told once)", line, what, why)
+
+
+def _sources(judged: Judged) -> tuple[Dataset, list[Dataset]] | None:
+    """The header of the file that the verdict is about, and those of all slices judged with it; None where a file
+    holds other bytes by now."""
+    frame, inspection = judged.frame, judged.inspection
+    assert frame.path is not None
+    places = {frame.path: inspection.sha256}
+    own = frame.path
+    if frame.series:
+        places = {one.place: one.sha256 for one in frame.series if one.reason is None}
+        own = next(one.place for one in frame.series if one.id == inspection.file_id)
+    headers = {}
+    for place, sha256 in places.items():
+        data = to_path(place).read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return None
+        with quiet("DICOM"):
+            headers[place] = dcmread(BytesIO(data), stop_before_pixels=True)
+    return headers[own], list(headers.values())
 
 
 def _overlaid(judged: Judged) -> RgbImage:

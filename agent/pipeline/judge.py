@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from structlog.contextvars import bound_contextvars
+
 from agent.config.line import CameraSource, LineSection, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.privacy.references import References
-from agent.records import Frame, Inspection, Latency
-from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
+from agent.records import FileState, FileVerdict, Frame, Inspection, Latency, SeriesFile
+from fbclip.decision import GRAVITY, NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
@@ -22,12 +24,11 @@ from fbclip.images.geometry import BoolMap, FloatMap, Placement, RgbImage
 from fbclip.images.picture import Picture
 from fbclip.images.quality import QualitySettings, image_fault
 from fbclip.picture_health.advice import advice_for
+from fbclip.picture_health.measures import PictureMeasures
 from fbclip.picture_health.repeats import is_repeat
 
 log = logging.getLogger(__name__)
 SLICES_AT_ONCE = 8
-# What makes a whole worse: a slice that cannot be judged leaves it open whether the others are all there is to see.
-_GRAVITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.REJECTED: 2, Verdict.ANOMALY: 3}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,8 @@ class Judged:
     """An inspection with what its images are made from.
 
     `prediction` is None for a rejected frame; `limits` are the profile's margins between which a heat map is coloured,
-    None on a line without a profile.
+    None on a line without a profile. measures: of the picture, where the profile has limits for them. of_volume: it is
+    the worst slice of several.
     """
 
     inspection: Inspection
@@ -43,6 +45,8 @@ class Judged:
     prediction: Prediction | None
     placement: Placement | None
     limits: tuple[float, float] | None
+    measures: PictureMeasures | None = None
+    of_volume: bool = False
 
     @property
     def margins(self) -> FloatMap | None:
@@ -56,16 +60,25 @@ def worst(results: Iterable[Judged]) -> Judged:
     def gravity(one: Judged) -> tuple[int, float]:
         decision = one.inspection.decision
         size = decision.z if decision.z is not None else decision.margin
-        return _GRAVITY[decision.verdict], float("-inf") if size is None else size
+        return GRAVITY[decision.verdict], float("-inf") if size is None else size
 
     return max(results, key=gravity)
 
 
 def slice_frame(frame: Frame, volume: Picture, index: int) -> Frame:
-    """One slice of a volume as a frame of its own, which names it."""
+    """One slice of a volume as a frame of its own, which names it, and its file where the slices are files."""
     facts = None if volume.scan is None else volume.scan.slices[index]
     number = None if facts is None else facts.number
-    return replace(frame, image=volume.image(index), volume=None, frame_number=number, context=volume.about(index))
+    about = volume.about(index)
+    context = about if frame.context is None else {**frame.context, **(about or {})}
+    one = replace(frame, image=volume.image(index), volume=None, frame_number=number, context=context)
+    if not frame.series or facts is None or facts.file is None:
+        return one
+    return _of_file(one, frame.series[facts.file])
+
+
+def _of_file(frame: Frame, file: SeriesFile) -> Frame:
+    return replace(frame, path=file.path, sha256=file.sha256, file_id=file.id)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +87,15 @@ class _Ready:
     job: Job
     placement: Placement
     ignore: BoolMap | None
+    measures: PictureMeasures | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Unlike:
+    """A picture that the line's limits reject."""
+
+    decision: Decision
+    measures: PictureMeasures
 
 
 class Judge:
@@ -110,10 +132,11 @@ class Judge:
         self._detector = self._next
         started = self._monotonic()
         images = iter(self._judge_images([f for f in frames if f.volume is None], lines, started))
-        return [
+        found = [
             next(images) if frame.volume is None else self._judge_volume(frame, frame.volume, lines, started, alive)
             for frame in frames
         ]
+        return [self._with_files(one, frame) if frame.series else one for one, frame in zip(found, frames, strict=True)]
 
     def _judge_volume(
         self,
@@ -123,7 +146,9 @@ class Judge:
         started: float,
         alive: Callable[[], object],
     ) -> Judged:
-        found: Judged | None = None
+        # A file of a series that is none of the slices leaves it open what it would have shown.
+        lost = [replace(_of_file(frame, one), volume=None, reason=one.reason) for one in frame.series if one.reason]
+        found = worst(self._judge_images(lost, lines, started)) if lost else None
         for start in range(0, len(volume), SLICES_AT_ONCE):
             alive()
             part = [slice_frame(frame, volume, i) for i in range(start, min(start + SLICES_AT_ONCE, len(volume)))]
@@ -132,20 +157,39 @@ class Judge:
         now = self._monotonic()
         inspection = found.inspection
         latency = replace(inspection.latency, infer=(now - started) * 1e3, total=(now - frame.monotonic) * 1e3)
-        return replace(found, inspection=replace(inspection, latency=latency))
+        return replace(found, inspection=replace(inspection, latency=latency), of_volume=True)
+
+    def _with_files(self, judged: Judged, frame: Frame) -> Judged:
+        """What the verdict on a series makes of each of its files."""
+        inspection = judged.inspection
+        decision = inspection.decision
+        files = []
+        for one in frame.series:
+            rejected = one.reason is not None or decision.verdict is Verdict.REJECTED
+            state, reason = FileState.FAILED if rejected else FileState.DONE, one.reason or decision.reason
+            reference = self._reference(frame.line, one.path, one.sha256) if inspection.private else None
+            files.append(FileVerdict(one.id, state, reason, one.was_judged, reference))
+        return replace(judged, inspection=replace(inspection, files=tuple(files)))
+
+    def _reference(self, line: str, path: str, sha256: str) -> str | None:
+        return None if self._references is None else self._references.of(line, path, sha256)
 
     def _judge_images(self, frames: Sequence[Frame], lines: Mapping[str, Line], started: float) -> list[Judged]:
-        prepared = [self._prepare(index, frame, lines[frame.line]) for index, frame in enumerate(frames)]
-        predictions = self._infer([one for one in prepared if isinstance(one, _Ready)])
+        prepared = []
+        for index, frame in enumerate(frames):
+            with bound_contextvars(inspection=frame.id):
+                prepared.append(self._prepare(index, frame, lines[frame.line]))
+        predictions = self._infer([one for one in prepared if isinstance(one, _Ready)], frames)
         judged = []
         for index, (frame, one) in enumerate(zip(frames, prepared, strict=True)):
             prediction = predictions.get(index)
-            decision = one if isinstance(one, Decision) else self._decide(lines[frame.line], prediction, one)
+            decision = self._decide(lines[frame.line], prediction, one) if isinstance(one, _Ready) else _rejected(one)
             placement = one.placement if isinstance(one, _Ready) else None
-            judged.append(self._judged(frame, lines[frame.line], decision, prediction, placement, started))
+            found = self._judged(frame, lines[frame.line], decision, prediction, placement, started)
+            judged.append(found if isinstance(one, Decision) else replace(found, measures=one.measures))
         return judged
 
-    def _prepare(self, index: int, frame: Frame, line: Line) -> Decision | _Ready:
+    def _prepare(self, index: int, frame: Frame, line: Line) -> Decision | _Unlike | _Ready:
         threshold = None if line.loaded is None else line.loaded.profile.threshold
         if frame.image is None:
             return reject(frame.reason or "no_picture", threshold)
@@ -161,16 +205,18 @@ class Judge:
         except ImageError as error:
             return reject(error.reason, threshold)
         check = None if line.loaded is None else line.loaded.picture_check
-        unlike = None if check is None else check.fault(frame.image)
-        if unlike is not None:
-            return reject(unlike.reason, threshold, unlike.advice)
+        examined = None if check is None else check.examine(frame.image)
+        if examined is not None and examined.fault is not None:
+            unlike = examined.fault
+            return _Unlike(reject(unlike.reason, threshold, unlike.advice), examined.measures)
         if profile is None:
             job = Job(framed.tiles, line.adapter, self._detector.smoothing[line.adapter])
         else:
             # Only the profile knows how distances and margins are put together, so it names the memory as well.
             memory, fusion = profile.memory, profile.fusion
             job = Job(framed.tiles, line.adapter, profile.smoothing, profile.tiling, memory, fusion)
-        return _Ready(index, job, framed.placement, framed.ignore)
+        measures = None if examined is None else examined.measures
+        return _Ready(index, job, framed.placement, framed.ignore, measures)
 
     def _frozen(self, name: str, image: RgbImage, line: Line) -> str | None:
         """`frozen` where a live source gives the same picture again: what was said of it is not said anew.
@@ -183,7 +229,7 @@ class Judge:
         self._previous[name] = image
         return "frozen" if is_repeat(image, previous) else None
 
-    def _infer(self, ready: Sequence[_Ready]) -> dict[int, Prediction]:
+    def _infer(self, ready: Sequence[_Ready], frames: Sequence[Frame]) -> dict[int, Prediction]:
         """Predictions by frame index. A batch that fails is tried again one by one, so that one image, or a
         GPU that ran out of memory, does not take its neighbours along."""
         if not ready:
@@ -197,7 +243,8 @@ class Judge:
             try:
                 found[one.index] = self._detector.infer([one.job])[0]
             except RuntimeError:
-                log.exception("a frame failed in the detector")
+                with bound_contextvars(inspection=frames[one.index].id):
+                    log.exception("a frame failed in the detector")
         return found
 
     @staticmethod
@@ -221,12 +268,15 @@ class Judge:
         started: float,
     ) -> Judged:
         inspection = _inspection(self._run, frame, line.section, line, decision, started, self._monotonic())
-        if inspection.private and self._references is not None and frame.path is not None and frame.sha256 is not None:
-            reference = self._references.of(frame.line, frame.path, frame.sha256)
-            inspection = replace(inspection, path=reference)
+        if inspection.private and frame.path is not None and frame.sha256 is not None:
+            inspection = replace(inspection, path=self._reference(frame.line, frame.path, frame.sha256))
         limits = None if line.loaded is None else line.loaded.profile.map_limits
         kept = None if decision.verdict is Verdict.REJECTED else prediction
         return Judged(inspection, frame, kept, placement, limits)
+
+
+def _rejected(one: Decision | _Unlike) -> Decision:
+    return one if isinstance(one, Decision) else one.decision
 
 
 def _is_live(source: SourceSection) -> bool:

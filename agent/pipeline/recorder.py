@@ -17,14 +17,16 @@ from datetime import UTC, datetime
 from typing import Protocol
 from uuid import uuid4
 
+from structlog.contextvars import bound_contextvars
+
 from agent.errors import StoreError
 from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.judge import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.messages import Messages
-from agent.pipeline.moves import move_judged
 from agent.pipeline.part_desk import PartDesk
 from agent.pipeline.part_verdict import part_verdict
+from agent.pipeline.series_moves import move_files
 from agent.records import EventStep, Inspection, ResultChoice, TriggeredPart
 from agent.rules import LineRules, close_all, step
 from agent.sources.sinks import Tally
@@ -46,6 +48,13 @@ class InspectionObserver(Protocol):
         """Called on the recorder's thread: be quick. The arrays are shared and must not be written to."""
 
 
+class InspectionWitness(Protocol):
+    """Whoever wants each stored inspection, each image of a part among them, told of or not."""
+
+    def recorded(self, judged: Judged) -> None:
+        """As `InspectionObserver.inspected`."""
+
+
 class Recorder:
     """Owned by one thread."""
 
@@ -59,6 +68,7 @@ class Recorder:
         messages: Messages,
         observers: Sequence[InspectionObserver],
         ok_every: int,
+        witnesses: Sequence[InspectionWitness] = (),
         desk: PartDesk | None = None,
         wake: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -73,6 +83,7 @@ class Recorder:
         self._evidence = evidence
         self._messages = messages
         self._observers = tuple(observers)
+        self._witnesses = tuple(witnesses)
         self._ok_every = ok_every
         self._desk = desk or PartDesk("", lines, TriggerGates())
         self._wake = wake
@@ -128,15 +139,16 @@ class Recorder:
     def record(self, judged: Judged, stop: threading.Event) -> bool:
         """Write one inspection. A store that refuses is tried again until `stop`: then nothing was written, the
         frame counts as dropped, and a file stays claimed, to be judged at the next start."""
-        part = judged.frame.part
-        if part is not None:
-            return self._record_image(part, judged, stop)
-        line = self._lines[judged.inspection.line]
-        judged = self._with_images(line, judged)
-        if self._store(line, judged, judged, stop) is None:
-            return False
-        move_judged(self._writer, line, judged.inspection, judged.frame.path)
-        return True
+        with bound_contextvars(inspection=judged.frame.id):
+            part = judged.frame.part
+            if part is not None:
+                return self._record_image(part, judged, stop)
+            line = self._lines[judged.inspection.line]
+            judged = self._with_images(line, judged)
+            if self._store(line, judged, judged, stop) is None:
+                return False
+            move_files(self._writer, line, judged)
+            return True
 
     def close_events(self, ts: datetime, reason: str) -> None:
         """End what is open, as at shutdown; raises StoreError."""
@@ -200,6 +212,8 @@ class Recorder:
             tally.rejected()
         else:
             tally.inspected()
+        for witness in self._witnesses:
+            witness.recorded(judged)
         if told is not None:
             self._last_verdicts[line.name] = told.inspection.decision.verdict
             for observer in self._observers:

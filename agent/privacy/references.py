@@ -30,6 +30,10 @@ class References:
         text = "\0".join((line, path, sha256)).encode("utf-8", "surrogatepass")
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()[:_LENGTH]
 
+    def of_series(self, line: str, series: str) -> str:
+        """64 hex digits for a digest of identifiers, which anybody who knows those could make as well."""
+        return hmac.new(self._key, f"series\0{line}\0{series}".encode(), hashlib.sha256).hexdigest()
+
 
 def read_references(data_dir: Path) -> References:
     """With the key that the agent made here; raises StoreError where there is none or it may be read by others."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
 
-from agent.sources.disposition import candidates
+from agent.config.line import FolderSource
+from agent.sources.disposition import candidates, folder_of
 from agent.sources.settling import Stamp
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,15 @@ class _Judged:
 class Aftermath:
     """What one folder handed over in the last minute. Times are monotonic seconds."""
 
-    def __init__(self, line: str, folders: Sequence[Path]) -> None:
+    def __init__(self, line: str, section: FolderSource) -> None:
         self._line = line
-        self._folders = folders
+        self._section = section
         self._watched: deque[_Judged] = deque(maxlen=_MOST_FILES)
 
     def add(self, path: Path, stamp: Stamp, now: float) -> None:
-        """A file, as it was when it was read."""
+        """A file, as it was when it was read. One that stays where it is cannot grow unseen."""
+        if self._section.after != "move":
+            return
         self._watched.append(_Judged(path, stamp, now))
 
     def bring_back(self, now: float) -> int:
@@ -63,8 +65,8 @@ class Aftermath:
 
     def _moved(self, one: _Judged) -> Path | None:
         """Where the very file lies now, if it is among the judged ones and was written to."""
-        for folder in self._folders:
-            names = islice(candidates(one.path.name, folder), _MOST_NAMES)
+        for folder in (self._section.done_dir, self._section.failed_dir):
+            names = islice(candidates(one.path.name, folder_of(one.path, self._section.path, folder)), _MOST_NAMES)
             for place in takewhile(lambda name: name.is_file(), names):
                 info = place.stat()
                 if info.st_ino == one.stamp.inode:

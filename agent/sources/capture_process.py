@@ -62,7 +62,8 @@ class Taken:
 class Capturing(Protocol):
     """An open source, wherever it runs. All methods raise CaptureFailed and CaptureCancelled."""
 
-    def open(self) -> Opened: ...
+    def open(self) -> Opened:
+        """Also once more, after the end of a source that repeats."""
 
     def next(self) -> Taken | None:
         """The next turn; None at the end."""
@@ -98,16 +99,10 @@ class CaptureProcess:
         return None if self._process is None else self._process.pid
 
     def open(self) -> Opened:
-        """Start the process and open the source in it, within the limits."""
-        try:
-            process = self._begin()
-        except OSError as error:
-            raise CaptureFailed(f"no process can be started: {error.strerror}") from error
-        assert process.stdout is not None
-        os.set_blocking(process.stdout.fileno(), False)
-        self._tell(self._request.to_line())
-        if "ready" not in self._answer(START_S, f"its process does not start within {START_S:g} s"):
-            raise self._nonsense()
+        """Start the process and open the source in it, within the limits. After the end of a source that repeats, the
+        same process opens it again."""
+        if self._process is None:
+            self._start()
         seconds = self._request.open_s
         match self._answer(seconds + GRACE_S, f"not open within {seconds:g} s"):
             case {"failed": True}:
@@ -155,6 +150,17 @@ class CaptureProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+    def _start(self) -> None:
+        try:
+            process = self._begin()
+        except OSError as error:
+            raise CaptureFailed(f"no process can be started: {error.strerror}") from error
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        self._tell(self._request.to_line())
+        if "ready" not in self._answer(START_S, f"its process does not start within {START_S:g} s"):
+            raise self._nonsense()
 
     def _begin(self) -> subprocess.Popen[bytes]:
         self._files = tuple(os.memfd_create("frame") for _ in range(SLOTS))

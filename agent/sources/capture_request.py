@@ -35,14 +35,15 @@ class DeviceSettings:
 class CaptureRequest:
     """`target`: a device's number, or an address that may hold a password: never printed, never an argument.
 
-    `every`: no frame is skipped, the process waits until there is room. `open_s` and `silence_s`: seconds until it is
-    open, and between two frames; whoever exceeds them is ended.
+    `every`: no frame is skipped, the process waits until there is room. `repeat`: at its end it is opened again.
+    `open_s` and `silence_s`: seconds until it is open, and between two frames; whoever exceeds them is ended.
     """
 
     target: int | str
     open_s: float
     silence_s: float
     every: bool = False
+    repeat: bool = False
     max_fps: float | None = None
     settings: DeviceSettings = DeviceSettings()
 

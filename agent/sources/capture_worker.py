@@ -153,24 +153,25 @@ def write(file: int, image: RgbImage) -> None:
 
 
 def serve(files: tuple[int, ...]) -> None:
-    """Read the request, open, tell; returns when the source ended or could not be opened."""
+    """Read the request, open, tell, again if asked to; returns when the source ended or could not be opened."""
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     log = PrivateLog()
     request = CaptureRequest.from_line(sys.stdin.buffer.readline())
     teller = FrameTeller(request, files, Slots(sys.stdin.buffer), out)
     teller.say(ready=True)
-    opened = open_capture(request)
-    if opened is None:
-        teller.say(failed=True)
-        return
-    capture = opened.capture
-    teller.say(
-        opened=True,
-        fps=_finite(capture.get(cv2.CAP_PROP_FPS)),
-        frames=_finite(capture.get(cv2.CAP_PROP_FRAME_COUNT)),
-        refused=opened.refused,
-    )
-    teller.tell(opened, log)
+    while (opened := open_capture(request)) is not None:
+        capture = opened.capture
+        teller.say(
+            opened=True,
+            fps=_finite(capture.get(cv2.CAP_PROP_FPS)),
+            frames=_finite(capture.get(cv2.CAP_PROP_FRAME_COUNT)),
+            refused=opened.refused,
+        )
+        teller.tell(opened, log)
+        if not request.repeat:
+            return
+        capture.release()
+    teller.say(failed=True)
 
 
 def _finite(value: float) -> float:

@@ -64,25 +64,32 @@ def judged_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def dispose(source: Path, folder: Path, sha256: str, note: FailureNote | PrivateNote | None = None) -> Path | None:
-    """Move `source`, whose bytes were judged as `sha256`, into `folder`; with `note`, leave the note beside it.
+def folder_of(path: Path, root: Path, out: Path) -> Path:
+    """Where below `out` a file of the hot folder `root` belongs: its subfolders keep their structure."""
+    return out / path.parent.relative_to(root) if path.is_relative_to(root) else out
+
+
+def dispose(
+    source: Path, folder: Path, sha256: str, note: FailureNote | PrivateNote | None = None, keep: bool = False
+) -> Path | None:
+    """Move `source`, whose bytes were judged as `sha256`, into `folder`; with `note`, leave the note beside it. With
+    `keep` it is copied and stays.
 
     Returns where it lies now, or None when other bytes lie under its name meanwhile: those are a new file and
     stay. Done again it finds the finished move. Raises FileGone when the file is in neither place, OSError when one of
     the folders is not there or cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if source.is_symlink() or not source.is_file():
+    there = not source.is_symlink() and source.is_file()
+    if not there or judged_sha256(source) != sha256:
         target = _finished(source.name, folder, sha256)
-        if target is None:
+        if target is None and not there:
             # A share that is not mounted has lost no file.
             source.parent.stat()
             raise FileGone("a judged file is neither in its folder nor where it should have been moved")
-    elif judged_sha256(source) != sha256:
-        return _finished(source.name, folder, sha256)
     else:
-        target = _move(source, folder)
-    if note is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        target = _copied(source, folder, sha256) if keep else move_into(source, folder)
+    if target is not None and note is not None:
         _write_note(target, note)
     return target
 
@@ -112,8 +119,12 @@ def _finished(name: str, folder: Path, sha256: str) -> Path | None:
     return None
 
 
-def _move(source: Path, folder: Path) -> Path:
-    """A hard link fails where a name is taken, which a rename would overwrite; so link, then unlink."""
+def move_into(source: Path, folder: Path, durable: bool = True) -> Path:
+    """Under its own or a free name like it; returns the new place. Raises OSError. `durable`: on the disk in each step,
+    so that a loss of power leaves it under one name.
+
+    A hard link fails where a name is taken, which a rename would overwrite; so link, then unlink.
+    """
     for target in candidates(source.name, folder):
         try:
             if target.exists() and target.samefile(source):
@@ -121,11 +132,29 @@ def _move(source: Path, folder: Path) -> Path:
                 source.unlink()
             else:
                 _link(source, target)
-                _sync(folder)
+                if durable:
+                    _sync(folder)
                 source.unlink()
         except FileExistsError:
             continue
-        _sync(source.parent)
+        if durable:
+            _sync(source.parent)
+        return target
+    raise AssertionError("the candidates never end")
+
+
+def _copied(source: Path, folder: Path, sha256: str) -> Path:
+    """A copy under a free name, or the one that was made before. Never a second name of the same file, which whoever
+    writes to it would change as well."""
+    done = _finished(source.name, folder, sha256)
+    if done is not None:
+        return done
+    for target in candidates(source.name, folder):
+        try:
+            _copy(source, target)
+        except FileExistsError:
+            continue
+        _sync(folder)
         return target
     raise AssertionError("the candidates never end")
 

@@ -10,7 +10,9 @@ from agent.sources.base import Sink, Source
 from agent.sources.camera import Camera
 from agent.sources.dicom_receiver import DicomReceiver
 from agent.sources.folder import Folder
+from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import FileLedger
+from agent.sources.series_ledger import SeriesMemory
 from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
 from agent.sources.video import Video
 from fbclip.images.window import DEFAULT_WINDOW, Window
@@ -22,9 +24,15 @@ def build_sink(section: LineSection, tally: Tally, notify: Callable[[], None]) -
 
 
 def build_source(
-    section: LineSection, sink: Sink, ledger: FileLedger, window: Callable[[], Window] = lambda: DEFAULT_WINDOW
+    section: LineSection,
+    sink: Sink,
+    ledger: FileLedger,
+    window: Callable[[], Window] = lambda: DEFAULT_WINDOW,
+    locks: FolderLocks | None = None,
+    series: SeriesMemory | None = None,
 ) -> Source:
-    """The source that a line names; nothing is opened yet. `window`: what its files are decoded by."""
+    """The source that a line names; nothing is opened yet. `window`: what its files are decoded by. `locks`: of the hot
+    folders, None for who takes no file away. `series`: see `Folder`."""
     source = section.source
     if isinstance(source, CameraSource):
         return Camera(section.name, source, sink)
@@ -33,6 +41,5 @@ def build_source(
     assert isinstance(source, FolderSource)
     if section.is_private:
         protect(source.folders)
-    if isinstance(source, DicomSource):
-        return DicomReceiver(section.name, source, Folder(section.name, source, sink, ledger, window=window))
-    return Folder(section.name, source, sink, ledger, window=window)
+    folder = Folder(section.name, source, sink, ledger, window=window, locks=locks, series=series)
+    return DicomReceiver(section.name, source, folder) if isinstance(source, DicomSource) else folder

@@ -1,76 +1,42 @@
 """A hot folder: every file that has come to rest is judged once.
 
-The ledger in the database is the memory; what the file system tells (watchdog) is only a hint to look now,
-because such hints get lost. The folder is read in full at the start and then at least every `rescan_s`. No file is
-trusted: it is entered in the ledger before it is opened, and decoded in a process of its own.
+The ledger in the database is the memory; what the file system tells is only a hint to look now, because such hints get
+lost. The folder is read in full at the start and then at least every `rescan_s`. No file is trusted: it is entered in
+the ledger before it is opened, and decoded in a process of its own.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import logging
 import os
-import stat
 import threading
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
-
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
-from watchdog.observers.polling import PollingObserver
 
 from agent.config.line import FolderSource
 from agent.errors import SourceError
 from agent.privacy.quiet_log import withheld
-from agent.records import Disposition, FileState, Frame, with_picture
 from agent.sources.aftermath import Aftermath
 from agent.sources.base import Clock, Sink, SystemClock
-from agent.sources.depth_hint import DepthHint
-from agent.sources.disposition import judged_sha256
+from agent.sources.file_intake import FileIntake, FileTaken
+from agent.sources.folder_filter import FolderFilter
+from agent.sources.folder_lock import FolderLocks
+from agent.sources.folder_root import FolderRoot
+from agent.sources.folder_watch import FolderWatch
 from agent.sources.ledger import FileLedger
-from agent.sources.path_text import to_text
+from agent.sources.series_ledger import SeriesMemory
 from agent.sources.settling import Settling, Stamp, list_folder
-from fbclip.errors import ImageError, SkippedScan
-from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
-from fbclip.images.header import MAX_BYTES
-from fbclip.images.picture import Picture
+from fbclip.images.decode_process import DecodeProcess
 from fbclip.images.window import DEFAULT_WINDOW, Window
 
 log = logging.getLogger(__name__)
-# A cut image may still be on its way over a slow line: so many settle times are waited before it counts as cut.
-PATIENCE = 4
-# Damage that may only be the part which has not arrived yet.
-_UNFINISHED = frozenset({"truncated", "empty", "corrupt", "no_uid"})
-_LOOK_S = 0.2
-
-
-class _Changed(Exception):
-    """The file was written to, replaced or taken away while it was read."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Opened:
-    """What a file holds, or the reason why it cannot be judged, or need not be; and the digest of its bytes."""
-
-    picture: Picture | None
-    reason: str | None
-    sha256: str
-    window: Window = DEFAULT_WINDOW
-    skipped: bool = False
-
-
-class _Hint(FileSystemEventHandler):
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        # Opening and reading are events too, and the scan itself makes them.
-        if event.event_type in {"created", "modified", "moved", "closed"}:
-            self._wake()
+# How often a folder is looked for that is not there, and one of which no hints come is listed.
+RETRY_S = 1.0
+# Listing a large folder may take no more than this share of the time.
+LISTING_SHARE = 0.1
+# A file that stands still and cannot be read for so long is told of: nobody else knows that it is not judged.
+UNREADABLE_S = 30.0
+_LOOK_S = 0.05
 
 
 class Folder:
@@ -85,52 +51,60 @@ class Folder:
         clock: Clock | None = None,
         decoder: DecodeProcess | None = None,
         window: Callable[[], Window] = lambda: DEFAULT_WINDOW,
+        locks: FolderLocks | None = None,
+        series: SeriesMemory | None = None,
     ) -> None:
-        """`window`: the one of the line's profile, asked for each file, because the profile may be replaced."""
+        """`window`: the one of the line's profile. `locks`: None for who takes no file away. `series`: without it files
+        are judged one by one, whatever `section` says."""
         self._line = line
         self._section = section
-        self._sink = sink
         self._ledger = ledger
         self._clock = clock or SystemClock()
-        self._seq = itertools.count(1)
-        self._settling = Settling()
-        self._decoder = decoder or DecodeProcess()
-        self._window = window
-        self._depth = DepthHint(line)
-        self._aftermath = Aftermath(line, (section.done_dir, section.failed_dir))
-        self._ignored = 0
-        self._skipped = Counter[str]()
-        # Claimed here and not handed over, because the store failed in between.
-        self._held: set[int] = set()
-        self._handled: dict[Path, Stamp] = {}
         self._wake = threading.Event()
-        self._observer: BaseObserver | None = None
-        self._identity: tuple[int, int] | None = None
-        self._unsettled = False
+        self._root = FolderRoot(line, section, locks)
+        self._watch = FolderWatch(line, section, self._wake)
+        self._filter = FolderFilter(section.include, section.ignore)
+        self._settling = Settling()
+        decoder = decoder or DecodeProcess()
+        self._intake = FileIntake(line, section, sink, ledger, self._clock, decoder, window, series)
+        self._aftermath = Aftermath(line, section)
+        self._ignored = 0
+        self._handled: dict[Path, Stamp] = {}
+        self._revision = ledger.revision
+        self._pause = 0.0
         self._health = "starting"
-        self._problem: str | None = None
+        self._lost: str | None = None
+        self._obstacle: str | None = None
+        self._unreadable: tuple[int, str] = (0, "")
 
     @property
     def health(self) -> str:
         parts = [self._health]
         if self._ignored:
             parts.append(f"{self._ignored} side files ignored")
-        if self._skipped:
-            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self._skipped.items()))
+        if self._intake.waiting:
+            parts.append(f"{self._intake.waiting} slices wait for their series")
+        if self._intake.skipped:
+            counts = ", ".join(f"{count} {reason}" for reason, count in sorted(self._intake.skipped.items()))
             parts.append(f"skipped: {counts}")
         return ", ".join(parts)
 
     @property
     def problem(self) -> str | None:
-        return self._problem
+        count, why = self._unreadable
+        unreadable = f"{count} files cannot be read: {why}" if count else None
+        return self._lost or self._intake.problem or self._obstacle or unreadable
 
     def check(self) -> None:
-        """Raises SourceError when the folder is missing or cannot be listed."""
+        """Raises SourceError when the folder is missing or cannot be listed, or its files cannot leave it."""
+        where = f"line {self._line}: {withheld(str(self._section.path))}"
         try:
             with os.scandir(self._section.path):
                 pass
         except OSError as error:
-            raise SourceError(f"line {self._line}: {withheld(str(self._section.path))}: {error.strerror}") from error
+            raise SourceError(f"{where}: {error.strerror}") from error
+        if why := self._root.obstacle():
+            raise SourceError(f"{where}: {why}")
 
     def run(self, stop: threading.Event) -> None:
         """Look, hand over, wait; a folder that is missing is reported and looked for again."""
@@ -139,179 +113,123 @@ class Folder:
                 self.look(stop)
                 self._wait(stop)
         finally:
-            self._unwatch()
-            self._decoder.close()
+            self._watch.stop()
+            self._root.leave()
+            self._intake.close()
             self._health = "stopped"
 
     def look(self, stop: threading.Event) -> None:
         """One scan: hand over every file that stands still and was not judged before."""
         self._wake.clear()
-        root = self._section.path
-        try:
-            info = root.stat()
-            self._watch((info.st_dev, info.st_ino))
-            self._aftermath.bring_back(self._clock.monotonic())
-            listing = list_folder(root, self._section.recursive)
-        except OSError as error:
-            self._lost(error)
+        began = self._clock.monotonic()
+        files = self._list(began)
+        if files is None:
+            self._pause = RETRY_S
             return
-        files, self._ignored = listing.files, listing.ignored
-        self._handled = {path: stamp for path, stamp in self._handled.items() if files.get(path) == stamp}
+        listing_s = self._clock.monotonic() - began
+        self._forget(files)
         fresh = {path: stamp for path, stamp in files.items() if path not in self._handled}
-        self._settling.observe(fresh, self._clock.monotonic())
-        # Oldest first, as they arrived.
+        self._settling.observe(fresh, began)
+        in_time = self._offer_all(fresh, stop)
+        if in_time and not stop.is_set():
+            self._offer_series(stop)
+        unsettled = any(path not in self._handled for path in fresh)
+        self._pause = self._pause_after(listing_s, unsettled) if in_time else 0.0
+
+    def _offer_all(self, fresh: Mapping[Path, Stamp], stop: threading.Event) -> bool:
+        """Every file that stands still, oldest first; false where the next scan is due before all had their turn: many
+        files at once must not keep what arrives, or goes, from being seen."""
+        due = self._clock.monotonic() + self._section.rescan_s
+        unreadable: list[str] = []
+        in_time = True
         for path, stamp in sorted(fresh.items(), key=lambda item: (item[1].mtime_ns, item[0])):
-            if stop.is_set():
-                return
+            if stop.is_set() or not in_time:
+                break
             still = self._settling.still_for(path, self._clock.monotonic())
-            if still >= self._section.settle_s and self._offer(path, stamp, still, stop):
-                self._handled[path] = stamp
-        self._unsettled = any(path not in self._handled for path in fresh)
+            if still < self._section.settle_s:
+                continue
+            try:
+                taken = self._intake.take(path, stamp, still, stop)
+                if taken is not FileTaken.LATER:
+                    self._handled[path] = stamp
+                if taken is FileTaken.JUDGED:
+                    self._aftermath.add(path, stamp, self._clock.monotonic())
+            except FileNotFoundError:
+                # Taken away; or all of them are, with their folder.
+                in_time = not self._root.changed()
+            except OSError as error:
+                # Locked by its writer or without permission: not judged, and not forgotten.
+                if still >= UNREADABLE_S:
+                    unreadable.append(error.strerror or type(error).__name__)
+            in_time = in_time and self._clock.monotonic() < due
+        self._unreadable = len(unreadable), unreadable[-1] if unreadable else ""
+        return in_time
 
-    def _offer(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> bool:
-        """True when nothing more is to be done with this file as it is now."""
-        if not self._can_decode(stop):
-            return False
-        name = to_text(path)
-        known = self._ledger.find(self._line, name, stamp.size, stamp.mtime_ns)
-        if known is None or known.disposition is Disposition.FINISHED:
-            # Judged and moved away before, and here again: a copy that kept its time is a new arrival.
-            file_id = self._ledger.add_claimed(self._line, name, stamp.size, stamp.mtime_ns)
-        elif known.id in self._held or (known.state is FileState.PENDING and self._ledger.claim(known.id)):
-            file_id = known.id
-        else:
-            return True
-        self._held.add(file_id)
-        quarantined = known is not None and known.id == file_id and known.quarantined
-        opened = self._refused(path, "quarantined") if quarantined else self._open(path, stamp, still, stop)
-        if opened is None:
-            self._ledger.release(file_id)
-            self._held.discard(file_id)
-            return False
-        if opened.skipped:
-            assert opened.reason is not None
-            self._ledger.skip(file_id, opened.sha256, opened.reason)
-            self._held.discard(file_id)
-            self._skipped[opened.reason] += 1
-            return True
-        self._ledger.opened(file_id, opened.sha256)
-        self._held.discard(file_id)
-        frame = Frame(
-            line=self._line,
-            seq=next(self._seq),
-            ts=self._clock.now(),
-            monotonic=self._clock.monotonic(),
-            image=None,
-            reason=opened.reason,
-            path=name,
-            sha256=opened.sha256,
-            discrete=True,
-            file_id=file_id,
-            window=opened.window,
-        )
-        if opened.picture is not None:
-            frame = with_picture(frame, opened.picture)
-            self._depth.look(opened.picture, opened.window)
-        if not self._sink.put(frame, stop):
-            return False
-        self._aftermath.add(path, stamp, self._clock.monotonic())
-        return True
-
-    def _can_decode(self, stop: threading.Event) -> bool:
-        """Before a file is entered: starting the decoder takes longer than any file, and a file that is entered and not
-        read is suspected of the agent's death."""
+    def _offer_series(self, stop: threading.Event) -> None:
+        """One that is complete; what came while the sink was full is looked at before the next one is."""
         try:
-            self._decoder.make_ready(stop.is_set)
-        except DecodingCancelled:
-            return False
+            slices = self._intake.take_series(stop)
         except OSError as error:
-            self._problem = f"no file can be read: {error.strerror}"
-            self._report(self._problem)
-            return False
-        return True
+            self._unreadable = 1, error.strerror or type(error).__name__
+            return
+        for one in slices:
+            self._aftermath.add(one.path, one.stamp, self._clock.monotonic())
 
-    def _open(self, path: Path, stamp: Stamp, still: float, stop: threading.Event) -> _Opened | None:
-        """The file's image, or why it has none; None when it should be looked at again later."""
+    def _list(self, now: float) -> dict[Path, Stamp] | None:
+        """The files that may be images; None where the folder cannot be used, which is reported."""
         try:
-            data = self._read(path, stamp)
-            window = self._window()
-            picture = self._decoder.decode(data, stop.is_set, window)
-            return _Opened(picture, None, hashlib.sha256(data).hexdigest(), window)
-        except ImageError as error:
-            if error.reason in _UNFINISHED and still < PATIENCE * self._section.settle_s:
-                return None
-            refused = self._refused(path, error.reason)
-            return replace(refused, skipped=True) if refused and isinstance(error, SkippedScan) else refused
-        except (_Changed, DecodingCancelled):
+            self._watch.follow(self._root.look(), self._root.mount, now)
+            self._aftermath.bring_back(now)
+            listing = list_folder(self._section.path, self._section.recursive)
+        except (OSError, SourceError) as error:
+            self._lose(f"folder cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error))
             return None
-        except OSError as error:
-            # Locked by its writer or without permission: not judged, and not forgotten.
-            self._report(f"a file cannot be read: {error.strerror}")
-            return None
-        except Exception:
-            # One file never stops a folder, whatever it does to the reader.
-            log.exception("line %s: a file cannot be read", self._line)
-            return self._refused(path, "reader_error")
+        self._lost, self._obstacle = None, self._root.obstacle()
+        self._report(self._watch.way)
+        files = {path: stamp for path, stamp in listing.files.items() if self._filter.takes(self._inner(path))}
+        self._ignored = listing.ignored + len(listing.files) - len(files)
+        return files
 
-    @staticmethod
-    def _refused(path: Path, reason: str) -> _Opened | None:
-        try:
-            return _Opened(None, reason, judged_sha256(path))
-        except OSError:
-            return None
+    def _inner(self, path: Path) -> Path:
+        return path.relative_to(self._section.path)
 
-    @staticmethod
-    def _read(path: Path, stamp: Stamp) -> bytes:
-        """Exactly the bytes that stood still. Raises ImageError for a file that is not even read."""
-        if stamp.size > MAX_BYTES:
-            raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
-        # No link that took the file's place is followed, and no pipe is waited for.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-            info = os.fstat(stream.fileno())
-        if not stat.S_ISREG(info.st_mode) or Stamp(info.st_size, info.st_mtime_ns, info.st_ino) != stamp:
-            raise _Changed
-        return data
+    def _forget(self, files: dict[Path, Stamp]) -> None:
+        """What has gone or changed is new when it is there again, and so is what an operator wants judged again."""
+        revision = self._ledger.revision
+        if revision != self._revision:
+            self._revision, self._handled = revision, {}
+        self._handled = {path: stamp for path, stamp in self._handled.items() if files.get(path) == stamp}
+
+    def _pause_after(self, listing_s: float, unsettled: bool) -> float:
+        """Until the next scan is due without a hint; `listing_s`: what the last one took."""
+        section = self._section
+        seconds = section.rescan_s
+        if not self._watch.hears:
+            seconds = min(seconds, max(RETRY_S, listing_s / LISTING_SHARE))
+        if unsettled:
+            seconds = min(seconds, max(section.settle_s / 2, _LOOK_S, listing_s / LISTING_SHARE))
+        due = self._intake.seconds_to_series()
+        return seconds if due is None else min(seconds, max(due, _LOOK_S))
 
     def _wait(self, stop: threading.Event) -> None:
-        """Until there is a hint, a file may have settled, or the next scan is due."""
-        seconds = self._section.rescan_s
-        if self._unsettled:
-            seconds = min(seconds, max(self._section.settle_s / 2, 0.05))
-        until = self._clock.monotonic() + seconds
+        """Until there is a hint, a file may have settled, the next scan is due, or the folder is not the same."""
+        until = self._clock.monotonic() + self._pause
+        checked = self._clock.monotonic()
         while not stop.is_set() and (left := until - self._clock.monotonic()) > 0:
-            if self._clock.wait(self._wake, min(left, _LOOK_S)):
-                # A burst of hints is answered by one scan.
-                self._clock.wait(stop, min(left, 0.05))
+            if self._clock.monotonic() - checked >= RETRY_S:
+                checked = self._clock.monotonic()
+                if self._root.changed() or self._ledger.revision != self._revision:
+                    return
+            if self._clock.wait(self._wake, min(left, _LOOK_S * 4)):
+                # Events of one file come in bursts: one scan serves them all.
+                self._clock.wait(stop, min(left, _LOOK_S))
                 return
 
-    def _watch(self, identity: tuple[int, int]) -> None:
-        """Follow the folder that is there now; a recreated one is another folder under the same name."""
-        if identity != self._identity:
-            self._unwatch()
-            observer = PollingObserver() if self._section.network else Observer()
-            try:
-                observer.schedule(_Hint(self._wake.set), str(self._section.path), recursive=self._section.recursive)
-                observer.start()
-                self._observer = observer
-            except OSError as error:
-                # For instance no inotify watches left: scans alone do it, only later.
-                log.warning("line %s: folder is scanned only, not watched: %s", self._line, error.strerror)
-            self._identity = identity
-        self._problem = None
-        self._report("watching" if self._observer is not None else "scanning")
-
-    def _unwatch(self) -> None:
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-        self._observer = self._identity = None
-
-    def _lost(self, error: OSError) -> None:
-        self._unwatch()
-        self._unsettled = False
-        self._problem = f"folder cannot be read: {error.strerror}"
-        self._report(self._problem)
+    def _lose(self, why: str) -> None:
+        self._watch.stop()
+        self._root.leave()
+        self._lost, self._obstacle, self._unreadable = why, None, (0, "")
+        self._report(why)
 
     def _report(self, health: str) -> None:
         if health != self._health:

@@ -9,7 +9,7 @@ from agent.records import Disposition, FileState
 
 
 class KnownFile(Protocol):
-    """A row of the ledger; `disposition` is finished once the judged file has left the folder.
+    """A row of the ledger; `disposition` is finished once the judged file has left the folder, and left where it stays.
 
     `quarantined`: the agent died over this file before, and it must not be decoded again.
     """
@@ -31,8 +31,15 @@ class FileLedger(Protocol):
     """The memory of which files were judged. A file is entered before it is opened, so that one which ends the whole
     agent is known at the next start."""
 
+    @property
+    def revision(self) -> int:
+        """Another number once an operator has asked for a file to be judged again."""
+
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> KnownFile | None:
         """The latest row of this very file."""
+
+    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
+        """Whether another file than `but` with these bytes has its verdict, or waits for it."""
 
     def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int:
         """Enter a file that has arrived, taken for judging at once, and return its id."""
@@ -64,6 +71,14 @@ class OnceLedger:
     def __init__(self) -> None:
         self._files: dict[tuple[str, str, int, int], _Claimed] = {}
         self._next = 1
+
+    @property
+    def revision(self) -> int:
+        return 0
+
+    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:  # noqa: ARG002
+        """It does not look at contents."""
+        return False
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> _Claimed | None:
         return self._files.get((line, path, size, mtime_ns))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +77,10 @@ def _is_image(file: Path) -> bool:
 class SequenceCapture:
     """Reads the files as a hot folder does: decoded in a process that may be killed, or with the reason why not."""
 
-    def __init__(self, sequence: ImageSequence, cancelled: Callable[[], bool]) -> None:
-        self._files = iter(sequence.files)
-        self._count = len(sequence.files)
+    def __init__(self, find: Callable[[], ImageSequence], cancelled: Callable[[], bool]) -> None:
+        """`find` is asked at each opening: a file that came meanwhile is played too. It may raise CaptureFailed."""
+        self._find = find
+        self._files: Iterator[Path] = iter(())
         self._cancelled = cancelled
         self._decoder = DecodeProcess()
 
@@ -88,9 +89,11 @@ class SequenceCapture:
         return False
 
     def open(self) -> Opened:
-        if not self._count:
+        files = self._find().files
+        if not files:
             raise CaptureFailed("holds no image")
-        return Opened(frames=self._count)
+        self._files = iter(files)
+        return Opened(frames=len(files))
 
     def next(self) -> Taken | None:
         file = next(self._files, None)

@@ -105,22 +105,34 @@ class NewestSlot:
 
 
 class BlockingQueue:
-    """First in, first out; a full queue makes the source wait, so nothing is skipped. For files and videos."""
+    """First in, first out; a full queue makes the source wait, so nothing is skipped. For files and videos.
+
+    It holds a batch of the usual size, so that the detector finds a whole one when it is done with another, and of
+    large scans as many as `most_bytes` allow, but always one.
+    """
 
     _LOOK_AT_STOP_S = 0.2
 
-    def __init__(self, tally: Tally, capacity: int = 4, notify: Callable[[], None] = _nobody) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        capacity: int = 8,
+        notify: Callable[[], None] = _nobody,
+        most_bytes: int = 256 << 20,
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"capacity must be at least 1, got {capacity}")
         self.tally = tally
         self._capacity = capacity
+        self._most_bytes = most_bytes
+        self._bytes = 0
         self._notify = notify
         self._changed = threading.Condition()
         self._frames: deque[Frame] = deque()
 
     def put(self, frame: Frame, stop: threading.Event) -> bool:
         with self._changed:
-            while len(self._frames) >= self._capacity:
+            while self._is_full(frame):
                 if stop.is_set():
                     return False
                 self._changed.wait(self._LOOK_AT_STOP_S)
@@ -128,15 +140,22 @@ class BlockingQueue:
                 return False
             self.tally.grabbed()
             self._frames.append(frame)
+            self._bytes += _pixel_bytes(frame)
             self._changed.notify_all()
         self._notify()
         return True
+
+    def _is_full(self, frame: Frame) -> bool:
+        if not self._frames:
+            return False
+        return len(self._frames) >= self._capacity or self._bytes + _pixel_bytes(frame) > self._most_bytes
 
     def get(self, timeout: float) -> Frame | None:
         with self._changed:
             if not self._changed.wait_for(lambda: bool(self._frames), timeout):
                 return None
             frame = self._frames.popleft()
+            self._bytes -= _pixel_bytes(frame)
             self._changed.notify_all()
             return frame
 
@@ -144,7 +163,14 @@ class BlockingQueue:
         with self._changed:
             count = len(self._frames)
             self._frames.clear()
+            self._bytes = 0
             if count:
                 self.tally.dropped(reason, count)
             self._changed.notify_all()
             return count
+
+
+def _pixel_bytes(frame: Frame) -> int:
+    if frame.volume is not None:
+        return frame.volume.pixels.nbytes
+    return 0 if frame.image is None else frame.image.nbytes

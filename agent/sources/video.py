@@ -15,7 +15,7 @@ from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock
 from agent.sources.capture_process import CaptureCancelled, CaptureFailed, CaptureProcess, Capturing, Opened, Taken
 from agent.sources.capture_request import CaptureRequest
-from agent.sources.sequence import SequenceCapture, find_sequence
+from agent.sources.sequence import ImageSequence, SequenceCapture, find_sequence
 
 log = logging.getLogger(__name__)
 DEFAULT_FPS = 25.0
@@ -28,15 +28,21 @@ _LATEST_S = 1.0
 def start_capture(section: VideoSource, cancelled: Callable[[], bool]) -> tuple[Capturing, str]:
     """What plays the section's path, not opened yet, and what that is in words. Raises CaptureFailed."""
     path = section.path
-    try:
-        sequence = find_sequence(path)
-    except OSError as error:
-        raise CaptureFailed(f"cannot be read: {error.strerror}") from error
+
+    def find() -> ImageSequence | None:
+        try:
+            return find_sequence(path)
+        except OSError as error:
+            raise CaptureFailed(f"cannot be read: {error.strerror}") from error
+
+    sequence = find()
     if sequence is not None:
-        return SequenceCapture(sequence, cancelled), sequence.choice
+        # A path that has become a file meanwhile holds no sequence any more.
+        return SequenceCapture(lambda: find() or ImageSequence((), ""), cancelled), sequence.choice
     if not path.is_file():
         raise CaptureFailed("no such file, folder or pattern")
-    return CaptureProcess(CaptureRequest(str(path), OPEN_S, FRAME_S, every=True), cancelled), "a video"
+    request = CaptureRequest(str(path), OPEN_S, FRAME_S, every=True, repeat=section.loop)
+    return CaptureProcess(request, cancelled), "a video"
 
 
 @dataclass
@@ -93,24 +99,33 @@ class Video:
 
     def run(self, stop: threading.Event) -> None:
         """Play to the end, or for ever with `loop`; raises SourceError when it cannot be used."""
-        while not stop.is_set():
-            played = _Pass()
-            try:
-                self._play(played, stop)
-            except CaptureCancelled:
-                break
-            except CaptureFailed as error:
-                if not played.frames:
-                    raise self._error(error) from error
-                played.failure = str(error)
-            if not played.frames and not stop.is_set():
-                raise SourceError(f"line {self._line}: {self._section.path}: holds no image")
-            fault = None if stop.is_set() else self._fault(played)
-            if fault is not None:
-                log.warning("line %s: %s", self._line, fault)
-            if not self._section.loop:
-                self._problem = fault or self._silence(stop)
-                break
+        capture: tuple[Capturing, str] | None = None
+        try:
+            while not stop.is_set():
+                played = _Pass()
+                try:
+                    capture = capture or self._start(self._section, stop.is_set)
+                    self._play(*capture, played, stop)
+                except CaptureCancelled:
+                    break
+                except CaptureFailed as error:
+                    if not played.frames:
+                        raise self._error(error) from error
+                    played.failure = str(error)
+                if not played.frames and not stop.is_set():
+                    raise SourceError(f"line {self._line}: {self._section.path}: holds no image")
+                fault = None if stop.is_set() else self._fault(played)
+                if fault is not None:
+                    log.warning("line %s: %s", self._line, fault)
+                if not self._section.loop:
+                    self._problem = fault or self._silence(stop)
+                    break
+                if played.failure is not None and capture is not None:
+                    capture[0].close()
+                    capture = None
+        finally:
+            if capture is not None:
+                capture[0].close()
         self._health = "stopped" if stop.is_set() else self._problem or "finished"
 
     def _error(self, error: CaptureFailed) -> SourceError:
@@ -134,18 +149,14 @@ class Video:
         ended = self._section.realtime and not stop.is_set()
         return "the video has ended, no more frames come" if ended else None
 
-    def _play(self, played: _Pass, stop: threading.Event) -> None:
-        capture, kind = self._start(self._section, stop.is_set)
-        try:
-            opened = capture.open()
-            fps, why = self._speed(opened)
-            kind = f"{kind}, {fps:g} frames a second ({why})"
-            if self._health == "starting":
-                log.info("line %s: %s", self._line, kind)
-            played.promised = opened.frames
-            self._play_open(capture, fps, kind, played, stop)
-        finally:
-            capture.close()
+    def _play(self, capture: Capturing, kind: str, played: _Pass, stop: threading.Event) -> None:
+        opened = capture.open()
+        fps, why = self._speed(opened)
+        kind = f"{kind}, {fps:g} frames a second ({why})"
+        if self._health == "starting":
+            log.info("line %s: %s", self._line, kind)
+        played.promised = opened.frames
+        self._play_open(capture, fps, kind, played, stop)
 
     def _speed(self, opened: Opened) -> tuple[float, str]:
         if self._section.fps is not None:

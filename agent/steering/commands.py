@@ -77,6 +77,20 @@ class FeedbackCommand(Command):
     label: Literal["normal", "anomalous"]
 
 
+class RequeueCommand(Command):
+    """Judge files again: the one of this absolute path, or `all` in `failed`, of a line or of every line."""
+
+    file: Annotated[str, Field(min_length=1, max_length=6000, pattern=r"^[^\x00]+$")] | None = None
+    all: bool = False
+    line: Name | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> RequeueCommand:
+        if (self.file is None) == (not self.all):
+            raise ValueError("needs either file or all")
+        return self
+
+
 class TriggerCommand(Command):
     """Judge what the camera sees from now on. `part` is any small JSON value, which comes back with the verdict.
 
@@ -114,6 +128,7 @@ VERBS: dict[str, type[Command]] = {
     "threshold": ThresholdCommand,
     "ack": AckCommand,
     "feedback": FeedbackCommand,
+    "requeue": RequeueCommand,
     "trigger": TriggerCommand,
 }
 

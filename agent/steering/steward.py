@@ -25,12 +25,15 @@ from agent.steering.commands import (
     CommandError,
     FeedbackCommand,
     ReloadCommand,
+    RequeueCommand,
     correlation_of,
     parse,
 )
 from agent.steering.decisions import Situation, decide
 from agent.steering.overrides import Overrides, save_overrides
+from agent.steering.requeue import requeue
 from agent.store.audit import AuditEntry, AuditLog
+from agent.store.ledger import Ledger
 from fbclip.errors import ConfigError, InspectError
 
 log = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ class Steward:
         overrides: Overrides,
         lineup: Lineup,
         audit: AuditLog,
+        ledger: Ledger,
         hangup: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,6 +74,7 @@ class Steward:
         self._overrides = overrides
         self._lineup = lineup
         self._audit = audit
+        self._ledger = ledger
         self._hangup = hangup
         self._monotonic = monotonic
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
@@ -164,6 +169,8 @@ class Steward:
             if line is None:
                 raise CommandError("inspection_id: there is no such inspection")
             return line, f"line {line}: inspection {command.inspection_id} was {command.label}"
+        if isinstance(command, RequeueCommand):
+            return command.line, requeue(command, self._config.lines, self._ledger).text
         overrides = decide(command, self._overrides, self._situation())
         changes = self._apply(self._config, overrides)
         return getattr(command, "line", None), "; ".join(changes) or "nothing to change"
@@ -202,7 +209,7 @@ class Steward:
     def _note(
         self, request: Request, command: Command, line: str | None, answer: CommandAnswer, before: Overrides
     ) -> None:
-        detail = {"asked": command.model_dump(mode="json", exclude={"correlation_id", "by"})}
+        detail = {"asked": command.model_dump(mode="json", exclude={"correlation_id", "by", "file"})}
         if line is not None and before.of(line) != self._overrides.of(line):
             detail |= {
                 "before": before.of(line).model_dump(mode="json", exclude={"before"}),

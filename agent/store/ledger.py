@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
@@ -26,6 +26,8 @@ _WAITING = 1
 _QUARANTINE = 6
 # Until a file was read nobody knows its digest.
 _UNREAD = ""
+# The reason of a file that was judged and that an operator wants judged again.
+_REQUEUED = "requeued"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,12 @@ class Ledger:
         self._database = database
         # Claims of which nobody knows whether they were committed: the server was lost meanwhile.
         self._unsure: set[object] = set()
+        self._revision = 0
+
+    @property
+    def revision(self) -> int:
+        """Another number once an operator has asked for a file to be judged again."""
+        return self._revision
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> FileRow | None:
         """The latest row of this very file, without a look into it; None if it never came."""
@@ -70,6 +78,15 @@ class Ledger:
             found = replace(found, state=FileState.PENDING)
         self._unsure -= unsure
         return found
+
+    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
+        """Whether another file of the line than `but` with these bytes has its verdict, or waits for it."""
+        same = and_(self._database.own(files), files.c.line == line, files.c.size == size, files.c.sha256 == sha256)
+        done = and_(files.c.state == FileState.DONE, files.c.reason.is_distinct_from(_REQUEUED))
+        known = or_(done, files.c.state == FileState.CLAIMED)
+        with self._database.transaction() as connection:
+            query = select(files.c.id).where(same, known, files.c.id != but).limit(1)
+            return connection.execute(query).first() is not None
 
     def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int:
         """A file that has arrived, taken for judging at once; returns its id. One that was moved away and is here
@@ -135,6 +152,43 @@ class Ledger:
     def unmoved(self) -> tuple[FileRow, ...]:
         """Judged files that still lie in their hot folder."""
         return self._rows(files.c.disposition == Disposition.PENDING)
+
+    def staying(self) -> tuple[FileRow, ...]:
+        """Files that nothing will be heard of if somebody takes them away: left where they are, or not yet judged."""
+        return self._rows(or_(files.c.disposition == Disposition.LEFT, files.c.state == FileState.PENDING))
+
+    def forget(self, file_id: int) -> None:
+        """A file of `staying` is not there any more; one without a verdict gets none, and is skipped as `gone`."""
+        this = files.c.id == file_id
+        with self._database.transaction() as connection:
+            waiting = and_(this, files.c.state == FileState.PENDING)
+            connection.execute(update(files).where(waiting).values(state=FileState.SKIPPED, reason="gone"))
+            connection.execute(update(files).where(this).values(disposition=Disposition.FINISHED))
+
+    def left_failed(self, line: str) -> tuple[FileRow, ...]:
+        """Files that could not be judged and were left in the line's folder."""
+        left = and_(files.c.disposition == Disposition.LEFT, files.c.state == FileState.FAILED)
+        return self._rows(and_(files.c.line == line, left))
+
+    def judge_again(self, line: str, path: str) -> bool:
+        """A file that was left where it is counts as new when it is looked at next; false where there is none such."""
+        left = and_(files.c.line == line, files.c.path == path, files.c.disposition == Disposition.LEFT)
+        reason = case((files.c.state == FileState.DONE, _REQUEUED), else_=files.c.reason)
+        with self._database.transaction() as connection:
+            change = update(files).where(self._database.own(files), left)
+            found = connection.execute(change.values(disposition=Disposition.FINISHED, reason=reason)).rowcount > 0
+        self.look_anew()
+        return found
+
+    def forget_content(self, line: str, sha256: str) -> None:
+        """The verdicts of these bytes no longer stand for other files of them."""
+        same = and_(files.c.line == line, files.c.sha256 == sha256, files.c.state == FileState.DONE)
+        with self._database.transaction() as connection:
+            connection.execute(update(files).where(self._database.own(files), same).values(reason=_REQUEUED))
+
+    def look_anew(self) -> None:
+        """Whoever holds files for known looks at all of them once more."""
+        self._revision += 1
 
     @contextmanager
     def _sure_of(self, key: object) -> Iterator[None]:

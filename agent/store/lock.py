@@ -1,31 +1,25 @@
-"""Two agents never write one store or empty one hot folder: exclusive locks that end with the process."""
+"""Two agents never write one store: exclusive locks that end with the process."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import logging
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from agent.errors import StoreError
-from agent.privacy.quiet_log import withheld
 
-log = logging.getLogger(__name__)
 LOCK_NAME = "agent.lock"
-_TAKEN = frozenset({errno.EWOULDBLOCK, errno.EACCES})
 
 
 class DataLock:
-    """Held from construction to `release`: the data directory, the file of the database, and each hot folder."""
+    """Held from construction to `release`: the data directory and the file of the database."""
 
-    def __init__(self, data_dir: Path, database: Path | None = None, folders: Sequence[Path] = ()) -> None:
+    def __init__(self, data_dir: Path, database: Path | None = None) -> None:
         """Raises StoreError if another agent holds one of them, or a file cannot be made.
 
-        `database`: None for a server. Folders that are not there yet are not locked.
+        `database`: None for a server.
         """
         self._held: list[int] = []
         try:
@@ -35,8 +29,6 @@ class DataLock:
                 # Beside it and hidden: SQLite loses its own locks when anybody of this process closes its file, and a
                 # wildcard that deletes the database must not take this along.
                 self._take_file(real.with_name(f".{real.name}.lock"), f"uses the database {database.name}")
-            for folder in folders:
-                self._take_folder(folder)
         except BaseException:
             self.release()
             raise
@@ -70,20 +62,6 @@ class DataLock:
         with suppress(OSError):
             os.ftruncate(handle, 0)
             os.pwrite(handle, str(os.getpid()).encode("ascii"), 0)
-
-    def _take_folder(self, folder: Path) -> None:
-        try:
-            # The folder itself, so that nothing of ours lies among the files to be judged.
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return
-        self._held.append(handle)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _TAKEN:
-                raise StoreError(f"{withheld(str(folder))}: another agent empties this hot folder") from error
-            log.warning("%s: cannot be locked against a second agent: %s", folder, error.strerror)
 
 
 def is_locked(data_dir: Path) -> bool:

@@ -109,9 +109,15 @@ class Outbox:
         if exclude_ids:
             query = query.where(outbox.c.id.not_in(list(exclude_ids)))
         with self._database.transaction() as connection:
-            lines = _waiting_lines(connection, self._database.agent, self._waiting)
-            share = -(-limit // max(1, len(lines)))
-            found = [connection.execute(query.where(outbox.c.line == line).limit(share)).all() for line in lines]
+            # Nearly always these are all there is: one look, however many lines there are.
+            rows = connection.execute(query.limit(limit + 1)).all()
+            found: Sequence[Sequence[Row[Any]]]
+            if len(rows) <= limit:
+                found = _by_line(rows)
+            else:
+                lines = _waiting_lines(connection, self._database.agent, self._waiting)
+                share = -(-limit // max(1, len(lines)))
+                found = [connection.execute(query.where(outbox.c.line == line).limit(share)).all() for line in lines]
         in_turn = (row for turn in zip_longest(*found) for row in turn if row is not None)
         return tuple(map(_message, islice(in_turn, limit)))
 
@@ -160,6 +166,13 @@ class Outbox:
         with self._database.transaction() as connection:
             query = select(outbox.c.committed).where(self._waiting).order_by(outbox.c.id).limit(1)
             return connection.execute(query).scalar()
+
+
+def _by_line(rows: Sequence[Row[Any]]) -> list[list[Row[Any]]]:
+    found: dict[str, list[Row[Any]]] = {}
+    for row in rows:
+        found.setdefault(row.line, []).append(row)
+    return [found[line] for line in sorted(found)]
 
 
 def _waiting_lines(connection: Connection, agent: str, waiting: ColumnElement[bool]) -> tuple[str, ...]:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Column, Table, func, select
 from sqlalchemy.engine import Row
 
-from agent.records import EventKind
+from agent.records import EventKind, Inspection, Latency, LineMode
 from agent.store.engine import Database
 from agent.store.opening import INCIDENT_KEY, Incident, read_incident
 from agent.store.outbox import Outbox, Parked
 from agent.store.schema import events, files, inspections, meta, runs
-from fbclip.decision import Region, Verdict
+from fbclip.decision import Decision, Region, Verdict
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,23 @@ class InspectionRow:
     total_ms: float
     image_ref: str | None
     overlay_ref: str | None
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A file of the ledger. `inspection_id`: of the series it belongs to; `verdicts`: inspections of itself."""
+
+    id: int
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    state: str
+    reason: str | None
+    disposition: str | None
+    added: datetime
+    inspection_id: int | None
+    verdicts: int
 
 
 @dataclass(frozen=True)
@@ -127,10 +144,44 @@ class Reader:
 
     def inspections(self, ids: Collection[int]) -> dict[int, InspectionRow]:
         """Those of them that there are, by id."""
-        own, some = self._database.own(inspections), inspections.c.id.in_(list(ids))
+        # Whose they are is looked at here: told of the agent, SQLite walks through all its rows instead of these ids.
+        query = select(*_columns(inspections, InspectionRow), self._database.own(inspections).label("own"))
+        rows: Any
         with self._database.transaction() as connection:
-            rows = connection.execute(select(*_columns(inspections, InspectionRow)).where(own, some)).all()
-        return {row.id: _inspection(row) for row in rows}
+            rows = connection.execute(query.where(inspections.c.id.in_(list(ids)))).all()
+        return {row.id: _inspection(row) for row in rows if row.own}
+
+    def result_of_file(self, file_id: int) -> Inspection | None:
+        """The latest inspection of a file as it was recorded; its advice is not kept, nor whether it is private."""
+        own = self._database.own(inspections)
+        query = select(inspections).where(own, inspections.c.file_id == file_id).order_by(inspections.c.id.desc())
+        with self._database.transaction() as connection:
+            row = connection.execute(query.limit(1)).first()
+        if row is None:
+            return None
+        regions = tuple(map(_region, row.regions))
+        decision = Decision(Verdict(row.verdict), row.reason, row.z, row.margin, row.score, row.threshold, regions)
+        return Inspection(
+            run=row.run,
+            line=row.line,
+            frame_seq=row.frame_seq,
+            ts=row.ts,
+            mode=LineMode(row.mode),
+            decision=decision,
+            width=row.width,
+            height=row.height,
+            sha256=row.sha256,
+            path=row.path,
+            frame_number=row.frame_number,
+            file_id=row.file_id,
+            profile_id=row.profile_id,
+            model_id=row.model_id,
+            latency=Latency(row.queue_ms, row.infer_ms, row.total_ms),
+            discrete=row.discrete,
+            image_ref=row.image_ref,
+            overlay_ref=row.overlay_ref,
+            context=row.context,
+        )
 
     def recent_events(self, line: str | None = None, limit: int = 50) -> tuple[EventRow, ...]:
         """Newest first, of one line or all."""
@@ -140,6 +191,25 @@ class Reader:
             query = query.where(events.c.line == line)
         with self._database.transaction() as connection:
             return tuple(map(_event, connection.execute(query)))
+
+    def file_rows(self, line: str, ids: Collection[int] | None = None) -> Iterator[FileFacts]:
+        """Every file of a line in the ledger, or those of `ids`, in the order in which they came."""
+        told = select(func.count()).where(inspections.c.file_id == files.c.id).scalar_subquery()
+        columns = (*(files.c[name] for name in FileFacts.__dataclass_fields__ if name != "verdicts"), told)
+        query = select(*columns).where(self._database.own(files), files.c.line == line)
+        if ids is not None:
+            query = query.where(files.c.id.in_(list(ids)))
+        with self._database.transaction() as connection:
+            rows = connection.execute(query.order_by(files.c.id)).all()
+        for row in rows:
+            yield FileFacts(*row)
+
+    def first_inspection(self, line: str) -> datetime | None:
+        """When the oldest inspection of a line was, of those that are kept."""
+        query = select(inspections.c.ts).where(self._database.own(inspections), inspections.c.line == line)
+        with self._database.transaction() as connection:
+            found = connection.execute(query.order_by(inspections.c.id).limit(1)).scalar()
+        return None if found is None else cast("datetime", found)
 
     def judged_files(self) -> Iterator[tuple[str, str, str]]:
         """Line, path and sha256 of every file of the ledger that was opened, newest first."""
@@ -164,8 +234,12 @@ def _columns(table: Table, kind: type[InspectionRow | EventRow]) -> list[Column[
     return [table.c[name] for name in kind.__dataclass_fields__]
 
 
+def _region(stored: Mapping[str, Any]) -> Region:
+    return Region(tuple(stored["box"]), stored["area_px"], stored["margin_max"])
+
+
 def _inspection(row: Row[Any]) -> InspectionRow:
-    regions = tuple(Region(tuple(r["box"]), r["area_px"], r["margin_max"]) for r in row.regions)
+    regions = tuple(map(_region, row.regions))
     plain = {name: getattr(row, name) for name in InspectionRow.__dataclass_fields__}
     return InspectionRow(**{**plain, "verdict": Verdict(row.verdict), "regions": regions})
 

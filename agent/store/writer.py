@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, and_, func, insert, select, update
 
 from agent.errors import StoreError
-from agent.records import Disposition, EventKind, EventStep, FileState, Inspection, StepType
+from agent.records import Disposition, EventKind, EventStep, FileState, FileVerdict, Inspection, StepType
 from agent.store.engine import Database
 from agent.store.outbox import Draft, put
 from agent.store.schema import events, files, inspections, meta, runs
@@ -28,6 +28,11 @@ class Writer:
         self._run: str | None = None
         self._stream_id = ""
         self.carry_on()
+
+    @property
+    def agent(self) -> str:
+        """Whose rows these are."""
+        return self._database.agent
 
     @property
     def stream_id(self) -> str:
@@ -81,7 +86,9 @@ class Writer:
             for step in steps:
                 _apply(connection, agent, inspection.run, step, inspection_id if cause is None else cause)
             put(connection, agent, inspection.run, drafts)
-            if file_id is not None:
+            for one in inspection.files:
+                _judge_slice(connection, one, inspection_id)
+            if file_id is not None and not inspection.files:
                 _judge_file(connection, file_id, inspection)
         return inspection_id
 
@@ -100,11 +107,13 @@ class Writer:
         with self._database.transaction() as connection:
             put(connection, self._database.agent, self._started(), drafts)
 
-    def finish_disposition(self, file_id: int, gone: bool = False) -> None:
-        """The judged file has been moved, or is `gone`, which is its reason where the verdict had none."""
+    def finish_disposition(self, file_id: int, gone: bool = False, left: bool = False) -> None:
+        """The judged file has been moved, or is `left` where it is, or is `gone`, which is its reason where the verdict
+        had none. The row of one that was left is what keeps it from being judged again."""
         reason = {"reason": func.coalesce(files.c.reason, "gone")} if gone else {}
+        disposition = Disposition.LEFT if left else Disposition.FINISHED
         with self._database.transaction() as connection:
-            change = update(files).where(files.c.id == file_id).values(disposition=Disposition.FINISHED, **reason)
+            change = update(files).where(files.c.id == file_id).values(disposition=disposition, **reason)
             connection.execute(change)
 
     def end_run(self, clean: bool) -> None:
@@ -214,3 +223,11 @@ def _judge_file(connection: Connection, file_id: int, inspection: Inspection) ->
             disposition=Disposition.PENDING,
         )
     )
+
+
+def _judge_slice(connection: Connection, one: FileVerdict, inspection_id: int) -> None:
+    """A file of a series; one that has left its folder after an earlier verdict stays where it went."""
+    found: dict[str, object] = {"inspection_id": inspection_id}
+    if not one.was_judged:
+        found |= {"state": one.state, "reason": one.reason, "disposition": Disposition.PENDING}
+    connection.execute(update(files).where(files.c.id == one.file_id).values(**found))

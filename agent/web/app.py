@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from agent.web.control import Submit, control
 from agent.web.events import RecentEvent
 from agent.web.guard import Guard
+from agent.web.metrics import MetricsText, metrics_route
 from agent.web.state import PageState
 
 LOOK_S = 5.0
@@ -40,6 +41,8 @@ class PageSources:
     """Whether frames are judged and recorded."""
     submit: Submit
     """Hands a command on."""
+    metrics: MetricsText | None = None
+    """Answers a scrape; None where there are no metrics."""
 
     def snapshot(self) -> dict[str, Any]:
         """The answer of /api/state, as JSON values."""
@@ -84,6 +87,7 @@ def create_app(sources: PageSources, loopback: bool = True, token: str | None = 
         Route("/", page),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
+        Route("/metrics", metrics_route(sources.metrics)),
         Route("/api/state", api_state),
         Route("/api/ctl/{verb}", control(sources.submit), methods=["POST"]),
         Route("/lines/{name}/frame.jpg", _image(state.frame_jpeg)),

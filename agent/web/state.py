@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from agent.drift.advice import NOT_LOOKED_AT, DriftReport
 from agent.pipeline.evidence import encode_jpeg, overlay
 from agent.pipeline.judge import Judged
 from agent.records import LineCounters, TriggerCounts, timestamp
@@ -43,6 +44,7 @@ class LineView:
     counters: LineCounters = field(default_factory=LineCounters)
     triggers: TriggerCounts | None = None
     last: LastInspection | None = None
+    drift: DriftReport = NOT_LOOKED_AT
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,19 @@ class PageState:
         with self._lock:
             self._mqtt = text
 
-    def set_line(self, name: str, health: str, counters: LineCounters, triggers: TriggerCounts | None = None) -> None:
+    def set_line(
+        self,
+        name: str,
+        health: str,
+        counters: LineCounters,
+        triggers: TriggerCounts | None = None,
+        drift: DriftReport | None = None,
+    ) -> None:
         """The health that the source reports, and a snapshot of its counters; `triggers` of a line that hears them."""
         with self._lock:
-            self._lines[name] = replace(self._lines[name], health=health, counters=counters, triggers=triggers)
+            line = self._lines[name]
+            drift = drift or line.drift
+            self._lines[name] = replace(line, health=health, counters=counters, triggers=triggers, drift=drift)
 
     def inspected(self, judged: Judged) -> None:
         """The newest inspection of its line. The arrays are kept, not copied: do not write to them afterwards.
@@ -92,7 +103,8 @@ class PageState:
         Of a private line no picture is kept, so none can be shown.
         """
         if judged.inspection.private:
-            judged = replace(judged, frame=replace(judged.frame, image=None, volume=None, path=None), prediction=None)
+            nameless = replace(judged.frame, image=None, volume=None, path=None, series=())
+            judged = replace(judged, frame=nameless, prediction=None)
         with self._lock:
             line = self._lines.get(judged.inspection.line)
             if line is None:
@@ -174,6 +186,7 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
         "in_flight": counters.in_flight,
         "triggers": None if line.triggers is None else asdict(line.triggers),
         "verdict": None,
+        "drift": line.drift.body(),
     }
     if line.last is not None:
         judged, inspection = line.last.judged, line.last.judged.inspection

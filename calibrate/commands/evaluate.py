@@ -45,6 +45,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Image and pixel numbers of every class, and with a profile its false alarms and misses."""
+    from calibrate.datasets.slices import with_slices
     from calibrate.evaluation.folder import SUMMARY_FILE
     from calibrate.evaluation.request import images_of
     from calibrate.evaluation.run import EvaluationRun, check_out, public_command, run_evaluation
@@ -54,7 +55,7 @@ def evaluate(
     model = model.resolved()
     frames, profile = framing.framing(), None if options.profile is None else load_profile(options.profile)
     run = EvaluationRun(
-        data=reading.read(data),
+        data=with_slices(reading.read(data)),
         out=out,
         open_detector=partial(model.open, profiles=() if options.profile is None else (options.profile,)),
         adapter=model.adapter,

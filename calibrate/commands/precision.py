@@ -13,9 +13,12 @@ from rich.progress import Progress
 from calibrate.commands.options import (
     AdapterOption,
     BackboneOption,
+    ConfigOption,
     DeviceOption,
     JsonOption,
     LayoutOption,
+    LineOption,
+    ModelOptions,
     WeightsOption,
 )
 from fbclip.backbone.config import Precision
@@ -30,6 +33,8 @@ def precision(
     backbone: BackboneOption = "embedded",
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
+    config: ConfigOption = None,
+    line: LineOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Mask flips, largest differences of margins and maps, and the AUROC, beside float32."""
@@ -42,16 +47,17 @@ def precision(
     from fbclip.errors import ConfigError
     from fbclip.runtime import pick_device
 
-    if adapter is None and backbone != "embedded":
-        raise ConfigError(f"backbone {backbone} needs --adapter (`calibrate import` makes one)")
+    model = ModelOptions(adapter, backbone, weights, device, config=config, line=line).resolved()
+    if model.adapter is None and model.backbone != "embedded":
+        raise ConfigError(f"backbone {model.backbone} needs --adapter (`calibrate import` makes one)")
     samples = read_data(data, layout).samples
     samples = samples[:: -(-len(samples) // limit)]
-    loaded = load_adapter(adapter or EMBEDDED_DIR / "adapter")
-    file, skips = weights_for(backbone, weights, adapter), Skips(allowed=True)
+    loaded = load_adapter(model.adapter or EMBEDDED_DIR / "adapter")
+    file, skips = weights_for(model.backbone, model.weights, model.adapter), Skips(allowed=True)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("both precisions", total=len(samples))
         effect = precision_effect(
-            file, loaded, samples, lower, pick_device(device), skips, lambda: progress.advance(task)
+            file, loaded, samples, lower, pick_device(model.device), skips, lambda: progress.advance(task)
         )
     for skipped in skips.skipped:
         typer.echo(f"left out: {skipped}", err=True)

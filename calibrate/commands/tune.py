@@ -115,6 +115,7 @@ def tune(
 
     With normal images only, defects are painted on them. Interrupted, the same command goes on.
     """
+    from calibrate.datasets.slices import with_normal_slices
     from calibrate.inference import Skips
     from calibrate.tuning.images import write_preview
     from calibrate.tuning.outcome import outcome_text
@@ -123,7 +124,7 @@ def tune(
 
     request = training.request()
     framing = parse_framing(roi, None, 0.0, None)
-    samples, notes = select(reading.read(data), split)
+    samples, notes = select(with_normal_slices(reading.read(data)), split)
     if preview is not None:
         written = write_preview([s for s in samples if not s.label], framing.roi, training.seed, preview)
         typer.echo(f"{preview}: {len(written)} images")

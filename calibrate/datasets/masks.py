@@ -15,14 +15,16 @@ from fbclip.images.geometry import BoolMap, Placement
 
 
 def read_mask(path: Path) -> BoolMap:
-    """Mask file -> bool (H,W) in its own pixels: what is not black is defect.
+    """Mask file -> bool (H,W) in its own pixels: what is not black is defect; of a JPEG, what is rather white.
 
     Raises DataError for a file that cannot be decoded.
     """
     try:
-        return np.asarray(read_image(path).image.max(axis=2) > 0, dtype=np.bool_)
+        levels = read_image(path).image.max(axis=2)
     except (ImageError, OSError) as error:
         raise DataError(f"{path}: cannot be read as a mask: {error}") from error
+    # Around an edge a JPEG is neither black nor white.
+    return np.asarray(levels > (127 if path.suffix.casefold() in {".jpg", ".jpeg"} else 0), dtype=np.bool_)
 
 
 def resize_mask(inside: BoolMap, placement: Placement, shape: tuple[int, int]) -> BoolMap:

@@ -12,28 +12,25 @@ Two units are near-duplicates where their small grey pictures
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from calibrate.datasets.sample import Sample
-from fbclip.errors import ImageError
-from fbclip.images.decode import read_image
+from calibrate.datasets.unit_images import SIDE, SmallPicture, of_units, small_picture
 
-SIDE, COARSE = 32, 8
+COARSE = 8
 LEVEL = 0.01
 MOST_STRUCTURE = 0.5
 """Of the coarse difference to the fine one: 0.25 of pure noise, near 1 of a form."""
-MOST_UNITS = 3000
-"""More are not compared: the time grows with the square."""
 _LOW, _HIGH = 0.25, 0.75
 
 Pictures = NDArray[np.float32]
+"""(n,SIDE,SIDE)"""
 
 
 @dataclass(frozen=True)
@@ -52,23 +49,19 @@ class NearDuplicates:
 
 def find_near_duplicates(samples: Sequence[Sample]) -> NearDuplicates:
     """Compares the first image of each unit; one that cannot be read is the same as no other."""
-    first: dict[str, Sample] = {}
-    for sample in samples:
-        first.setdefault(sample.unit, sample)
-    names, pictures = [], []
-    for unit, sample in list(first.items())[:MOST_UNITS]:
-        picture = _picture(sample)
-        if picture is not None:
-            names.append(unit)
-            pictures.append(picture)
-    if len(names) < 3:
-        return NearDuplicates(compared=len(names))
-    labels = same_pictures(np.stack(pictures))
+    return near_duplicates(dict(of_units(samples, small_picture)))
+
+
+def near_duplicates(pictures: Mapping[str, SmallPicture]) -> NearDuplicates:
+    """`pictures`: of each unit, in order."""
+    if len(pictures) < 3:
+        return NearDuplicates(compared=len(pictures))
+    labels = same_pictures(np.stack([p - p.mean() for p in pictures.values()]))
     members: dict[int, list[str]] = {}
-    for name, label in zip(names, labels, strict=True):
+    for name, label in zip(pictures, labels, strict=True):
         members.setdefault(int(label), []).append(name)
     groups = tuple(tuple(units) for units in members.values() if len(units) > 1)
-    return NearDuplicates(groups, len(names), {unit: group[0] for group in groups for unit in group[1:]})
+    return NearDuplicates(groups, len(pictures), {unit: group[0] for group in groups for unit in group[1:]})
 
 
 def same_pictures(pictures: Pictures) -> NDArray[np.int64]:
@@ -92,16 +85,6 @@ def closeness_limit(pairs: NDArray[np.float64]) -> float:
 def merged(samples: Sequence[Sample], found: NearDuplicates) -> list[Sample]:
     """The same images with one unit for all that are the same."""
     return [replace(s, unit=found.same_as[s.unit]) if s.unit in found.same_as else s for s in samples]
-
-
-def _picture(sample: Sample) -> Pictures | None:
-    try:
-        image = read_image(sample.path).image
-    except (ImageError, OSError):
-        return None
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(small - small.mean(), np.float32)
 
 
 def _averaged(pictures: Pictures) -> Pictures:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibrate.datasets.duplicates import drop_copies, two_labels
+from calibrate.datasets.layouts.doubts import doubt
 from calibrate.datasets.layouts.registry import LAYOUTS, detect
 from calibrate.datasets.sample import DataSet, Problem, Reading, Sample
 from calibrate.datasets.tree import Tree, folders, walk
@@ -19,14 +20,18 @@ from fbclip.files import file_sha256
 def read_data(root: Path, layout: str = "auto", unit_from: str | None = None) -> DataSet:
     """Samples in the order of their paths; every file's bytes are read once, no pixels are decoded.
 
-    `layout`: a name of LAYOUTS, or auto; `unit_from`: see `unit_namer`. Raises ConfigError for an unknown layout,
-    DataError for a folder, list or name that cannot be used, OSError.
+    `layout`: a name of LAYOUTS, or auto, which refuses what it would read in part or take for something else;
+    `unit_from`: see `unit_namer`. Raises ConfigError for an unknown layout, DataError for a folder, list or name that
+    cannot be used, OSError.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise ConfigError(f"--layout {layout!r} must be auto, {', '.join(LAYOUTS)}")
     tree = walk(root)
     name = detect(tree) if layout == "auto" else layout
     reading = LAYOUTS[name].read(tree)
+    against = doubt(tree, name, reading) if layout == "auto" else None
+    if against is not None:
+        raise DataError(f"{root}: looks like the layout {name}, but {against}; --layout {name} takes it as it is")
     if not reading.entries:
         raise DataError(f"{root}: no images in the layout {name} ({LAYOUTS[name].sign})")
     unit_of = unit_namer(root, unit_from)

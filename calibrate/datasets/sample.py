@@ -61,6 +61,7 @@ class Sample:
     label: False normal, True anomalous, None not labelled; mask: image that is not black where the defect is, None
     for a normal one and where the set has none; kind: the defect's name in the set;
     sha256: of the file's bytes; slice: which of a scan's slices it is, from 0, None where the file is one image.
+    series: the files of the volume, in order, where each slice is a file of its own.
     """
 
     path: Path
@@ -72,6 +73,12 @@ class Sample:
     split: Split | None = None
     kind: str | None = None
     slice: int | None = None
+    series: tuple[Path, ...] = ()
+
+    @property
+    def volume(self) -> Path:
+        """What tells whether two slices are of one volume: its file, or its first one."""
+        return self.series[0] if self.series else self.path
 
 
 @dataclass(frozen=True)

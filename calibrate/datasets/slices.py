@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from calibrate.datasets.sample import DataSet, Sample
+from calibrate.datasets.series import with_series
+from calibrate.errors import DataError
+from calibrate.wording import listed
 from fbclip.errors import ImageError
 from fbclip.images.decode import image_size, read_image
 from fbclip.images.scans.sniff import is_scan_file
@@ -15,16 +18,40 @@ _LOOKED_AT = 8
 
 
 def with_slices(data: DataSet) -> DataSet:
-    """The same with one sample a slice of every scan that has several; nothing is decoded.
+    """The same with one sample a slice of every scan that has several, in one file or in a series of files; nothing is
+    decoded, and done again it changes nothing.
 
-    Raises OSError. What cannot be read stays one sample, which is then refused with its reason.
+    Raises OSError; DataError as `with_series`. What cannot be read stays one sample, which is then refused with its
+    reason.
     """
-    return replace(data, samples=tuple(one for sample in data.samples for one in _slices(sample)))
+    return replace(data, samples=tuple(one for sample in with_series(data.samples) for one in _slices(sample)))
+
+
+def with_normal_slices(data: DataSet) -> DataSet:
+    """The same for what learns from labelled images: every slice of a normal volume is normal.
+
+    Raises OSError; DataError for an anomalous volume, whose label does not say which of its slices are.
+    """
+    found = with_slices(data)
+    anomalous = list(dict.fromkeys(one.volume.name for one in found.samples if one.slice is not None and one.label))
+    if anomalous:
+        raise DataError(
+            f"{len(anomalous)} anomalous volumes do not say which of their slices are: {listed(anomalous)}; leave them "
+            "out (defects are painted on normal slices then), or give the slices as images of their own"
+        )
+    return found
+
+
+def refuse_volumes(samples: Sequence[Sample], why: str) -> None:
+    """Raises DataError, with `why` and the way out, where a file has several slices; OSError."""
+    volumes = [one for sample in with_series(samples) for one in _slices(sample) if one.slice == 0]
+    if volumes:
+        raise DataError(f"{len(volumes)} volumes, as {volumes[0].path.name}: {why}")
 
 
 def _slices(sample: Sample) -> Iterator[Sample]:
     count = 1
-    if is_scan_file(sample.path):
+    if sample.slice is None and is_scan_file(sample.path):
         try:
             count = image_size(sample.path.read_bytes())[2]
         except ImageError:

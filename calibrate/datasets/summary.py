@@ -12,11 +12,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from calibrate.datasets.capture_order import capture_order
 from calibrate.datasets.duplicates import same_bytes
 from calibrate.datasets.leakage import shared_images
-from calibrate.datasets.near_duplicates import NearDuplicates, find_near_duplicates
+from calibrate.datasets.near_duplicates import near_duplicates
+from calibrate.datasets.order_dependence import OrderDependence, dependence_text, order_dependence, unit_picture
 from calibrate.datasets.sample import DataSet, Sample
 from calibrate.datasets.sizes import Size, measure
+from calibrate.datasets.unit_images import of_units
 
 _LABELS = {False: "good", True: "defective", None: "unlabelled"}
 
@@ -50,7 +53,8 @@ class Summary:
 
     copies: files left out because another has the same bytes, label and split; same_bytes: those that are still
     there, in several splits or under several labels; near_duplicates: groups of normal units that
-    look the same, which a threshold counts once; notes: what is worth knowing and does no harm.
+    look the same, which a threshold counts once; dependence: class -> whether its normal units depend on those before
+    them; notes: what is worth knowing and does no harm.
     """
 
     root: str
@@ -65,6 +69,7 @@ class Summary:
     mask_sizes: tuple[str, ...]
     unreadable: tuple[str, ...]
     near_duplicates: tuple[tuple[str, ...], ...]
+    dependence: dict[str, OrderDependence]
     notes: tuple[str, ...]
 
     @property
@@ -79,6 +84,7 @@ class Summary:
 def summarise(data: DataSet) -> Summary:
     """Counts and faults of a set; reads every file once, for its header. A file that cannot be read is listed."""
     measured = measure(data.samples, data.root)
+    alike = {name: _alike(data, name) for name in data.classes}
     return Summary(
         root=str(data.root),
         layout=data.layout,
@@ -91,13 +97,22 @@ def summarise(data: DataSet) -> Summary:
         two_labels=tuple(str(p) for p in data.problems if p.kind == "two labels"),
         mask_sizes=measured.mask_sizes,
         unreadable=measured.unreadable,
-        near_duplicates=tuple(group for name in data.classes for group in _near(data, name).groups),
+        near_duplicates=tuple(group for groups, _ in alike.values() for group in groups),
+        dependence={name: found for name, (_, found) in alike.items() if found is not None},
         notes=tuple(str(p) for p in data.problems if p.kind != "two labels"),
     )
 
 
-def _near(data: DataSet, class_name: str) -> NearDuplicates:
-    return find_near_duplicates([s for s in data.normal() if s.class_name == class_name])
+def _alike(data: DataSet, class_name: str) -> tuple[tuple[tuple[str, ...], ...], OrderDependence | None]:
+    """(groups of units that look the same, how units depend on those before them), of a class's normal images.
+
+    Those that a threshold would be made of are put in order: of train, where there are any.
+    """
+    normal = [s for s in data.normal() if s.class_name == class_name]
+    pictures = dict(of_units(normal, unit_picture))
+    groups = near_duplicates({unit: one.small for unit, one in pictures.items()}).groups
+    used = [s for s in normal if s.split == "train"] or normal
+    return groups, order_dependence(pictures, capture_order(data.root, used)) if used else None
 
 
 def _name(sample: Sample, root: Path) -> str:
@@ -159,6 +174,8 @@ def summary_text(summary: Summary) -> str:
     lines += _section(
         "units that look the same, of which a threshold counts one", [" = ".join(g) for g in summary.near_duplicates]
     )
+    for name, found in summary.dependence.items():
+        lines.append(f"{f'{name}: ' if len(summary.classes) > 1 else ''}{dependence_text(found)}")
     lines += _section("notes", summary.notes)
     lines.append("usable" if summary.usable else "NOT USABLE as it is")
     return "\n".join(lines)

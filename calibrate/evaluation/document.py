@@ -24,6 +24,7 @@ from calibrate.statistics.intervals import CONFIDENCE, Rate
 from fbclip.artefacts.profile import Calibration, FusionChoice
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.artefacts.seal import Seal
+from fbclip.artefacts.sees import Sees
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi
 from fbclip.images.tiling import Tiling
@@ -97,7 +98,7 @@ class EvaluatedFraming(EvaluationPart):
 
 
 class EvaluatedProfile(EvaluationPart):
-    """The profile that gave the verdicts; `map_limits`, `fusion_choice` and `seal` are missing in early runs."""
+    """The profile that gave the verdicts; early runs lack `map_limits`, `fusion_choice`, `seal` and `sees`."""
 
     id: str
     line: str
@@ -108,6 +109,7 @@ class EvaluatedProfile(EvaluationPart):
     calibration: Annotated[Calibration, BeforeValidator(without_unknown(Calibration))]
     seal: Seal = Seal.UNSEALED
     picture: Annotated[PictureLimits, BeforeValidator(without_unknown(PictureLimits))] | None = None
+    sees: Annotated[Sees, BeforeValidator(without_unknown(Sees))] | None = None
 
     @classmethod
     def of(cls, loaded: LoadedProfile) -> EvaluatedProfile:
@@ -122,6 +124,7 @@ class EvaluatedProfile(EvaluationPart):
             calibration=profile.calibration,
             seal=loaded.seal,
             picture=profile.picture,
+            sees=profile.sees,
         )
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
+from calibrate.datasets.slices import with_slices
 from calibrate.errors import DataError
 from calibrate.evaluation.document import (
     EvaluatedData,
@@ -19,6 +20,7 @@ from calibrate.evaluation.document import (
 )
 from calibrate.evaluation.evaluated_images import EvaluatedImage
 from calibrate.evaluation.evaluator import ClassEvaluation, ClassEvaluator, relative_name
+from calibrate.evaluation.finished_classes import FinishedClasses, class_key
 from calibrate.evaluation.numbers import mean_numbers
 from calibrate.evaluation.pixels import PaperMaps
 from calibrate.evaluation.request import EvaluationRequest, check_not_fitted, find_faults, framing_of, images_of
@@ -41,6 +43,9 @@ def evaluation_notes(
         notes.append(f"the profile was measured on {request.profile.profile.device}, this run on {device}")
     for name, found in classes.items():
         notes += _class_notes(name, found)
+    volumes = sum(found.volumes for found in classes.values())
+    if volumes:
+        notes.append(f"{volumes} volumes count once each, by their worst slice; pixel numbers leave them out")
     without_mask = sum(found.without_mask for found in classes.values())
     if without_mask:
         notes.append(f"{without_mask} anomalous images without a mask are left out of the pixel numbers")
@@ -66,7 +71,8 @@ def _class_notes(name: str, found: ClassEvaluation) -> list[str]:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """images: one a labelled sample, rejected ones too; samples: the same by the image's path; view: what scored them.
+    """images: one a labelled file, rejected ones too; samples: the same by the image's path, of a volume its worst
+    slice; view: what scored them.
 
     The document has no heat limits, no worst images and no command yet.
     """
@@ -83,14 +89,19 @@ def evaluate(
     data: DataSet,
     request: EvaluationRequest,
     advance: Callable[[int], None] = lambda _: None,
+    finished: FinishedClasses | None = None,
 ) -> Evaluation:
     """Judge every labelled image of the requested part; `advance` hears how many more are done.
+
+    A class that is in `finished` is not judged again, and one that is judged is put there.
 
     Classes come one after the other and maps are dropped as soon as their pixels are in the class's PixelStore, so
     memory is bounded whatever the set's size. Raises DataError for images that were used before, cannot be judged or
     have a foreign mask (the last two are left out with `skip_bad`), ConfigError for a profile of another model.
     """
     framing = framing_of(detector, adapter, request)
+    # As a threshold is set: a volume is one unit, and its worst slice is what it is judged by.
+    data = with_slices(data)
     chosen, part = images_of(data, request.part)
     check_not_fitted(data, chosen, request)
     labelled = [s for s in chosen if s.label is not None]
@@ -102,7 +113,7 @@ def evaluate(
     usable = [s for s in labelled if s.path not in faults.masks]
     check = None if request.profile is None else request.profile.picture_check
     view = View(detector, adapter, framing, request.memory, request.fusion, check)
-    found = _by_class(view, usable, data, request, advance)
+    found = _by_class(view, usable, data, request, advance, finished)
     unusable = [f"{relative_name(s.sample, data.root)} ({s.reason})" for one in found.values() for s in one.skipped]
     if not request.skip_bad:
         _refuse(unusable)
@@ -141,7 +152,9 @@ def evaluate(
         notes=evaluation_notes(data, request, detector.device.type, unlabelled, found),
         versions=_versions(),
     )
-    return Evaluation(document, images, {relative_name(s, data.root): s for s in usable}, view)
+    shown = {relative_name(s, data.root): s for s in usable}
+    shown |= {name: sample for one in found.values() for name, sample in one.worst_slices.items()}
+    return Evaluation(document, images, shown, view)
 
 
 def _by_class(
@@ -150,16 +163,26 @@ def _by_class(
     data: DataSet,
     request: EvaluationRequest,
     advance: Callable[[int], None],
+    finished: FinishedClasses | None,
 ) -> dict[str, ClassEvaluation]:
     detector, paper = view.detector, None
     if request.paper:
         paper = PaperMaps(detector.size, detector.backbone_config.patch_size, detector.smoothing[view.adapter])
     profile = None if request.profile is None else request.profile.profile
     evaluator = ClassEvaluator(view, data.root, profile, paper)
-    return {
-        name: evaluator.evaluate([s for s in samples if s.class_name == name], advance)
-        for name in dict.fromkeys(s.class_name for s in samples)
-    }
+    by_class: dict[str, list[Sample]] = {}
+    for sample in samples:
+        by_class.setdefault(sample.class_name, []).append(sample)
+    found = {}
+    for name, mine in by_class.items():
+        key = class_key(mine, view, data.root, None if profile is None else profile.id, request.paper)
+        before = None if finished is None else finished.get(key, mine)
+        found[name] = evaluator.evaluate(mine, advance) if before is None else before
+        if before is not None:
+            advance(len(mine))
+        elif finished is not None and len(by_class) > 1:
+            finished.put(key, found[name])
+    return found
 
 
 def _model(view: View) -> EvaluatedModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from calibrate.datasets.masks import true_mask
@@ -12,14 +12,15 @@ from calibrate.evaluation.document import ClassCurves, Numbers
 from calibrate.evaluation.evaluated_images import EvaluatedImage
 from calibrate.evaluation.numbers import ImageNumbers, image_numbers
 from calibrate.evaluation.pixels import ClassPixels, PaperMaps, PixelNumbers
-from calibrate.inference import Scored, Skipped, View
+from calibrate.inference import EMPTY_SLICE, Scored, Skipped, View
 from fbclip.artefacts.profile import Profile
-from fbclip.decision import Verdict, reject
+from fbclip.decision import GRAVITY, Verdict, reject
 
 
 @dataclass(frozen=True, eq=False)
 class ClassEvaluation:
-    """images: one a sample, in order; without_mask, empty_masks: see EvaluatedData."""
+    """images: one a file, in order; without_mask, empty_masks: see EvaluatedData; volumes: files of several slices, and
+    worst_slices what stands for each of them, by its path as in `images`."""
 
     images: tuple[EvaluatedImage, ...]
     numbers: Numbers
@@ -27,6 +28,11 @@ class ClassEvaluation:
     skipped: tuple[Skipped, ...]
     without_mask: int
     empty_masks: int
+    volumes: int = 0
+    worst_slices: dict[str, Sample] = field(default_factory=dict)
+
+
+_Slice = tuple[Sample, EvaluatedImage]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,17 +46,26 @@ class ClassEvaluator:
 
     def evaluate(self, samples: Sequence[Sample], advance: Callable[[int], None]) -> ClassEvaluation:
         """The samples of one class, all labelled; `advance` hears how many more are done."""
-        images: list[EvaluatedImage] = []
-        skipped: list[Skipped] = []
+        slices: dict[Path, list[_Slice]] = {}
+        images: dict[Path, EvaluatedImage] = {}
+        skipped: dict[Path, Skipped] = {}
         without_mask = empty_masks = 0
         has_masks = any(s.mask is not None for s in samples)
         with ClassPixels() as pixels:
             for result in self.view.score(samples, advance):
+                path = result.sample.volume
+                of_volume = result.sample.slice is not None
                 if isinstance(result, Skipped):
-                    skipped.append(result)
-                    images.append(self._rejected(result))
+                    image = self._rejected(result)
+                    if not (of_volume and result.reason == EMPTY_SLICE):
+                        skipped.setdefault(path, result)
+                else:
+                    image = self._decided(result)
+                if of_volume:
+                    slices.setdefault(path, []).append((result.sample, image))
+                images[path] = image
+                if of_volume or isinstance(result, Skipped):
                     continue
-                images.append(self._decided(result))
                 values = result.prediction.map
                 mask = true_mask(result.sample, result.placement, (values.shape[0], values.shape[1]))
                 if mask is None:
@@ -60,9 +75,20 @@ class ClassEvaluator:
                     scores = values if self.paper is None else self.paper.probabilities(values)
                     pixels.add(scores, mask, result.ignore)
             pixel = pixels.numbers(self.paper is not None) if has_masks else PixelNumbers()
-        image = image_numbers(images, self.paper is not None)
+        worst_slices = {}
+        for path, judged in slices.items():
+            worst, images[path] = _of_volume(judged)
+            worst_slices[images[path].path] = worst
+        whole = image_numbers(list(images.values()), self.paper is not None)
         return ClassEvaluation(
-            tuple(images), _numbers(image, pixel), _curves(image, pixel), tuple(skipped), without_mask, empty_masks
+            tuple(images.values()),
+            _numbers(whole, pixel),
+            _curves(whole, pixel),
+            tuple(skipped.values()),
+            without_mask,
+            empty_masks,
+            len(worst_slices),
+            worst_slices,
         )
 
     def _decided(self, scored: Scored) -> EvaluatedImage:
@@ -96,6 +122,22 @@ class ClassEvaluator:
             unit=sample.unit,
             sha256=sample.sha256,
         )
+
+
+def _of_volume(slices: Sequence[_Slice]) -> _Slice:
+    """A file of several slices as one image, and its worst slice. Empty ones are not judged, as on the line."""
+    judged = [one for one in slices if one[1].reason != EMPTY_SLICE] or list(slices)
+    sample, image = max(judged, key=lambda one: _gravity(one[1]))
+    scores = [(one.margin, one.score) for _, one in judged if one.margin is not None]
+    margin, score = max(scores, key=lambda pair: pair[0]) if scores else (None, None)
+    peak = max((one.peak for _, one in judged if one.peak is not None), default=None)
+    return sample, replace(image, margin=margin, score=score, peak=peak)
+
+
+def _gravity(image: EvaluatedImage) -> tuple[int, float]:
+    """What a volume's worst slice is chosen by: as the agent does, without a profile by the margin alone."""
+    rank = image.rank
+    return 0 if image.verdict is None else GRAVITY[image.verdict], float("-inf") if rank is None else rank
 
 
 def relative_name(sample: Sample, root: Path) -> str:

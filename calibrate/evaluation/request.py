@@ -113,7 +113,8 @@ def find_faults(samples: Sequence[Sample], root: Path) -> FileFaults:
     """Read every file's header once, so that a long run does not end at a file that could have been named at once."""
     images: list[str] = []
     masks: dict[Path, str] = {}
-    for sample in samples:
+    # Of the slices of a volume the first stands for its file.
+    for sample in {one.path: one for one in reversed(samples)}.values():
         measured = measure([sample], root)
         if not measured.sizes:
             images.append(measured.unreadable[0])

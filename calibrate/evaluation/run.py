@@ -10,6 +10,7 @@ from calibrate.datasets.leakage import tuned_on
 from calibrate.datasets.sample import DataSet
 from calibrate.evaluation.document import EvaluationDocument
 from calibrate.evaluation.evaluate import evaluate
+from calibrate.evaluation.finished_classes import FinishedClasses, unfinished_folder
 from calibrate.evaluation.folder import check_free, write_run
 from calibrate.evaluation.request import EvaluationRequest, Part
 from calibrate.evaluation.worst import draw_worst, heat_limits
@@ -46,6 +47,8 @@ class EvaluationRun:
 def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _: None) -> EvaluationDocument:
     """Evaluate and write the folder, whole or not at all. `advance` hears how many more images are done.
 
+    Interrupted, the classes that were finished stay in `OUT.unfinished` and are not judged again by the same run.
+
     Whether `out` may be written is for `check_out` to say, before data are read. Raises what `open_with_memory`,
     `evaluate` and `write_run` raise.
     """
@@ -66,12 +69,14 @@ def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _
         memory=next(iter(detector.memories), None),
         fusion=fusion,
     )
-    found = evaluate(detector, detector.adapters[0], run.data, request, advance)
+    finished = FinishedClasses(unfinished_folder(run.out), run.data.root)
+    found = evaluate(detector, detector.adapters[0], run.data, request, advance, finished)
     limits = heat_limits(found)
     worst = list(draw_worst(found, run.worst, limits))
     rest = {"heat_limits": limits, "worst": tuple(image.about for image in worst), "command": run.command}
     document = found.document.model_copy(update=rest)
     write_run(run.out, document, found.images, {image.about.file: image.jpeg for image in worst})
+    finished.clear()
     return document
 
 

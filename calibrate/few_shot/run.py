@@ -11,6 +11,7 @@ import numpy as np
 
 from calibrate.datasets.reader import read_data
 from calibrate.datasets.sample import Sample
+from calibrate.datasets.slices import refuse_volumes
 from calibrate.few_shot.curve import mean_curve, measured_curve
 from calibrate.few_shot.document import MEASURES, METHODS, Curve, Estimate, FewShot
 from calibrate.few_shot.experiment import COUNTS, RESAMPLES, FewShotExperiment
@@ -20,6 +21,10 @@ from fbclip.detector import Detector
 from fbclip.features.catalog import Features
 from fbclip.memory.features import default_config
 
+_VOLUMES = (
+    "few-shot curves count images, and the slices of a volume are not independent; make a memory of volumes with "
+    "`calibrate memory` and measure it with `calibrate evaluate --memory`"
+)
 _HEADS = {"image": "AUROC of the image's number", "pixel": "AUROC of the map's pixels"}
 
 
@@ -100,6 +105,7 @@ def _classes(roots: Sequence[Path]) -> Iterator[tuple[str, list[Sample]]]:
     """Every class of every data set by name."""
     for root in roots:
         data = read_data(root)
+        refuse_volumes(data.samples, _VOLUMES)
         for name in data.classes:
             title = root.name if len(data.classes) == 1 else f"{root.name}/{name}"
             yield title, [s for s in data.samples if s.class_name == name]

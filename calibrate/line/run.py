@@ -14,7 +14,7 @@ from calibrate.datasets.capture_order import CaptureOrder
 from calibrate.datasets.line_data import LineData
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.evaluation.document import EvaluationDocument
-from calibrate.evaluation.highest import write_highest
+from calibrate.evaluation.highest import draw_highest, write_highest
 from calibrate.evaluation.run import EvaluationRun, run_evaluation
 from calibrate.inference import Skips, View
 from calibrate.line.plan import UnitPlan
@@ -72,7 +72,7 @@ class LineJob:
 class LineResult:
     """outliers: normal images that the memory left out; evaluation: None where no image was left for one.
 
-    drawn: heat maps of the units that set a blind threshold.
+    drawn: heat maps of the normal units that set the threshold.
     """
 
     result: ProfileResult
@@ -91,7 +91,8 @@ def run_line(job: LineJob, skips: Skips, report: Report, note: Callable[[str], N
         reference = None if result.picture is None else result.picture.as_compared
         document = _evaluate(job, work, LoadedProfile(result.profile, job.framing.mask, reference), report)
         page = job.out / "run" / "report.html"
-        write_atomically(page, render(read_run(job.out / "run")).encode())
+        shown = replace(read_run(job.out / "run"), highest=draw_highest(result))
+        write_atomically(page, render(shown).encode())
     put_in_place(job, work, result)
     return LineResult(result, outliers, document, page, tuple(write_highest(job.profile, result)))
 

@@ -15,11 +15,11 @@ import numpy as np
 from calibrate.errors import RefusedError
 from calibrate.statistics.intervals import rate_at_most
 from calibrate.threshold.profile import reference_places
+from calibrate.threshold.sees import ROUNDING, sees_at
 from calibrate.threshold.split import MIN_CONSTANT_UNITS
 from fbclip.artefacts.profile import Calibration, Guarantee, Profile
+from fbclip.artefacts.sees import Sees
 
-ROUNDING = 1e-6
-"""z is stored with six digits."""
 DIGITS = 4
 """Of a recomputed rate, which is rounded up."""
 
@@ -62,8 +62,20 @@ def at_threshold(profile: Profile, value: float) -> Rethreshold:
         if c.measured is not None:
             basis.append("the rates that were measured belong to the old threshold and are dropped")
     calibration = c.model_copy(update={"method": "manual", **changes})
-    values = {"threshold": value, "uncertain_above": uncertain, "calibration": calibration}
+    sees = None if profile.sees is None else sees_at(profile.sees, value)
+    values = {"threshold": value, "uncertain_above": uncertain, "calibration": calibration, "sees": sees}
+    basis += _sees_text(sees)
     return Rethreshold(profile.model_copy(update=values), tuple(basis))
+
+
+def _sees_text(sees: Sees | None) -> list[str]:
+    if sees is None or sees.large is None:
+        return []
+    row = sees.large
+    if not row.total:
+        return ["BLIND: z of the painted defects was not kept, so nothing shows what this threshold finds"]
+    verdict = "BLIND: " if sees.blind else ""
+    return [f"{verdict}it finds {row.found} of {row.total} large painted defects"]
 
 
 def most_above(c: Calibration, value: float) -> int:

@@ -18,6 +18,10 @@ from fbclip.decision import Verdict
 from fbclip.picture_health.summary import picture_summary
 
 PAINTED = "Synthetic evidence: the defects are painted, not real. Real defects may be found less often."
+BLIND = (
+    "Blind: nothing shows that this threshold finds even large defects. Look at the normal units that set it: an "
+    "anomalous one among them is the usual reason."
+)
 
 Tone = Literal["promised", "none", "broken"]
 
@@ -60,6 +64,8 @@ def findings(
         if broken is not None:
             warnings.append(_contradiction(calibration, broken))
         statement = _kept_or_not(promise(calibration, evaluation.profile.seal), broken)
+        if evaluation.profile.sees is not None and evaluation.profile.sees.blind:
+            warnings.append(BLIND)
         pictures = f"Pictures: {picture_summary(evaluation.profile.picture)}."
         statement = replace(statement, basis=f"{statement.basis} {pictures}")
     else:

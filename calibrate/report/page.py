@@ -18,6 +18,7 @@ from calibrate.report.findings import findings
 from calibrate.report.histogram import score_histogram
 from calibrate.report.metrics import DEFINITIONS, HEADS, ImageIntervals, image_intervals, metric_rows
 from calibrate.report.reading import ReportImage, ReportRun
+from calibrate.report.sight import rule_rows, sight_rows
 from calibrate.report.verdicts import kind_rows, label_rows, whisker
 from fbclip.decision import Verdict
 
@@ -43,6 +44,7 @@ def render(run: ReportRun, few_shot: FewShot | None = None) -> str:
     intervals = ImageIntervals() if e.definition == "paper" else image_intervals(run.images)
     normal, anomalous = label_rows(e)
     metrics = metric_rows(e, intervals)
+    sees = None if e.profile is None else e.profile.sees
     return _TEMPLATES.get_template("page.html").render(
         # The style sheet is a file of this package, not something that was read from a run.
         css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
@@ -66,6 +68,10 @@ def render(run: ReportRun, few_shot: FewShot | None = None) -> str:
         blocks=[] if few_shot is None else few_shot_panels.blocks(few_shot),
         methods=few_shot_panels.CURVES,
         columns=few_shot_panels.COLUMNS,
+        sees=sees,
+        sight=[] if sees is None else sight_rows(sees),
+        rules=rule_rows(e.profile, run.images),
+        highest=[(one.about, _png_uri(one.png)) for one in run.highest],
         worst=[(image.about, _data_uri(image)) for image in run.worst],
         conditions=_conditions(e),
         listed=LISTED,
@@ -76,6 +82,10 @@ def _data_uri(image: ReportImage) -> str | None:
     if image.jpeg is None:
         return None
     return f"data:image/jpeg;base64,{base64.b64encode(image.jpeg).decode()}"
+
+
+def _png_uri(png: bytes | None) -> str | None:
+    return None if png is None else f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _conditions(e: EvaluationDocument) -> list[tuple[str, object]]:

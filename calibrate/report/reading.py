@@ -11,6 +11,7 @@ from calibrate.errors import RefusedError
 from calibrate.evaluation import evaluated_images
 from calibrate.evaluation.document import EvaluatedProfile, EvaluationDocument, WorstMistake, read_evaluation
 from calibrate.evaluation.evaluated_images import EvaluatedImage, read_images
+from calibrate.evaluation.highest import DrawnUnit, read_highest
 from fbclip.artefacts.profile_file import load_profile
 
 MAX_JPEG, MAX_IMAGES = 2 << 20, 40
@@ -27,11 +28,15 @@ class ReportImage:
 
 @dataclass(frozen=True)
 class ReportRun:
-    """images: every evaluated one, none where the folder has no list of them; worst: the ones to show."""
+    """images: every evaluated one, none where the folder has no list of them; worst: the ones to show.
+
+    highest: the normal units that set the profile's threshold, where they lie beside it.
+    """
 
     evaluation: EvaluationDocument
     images: tuple[EvaluatedImage, ...]
     worst: tuple[ReportImage, ...]
+    highest: tuple[DrawnUnit, ...] = ()
 
 
 def read_run(folder: Path) -> ReportRun:
@@ -52,7 +57,8 @@ def with_profile(run: ReportRun, path: Path) -> ReportRun:
         raise RefusedError(f"{path}: the run was evaluated without a profile; `calibrate evaluate --profile` judges")
     if judged.id != profile.id:
         raise RefusedError(f"{path}: profile {profile.id[:12]} did not judge this run, {judged.id[:12]} did")
-    return replace(run, evaluation=run.evaluation.model_copy(update={"profile": EvaluatedProfile.of(loaded)}))
+    evaluation = run.evaluation.model_copy(update={"profile": EvaluatedProfile.of(loaded)})
+    return replace(run, evaluation=evaluation, highest=read_highest(path, profile.id))
 
 
 def _selected(worst: Sequence[WorstMistake]) -> Sequence[WorstMistake]:

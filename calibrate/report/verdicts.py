@@ -10,7 +10,7 @@ from markupsafe import Markup
 from calibrate.evaluation.document import EvaluationDocument, KindCounts, VerdictCounts
 from calibrate.report.svg import Drawing
 from calibrate.report.wording import share
-from calibrate.statistics.intervals import Rate, measured_rate
+from calibrate.statistics.intervals import CONFIDENCE, Rate, measured_rate
 from fbclip.decision import Verdict
 
 WIDTH, HEIGHT, PAD = 160, 16, 5
@@ -47,11 +47,11 @@ def kind_rows(kinds: Mapping[str, Mapping[str, KindCounts]]) -> list[VerdictRow]
     return sorted(rows, key=lambda row: (row.rate(Verdict.ANOMALY).rate or 0.0, row.class_name, row.name))
 
 
-def whisker(rate: Rate) -> Markup:
+def whisker(rate: Rate, confidence: float = CONFIDENCE) -> Markup:
     """A rate and its interval as a small bar from 0 to 100%; nothing for 0 of 0."""
     if rate.rate is None or rate.interval is None:
         return Markup()
-    drawing = Drawing(WIDTH, HEIGHT, share(rate), "whisker")
+    drawing = Drawing(WIDTH, HEIGHT, share(rate, confidence), "whisker")
     low, at, high = (PAD + v * (WIDTH - 2 * PAD) for v in (rate.interval[0], rate.rate, rate.interval[1]))
     middle = HEIGHT / 2
     drawing.line(PAD, middle, WIDTH - PAD, middle, "track")

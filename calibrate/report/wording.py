@@ -31,9 +31,9 @@ def between(ends: tuple[float, float]) -> str:
     return f"{number(ends[0])} to {number(ends[1])}"
 
 
-def share(rate: Rate) -> str:
-    """As a sentence's end: count, rate and interval."""
-    return f"{rate.count:,} of {rate.total:,}, {percent(rate.rate)} ({INTERVAL} {interval(rate)})"
+def share(rate: Rate, confidence: float = CONFIDENCE) -> str:
+    """As a sentence's end: count, rate and interval, which has `confidence`."""
+    return f"{rate.count:,} of {rate.total:,}, {percent(rate.rate)} ({percent(confidence)} interval {interval(rate)})"
 
 
 def plain(value: Any) -> str:

@@ -21,18 +21,22 @@ _SEED = 4099
 
 @dataclass(frozen=True)
 class SerialDependence:
-    """lag1: autocorrelation of the ranks; p_value of it or a larger one by chance; effective: what they are worth."""
+    """lag1: autocorrelation of the ranks; p_value of it or a larger one by chance; effective: what they are worth.
+
+    level: p values up to this one count as dependence.
+    """
 
     lag1: float
     p_value: float
     effective: int
+    level: float = LEVEL
 
     @property
     def dependent(self) -> bool:
-        return self.p_value <= LEVEL
+        return self.p_value <= self.level
 
 
-def serial_dependence(values: NDArray[np.float64]) -> SerialDependence | None:
+def serial_dependence(values: NDArray[np.float64], level: float = LEVEL) -> SerialDependence | None:
     """Values in order, (n,); None for fewer than FEWEST or where all are the same.
 
     effective: n unless dependent, else n / (1 + 2·Σ ρ_k), ρ_k being the ranks' autocorrelations up to the first that
@@ -48,8 +52,8 @@ def serial_dependence(values: NDArray[np.float64]) -> SerialDependence | None:
     orders = np.random.default_rng(_SEED).permuted(np.tile(centred, (ORDERS, 1)), axis=1)
     by_chance = np.einsum("ij,ij->i", orders[:, :-1], orders[:, 1:]) / variance
     p_value = (1 + int((by_chance >= lag1 - 1e-12).sum())) / (ORDERS + 1)
-    effective = n if p_value > LEVEL else max(1, int(n / _stretch(centred, variance)))
-    return SerialDependence(lag1, p_value, effective)
+    effective = n if p_value > level else max(1, int(n / _stretch(centred, variance)))
+    return SerialDependence(lag1, p_value, effective, level)
 
 
 def _stretch(centred: NDArray[np.float64], variance: float) -> float:

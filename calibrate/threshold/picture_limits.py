@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -43,22 +43,30 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class UnitExtremes:
-    """Of each unit (n,): its least sharp, darkest, lightest and farthest image; agreement: of all images (m,)."""
+    """Of each unit (n,): its least sharp, darkest, lightest and farthest image; agreement: of all images (m,).
+
+    first: sharpness, mean light and displacement of each unit's first image, (n,3).
+    """
 
     sharpness: Values
     highlights: Values
     light: Values
     size: Values
     agreement: Values
+    first: Values
 
 
 @dataclass(frozen=True, eq=False)
 class MeasuredPicture:
-    """Limits as a profile holds them, and the reference picture that goes with them, as uint8 and as PNG."""
+    """Limits as a profile holds them, and the reference picture that goes with them, as uint8 and as PNG.
+
+    first: by measure, that of each unit's first image, (n,): what drift is judged against.
+    """
 
     limits: PictureLimits
     reference: NDArray[np.uint8] | None
     png: bytes | None
+    first: Mapping[str, Values]
 
     @property
     def as_compared(self) -> FloatMap | None:
@@ -93,9 +101,11 @@ def measure_picture(
     sha256 = hashlib.sha256(png).hexdigest()
     # By its digest, so that an earlier version of the profile finds its own.
     limits = limits_of(extremes, confidence, f"{profile_name}.reference-{sha256[:12]}.png", sha256)
+    first = dict(zip(("sharpness", "light", "displacement"), extremes.first.T, strict=True))
     if limits.moved is None:
-        return MeasuredPicture(limits, None, None)
-    return MeasuredPicture(limits, reference, png)
+        del first["displacement"]
+        return MeasuredPicture(limits, None, None, first)
+    return MeasuredPicture(limits, reference, png, first)
 
 
 def limits_of(units: UnitExtremes, confidence: float, file: str, sha256: str) -> PictureLimits:
@@ -181,4 +191,5 @@ def _extremes(
         light=np.array([rows[:, 2].max() for rows in units]),
         size=np.array([rows[:, 3].max() for rows in units]),
         agreement=np.concatenate([rows[:, 4] for rows in units]) if units else np.array([]),
+        first=np.array([rows[0, [0, 2, 3]] for rows in units]).reshape(-1, 3),
     )

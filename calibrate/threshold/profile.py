@@ -14,12 +14,14 @@ from calibrate.errors import RefusedError
 from calibrate.inference import Scored, Skips, View
 from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
 from calibrate.statistics.scale import fit_statistic
+from calibrate.threshold.common_rule import common_rule
 from calibrate.threshold.independence import count_units, measure_independence, refuse_dependent, split_counted
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
 from calibrate.threshold.picture_limits import MeasuredPicture, measure_picture
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.sees import ZRule, measure_sees
 from calibrate.threshold.split import MIN_CONSTANT_UNITS, ThresholdSplit, needed_units
+from fbclip.artefacts.drift_reference import drift_reference
 from fbclip.artefacts.independence import Independence
 from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.decision import Statistic, combined_statistic, default_min_area, highest_region
@@ -36,7 +38,7 @@ class ProfileResult:
     """fusion: what decides and by which numbers that was chosen, None without a memory.
 
     highest: the normal units with the largest z, falling, that set the threshold or lie above it.
-    highest_images: of these units the images with the largest z, where the profile is blind.
+    highest_images: of these units the images with the largest z.
     picture: the limits that the profile holds, with their reference picture; None where the units are too few.
     """
 
@@ -91,14 +93,14 @@ def make_profile(
         _check_still_enough(request, choice, len(skips.skipped))
     if request.goal.promises and choice.threshold.guarantee is None and not request.best_effort:
         refuse_dependent(independence, len(scores.all_normal))
-    rule = ZRule(statistic, min_area, choice.threshold.value)
+    rule = ZRule(statistic, min_area, choice.threshold.value, common_rule(scores.all_normal))
     # Those that set or measured the threshold are in its own figures.
     real = () if len(split.anomalous) + len(split.check_anomalous) else view.score(request.data.unused, advance)
     shown = (one for one in real if isinstance(one, Scored))
     sees = measure_sees(view, split.scale, rule, shown, request.target.confidence, advance)
     highest = measure.highest(choice.threshold.value)
-    # Scored once more, since maps are not kept; only where somebody has to look at them.
-    shown_images = measure.images_of([unit for unit, _ in highest], split, statistic) if sees.blind else ()
+    # Scored once more, since maps are not kept.
+    shown_images = measure.images_of([unit for unit, _ in highest], split, statistic)
     running = detector.running(adapter, view.memory)
     profile = Profile(
         line=request.line,
@@ -127,6 +129,7 @@ def make_profile(
         calibration=_calibration(asked, scale_units, scores, choice, independence),
         sees=sees,
         picture=None if picture is None else picture.limits,
+        drift=drift_reference(measure.first_z(split), {} if picture is None else picture.first, independence.effective),
     )
     return ProfileResult(profile, fusion, highest, picture, shown_images)
 
@@ -140,6 +143,12 @@ class _Measure:
     skips: Skips
     advance: Callable[[int], None]
     z_of_units: dict[str, float] = field(default_factory=dict)
+    z_of_first: dict[str, float] = field(default_factory=dict)
+
+    def first_z(self, split: ThresholdSplit) -> NDArray[np.float64]:
+        """z of the first image of each normal unit that sets or measures the threshold, (n,)."""
+        units = dict.fromkeys(s.unit for s in (*split.normal, *split.check_normal))
+        return np.array([self.z_of_first[unit] for unit in units if unit in self.z_of_first])
 
     def highest(self, threshold: float) -> tuple[tuple[str, float], ...]:
         """Normal units at the threshold and above it, falling, at most MAX_HIGHEST; at least the highest of all."""
@@ -181,9 +190,11 @@ class _Measure:
         units, z = [], []
         for s in self._scored(samples):
             units.append(s.sample.unit)
-            judged = s.fault is None
-            z.append(combined_statistic(s.prediction, statistic, self.min_area, s.ignore) if judged else NEVER_ALARMS)
+            found = combined_statistic(s.prediction, statistic, self.min_area, s.ignore)
+            z.append(found if s.fault is None else NEVER_ALARMS)
             if not s.sample.label:
+                # Drift counts what a picture shows, whether or not it is judged.
+                self.z_of_first.setdefault(units[-1], found)
                 self.z_of_units[units[-1]] = max(z[-1], self.z_of_units.get(units[-1], z[-1]))
         return unit_maxima(units, z)
 

@@ -11,12 +11,9 @@ from calibrate.threshold.guarantee_text import guarantee_text
 from calibrate.threshold.operating_point import InfeasibleError, OperatingPoint
 from calibrate.threshold.profile import ProfileResult
 from calibrate.wording import percent
-from fbclip.artefacts.profile import Calibration, Profile
-from fbclip.artefacts.sees import Sees
+from fbclip.artefacts.profile import Profile
+from fbclip.artefacts.sees import ComparedRule, FoundShare, Sees
 from fbclip.picture_health.summary import picture_summary
-
-RULE_QUANTILE, RULE_FACTOR = 0.95, 1.42
-"""Of SuperADD, which takes it of image scores."""
 
 
 def profile_text(out: Path, profile: Profile) -> str:
@@ -32,19 +29,27 @@ def profile_text(out: Path, profile: Profile) -> str:
         lines.append(f"both bounds hold from z = {interval[0]:.4f} to {interval[1]:.4f}; the threshold is the middle")
     lines.extend(f"measured: {line}" for line in text.measured)
     lines.append(f"pictures: {picture_summary(profile.picture)}")
-    lines.extend(comparison_text(profile.calibration))
     if profile.sees is not None:
         lines.extend(sees_text(profile.sees))
+        if profile.sees.rule is not None:
+            lines.append(rule_text(profile.sees.rule))
     return "\n".join(lines)
 
 
-def comparison_text(c: Calibration) -> list[str]:
-    """The threshold that a common rule would set on the same units; it promises nothing."""
-    high = c.quantiles.get(f"{RULE_QUANTILE:g}")
-    # A multiple of a z below 0 would lie below it.
-    if high is None or high <= 0:
-        return []
-    return [f"for comparison: the 95th percentile × {RULE_FACTOR:g} of these units is z = {RULE_FACTOR * high:.4f}"]
+def rule_text(rule: ComparedRule) -> str:
+    """What the threshold of a common rule would do on the same units; it promises nothing."""
+    shown = [f"{_count(rule.alarms)} normal units alarm"]
+    shown += [f"finds {_count(row)} {row.what} painted defects" for row in rule.sizes if row.total]
+    if rule.real is not None:
+        shown.append(f"finds {_count(rule.real)} anomalous units")
+    return (
+        f"for comparison, the {rule.name} of these units promises nothing: z = {rule.threshold:.4f}, {', '.join(shown)}"
+    )
+
+
+def _count(row: FoundShare) -> str:
+    """How many of how many."""
+    return f"{row.found:,} of {row.total:,}"
 
 
 def sees_text(sees: Sees) -> list[str]:

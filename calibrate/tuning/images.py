@@ -16,10 +16,9 @@ from calibrate.datasets.masks import read_mask, resize_mask
 from calibrate.datasets.sample import Sample
 from calibrate.defects.on_images import EVALUATION_KINDS, TUNE_KINDS, DefectRequest, Item, add_defect
 from calibrate.errors import DataError
-from calibrate.inference import FramedItem, Skipped, Skips, frame_item
+from calibrate.inference import FramedItem, Skipped, Skips, frame_item, read_sample
 from fbclip.errors import ImageError
 from fbclip.files import write_atomically
-from fbclip.images.decode import read_image
 from fbclip.images.framing import Framed, Framing, frame_image
 from fbclip.images.geometry import BoolMap, RgbImage, Roi
 from fbclip.images.preprocess import roi_placement
@@ -94,7 +93,7 @@ def write_preview(samples: Sequence[Sample], roi: Roi | None, seed: int, folder:
     for number, kind in enumerate((*TUNE_KINDS, *EVALUATION_KINDS)):
         sample = samples[number % len(samples)]
         try:
-            image = read_image(sample.path).image
+            image = read_sample(sample)
             placement = roi_placement(image.shape[0], image.shape[1], roi)
             painted, mask = add_defect(image, DefectRequest((kind,), (seed, number)), placement)
         except (ImageError, OSError) as error:

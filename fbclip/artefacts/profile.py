@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fbclip.artefacts.drift_reference import DriftReference
 from fbclip.artefacts.independence import Independence
 from fbclip.artefacts.sees import Sees
 from fbclip.backbone.config import Precision, RuntimeName
@@ -152,6 +153,7 @@ class Profile(Frozen):
     calibration: Calibration
     sees: Sees | None = Field(None, description="None in profiles that were made before it was measured")
     picture: PictureLimits | None = Field(None, description="None: only black, flat and white pictures are rejected")
+    drift: DriftReference | None = Field(None, description="None where units are too few, and in earlier profiles")
 
     @model_validator(mode="after")
     def _order(self) -> Profile:

@@ -12,7 +12,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -21,9 +21,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from fbclip.errors import ImageError, SkippedScan
-from fbclip.images.decode_worker import KEPT_BYTES
-from fbclip.images.header import MAX_BYTES, MAX_DECODED_SCAN
+from fbclip.images.decode_worker import KEPT_BYTES, DecodeRequest
+from fbclip.images.header import MAX_BYTES, MAX_DECODED_SCAN, MAX_SERIES_BYTES
 from fbclip.images.picture import Picture, ScanFacts
+from fbclip.images.scans.series_order import SliceHeader
 from fbclip.images.window import DEFAULT_WINDOW, Window
 
 SECONDS = 20
@@ -31,6 +32,10 @@ MEMORY = 2 << 30
 START_S = 60.0
 _LOOK_S = 0.2
 _MOST_FACTS = 64 << 20
+# The process ends itself so much later than it is ended.
+_LATER_S = 5
+# What a slice of a series is given beside the time of one file.
+_SLICE_S = 0.2
 _REASON = re.compile(r"[a-z0-9_]{1,40}")
 
 
@@ -80,17 +85,36 @@ class DecodeProcess:
         Raises its ImageErrors; ImageError `decode_timeout` and `decoder_died` where the process had to be
         killed or ended by itself, twice; DecodingCancelled; OSError where no process can be started.
         """
-        if len(data) > MAX_BYTES:
-            raise ImageError("too_large", f"more than {MAX_BYTES} bytes")
+        request = DecodeRequest(task="picture", lengths=(len(data),), seconds=self._seconds + _LATER_S, window=window)
+        return self._picture(self._ask_twice(data, request, cancelled))
+
+    def header(self, data: bytes, cancelled: Callable[[], bool] = _never) -> SliceHeader | None:
+        """As `slice_header` of fbclip/images/scans/series_header.py, None also for what is no DICOM; raises what
+        `decode` raises."""
+        request = DecodeRequest(task="header", lengths=(len(data),), seconds=self._seconds + _LATER_S)
+        return self._header(self._ask_twice(data, request, cancelled))
+
+    def series(
+        self,
+        files: Sequence[Callable[[], bytes]],
+        ranks: Sequence[int],
+        cancelled: Callable[[], bool] = _never,
+        window: Window = DEFAULT_WINDOW,
+    ) -> Picture:
+        """As `read_series` of fbclip/images/scans/series.py, once: which file ended the process is not known then.
+
+        Each of `files` gives its bytes. Raises what `decode` raises, and what the files raise.
+        """
+        self._running(cancelled)
+        lengths = self._put((read() for read in files), MAX_SERIES_BYTES)
+        seconds = self._seconds + math.ceil(len(files) * _SLICE_S)
+        request = DecodeRequest(
+            task="series", lengths=lengths, seconds=seconds + _LATER_S, window=window, ranks=tuple(ranks)
+        )
         try:
-            answer = self._ask(data, cancelled, window)
-        except _Died:
-            # It may have been taken down with others when memory ran out: a file is guilty when it happens again.
-            try:
-                answer = self._ask(data, cancelled, window)
-            except _Died as error:
-                raise ImageError("decoder_died", "decoding it ended the decoder's process") from error
-        return self._picture(answer)
+            return self._picture(self._ask(request, cancelled))
+        except _Died as error:
+            raise ImageError("decoder_died", "decoding a series ended the decoder's process") from error
 
     def close(self) -> None:
         """End the process; the next image starts another. Safe to call twice."""
@@ -107,24 +131,49 @@ class DecodeProcess:
         os.close(self._source)
         os.close(self._target)
 
-    def _ask(self, data: bytes, cancelled: Callable[[], bool], window: Window) -> dict[str, Any]:
-        process = self._running(cancelled)
-        assert process.stdin is not None
-        rest, written = memoryview(data), 0
-        while written < len(rest):
-            written += os.pwrite(self._source, rest[written:], written)
+    def _ask_twice(self, data: bytes, request: DecodeRequest, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        """It may have been taken down with others when memory ran out: a file is guilty when it happens again."""
         try:
-            process.stdin.write(b"%d %s\n" % (len(data), json.dumps(window).encode()))
+            return self._ask_of(data, request, cancelled)
+        except _Died:
+            try:
+                return self._ask_of(data, request, cancelled)
+            except _Died as error:
+                raise ImageError("decoder_died", "decoding it ended the decoder's process") from error
+
+    def _ask_of(self, data: bytes, request: DecodeRequest, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        self._running(cancelled)
+        self._put([data], MAX_BYTES)
+        return self._ask(request, cancelled)
+
+    def _put(self, files: Iterable[bytes], most: int) -> tuple[int, ...]:
+        """The files one after the other into the process's memory; returns their lengths. Raises ImageError."""
+        lengths, at = [], 0
+        for data in files:
+            if at + len(data) > most:
+                raise ImageError("too_large", f"more than {most} bytes")
+            rest, written = memoryview(data), 0
+            while written < len(rest):
+                written += os.pwrite(self._source, rest[written:], at + written)
+            at += len(data)
+            lengths.append(len(data))
+        return tuple(lengths)
+
+    def _ask(self, request: DecodeRequest, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        process = self._process
+        assert process is not None and process.stdin is not None
+        try:
+            process.stdin.write(request.model_dump_json().encode() + b"\n")
             process.stdin.flush()
         except OSError as error:
             self.close()
             raise _Died from error
-        answer = self._answer(process, self._seconds, cancelled)
-        if len(data) > KEPT_BYTES:
+        answer = self._answer(process, request.seconds - _LATER_S, cancelled)
+        if sum(request.lengths) > KEPT_BYTES:
             os.ftruncate(self._source, 0)
         if answer is None:
             self.close()
-            raise ImageError("decode_timeout", f"not decoded within {self._seconds} s")
+            raise ImageError("decode_timeout", f"not decoded within {request.seconds - _LATER_S} s")
         return answer
 
     def _running(self, cancelled: Callable[[], bool]) -> subprocess.Popen[bytes]:
@@ -132,7 +181,7 @@ class DecodeProcess:
             return self._process
         self.close()
         self._source, self._target = os.memfd_create("image"), os.memfd_create("pixels")
-        numbers = (self._source, self._target, self._memory, self._seconds + 5)
+        numbers = (self._source, self._target, self._memory)
         self._process = process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             [sys.executable, "-P", "-m", "fbclip.images.decode_worker", *map(str, numbers)],
             stdin=subprocess.PIPE,
@@ -191,8 +240,24 @@ class DecodeProcess:
                         return Picture(pixels, scan, unused)
             case {"reason": str(reason), "detail": str(detail), "skipped": bool(skipped)} if _REASON.fullmatch(reason):
                 raise (SkippedScan if skipped else ImageError)(reason, detail)
+        raise self._nonsense()
+
+    def _header(self, answer: dict[str, Any]) -> SliceHeader | None:
+        match answer:
+            case {"header": 0}:
+                return None
+            case {"header": int(length)} if 0 < length <= _MOST_FACTS:
+                text = bytearray(length)
+                if self._fill(memoryview(text), 0):
+                    with suppress(ValidationError):
+                        return SliceHeader.model_validate_json(text)
+                raise self._nonsense()
+        self._picture(answer)
+        raise self._nonsense()
+
+    def _nonsense(self) -> ImageError:
         self.close()
-        raise ImageError("decoder_died", "the decoder's process answered nonsense")
+        return ImageError("decoder_died", "the decoder's process answered nonsense")
 
     def _fill(self, out: memoryview, at: int) -> bool:
         """Read from the process's memory; false where it holds less."""

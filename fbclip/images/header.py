@@ -15,6 +15,8 @@ MIN_SIDE = 8
 # Of a scan: 512 slices of 512 x 512, and what they may take at once while they are decoded.
 MAX_VOXELS = 1 << 27
 MAX_DECODED_SCAN = 512 << 20
+# Of the files of a series together: their pixels as they may be decoded, and room for headers.
+MAX_SERIES_BYTES = MAX_DECODED_SCAN + (64 << 20)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from fbclip.images.geometry import RgbImage
 
 Plane = Literal["axial", "coronal", "sagittal"]
 WindowOrigin = Literal["file", "head_ct", "percentile", "full", "declared", "colour"]
+SeriesOrder = Literal["position", "number", "name"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -22,7 +23,8 @@ class SliceFacts(Frozen):
     """One slice or frame: its number in its volume, from 1; the values that are black and white, None for colour.
 
     order: its place among all of the file's, from 0, the empty ones counted. position: in mm along the normal of its
-    plane, where the scan says it; volume: of a file with several, from 1.
+    plane, where the scan says it; volume: of a file with several, from 1. file: which of the files of a series holds
+    it, from 0; instance_number: what that file calls it.
     """
 
     order: int = Field(ge=0)
@@ -31,13 +33,30 @@ class SliceFacts(Frozen):
     origin: WindowOrigin = "full"
     position: float | None = Field(None, allow_inf_nan=False)
     volume: int | None = Field(None, ge=1)
+    file: int | None = Field(None, ge=0)
+    instance_number: int | None = None
+
+
+class SliceFault(Frozen):
+    """A file of a series, from 0, that is none of its slices, and the stable word for why."""
+
+    file: int = Field(ge=0)
+    reason: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
+
+
+class SeriesFacts(Frozen):
+    """What is known of a volume whose slices are files of their own. same_position: so many lie where another does."""
+
+    ordered_by: SeriesOrder
+    same_position: int = Field(0, ge=0)
+    faults: tuple[SliceFault, ...] = ()
 
 
 class ScanFacts(Frozen):
     """What is known of a scan: numbers and fixed words only, so that nothing in it can name a patient.
 
     slices: those to be judged, in order; total: how many the file has, with the empty ones. series, instance: digests
-    of identifiers, to be compared while the agent runs and never stored.
+    of identifiers, to be compared while the agent runs and never stored. files: of a volume that several files hold.
     """
 
     format: Literal["dicom", "nifti"]
@@ -46,6 +65,7 @@ class ScanFacts(Frozen):
     plane: Plane | None = None
     series: Digest | None = None
     instance: Digest | None = None
+    files: SeriesFacts | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +93,11 @@ class Picture:
             return order if order < len(self) else None
         return next((i for i, facts in enumerate(self.scan.slices) if facts.order == order), None)
 
+    def of_file(self, file: int) -> int | None:
+        """The index of the slice that this file of a series holds; None for an empty one, or one that has a fault."""
+        slices = () if self.scan is None else self.scan.slices
+        return next((i for i, facts in enumerate(slices) if facts.file == file), None)
+
     def only(self) -> RgbImage:
         """The image of a file that holds one; raises ImageError `several_slices`."""
         if len(self) > 1:
@@ -84,7 +109,7 @@ class Picture:
         if self.scan is None:
             return None
         facts = self.scan.slices[index]
-        return {
+        about: dict[str, object] = {
             "format": self.scan.format,
             "slice": facts.number,
             "slices": self.scan.total,
@@ -94,3 +119,11 @@ class Picture:
             "window": None if facts.window is None else list(facts.window),
             "window_from": facts.origin,
         }
+        if self.scan.files is not None:
+            about |= {
+                "position": facts.position,
+                "instance_number": facts.instance_number,
+                "ordered_by": self.scan.files.ordered_by,
+                "same_position": self.scan.files.same_position,
+            }
+        return about

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from fbclip.images.framing import Framing
 from fbclip.images.geometry import FloatMap, RgbImage
 from fbclip.picture_health.advice import blurred_advice, dimmed_advice, moved_advice, too_bright_advice
-from fbclip.picture_health.displacement import Alignment
+from fbclip.picture_health.displacement import Alignment, Displacement
 from fbclip.picture_health.grey_view import GreyView, grey_view
-from fbclip.picture_health.light import light
+from fbclip.picture_health.light import Light, light
 from fbclip.picture_health.limits import PictureLimits
+from fbclip.picture_health.measures import PictureMeasures
 from fbclip.picture_health.sharpness import sharpness
 
 
@@ -20,6 +21,14 @@ class PictureFault:
 
     reason: str
     advice: str
+
+
+@dataclass(frozen=True)
+class ExaminedPicture:
+    """`fault`: None for a picture like those that were measured."""
+
+    fault: PictureFault | None
+    measures: PictureMeasures
 
 
 class PictureCheck:
@@ -34,34 +43,46 @@ class PictureCheck:
         self._alignment: Alignment | None = None
 
     def fault(self, image: RgbImage) -> PictureFault | None:
-        """moved, dimmed, too_bright or blurred; None for a picture like those that were measured.
+        """moved, dimmed, too_bright or blurred; None for a picture like those that were measured."""
+        return self.examine(image).fault
+
+    def examine(self, image: RgbImage) -> ExaminedPicture:
+        """What is wrong with the picture, and its measures.
 
         A mask of the line must be of the image's size. What has moved is named first, since it changes the rest
         as well, and blur before light, since it dims small highlights.
         """
         view = grey_view(image, self._framing)
-        return self._moved(view) or self._blurred(view) or self._light(view)
+        place, sharp, levels = self._place(view), sharpness(view), light(view)
+        fault = self._moved(view, place) or self._blurred(sharp) or self._light(levels)
+        measures = PictureMeasures(sharp, levels.mean, None if place is None else place.size)
+        return ExaminedPicture(fault, measures)
 
-    def _moved(self, view: GreyView) -> PictureFault | None:
-        limits, reference = self._limits.moved, self._reference
-        if limits is None or reference is None:
+    def _place(self, view: GreyView) -> Displacement | None:
+        reference = self._reference
+        if reference is None:
             return None
         if self._alignment is None:
             shape = (reference.shape[0], reference.shape[1])
             self._alignment = Alignment(reference, view.judged_in(shape))
-        found = self._alignment.of(view)
+        return self._alignment.of(view)
+
+    def _moved(self, view: GreyView, found: Displacement | None) -> PictureFault | None:
+        limits = self._limits.moved
+        if limits is None or found is None:
+            return None
         if found.size <= limits.size or found.agreement < limits.least_agreement:
             return None
         return PictureFault("moved", moved_advice(found, view.width, view.height))
 
-    def _light(self, view: GreyView) -> PictureFault | None:
-        found, limits = light(view), self._limits
+    def _light(self, found: Light) -> PictureFault | None:
+        limits = self._limits
         if found.highlights < limits.least_highlights:
             return PictureFault("dimmed", dimmed_advice(found.highlights, limits.least_highlights))
         if found.mean > limits.most_light:
             return PictureFault("too_bright", too_bright_advice(found.mean, limits.most_light))
         return None
 
-    def _blurred(self, view: GreyView) -> PictureFault | None:
-        lacking = self._limits.least_sharpness - sharpness(view)
+    def _blurred(self, sharp: float) -> PictureFault | None:
+        lacking = self._limits.least_sharpness - sharp
         return PictureFault("blurred", blurred_advice(lacking)) if lacking > 0 else None

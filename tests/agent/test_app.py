@@ -89,10 +89,15 @@ def test_a_step_reports_health_to_the_topics_and_the_page(parts, retained):
     assert Daemon(parts, lambda: 0.0).step(1.0) is None
     assert retained["fbclip/demo/health"]["problems"] == ["the sender thread ended", "disk full"]
     status = retained["fbclip/demo/belt/status"]
+    drift = status.pop("drift")
     assert status == {"state": "running", "health": "starting", "mode": "shadow", "guarantee": "none"}
+    # The tests' profile was set on one unit.
+    assert (drift["recalibrate"], drift["findings"]) == (False, [])
+    assert "calibrate anew" in drift["not_watched"]
     page = parts.page.snapshot()
     assert page["mqtt"] == "connected"
     assert (page["lines"][0]["health"], page["lines"][0]["grabbed"]) == ("starting", 0)
+    assert page["lines"][0]["drift"] == drift
 
 
 def test_a_problem_is_logged_when_it_comes_and_when_it_goes(parts, retained, caplog):

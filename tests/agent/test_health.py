@@ -2,6 +2,7 @@
 
 import pytest
 
+from agent.drift.advice import NOT_LOOKED_AT
 from agent.health import (
     Backlog,
     HealthSnapshot,
@@ -78,7 +79,7 @@ def test_what_is_new_and_what_has_recovered():
 @pytest.mark.parametrize("mode", LineMode)
 def test_the_status_of_a_line_names_its_mode(mode):
     assert line_status_body(a_line(mode=mode)) == {
-        "state": "running", "health": "connected", "mode": mode.value, "guarantee": None,
+        "state": "running", "health": "connected", "mode": mode.value, "guarantee": None, "drift": NOT_LOOKED_AT.body(),
     }  # fmt: skip
     failing = line_status_body(a_line(problem="line belt: cable cut", mode=mode))
     assert (failing["state"], failing["health"]) == ("failing", "line belt: cable cut")

@@ -1,8 +1,10 @@
 """What the daemon costs around the detector: images a second of the whole agent with 8 lines at full load.
 
 Beside them stand those of the bare detector in the same batches, in one process, by turns. Run by hand:
-`python -m tests.benchmarks.daemon_overhead [SECONDS] [ROUNDS]`, with the model inside the package and 8 videos of which
-every frame is judged. The ratio is what counts: rates differ from machine to machine.
+`python -m tests.benchmarks.daemon_overhead [--videos] [SECONDS] [ROUNDS]`, with the model inside the package and 8
+looping videos of which every frame is judged. Their frames lie ready in memory, unless `--videos` has them decoded:
+then the processes that decode take their share of the same processor. The ratio is what counts: rates differ from
+machine to machine.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +24,9 @@ import yaml
 from agent.app import Daemon
 from agent.config.loader import load_config
 from agent.parts import Setting, build_parts
+from agent.sources import factory
+from agent.sources.capture_process import Opened, Taken
+from agent.sources.video import Video
 from agent.steering.overrides import Overrides
 from fbclip.artefacts.profile_file import save_profile
 from fbclip.detector import Detector, Job, open_detector
@@ -31,6 +37,27 @@ from tests.faults.images import noise, video
 
 LINES = 8
 BATCH = 8
+FRAMES = 200
+
+
+class Prepared:
+    """A video whose frames lie in memory: `agent.sources.capture_process.Capturing`."""
+
+    alive = True
+
+    def __init__(self) -> None:
+        self._images = [noise(number, 64) for number in range(FRAMES)]
+
+    def open(self) -> Opened:
+        self._left = iter(self._images)
+        return Opened(fps=25, frames=FRAMES)
+
+    def next(self) -> Taken | None:
+        image = next(self._left, None)
+        return None if image is None else Taken(time.monotonic(), image)
+
+    def close(self) -> bool:
+        return True
 
 
 def bare(detector: Detector, seconds: float) -> float:
@@ -50,7 +77,7 @@ def bare(detector: Detector, seconds: float) -> float:
 def whole(folder: Path, detector: Detector, seconds: float) -> tuple[float, float]:
     """Inspections a second of the agent, everything ok and recorded; and the share of time in the detector."""
     folder.mkdir()
-    clip = video(folder / "clip.mp4", 200)
+    clip = video(folder / "clip.mp4", FRAMES)
     lines = [
         {
             "name": f"line-{number}",
@@ -110,5 +137,8 @@ def main(folder: Path, seconds: float, rounds: int) -> None:
 
 
 if __name__ == "__main__":
+    arguments = [argument for argument in sys.argv[1:] if argument != "--videos"]
+    if "--videos" not in sys.argv:
+        factory.Video = partial(Video, start=lambda *_: (Prepared(), "frames in memory"))
     with tempfile.TemporaryDirectory() as name:
-        main(Path(name), float(sys.argv[1]) if len(sys.argv) > 1 else 10, int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+        main(Path(name), float(arguments[0]) if arguments else 10, int(arguments[1]) if arguments[1:] else 3)

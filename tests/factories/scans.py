@@ -12,6 +12,10 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 NAME = "Miller^Anna"
+_MAY_BE_EMPTY = (
+    "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+)  # fmt: skip
 
 
 def dicom_dataset(pixels: np.ndarray, **tags: Any) -> FileDataset:
@@ -72,3 +76,24 @@ def a_nifti(voxels: np.ndarray, affine: np.ndarray | None = None, packed: bool =
 def blob(depth: int = 6, height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
     """A volume (depth,height,width) int16 that is different everywhere, every slice full."""
     return np.random.default_rng(seed).integers(-200, 1200, (depth, height, width)).astype(np.int16)
+
+
+def a_series(volume: np.ndarray, **tags: Any) -> list[FileDataset]:
+    """One dataset a slice of (N,H,W): axial, 2.5 mm apart from the feet up, numbered from the head down as scanners
+    often do, so that number and position disagree. `tags` of all slices."""
+    study, series, frame = (generate_uid() for _ in range(3))
+    out = []
+    for index, pixels in enumerate(volume):
+        values: dict[str, Any] = {
+            "StudyInstanceUID": study,
+            "SeriesInstanceUID": series,
+            "FrameOfReferenceUID": frame,
+            "InstanceNumber": len(volume) - index,
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "ImagePositionPatient": [-100.0, -80.0, 2.5 * index - 40],
+            "PixelSpacing": [0.5, 0.5],
+            "SliceThickness": 2.5,
+            **dict.fromkeys(_MAY_BE_EMPTY, ""),
+        }
+        out.append(dicom_dataset(pixels, **{**values, **tags}))
+    return out

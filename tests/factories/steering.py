@@ -21,6 +21,7 @@ from agent.steering.steward import Request, Steward
 from agent.store.access import open_writer
 from agent.store.audit import AuditLog
 from agent.store.engine import Database
+from agent.store.ledger import Ledger
 from agent.store.writer import Writer
 from fbclip.detector import Detector
 from tests.factories.lineups import a_lineup
@@ -45,6 +46,12 @@ class Steered:
         self.steward.step(0)
         return self.answers[-1]
 
+    def end(self) -> None:
+        """Its sources end, and let go of their folders."""
+        self.lineup.stop()
+        for supervisor in self.lineup.supervisors:
+            supervisor.join(5)
+
 
 def write_config(folder: Path, *lines: dict[str, Any], **sections: Any) -> Path:
     """agent.yaml; a line has a hot folder `in-NAME` and the profile `NAME.yaml` unless it says otherwise."""
@@ -64,16 +71,15 @@ def steered(detector: Detector, path: Path) -> Iterator[Steered]:
     config = load_config(path)
     overrides = load_overrides(config.agent.data_dir)
     database = open_writer(config.store_url)
-    writer, audit = Writer(database), AuditLog(database)
+    writer, audit, ledger = Writer(database), AuditLog(database), Ledger(database)
     writer.start_run(str(uuid4()), lambda step: None)
     lineup, hangup = a_lineup(detector), threading.Event()
     lineup.set_up(overrides.plans(config.lines), 0.0)
     lineup.start()
-    steward = Steward(path, config, overrides, lineup, audit, hangup)
+    steward = Steward(path, config, overrides, lineup, audit, ledger, hangup)
+    made = Steered(path.parent, steward, lineup, database, writer, audit, hangup)
     try:
-        yield Steered(path.parent, steward, lineup, database, writer, audit, hangup)
+        yield made
     finally:
-        lineup.stop()
-        for supervisor in lineup.supervisors:
-            supervisor.join(5)
+        made.end()
         database.close()

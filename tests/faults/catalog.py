@@ -52,6 +52,7 @@ CATALOG: Mapping[str, Lengths] = {
         partial(threads.broken, turns=(2,), parts=("sender",)), partial(threads.broken, turns=(1, 2, 3))
     ),
     "fuzz-files": Lengths(partial(files.fuzz, count=300, seed=1), partial(files.fuzz, count=10_000, seed=2)),
+    "flood": Lengths(partial(files.flood, count=120), partial(files.flood, count=40_000)),
     "fuzz-artefacts": Lengths(
         partial(artefacts.fuzz, count=500, seed=1), partial(artefacts.fuzz, count=10_000, seed=2)
     ),

@@ -1,4 +1,4 @@
-"""Thousands of damaged files through a hot folder: each gets its row, and memory and time stay bounded."""
+"""Thousands of files through a hot folder, damaged or all at once: each gets its row, memory and time stay bounded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import time
 from itertools import islice
 from pathlib import Path
 
+from agent.commands.options import ReconcileRequest
+from agent.commands.reconcile import reconcile_command
 from tests.faults.images import fuzzed
 from tests.faults.invariants import check, check_counters
 from tests.faults.processes import usage
@@ -46,3 +48,18 @@ def fuzz(folder: Path, count: int, seed: int) -> str:
         told = ", ".join(f"{count} {reason}" for reason, count in reasons)
         took = f"{seconds:.0f} s, agent up to {agent_mb:.0f} MB, its decoder up to {decoder_mb:.0f} MB"
         return f"{check(site)}; {told}; {took}"
+
+
+def flood(folder: Path, count: int) -> str:
+    """Half of the files lie there at the start, half come at once while it judges: each is judged exactly once."""
+    with a_site(folder) as site:
+        site.drop(count // 2)
+        began = time.monotonic()
+        site.start()
+        site.drop(count - count // 2)
+        site.settle(60 + SECONDS_A_FILE * count)
+        seconds = time.monotonic() - began
+        check_counters(site, at_rest=True)
+        assert reconcile_command(ReconcileRequest(site.config)) == 0
+        assert site.stop() == 0
+        return f"{check(site)}; {count / seconds:.0f} files a second"

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from calibrate.datasets.layouts import feedback, meta_json, mvtec, plain, visa
+from calibrate.datasets.layouts import (
+    dagm,
+    feedback,
+    head_ct,
+    image_mask,
+    kolektor,
+    meta_json,
+    mvtec,
+    plain,
+    real_iad,
+    visa,
+    yes_no,
+)
 from calibrate.datasets.sample import Reading
 from calibrate.datasets.tree import Tree
 from calibrate.errors import DataError
@@ -24,8 +36,14 @@ class Layout:
 LAYOUTS = {
     "feedback": Layout(feedback.matches, feedback.read, "feedback.csv"),
     "meta-json": Layout(meta_json.matches, meta_json.read, "meta.json"),
+    "real-iad": Layout(real_iad.matches, real_iad.read, "realiad_jsons/<class>.json"),
+    "head-ct": Layout(head_ct.matches, head_ct.read, "labels.csv with id and hemorrhage"),
     "visa": Layout(visa.matches, visa.read, "[<class>/]Data/Images"),
+    "kolektor": Layout(kolektor.matches, kolektor.read, "kos01/Part0.jpg and kos01/Part0_label.bmp"),
+    "dagm": Layout(dagm.matches, dagm.read, "[<class>/]Train/Label or Test/Label"),
     "mvtec": Layout(mvtec.matches, mvtec.read, "[<class>/]test/<kind>"),
+    "image-mask": Layout(image_mask.matches, image_mask.read, "images/ beside masks/, Original/ beside Ground Truth/"),
+    "yes-no": Layout(yes_no.matches, yes_no.read, "yes/ beside no/"),
     "plain": Layout(plain.matches, plain.read, "good/ (or ok, normal, no), train/good/ or images directly in it"),
 }
 

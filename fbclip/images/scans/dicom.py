@@ -30,8 +30,8 @@ from pydicom.uid import (
 from fbclip.errors import ImageError
 from fbclip.images.header import check_scan_limits
 from fbclip.images.jpeg_header import read_jpeg
-from fbclip.images.picture import Picture, ScanFacts, SliceFacts
-from fbclip.images.scans.dicom_window import common_limits, needs_percentiles, shown
+from fbclip.images.picture import Picture, ScanFacts, SliceFacts, WindowOrigin
+from fbclip.images.scans.dicom_window import Limits, StoredFrame, common_limits, needs_percentiles, shown
 from fbclip.images.scans.emptiness import keep_full
 from fbclip.images.scans.kinds import require_image
 from fbclip.images.scans.quiet import quiet
@@ -51,7 +51,7 @@ def dicom_size(data: bytes) -> tuple[int, int, int]:
     """(width, height, frames) from the header alone; raises as `read_dicom`."""
     with quiet("DICOM"):
         header = dcmread(io.BytesIO(data), stop_before_pixels=True)
-        frames = _check_header(header)
+        frames = check_header(header)
         return whole(header, "Columns"), whole(header, "Rows"), frames
 
 
@@ -63,14 +63,14 @@ def read_dicom(data: bytes, window: Window) -> Picture:
     """
     with quiet("DICOM") as caught:
         header = dcmread(io.BytesIO(data), stop_before_pixels=True)
-        frames = _check_header(header)
+        frames = check_header(header)
         dataset = dcmread(io.BytesIO(data))
-        _refuse_cut(dataset, caught, frames)
+        refuse_cut(dataset, caught, frames)
         stored = [np.asarray(pixel_array(dataset, index=i)) for i in range(frames)]
-        if text(dataset, "PhotometricInterpretation") in _GREY:
-            pixels, slices = _grey(dataset, stored, window)
+        if is_grey(dataset):
+            pixels, slices = _grey([StoredFrame(dataset, i, frame) for i, frame in enumerate(stored)], window)
         else:
-            pixels = np.stack([_colour(dataset, frame) for frame in stored])
+            pixels = np.stack([colour_frame(dataset, frame) for frame in stored])
             slices = [SliceFacts(order=i - 1, number=i, origin="colour") for i in range(1, frames + 1)]
         places = [plane_and_position(dataset, i) for i in range(frames)]
         slices = [one.model_copy(update={"position": at}) for one, (_, at) in zip(slices, places, strict=True)]
@@ -86,8 +86,13 @@ def read_dicom(data: bytes, window: Window) -> Picture:
     return Picture(pixels, facts)
 
 
-def _check_header(header: Dataset) -> int:
-    """The number of frames of an image that may be decoded."""
+def is_grey(dataset: Dataset) -> bool:
+    """Whether it is shown through a window, as colours are not."""
+    return text(dataset, "PhotometricInterpretation") in _GREY
+
+
+def check_header(header: Dataset) -> int:
+    """The number of frames of an image that may be decoded; raises as `read_dicom`."""
     meta = header.file_meta
     require_image(header, str(meta.get("MediaStorageSOPClassUID") or ""))
     if not meta.get("TransferSyntaxUID"):
@@ -103,8 +108,8 @@ def _check_header(header: Dataset) -> int:
     return frames
 
 
-def _refuse_cut(dataset: Dataset, caught: Sequence[warnings.WarningMessage], frames: int) -> None:
-    """What decoders would paint grey or black: pixels that are not all there, or a damaged JPEG."""
+def refuse_cut(dataset: Dataset, caught: Sequence[warnings.WarningMessage], frames: int) -> None:
+    """Raises ImageError for what decoders would paint grey or black: pixels not all there, or a damaged JPEG."""
     if not any(name in dataset for name in _PIXELS):
         raise ImageError("truncated", "the DICOM file ends before its pixels")
     if any("End of file reached" in str(one.message) for one in caught):
@@ -150,24 +155,29 @@ def _refuse_damaged(frame: bytes) -> None:
         raise ImageError("corrupt", "a compressed frame is damaged") from error
 
 
-def _grey(
-    dataset: Dataset, stored: list[NDArray[np.generic]], window: Window
-) -> tuple[NDArray[np.uint8], list[SliceFacts]]:
-    common = common_limits(dataset, stored) if needs_percentiles(dataset, len(stored), window) else None
-    inverse = text(dataset, "PresentationLUTShape") == "INVERSE"
-    # MONOCHROME1 implies the inverse shape, which may stand there as well: it is turned once.
-    inverse |= text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
-    pixels = np.empty((len(stored), *stored[0].shape), np.uint8)
+def _grey(frames: Sequence[StoredFrame], window: Window) -> tuple[NDArray[np.uint8], list[SliceFacts]]:
+    common = common_limits(frames) if needs_percentiles(frames, window) else None
+    pixels = np.empty((len(frames), *frames[0].values.shape), np.uint8)
     slices = []
-    for index, frame in enumerate(stored):
-        levels, limits, origin = shown(dataset, index, frame, window, common)
-        pixels[index] = 255 - levels if inverse else levels
+    for index, frame in enumerate(frames):
+        pixels[index], limits, origin = grey_frame(frame, window, common)
         slices.append(SliceFacts(order=index, number=index + 1, window=limits, origin=origin))
     return pixels, slices
 
 
-def _colour(dataset: Dataset, frame: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """pydicom has turned YBR into RGB already, whatever the header still says."""
+def grey_frame(
+    frame: StoredFrame, window: Window, common: Limits | None
+) -> tuple[NDArray[np.uint8], Limits, WindowOrigin]:
+    """A monochrome frame as `shown` shows it, inverted where black stands for much; raises ImageError."""
+    levels, limits, origin = shown(frame, window, common)
+    inverse = text(frame.dataset, "PresentationLUTShape") == "INVERSE"
+    # MONOCHROME1 implies the inverse shape, which may stand there as well: it is turned once.
+    inverse |= text(frame.dataset, "PhotometricInterpretation") == "MONOCHROME1"
+    return (255 - levels if inverse else levels), limits, origin
+
+
+def colour_frame(dataset: Dataset, frame: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """As 8-bit RGB. pydicom has turned YBR into RGB already, whatever the header still says."""
     if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
         coloured = np.asarray(apply_color_lut(frame, dataset))[..., :3]
         return np.ascontiguousarray(coloured >> 8 if coloured.dtype == np.uint16 else coloured, np.uint8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,20 @@ Stored = NDArray[Any]
 Limits = tuple[float, float]
 
 
+@dataclass(frozen=True, eq=False)
+class StoredFrame:
+    """A frame as it is stored: (H,W) `values`, and what says what they stand for, frame `index` of `dataset`."""
+
+    dataset: Dataset
+    index: int
+    values: Stored
+
+    @property
+    def voi(self) -> Dataset:
+        """Where its window stands."""
+        return of_frame(self.dataset, self.index, "FrameVOILUTSequence", "WindowCenter")
+
+
 def rescaled(dataset: Dataset, index: int, stored: Stored) -> NDArray[np.generic]:
     """Stored values of a frame -> what they stand for, as Hounsfield units: by rescale slope or table."""
     item = of_frame(dataset, index, "PixelValueTransformationSequence", "RescaleSlope")
@@ -29,21 +45,19 @@ def rescaled(dataset: Dataset, index: int, stored: Stored) -> NDArray[np.generic
     return np.asarray(apply_modality_lut(stored, item))
 
 
-def shown(
-    dataset: Dataset, index: int, stored: Stored, asked: Window, common: Limits | None
-) -> tuple[NDArray[np.uint8], Limits, WindowOrigin]:
+def shown(frame: StoredFrame, asked: Window, common: Limits | None) -> tuple[NDArray[np.uint8], Limits, WindowOrigin]:
     """A frame as uint8, before it is inverted, through which values, and who says so.
 
     `common`: the percentiles of all frames, where `needs_percentiles` is true.
     """
-    values = rescaled(dataset, index, stored)
-    item = of_frame(dataset, index, "FrameVOILUTSequence", "WindowCenter")
+    values = rescaled(frame.dataset, frame.index, frame.values)
+    item = frame.voi
     own = _own_limits(item)
     if asked == "dicom" and own is None and value(item, "VOILUTSequence") is not None:
         return _by_table(values, item)
     if asked == "dicom" and own is not None and text(item, "VOILUTFunction") == "SIGMOID":
         return _sigmoid(values, item), own, "file"
-    limits, origin = _limits(dataset, index, asked, own, common)
+    limits, origin = _limits(frame.dataset, frame.index, asked, own, common)
     return through(values, *limits), limits, origin
 
 
@@ -62,20 +76,26 @@ def _limits(
     return common, "percentile"
 
 
-def needs_percentiles(dataset: Dataset, frames: int, asked: Window) -> bool:
+def needs_percentiles(frames: Sequence[StoredFrame], asked: Window) -> bool:
     """Whether some frame is shown by the percentiles of all."""
     if asked != "dicom":
         return asked == "percentile"
-    items = [of_frame(dataset, i, "FrameVOILUTSequence", "WindowCenter") for i in range(frames)]
-    return not _is_head_ct(dataset) and any(
-        _own_limits(item) is None and value(item, "VOILUTSequence") is None for item in items
+    return any(
+        not _is_head_ct(one.dataset) and _own_limits(one.voi) is None and value(one.voi, "VOILUTSequence") is None
+        for one in frames
     )
 
 
-def common_limits(dataset: Dataset, frames: list[Stored]) -> Limits:
+def common_limits(frames: Sequence[StoredFrame]) -> Limits:
     """Percentiles of all frames, as they are rescaled, without the values that only pad an image to a rectangle."""
-    parts = [rescaled(dataset, i, stored)[~_padding(dataset, stored)] for i, stored in enumerate(frames)]
-    return percentile_limits(parts, sum(part.size for part in parts))
+
+    def parts() -> Iterator[NDArray[np.generic]]:
+        # One at a time: rescaled values take up to four times the memory of stored ones.
+        for one in frames:
+            yield rescaled(one.dataset, one.index, one.values)[~_padding(one.dataset, one.values)]
+
+    count = sum(one.values.size - int(np.count_nonzero(_padding(one.dataset, one.values))) for one in frames)
+    return percentile_limits(parts(), count)
 
 
 def _own_limits(item: Dataset) -> Limits | None:

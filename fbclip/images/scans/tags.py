@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from pydicom import Dataset
@@ -82,19 +83,35 @@ def digest(*identifiers: object) -> str | None:
 
 def plane_and_position(dataset: Dataset, index: int) -> tuple[Plane | None, float | None]:
     """The nearest plane of a frame, and how far along its normal it lies in mm; None where it does not say."""
-    found = numbers(of_frame(dataset, index, "PlaneOrientationSequence", "ImageOrientationPatient"), _ORIENTATION, 6)
+    found = orientation(dataset, index)
     if found is None:
         return None, None
-    (a, b, c), (d, e, f) = found[:3], found[3:]
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
-    if not any(normal):
-        return None, None
+    normal = normal_of(found)
     axis = max(range(3), key=lambda i: abs(normal[i]))
-    place = numbers(
-        of_frame(dataset, index, "PlanePositionSequence", "ImagePositionPatient"), "ImagePositionPatient", 3
-    )
-    at = None if place is None else sum(n * p for n, p in zip(normal, place, strict=True))
-    return _PLANES[axis], at
+    at = place(dataset, index)
+    return _PLANES[axis], None if at is None else along(normal, at)
 
 
-_ORIENTATION = "ImageOrientationPatient"
+def orientation(dataset: Dataset, index: int) -> list[float] | None:
+    """The directions of a frame's rows and columns, six numbers; None where it says none that span a plane."""
+    found = numbers(of_frame(dataset, index, "PlaneOrientationSequence", _ORIENTATION), _ORIENTATION, 6)
+    return found if found is not None and any(normal_of(found)) else None
+
+
+def place(dataset: Dataset, index: int) -> list[float] | None:
+    """Where a frame's first pixel lies, in mm; None where it does not say."""
+    return numbers(of_frame(dataset, index, "PlanePositionSequence", _POSITION), _POSITION, 3)
+
+
+def normal_of(directions: Sequence[float]) -> tuple[float, float, float]:
+    """What stands upright on the plane of rows and columns."""
+    (a, b, c), (d, e, f) = directions[:3], directions[3:]
+    return b * f - c * e, c * d - a * f, a * e - b * d
+
+
+def along(normal: Sequence[float], at: Sequence[float]) -> float:
+    """How far along the normal a place lies."""
+    return sum(n * p for n, p in zip(normal, at, strict=True))
+
+
+_ORIENTATION, _POSITION = "ImageOrientationPatient", "ImagePositionPatient"

@@ -10,6 +10,7 @@ from agent.commands.inspect import inspect_files
 from agent.config.sections import Config, ModelSection
 from agent.pipeline.lines import load_detector
 from fbclip.artefacts.profile import Guarantee
+from fbclip.artefacts.sees import FoundShare, Sees
 from tests.factories.lines import FUSION, a_profile, remember, section, write_profile
 from tests.factories.streams import JpegCamera, capture_processes, jpeg
 
@@ -70,15 +71,21 @@ def test_cameras_are_opened_as_a_run_opens_them_and_no_address_is_told(tmp_path,
 def test_check_inspect_and_log_say_what_a_profile_promises(tmp_path, caplog, edit, promise):
     detector = load_detector(ModelSection(device="cpu"))
     given = {"guarantee": Guarantee(false_alarm_rate=0.01, confidence=0.95)}
-    write_profile(tmp_path, calibration=a_profile(detector).calibration.model_copy(update=given))
+    row = FoundShare(what="large", found=29, total=30, low=0.83, high=1)
+    calibration = a_profile(detector).calibration.model_copy(update=given)
+    write_profile(tmp_path, calibration=calibration, sees=Sees(confidence=0.95, sizes=(row,), kinds=()))
     path = tmp_path / "p.yaml"
     path.write_text(yaml.safe_dump(edit(yaml.safe_load(path.read_text()))))
     config = Config(
         agent={"data_dir": tmp_path / "var"}, mqtt={"url": "embedded://127.0.0.1:0"}, web={"listen": "127.0.0.1:0"},
         model={"device": "cpu"}, lines=(section(tmp_path),),
     )  # fmt: skip
-    (check,) = (check for check in check_all(config) if check.part == "line belt: profile")
+    checks = list(check_all(config))
+    (check,) = (check for check in checks if check.part == "line belt: profile")
     assert (check.problem, check.guarantee) == (None, promise)
+    # What it finds was measured at another threshold than that of an edited one.
+    finds = "ok     line belt: finds 29 of 30 large painted defects"
+    assert (finds in [check.text for check in checks]) == (promise != "none (edited)")
     assert check.text == f"ok     line belt: profile; guarantee: {promise}"
     assert ("edited after it was sealed" in caplog.text) == (promise == "none (edited)")
     (answer,) = inspect_files(detector, path, [tmp_path / "none.png"], None)

@@ -111,3 +111,10 @@ def test_old_and_new_images_are_not_mixed(tmp_path):
     line = a_line({"type": "video", "path": tmp_path / "missing.mp4"})
     with pytest.raises(SourceError, match=r"missing\.mp4"):
         collect(line, Collector("belt", tmp_path / "new", units=3), lambda _: None)
+
+
+def test_a_line_that_judges_series_is_not_collected_slice_by_slice(tmp_path):
+    line = a_line({"type": "folder", "path": tmp_path, "series_s": 5})
+    with pytest.raises(ConfigError, match=r"line belt: series_s: .*DICOM files themselves"):
+        collect(line, Collector("belt", tmp_path / "out", units=1), lambda _: None)
+    assert not list((tmp_path / "out").rglob("*.png"))

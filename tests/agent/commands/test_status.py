@@ -39,3 +39,17 @@ def test_parked_messages_are_told_apart_from_waiting_ones(config, capsys):
     status_command(StatusRequest(config, as_json=True))
     found = json.loads(capsys.readouterr().out)
     assert (found["unsent"], found["parked"]) == (1, {"count": 2, "line": "belt", "reason": "refused: Not authorized"})
+
+
+def test_a_line_that_has_changed_is_named(config, capsys, monkeypatch):
+    state = {
+        "problems": [],
+        "mqtt": "connected",
+        "lines": [{"name": "belt", "drift": {"advice": "darker"}}, {"name": "x"}],
+    }
+    monkeypatch.setattr("agent.commands.status.is_locked", lambda _: True)
+    monkeypatch.setattr("agent.commands.status.ask", lambda *_: state)
+    status_command(StatusRequest(config))
+    assert "line belt: recalibrate: darker" in capsys.readouterr().out
+    status_command(StatusRequest(config, as_json=True))
+    assert json.loads(capsys.readouterr().out)["advice"] == {"belt": "darker"}

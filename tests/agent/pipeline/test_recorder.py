@@ -140,7 +140,7 @@ def test_stopping_while_the_store_refuses_leaves_the_file_to_the_next_start(desk
 
 
 def test_a_move_that_failed_is_done_again(desk, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:

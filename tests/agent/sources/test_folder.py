@@ -18,12 +18,14 @@ from agent.errors import SourceError, StoreError
 from agent.records import Disposition, FileState
 from agent.sources.disposition import dispose
 from agent.sources.folder import Folder
+from agent.sources.folder_lock import FolderLocks
 from agent.sources.path_text import to_path
 from agent.sources.sinks import BlockingQueue, Tally
 from fbclip.errors import ImageError
 from fbclip.images.decode import decode_picture
 from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
 from tests.factories.agent import FakeClock, KeepingSink
+from tests.factories.brokers import wait_until
 from tests.factories.scans import a_dicom, a_nifti, blob
 
 PNG = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))[1].tobytes()
@@ -43,8 +45,14 @@ class Row:
 
 
 class MemoryLedger:
+    revision = 0
+
     def __init__(self):
         self.rows = []
+
+    def has_content(self, line, size, sha256, but):
+        known = (FileState.DONE, FileState.CLAIMED)
+        return any(r.sha256 == sha256 and r.id != but and r.state in known for r in self.rows)
 
     def find(self, line, path, size, mtime_ns):
         same = [r for r in self.rows if (r.path, r.size, r.mtime_ns) == (path, size, mtime_ns)]
@@ -102,7 +110,7 @@ class WatchedFolder:
 def watched(hot, decoder):
     made = WatchedFolder(hot, decoder)
     yield made
-    made.source._unwatch()
+    made.source._watch.stop()
 
 
 def test_a_file_is_handed_over_when_it_stands_still_and_only_once(hot, watched):
@@ -152,7 +160,7 @@ def test_what_is_no_image_is_answered_with_a_reason(hot, watched):
 
 
 def test_a_file_too_large_is_not_read(hot, watched, monkeypatch):
-    monkeypatch.setattr("agent.sources.folder.MAX_BYTES", 10)
+    monkeypatch.setattr("agent.sources.file_reader.MAX_BYTES", 10)
     (hot / "a.png").write_bytes(PNG)
     watched.after(0)
     (frame,) = watched.after(1)
@@ -186,7 +194,7 @@ def test_side_files_are_ignored_and_counted(hot, decoder):
     watched.after(0)
     assert [Path(frame.path).name for frame in watched.after(10)] == ["a.png"]
     assert watched.source.health == "watching, 8 side files ignored"
-    watched.source._unwatch()
+    watched.source._watch.stop()
 
 
 def test_recursive_takes_files_of_subfolders(hot, decoder):
@@ -195,7 +203,7 @@ def test_recursive_takes_files_of_subfolders(hot, decoder):
     (hot / "sub" / "deep" / "f.png").write_bytes(PNG)
     watched.after(0)
     assert len(watched.after(1)) == 1
-    watched.source._unwatch()
+    watched.source._watch.stop()
 
 
 def test_after_a_restart_pending_files_come_again_and_judged_ones_do_not(hot, watched, decoder):
@@ -204,12 +212,12 @@ def test_after_a_restart_pending_files_come_again_and_judged_ones_do_not(hot, wa
     again = WatchedFolder(hot, decoder, watched.ledger)
     again.after(0)
     assert again.after(1) == []
-    again.source._unwatch()
+    again.source._watch.stop()
     watched.ledger.rows[0].state = FileState.PENDING
     third = WatchedFolder(hot, decoder, watched.ledger)
     third.after(0)
     assert [f.file_id for f in third.after(1)] == [1]
-    third.source._unwatch()
+    third.source._watch.stop()
 
 
 def test_a_copy_that_kept_its_time_is_judged_again_once_the_first_has_left(hot, watched):
@@ -379,11 +387,11 @@ def test_a_missing_folder_is_refused_at_check_and_waited_for_at_run(hot, watched
 
 def test_a_recreated_folder_is_watched_anew(hot, watched, tmp_path):
     watched.after(0)
-    first = watched.source._observer
+    first = watched.source._watch._observer
     hot.rename(tmp_path / "old")
     hot.mkdir()
     watched.after(1)
-    assert watched.source._observer is not first and not first.is_alive()
+    assert watched.source._watch._observer is not first and not first.is_alive()
 
 
 @pytest.mark.parametrize("network", [False, True])
@@ -443,3 +451,104 @@ def test_a_line_says_once_that_its_images_are_seen_too_dark(hot, watched, caplog
     watched.after(0)
     assert len(watched.after(1)) == 20
     assert caplog.text.count("use 12 of their 16 bits, so they are seen 16 times too dark") == 1
+
+
+def test_patterns_choose_files_and_the_rest_is_counted(hot, decoder):
+    watched = WatchedFolder(hot, decoder, include=("*.png",), ignore=("*_thumb.png",))
+    for name in ("a.PNG", "a_thumb.png", "b.jpg"):
+        (hot / name).write_bytes(PNG)
+    watched.after(0)
+    assert [Path(frame.path).name for frame in watched.after(1)] == ["a.PNG"]
+    assert watched.source.health == "watching, 2 side files ignored"
+    watched.source._watch.stop()
+
+
+def test_bytes_that_have_a_verdict_get_no_second_one_where_content_is_judged(hot, decoder):
+    watched = WatchedFolder(hot, decoder, judge="content")
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    assert len(watched.after(1)) == 1
+    (hot / "b.png").write_bytes(PNG)
+    (hot / "c.png").write_bytes(PNG + b"other")
+    watched.after(0)
+    assert [Path(frame.path).name for frame in watched.after(1)] == ["c.png"]
+    assert [(r.state, r.reason) for r in watched.ledger.rows if r.path.endswith("b.png")] == [
+        (FileState.SKIPPED, "same_content")
+    ]
+    watched.source._watch.stop()
+
+
+def test_what_an_operator_wants_judged_again_is_looked_at_anew(hot, watched):
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0), watched.after(1)
+    watched.ledger.rows[0].disposition = Disposition.FINISHED
+    assert watched.after(5) == []
+    watched.ledger.revision += 1
+    watched.after(0)
+    assert [frame.file_id for frame in watched.after(1)] == [2]
+
+
+def test_a_file_that_cannot_be_read_for_long_is_told_of_and_does_not_stop_the_others(hot, watched, monkeypatch):
+    real = os.open
+
+    def refuse(path, *arguments, **options):
+        if str(path).endswith("locked.png"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    (hot / "locked.png").write_bytes(PNG)
+    (hot / "zzz.png").write_bytes(PNG)
+    watched.after(0)
+    assert len(watched.after(1)) == 1 and watched.source.problem is None
+    watched.after(60)
+    assert watched.source.problem == "1 files cannot be read: Permission denied"
+    monkeypatch.undo()
+    assert len(watched.after(1)) == 1 and watched.source.problem is None
+
+
+def test_a_scan_is_broken_off_when_the_next_one_is_due(hot, decoder):
+    """Of very many files at once: what arrives or goes meanwhile is still seen."""
+    watched = WatchedFolder(hot, decoder, rescan_s=2, settle_s=0)
+    put = watched.sink.put
+    watched.sink.put = lambda frame, stop: (setattr(watched.clock, "time", watched.clock.time + 1), put(frame, stop))[1]
+    for number in range(5):
+        (hot / f"{number}.png").write_bytes(PNG)
+    counts = [len(watched.after(0)) for _ in range(4)]
+    assert counts == [2, 2, 1, 0]
+    watched.source._watch.stop()
+
+
+def test_a_folder_that_goes_is_named_within_seconds_however_rarely_it_is_scanned(hot):
+    section = FolderSource(type="folder", path=hot, settle_s=0, rescan_s=60)
+    queue, stop = BlockingQueue(Tally()), threading.Event()
+    source = Folder("inbox", section, queue, MemoryLedger(), locks=FolderLocks())
+    thread = threading.Thread(target=source.run, args=(stop,))
+    thread.start()
+    try:
+        wait_until(lambda: source.health == "watching")
+        shutil.rmtree(hot)
+        wait_until(lambda: source.problem is not None)
+        assert source.problem == "folder cannot be read: No such file or directory"
+        hot.mkdir()
+        (hot / "a.png").write_bytes(PNG)
+        assert queue.get(30).path == str(hot / "a.png") and source.problem is None
+    finally:
+        stop.set()
+        thread.join(10)
+
+
+def test_a_folder_of_another_line_is_not_emptied_until_it_is_free(hot, decoder):
+    locks = FolderLocks()
+    hold = locks.take("dock", hot)
+    section = FolderSource(type="folder", path=hot, settle_s=0)
+    sink, stop = KeepingSink(), threading.Event()
+    source = Folder("inbox", section, sink, MemoryLedger(), FakeClock(), decoder, locks=locks)
+    (hot / "a.png").write_bytes(PNG)
+    source.look(stop)
+    assert sink.frames == [] and source.problem == "line dock empties this hot folder already"
+    hold.release()
+    source.look(stop)
+    assert len(sink.frames) == 1 and source.problem is None
+    source._watch.stop()
+    source._root.leave()

@@ -3,6 +3,8 @@
 import threading
 from dataclasses import replace
 
+import numpy as np
+
 from agent.records import Frame
 from agent.sources.base import SystemClock
 from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
@@ -24,6 +26,17 @@ def test_the_newest_frame_wins_and_the_others_are_counted():
     counters = slot.tally.snapshot()
     assert (counters.grabbed, counters.dropped, counters.in_flight) == (3, {"replaced": 2}, 1)
     assert len(hints) == 3
+
+
+def test_large_images_fill_a_queue_by_their_bytes_and_one_always_fits():
+    queue, stop = BlockingQueue(Tally(), most_bytes=1000), threading.Event()
+    large, small = (replace(frame(1), image=np.zeros((side, 10, 3), np.uint8)) for side in (40, 20))
+    assert queue.put(large, stop)
+    stopped = threading.Event()
+    threading.Timer(0.1, stopped.set).start()
+    assert not queue.put(small, stopped)
+    assert queue.get(0) is large and queue.put(small, stop)
+    assert queue.discard("shutdown") == 1 and queue.put(large, stop)
 
 
 def test_a_full_queue_makes_the_source_wait():

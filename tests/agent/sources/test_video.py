@@ -68,6 +68,37 @@ def test_loop_begins_again_until_stopped(film):
     assert [f.seq for f in sink.frames] == list(range(1, len(sink.frames) + 1))
 
 
+def test_all_passes_of_a_loop_are_read_by_one_process(film):
+    seen, stop = set(), threading.Event()
+
+    class Watching(KeepingSink):
+        def put(self, frame, stop):
+            seen.update(capture_processes())
+            return super().put(frame, stop)
+
+    sink = Watching()
+    section = VideoSource(type="video", path=film, realtime=True, loop=True)
+    Video("belt", section, sink, FakeClock(stop, end=10)).run(stop)
+    assert len(sink.frames) > 80 and len(seen) == 1
+    assert capture_processes() == set()
+
+
+def test_a_looping_folder_plays_what_came_meanwhile(tmp_path):
+    stop = threading.Event()
+    picture = np.full((48, 64, 3), 90, np.uint8)
+
+    class Adding(KeepingSink):
+        def put(self, frame, stop):
+            cv2.imwrite(str(tmp_path / f"{len(self.frames) + 1}.png"), picture)
+            return super().put(frame, stop)
+
+    cv2.imwrite(str(tmp_path / "0.png"), picture)
+    sink = Adding()
+    section = VideoSource(type="video", path=tmp_path, realtime=True, loop=True, fps=1)
+    Video("belt", section, sink, FakeClock(stop, end=8)).run(stop)
+    assert [f.frame_number for f in sink.frames][:7] == [0, 0, 1, 0, 1, 2, 3]
+
+
 def test_what_is_no_video_is_one_line(tmp_path, capfd):
     (tmp_path / "text.mp4").write_text("not a video")
     for name in ("text.mp4", "missing.mp4"):

@@ -49,6 +49,7 @@ def test_a_threshold_is_set_answered_audited_and_kept_for_the_next_start(agent, 
     assert entry.detail["asked"] == {"line": "belt", "threshold": 2.5}
     assert entry.detail["before"]["choice"]["threshold"] is None
     assert entry.detail["after"]["choice"]["threshold"]["value"] == 2.5
+    agent.end()
     with steered(detector, path) as next_start:
         assert threshold_of(next_start) == 2.5
         assert next_start.tell("threshold", line="belt", threshold=None).ok
@@ -57,6 +58,7 @@ def test_a_threshold_is_set_answered_audited_and_kept_for_the_next_start(agent, 
 
 def test_a_line_is_switched_off_and_stays_off_after_a_restart(agent, detector, path):
     assert agent.tell("disable", line="dock").text == "line dock: disabled"
+    agent.end()
     with steered(detector, path) as next_start:
         assert states(next_start) == {"belt": LineState.RUNNING, "dock": LineState.DISABLED}
         assert next_start.tell("enable", line="dock").ok

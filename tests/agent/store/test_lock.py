@@ -1,4 +1,4 @@
-"""One agent a data directory, a database and a hot folder."""
+"""One agent a data directory and a database."""
 
 import pytest
 
@@ -27,13 +27,3 @@ def test_one_agent_a_database_whatever_it_is_called(tmp_path):
     with DataLock(two, data / "agent.db"):
         assert sorted(p.name for p in data.iterdir()) == [".agent.db.lock", ".other.db.lock"]
         assert (data / ".agent.db.lock").stat().st_mode & 0o777 == 0o600
-
-
-def test_one_agent_a_hot_folder_without_a_file_in_it(tmp_path):
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    with DataLock(tmp_path / "one", None, [inbox, tmp_path / "missing"]):
-        with pytest.raises(StoreError, match="inbox: another agent empties this hot folder"):
-            DataLock(tmp_path / "two", None, [inbox])
-        assert list(inbox.iterdir()) == []
-    DataLock(tmp_path / "two", None, [inbox]).release()

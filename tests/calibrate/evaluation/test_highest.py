@@ -1,4 +1,4 @@
-"""What set a blind threshold can be looked at, and goes when the threshold is no longer blind."""
+"""What set a threshold can be looked at, beside its profile and in the report."""
 
 from dataclasses import replace
 
@@ -7,11 +7,13 @@ import pytest
 
 from calibrate.datasets.line_data import select
 from calibrate.datasets.reader import read_data
-from calibrate.evaluation.highest import highest_folder, write_highest
+from calibrate.evaluation.highest import highest_folder, read_highest, write_highest
 from calibrate.inference import Skips
+from calibrate.threshold.common_rule import NAME
 from calibrate.threshold.profile import make_profile
 from calibrate.threshold.request import ThresholdRequest, ThresholdTarget
-from calibrate.threshold.text import blind_text, comparison_text
+from calibrate.threshold.text import blind_text, rule_text
+from fbclip.artefacts.sees import ComparedRule, FoundShare
 from tests.factories.lines import unit_of_the_line
 from tests.factories.models import tiny_detector
 
@@ -54,8 +56,29 @@ def test_they_are_replaced_and_nothing_else_is_deleted(blind, tmp_path):
     assert not folder.exists()
 
 
+def test_they_are_read_for_their_own_profile_only(blind, tmp_path):
+    path = tmp_path / "belt.yaml"
+    assert read_highest(path, blind.profile.id) == ()
+    drawn = write_highest(path, blind)
+    found = read_highest(path, blind.profile.id)
+    assert [(one.about.unit, one.about.z) for one in found] == [(u, round(z, 6)) for u, z in blind.highest]
+    assert [one.png for one in found] == [p.read_bytes() for p in drawn]
+    assert read_highest(path, "0" * 64) == ()
+    drawn[0].write_bytes(b"no picture")
+    assert read_highest(path, blind.profile.id)[0].png is None
+    listed = highest_folder(path) / "units.json"
+    listed.write_text(listed.read_text().replace(drawn[0].name, "../../secret.png"))
+    assert read_highest(path, blind.profile.id) == ()
+
+
 def test_another_rule_is_named_for_comparison(blind):
-    c = blind.profile.calibration
-    high = c.model_copy(update={"quantiles": {"0.95": 2.0}})
-    assert comparison_text(high) == ["for comparison: the 95th percentile × 1.42 of these units is z = 2.8400"]
-    assert comparison_text(c.model_copy(update={"quantiles": {"0.95": -1.0}})) == []
+    rule = ComparedRule(
+        name=NAME,
+        threshold=2.84,
+        alarms=FoundShare(what="normal", found=2, total=100, low=0, high=0.1),
+        sizes=(FoundShare(what="large", found=9, total=10, low=0.5, high=1),),
+    )
+    assert rule_text(rule) == (
+        "for comparison, the 95th percentile × 1.42 of these units promises nothing: z = 2.8400, 2 of 100 normal units "
+        "alarm, finds 9 of 10 large painted defects"
+    )

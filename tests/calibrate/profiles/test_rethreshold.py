@@ -10,6 +10,7 @@ from calibrate.threshold.operating_point import UnitScores, choose
 from calibrate.threshold.profile import QUANTILES, reference
 from calibrate.threshold.request import Goal, ThresholdTarget
 from fbclip.artefacts.profile import MeasuredRates, Profile
+from fbclip.artefacts.sees import FoundShare, Sees
 from tests.factories.models import tiny_profile
 
 TARGET = ThresholdTarget(0.05, 0.95, 0.2)
@@ -131,3 +132,17 @@ def test_what_was_measured_at_the_old_threshold_is_dropped():
     made = at_threshold(a_profile(scores(300), measured=rates), 2.0)
     assert made.profile.calibration.measured is None
     assert "belong to the old threshold" in made.basis[-1]
+
+
+def test_what_is_found_is_that_of_the_new_threshold():
+    """Raised beyond the painted defects a profile is blind, and says so; it never keeps what the old one found."""
+    row = FoundShare(what="large", found=10, total=10, low=0.69, high=1, z=tuple(float(z) for z in range(5, 15)))
+    profile = a_profile(scores(100)).model_copy(update={"sees": Sees(confidence=0.95, sizes=(row,), kinds=())})
+    same, half, none = (at_threshold(profile, value) for value in (4.0, 9.5, 100.0))
+    assert (same.profile.sees.large.found, same.profile.sees.blind) == (10, False)
+    assert half.profile.sees.large.found == 5
+    assert none.profile.sees.blind
+    assert "BLIND: it finds 0 of 10 large painted defects" in none.basis
+    unknown = profile.sees.model_copy(update={"sizes": (row.model_copy(update={"z": ()}),)})
+    lost = at_threshold(profile.model_copy(update={"sees": unknown}), 4.0)
+    assert lost.profile.sees.blind and "z of the painted defects was not kept" in lost.basis[-1]

@@ -2,16 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from calibrate.evaluation.highest import DrawnUnit, HighestUnit
 from calibrate.report.metrics import image_intervals
 from calibrate.report.page import render
 from calibrate.report.reading import read_run
+from calibrate.statistics.intervals import rate_between
 from tests.factories.few_shot import few_shot, few_shot_curve
 from tests.factories.pages import Page, measure_layout, needs_chromium, page_of
-from tests.factories.runs import KINDS, run_document, sample_rows, write_run
+from tests.factories.runs import KINDS, THRESHOLD, run_document, sample_rows, write_run
 
 SCALE = {"centre": 0.0, "spread": 1.0}
 CHOICE = {
@@ -133,6 +136,57 @@ def test_findings_against_the_promise_stand_above_it(tmp_path):
     assert "these defects are printed" in page_of(tmp_path / "c", **data).text
 
 
+SIZES = [("small", 2), ("medium", 15), ("large", 29)]
+
+
+def found_row(what, found, total=30):
+    low, high = rate_between(found, total, 0.95)
+    return {"what": what, "found": found, "total": total, "low": low, "high": high}
+
+
+def with_sees(found=29):
+    """A profile that finds so many of 30 large painted defects, and what the common rule finds."""
+    data = run_document(sample_rows())
+    sizes = [found_row(what, n if what != "large" else found) for what, n in SIZES]
+    rule = {"name": "95th percentile × 1.42", "threshold": 1.0, "alarms": found_row("normal", 9, 299), "sizes": sizes}
+    data["profile"]["sees"] = {
+        "confidence": 0.95,
+        "sizes": sizes,
+        "kinds": [found_row("scratch", 20)],
+        "real": found_row("real", 7, 9),
+        "rule": rule,
+        "later": 1,
+    }
+    return data
+
+
+def test_the_page_says_what_the_profile_finds_beside_a_common_rule(tmp_path):
+    rows = sample_rows()
+    text = page_of(tmp_path / "a", **with_sees()).text
+    assert "large painted 30 29 96.7% 82.8% to 99.92%" in text
+    assert "painted like scratch 30 20" in text and "real ones at hand 9 7" in text
+    assert "Blind:" not in text
+    above = {label: sum(r[2] == label and r[7] > 1.0 for r in rows) for label in ("good", "defective")}
+    assert f"95th percentile × 1.42 1.000 9 of 299 3% {above['good']} of 120" in text
+    assert f"{above['defective']} of 80" in text
+    own = sum(r[2] == "good" and r[7] > THRESHOLD for r in rows)
+    assert f"this profile 1.530 0 of 299 0% {own} of 120" in text
+
+    page = page_of(tmp_path / "b", **with_sees(found=3))
+    assert "Blind: nothing shows that this threshold finds even large defects" in page.text
+    assert "highest" not in page.headings
+
+
+def test_the_units_that_set_the_threshold_are_shown(run_folder):
+    about = HighestUnit(unit="good/<7>.png", z=3.25, file="01_good-7.png")
+    drawn = (DrawnUnit(about, b"\x89PNG\r\n\x1a\n1"), DrawnUnit(about, None))
+    page = Page(render(replace(read_run(run_folder), highest=drawn)))
+    assert "highest" in page.headings
+    assert "remove them from the data if they are defective" in page.text
+    assert "z 3.250 good/<7>.png" in page.text and "no image" in page.text
+    assert sum(a["src"].startswith("data:image/png;base64,") for a in page.all("img")) == 1
+
+
 def test_a_long_curve_stays_small(tmp_path):
     x = np.linspace(0, 1, 50_000)
     points = np.stack([x, np.sqrt(x)], 1).tolist()
@@ -176,6 +230,7 @@ def test_a_browser_draws_it_without_overflow(tmp_path, width):
     rows[3][7], rows[-3][7] = 40.0, -25.0
     data = run_document(rows)
     data["worst"][0]["path"] = "deep/" + "folder" * 30 + ".png"
+    data["profile"]["sees"] = with_sees()["profile"]["sees"]
     text = render(read_run(write_run(tmp_path / "run", rows, data)))
     assert measure_layout(tmp_path, text, width) == {"width": width, "scroll": width, "out": [], "charts": 1 + 3}
 

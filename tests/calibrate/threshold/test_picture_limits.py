@@ -27,6 +27,7 @@ def drawn(rng, n):
         light=np.clip(100 + 5 * rng.standard_t(4, n), 1, 255),
         size=np.abs(0.01 * rng.standard_normal(n)),
         agreement=np.full(n, 0.9),
+        first=np.zeros((n, 3)),
     )
 
 

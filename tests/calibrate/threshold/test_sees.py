@@ -9,7 +9,8 @@ import pytest
 from calibrate.datasets.reader import read_data
 from calibrate.defects.on_images import add_defect, foreground
 from calibrate.inference import View
-from calibrate.threshold.sees import AREAS, MAX_UNITS, ZRule, measure_sees, plan_paintings
+from calibrate.threshold.common_rule import CommonRule, common_rule
+from calibrate.threshold.sees import AREAS, MAX_UNITS, ZRule, _row, measure_sees, plan_paintings, sees_at
 from fbclip.decision import Statistic
 from fbclip.images.geometry import Placement
 from tests.factories.lines import unit_of_the_line
@@ -73,11 +74,40 @@ def test_what_lies_above_the_threshold_is_found(samples):
 
 def test_intervals_cover_the_true_share():
     """Simulated: the exact interval of 60 units covers at least as often as it says."""
-    from calibrate.threshold.sees import _row
-
     rng, covered = np.random.default_rng(5), 0
     for _ in range(2000):
         share = rng.uniform(0.05, 0.95)
-        row = _row("large", list(rng.random(60) < share), 0.95)
+        row = _row("large", rng.random(60), 1 - share, 0.95)
         covered += row.low <= share <= row.high
     assert covered / 2000 >= 0.94
+
+
+def test_another_threshold_on_the_same_units(samples):
+    view = View(detector := tiny_detector(), next(iter(detector.smoothing)))
+    statistic = Statistic(a=0, b=1, a2=0, b2=1)
+    low = measure_sees(view, samples, ZRule(statistic, 1, -1e9, CommonRule(1e9, 3, 8)), view.score(samples[:2]), 0.95)
+    assert low.rule is not None
+    assert [(row.found, row.total) for row in low.rule.sizes] == [(0, 8)] * 3
+    assert (low.rule.alarms.found, low.rule.real.found, low.real.found) == (3, 0, 2)
+
+    z = low.sizes[2].z
+    assert len(z) == 8 and list(z) == sorted(z)
+    middle = (z[3] + z[4]) / 2
+    again = measure_sees(view, samples, ZRule(statistic, 1, middle), (), 0.95)
+    moved = sees_at(low, middle)
+    assert moved.sizes == again.sizes
+    assert moved.kinds == again.kinds
+    assert sees_at(low, z[0]).sizes[2].found == 7
+    # z that was not kept shows nothing at another threshold.
+    unknown = low.model_copy(update={"sizes": tuple(row.model_copy(update={"z": ()}) for row in low.sizes)})
+    assert sees_at(unknown, -1e9).blind
+
+
+def test_the_common_rule():
+    z = np.arange(1.0, 101.0)
+    rule = common_rule(z)
+    assert rule.threshold == pytest.approx(1.42 * np.quantile(z, 0.95))
+    assert (rule.above, rule.total) == (0, 100)
+    assert common_rule(np.append(z, 500.0)).above == 1
+    assert common_rule(-z) is None
+    assert common_rule(np.array([])) is None

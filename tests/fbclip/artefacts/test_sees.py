@@ -2,7 +2,7 @@
 
 import pytest
 
-from fbclip.artefacts.sees import FoundShare, Sees
+from fbclip.artefacts.sees import FoundShare, Sees, sees_summary
 
 
 def _sees(found: int, total: int, low: float) -> Sees:
@@ -24,3 +24,16 @@ def test_without_large_defects_nothing_is_shown():
 def test_more_found_than_painted_is_refused():
     with pytest.raises(ValueError, match="found 3 of 2"):
         FoundShare(what="large", found=3, total=2, low=0, high=1)
+
+
+def test_in_a_few_words():
+    small = FoundShare(what="small", found=1, total=30, low=0, high=0.2)
+    large = FoundShare(what="large", found=29, total=30, low=0.83, high=1)
+    real = FoundShare(what="real", found=7, total=9, low=0.4, high=1)
+    sees = Sees(confidence=0.95, sizes=(small, large), kinds=(), real=real)
+    assert (
+        sees_summary(sees)
+        == "finds 29 of 30 large painted defects, 1 of 30 small painted defects, 7 of 9 anomalous units"
+    )
+    assert sees_summary(_sees(1, 30, 0.01)) == "BLIND: finds 1 of 30 large painted defects"
+    assert sees_summary(_sees(0, 0, 0.0)) == "BLIND: finds nothing that was measured"

@@ -154,7 +154,7 @@ def test_nonsense_from_the_process_is_not_believed(process, monkeypatch):
     # A name where only numbers and fixed words may stand.
     answers.append({"shape": [1, 50, 70, 3], "about": 9, "unused_bits": 0})
     for answer in (*answers, {"reason": "a\nb", "detail": "", "skipped": False}):
-        monkeypatch.setattr(process, "_ask", lambda data, cancelled, window, answer=answer: answer)
+        monkeypatch.setattr(process, "_ask", lambda request, cancelled, answer=answer: answer)
         with pytest.raises(ImageError) as caught:
             process.decode(PNG)
         assert caught.value.reason == "decoder_died"

@@ -1,0 +1,1 @@
+"""What Prometheus may scrape: the agent's state as numbers, with bounded labels and no name of a file."""
