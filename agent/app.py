@@ -72,7 +72,7 @@ def run_agent(
     with ExitStack() as stack:
         daemon = Daemon(build_parts(setting, detector, stack), notifier=notifier, image_s=seconds)
         daemon.start(stack)
-        log.info("model %s on %s, %d lines", detector.backbone.config.name, detector.device, len(config.lines))
+        log.info("model %s on %s, %d lines", detector.backbone_config.name, detector.device, len(config.lines))
         notifier.ready()
         if ready is not None:
             ready.set()

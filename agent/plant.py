@@ -101,7 +101,7 @@ class RunningPlant:
             broker_url=self.config.mqtt.url,
             disk=DiskUse(*disk_usage(self.config.agent.data_dir)),
             detector=DetectorUse(
-                detector.backbone.config.name,
+                detector.backbone_config.name,
                 str(detector.device),
                 detector.precision,
                 self.utilisation.share(),

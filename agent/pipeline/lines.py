@@ -22,10 +22,13 @@ from fbclip.artefacts.seal import Seal, without_promises
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
+from fbclip.engines.exported_engine import runs_on
+from fbclip.engines.processor import inference_threads, slow_precision
 from fbclip.errors import AdapterError, ConfigError, FbclipError, InspectError
 from fbclip.frozen import Frozen, shown
 from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.bank import load_memory, stored_memory_id
+from fbclip.runtime import pick_device
 
 log = logging.getLogger(__name__)
 
@@ -104,17 +107,26 @@ def load_detector(
     """The detector of `model:` with the adapters and memories of all lines; the first adapter is that of lines that
     name none. `embedded`: which of the embedded models, else the one that the sections' files were made with.
 
-    Raises fbclip's WeightsError, AdapterError, MemoryBankError or ConfigError.
+    Raises fbclip's WeightsError, AdapterError, MemoryBankError, ExportError or ConfigError.
     """
-    if model.threads is not None:
-        torch.set_num_threads(model.threads)
+    slow = slow_precision(model.runtime, model.precision)
+    if slow is not None and pick_device(model.device).type == "cpu":
+        log.warning("%s", slow)
+    torch.set_num_threads(inference_threads(model.threads))
     own = [section.adapter for section in sections]
     # The model's own adapter comes first; it is left out where every line names another.
     adapters = [*([model.adapter] if model.adapter is not None or not own or None in own else []), *filter(None, own)]
     memories = [section.memory for section in sections if section.memory is not None]
     embedded = embedded or embedded_model_of(model, sections)
     return open_detector(
-        model.backbone, model.weights, adapters, model.device, model.precision, memories, embedded=embedded
+        model.backbone,
+        model.weights,
+        adapters,
+        model.device,
+        model.precision,
+        memories,
+        embedded=embedded,
+        runs=runs_on(model.runtime, model.export, model.threads),
     )
 
 
@@ -276,6 +288,8 @@ def check_profile(
             if loaded.profile.memory is None
             else f"name the folder of memory {shown(loaded.profile.memory[:12])} as lines[].memory or --memory"
         )
+    if (loaded.profile.runtime, loaded.profile.export) != (running.runtime, running.export):
+        wrong.append("`calibrate parity` makes a profile for another runtime or export")
     if loaded.profile.line != line:
         wrong.insert(0, f"line: the profile is for {shown(loaded.profile.line)}, this line is {line}")
     if wrong:
