@@ -34,7 +34,7 @@ from agent.pipeline.lines import load_model
 from agent.pipeline.moves import let_go, move_again
 from agent.records import LineMode
 from agent.steering.overrides import load_overrides
-from agent.web.guard import page_token
+from agent.web.access import page_access
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
@@ -64,15 +64,15 @@ def run_agent(
     `path` and `hangup`: where `config` came from, and the wish to read it again. `ready` is set once every part runs;
     `ending` is called when the run begins to end, for whatever reason.
     """
-    token = page_token(config.web)
-    setting = Setting(path, config, load_overrides(config.agent.data_dir), token, hangup or threading.Event())
+    access = page_access(config.web)
+    setting = Setting(path, config, load_overrides(config.agent.data_dir), access, hangup or threading.Event())
     detector = load_model(config.model, config.lines)
     seconds = seconds_an_image(detector)
     notifier = ServiceNotifier()
     with ExitStack() as stack:
         daemon = Daemon(build_parts(setting, detector, stack), notifier=notifier, image_s=seconds)
         daemon.start(stack)
-        log.info("model %s on %s, %d lines", detector.backbone.config.name, detector.device, len(config.lines))
+        log.info("model %s on %s, %d lines", detector.backbone_config.name, detector.device, len(config.lines))
         notifier.ready()
         if ready is not None:
             ready.set()
@@ -233,7 +233,7 @@ class Daemon:
         parts.plc.look(snapshot)
         for line in snapshot.lines:
             parts.page.add_line(line.name, line.mode.value, line.live)
-            parts.page.set_line(line.name, line.health, line.counters, line.triggers, line.drift)
+            parts.page.set_line(line.name, line.health, line.counters, line.triggers, line.drift, line.state.value)
             parts.sender.retain(parts.topics.line_status(line.name), line_status_body(line))
         names = frozenset(line.name for line in snapshot.lines)
         for name in self._known_lines - names:

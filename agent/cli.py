@@ -10,6 +10,8 @@ from agent.commands.options import (
     CollectRequest,
     CtlRequest,
     EventsRequest,
+    ExportRequest,
+    FeedbackRequest,
     FleetStatusRequest,
     InitRequest,
     InspectRequest,
@@ -113,6 +115,24 @@ def collect(request: CollectRequest) -> None:
     from agent.commands.collect import collect_command
 
     raise typer.Exit(collect_command(request))
+
+
+@app.command()
+@grouped
+def feedback(request: FeedbackRequest) -> None:
+    """Say what an inspection really was; its picture is kept, and the next calibration learns from it."""
+    from agent.commands.feedback import feedback_command
+
+    raise typer.Exit(feedback_command(request))
+
+
+@app.command()
+@grouped
+def export(request: ExportRequest) -> None:
+    """Pictures with feedback as a data set that `calibrate` reads; exit 1 if there are none."""
+    from agent.commands.export import export_command
+
+    raise typer.Exit(export_command(request))
 
 
 @app.command()

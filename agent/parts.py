@@ -16,6 +16,7 @@ from agent.config.sections import Config
 from agent.config.services import BacklogSection
 from agent.drift.drift_store import DriftStore
 from agent.health import HealthProbe
+from agent.heartbeat import Heartbeat
 from agent.lineup import Lineup
 from agent.mending import Mending
 from agent.metrics.exposition import Identity, metrics_text
@@ -31,11 +32,14 @@ from agent.pipeline.evidence import EvidenceWriter
 from agent.pipeline.home_image import HomeImage
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
+from agent.pipeline.kept_frames import KeptFrames
 from agent.pipeline.lines import LiveLines
 from agent.pipeline.messages import Messages, StatePublisher, evicted_draft
 from agent.pipeline.part_desk import PartDesk
 from agent.pipeline.recorder import InspectionObserver, Recorder
+from agent.pipeline.shadow_tally import ShadowTally
 from agent.pipeline.workers import Pipeline
+from agent.plant import RunningPlant
 from agent.plc.desk import PlcDesk
 from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
@@ -59,12 +63,15 @@ from agent.store.reader import Reader
 from agent.store.retention import Retention
 from agent.store.series_ledger import SeriesLedger
 from agent.store.sqlite_file import make_private_folder
+from agent.store.views import Views
 from agent.store.writer import Writer
-from agent.web.app import PageSources, create_app
+from agent.web.access import Access
+from agent.web.app import create_app
 from agent.web.control import Reply
-from agent.web.events import recent_events
 from agent.web.server import WebServer, new_page_heartbeat
+from agent.web.sources import PageSources
 from agent.web.state import PageState
+from agent.web.utilisation import Utilisation
 from fbclip.detector import Detector
 
 
@@ -72,13 +79,13 @@ from fbclip.detector import Detector
 class Setting:
     """What a run is made from. `path`: of agent.yaml; `hangup`: set when it should be read again.
 
-    `token`: of the page, None on loopback without one.
+    `access`: who may do what on the page.
     """
 
     path: Path
     config: Config
     overrides: Overrides
-    token: str | None = None
+    access: Access = field(default_factory=Access)
     hangup: threading.Event = field(default_factory=threading.Event)
 
 
@@ -128,7 +135,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     stack.callback(database.close)
     read_only = open_reader(config.store_url, name)
     stack.callback(read_only.close)
-    writer, ledger, reader = Writer(database), Ledger(database), Reader(read_only)
+    writer, ledger, reader, views = Writer(database), Ledger(database), Reader(read_only), Views(read_only)
     retention = Retention(database, config.agent.data_dir, config.store.retention, run)
     keeper = StoreKeeper(database, writer, retention)
 
@@ -155,9 +162,9 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         series=SeriesLedger(database, references.of_series),
     )
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
-    page = PageState(name)
-    messages = Messages(topics, modes)
-    evidence = EvidenceWriter(config.agent.data_dir, run)
+    page, utilisation, tally = PageState(name), Utilisation(), ShadowTally(lines)
+    kept = KeptFrames(EvidenceWriter(config.agent.data_dir, run), writer.name_images)
+    messages, evidence = Messages(topics, modes), EvidenceWriter(config.agent.data_dir, run)
     drift, counts = DriftWatch(lines, DriftStore(database)), InspectionCounts()
     plc = PlcDesk(config.plc, name, [line.name for line in config.lines], gates)
     recorder = Recorder(
@@ -166,7 +173,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         writer=writer,
         evidence=evidence,
         messages=messages,
-        observers=(plc.board, *_observers(config, topics, sender, page, lines, run)),
+        observers=(plc.board, *_observers(config, topics, sender, page, lines, run), utilisation, tally, kept),
         ok_every=config.store.retention.ok_every,
         witnesses=(drift, counts),
         desk=PartDesk(run, lines, gates),
@@ -175,7 +182,16 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     lineup.line_ended = recorder.line_ended
     pipeline = Pipeline(intake, judge, recorder)
     gates.knock = pipeline.knock
-    steward = Steward(setting.path, config, setting.overrides, lineup, AuditLog(database), ledger, setting.hangup)
+    steward = Steward(
+        setting.path,
+        config,
+        setting.overrides,
+        lineup,
+        AuditLog(database),
+        ledger,
+        setting.hangup,
+        keep_picture=kept.keep,
+    )
     door = TriggerDoor(lineup)
 
     def say(draft: Draft) -> None:
@@ -196,17 +212,28 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         plc_problems=plc.problems,
     )
 
-    def submit(verb: str, payload: bytes, reply: Reply) -> bool:
+    def submit(verb: str, payload: bytes, origin: str, reply: Reply) -> bool:
         if verb == VERB:
             reply(door.take(payload).body(name))
             return True
-        return steward.submit(Request(verb, payload, "ctl", lambda answer: reply(answer.body(name))))
+        return steward.submit(Request(verb, payload, origin, lambda answer: reply(answer.body(name))))
 
     metrics = metrics_text(_identity(config), probe.snapshot, counts) if config.metrics.enabled else None
-    sources = PageSources(page, probe.problems, lambda: recent_events(reader), probe.ready, submit, metrics)
-    web = WebServer(
-        create_app(sources, config.web.loopback, setting.token), config.web.host, config.web.port, page_heartbeat
+    plant = RunningPlant(
+        config=config,
+        folder=setting.path.absolute().parent,
+        run=run,
+        lineup=lineup,
+        probe=probe,
+        reader=reader,
+        views=views,
+        tally=tally,
+        utilisation=utilisation,
+        frames=kept,
+        can_roll_back=steward.can_roll_back,
     )
+    sources = PageSources(page, plant, reader, views, submit, config.agent.data_dir, metrics)
+    web = _server(setting, sources, page_heartbeat)
     return Parts(
         config=config,
         run=run,
@@ -243,6 +270,11 @@ def _observers(
 
 def _identity(config: Config) -> Identity:
     return Identity(config.agent.name, version("fbclip-inspect"), config.model.backbone)
+
+
+def _server(setting: Setting, sources: PageSources, heartbeat: Heartbeat) -> WebServer:
+    web = setting.config.web
+    return WebServer(create_app(sources, web.loopback, setting.access), web.host, web.port, heartbeat)
 
 
 def _hot_folders(config: Config) -> list[Path]:

@@ -12,6 +12,7 @@ from calibrate.commands.import_checkpoint import import_checkpoint
 from calibrate.commands.line import line
 from calibrate.commands.memory import memory
 from calibrate.commands.paper import paper
+from calibrate.commands.parity import parity
 from calibrate.commands.precision import precision
 from calibrate.commands.pretrain import pretrain
 from calibrate.commands.profile import app as profile
@@ -43,6 +44,7 @@ app.command("compare")(compare)
 app.command("paper")(paper)
 app.command("report")(report)
 app.command("precision")(precision)
+app.command("parity")(parity)
 app.command("pretrain")(pretrain)
 app.command("samples")(samples)
 app.add_typer(profile, name="profile")

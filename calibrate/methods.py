@@ -10,10 +10,11 @@ import torch
 
 from calibrate.datasets.reader import read_data
 from calibrate.errors import DataError
-from fbclip.artefacts.peers import fixed_adapter, with_references
+from fbclip.artefacts.peers import fixed_adapter
 from fbclip.backbone.config import Precision
 from fbclip.backbone.weights import find_weights, open_backbone
 from fbclip.detector import Detector
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import ConfigError, ImageError
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing
@@ -61,7 +62,7 @@ def open_made(model: MadeModel, method: str, products: Sequence[str], memories: 
     adapters = [fixed_adapter(file, method, product) for product in dict.fromkeys(products)]
     backbone, digest = open_backbone(file, adapters[0].manifest.image_size)
     banks = [load_memory(folder) for folder in dict.fromkeys(memories)]
-    return Detector(backbone, digest, adapters, pick_device(model.device), model.precision, banks)
+    return Detector(TorchEngine(backbone, digest, adapters, pick_device(model.device), model.precision), banks)
 
 
 def with_normal_images(detector: Detector, root: Path) -> Detector:
@@ -80,8 +81,8 @@ def with_normal_images(detector: Detector, root: Path) -> Detector:
             raise DataError(f"--references: {sample.path}: {error}") from error
     base = detector.adapter(detector.adapters[0])
     images = torch.cat(tiles).to(detector.device)
-    few = with_references(base, detector.backbone, images, [s.sha256 for s in samples])
-    return Detector(detector.backbone, detector.backbone_sha256, [few], detector.device, detector.precision)
+    few = detector.remembering(base.id, images, [s.sha256 for s in samples])
+    return detector.judging(few)
 
 
 def adapters_by_class(detector: Detector, products: Sequence[str]) -> Mapping[str, str]:

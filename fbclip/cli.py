@@ -1,16 +1,16 @@
-"""`fbclip info`, `fetch`, `verify` and `bench`."""
+"""`fbclip info`, `fetch`, `verify`, `export` and `bench`."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from fbclip.backbone.config import Precision
+from fbclip.backbone.config import ExportFormat, Precision
 from fbclip.command import grouped, guarded
 from fbclip.features.catalog import Features
 
@@ -98,6 +98,44 @@ def verify(
     raise typer.Exit(0 if show_deviations(rows, as_json) else 1)
 
 
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="folder for the graphs, which an earlier export there makes room for")],
+    format: Annotated[ExportFormat, typer.Option(help="onnx for ONNX Runtime, openvino for OpenVINO")] = "openvino",
+    precision: Annotated[
+        Precision, typer.Option(help="of the matrix products; a threshold belongs to one")
+    ] = "float32",
+    calibration: Annotated[Path | None, typer.Option(help="for int8: folder of the line's normal images")] = None,
+    backbone: Annotated[str, typer.Option(help="embedded, ViT-L-14-336 or another ViT of open_clip")] = "embedded",
+    weights: Annotated[Path | None, typer.Option(help="local file of the backbone's weights")] = None,
+    adapter: Annotated[
+        list[Path] | None, typer.Option(help="adapter directory, again for more; default: the embedded one")
+    ] = None,
+    memory: Annotated[list[Path] | None, typer.Option(help="memory that asks for further layers; repeatable")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The model with its adapters as graphs for another runtime; `calibrate parity` gives it a threshold of its own."""
+    from fbclip.export.run import ExportRequest
+    from fbclip.export.run import export as exported
+
+    request = ExportRequest(
+        format=format,
+        out=out,
+        precision=precision,
+        backbone=backbone,
+        weights=weights,
+        adapters=tuple(adapter or ()),
+        memories=tuple(memory or ()),
+        calibration=calibration,
+    )
+    manifest = exported(request, lambda text: typer.echo(text, err=True))
+    if as_json:
+        typer.echo(json.dumps({"export": str(out), "id": manifest.id, **manifest.model_dump(mode="json")}))
+        return
+    typer.echo(f"{out}: export {manifest.id[:12]} of {manifest.backbone.name} in {precision} for {manifest.runtime}")
+    typer.echo(f"run it with model.runtime: {manifest.runtime}, model.precision: {precision}, model.export: {out}")
+
+
 @dataclass(frozen=True)
 class TimedModel:
     """What `bench` runs."""
@@ -120,15 +158,31 @@ def bench(
     model: TimedModel,
     batch: Annotated[list[int] | None, typer.Option(min=1, max=256, help="batch size, again for more; 1")] = None,
     repeats: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    runtime: Annotated[
+        Literal["torch", "all"], typer.Option(help="all: every runtime and precision of this machine beside each other")
+    ] = "torch",
     as_json: AsJson = False,
 ) -> None:
-    """Bare backbone beside the whole forward: medians, ratio, stages and peak memory."""
+    """Bare backbone beside the whole forward: medians, ratio, stages and peak memory.
+
+    With --runtime all a table of what the whole forward takes, each row as a ratio to float32 in torch.
+    """
     from fbclip.bench.benchmark import TimedMemory, open_parts
     from fbclip.bench.benchmark import bench as timed
+    from fbclip.engines.processor import slow_precision
     from fbclip.runtime import pick_device
 
     backbone, head = open_parts(model.backbone, model.size, model.weights, model.random_weights)
     asked = TimedMemory(model.memory, model.features) if model.memory else None
+    if runtime == "all":
+        from fbclip.bench.runtimes import compare_runtimes
+
+        table = compare_runtimes(backbone, head, (batch or [1])[0], repeats, asked, lambda t: typer.echo(t, err=True))
+        typer.echo(json.dumps(asdict(table)) if as_json else table.text())
+        return
+    slow = slow_precision("torch", model.precision)
+    if slow is not None and pick_device(model.device).type == "cpu":
+        typer.echo(slow, err=True)
     result = timed(backbone, head, batch or [1], pick_device(model.device), repeats, model.precision, asked)
     typer.echo(json.dumps(asdict(result)) if as_json else result.text())
 

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from fbclip.artefacts.adapter import Adapter, load_adapter
-from fbclip.artefacts.compatibility import RunningModel, check_adapter, check_memory
+from fbclip.artefacts.compatibility import RunningModel, check_memory
 from fbclip.artefacts.generation import embedded_model
-from fbclip.artefacts.peers import open_peer
-from fbclip.backbone.config import EMBEDDED, Precision
-from fbclip.backbone.tower import Backbone
+from fbclip.backbone.config import EMBEDDED, BackboneConfig, Precision, RuntimeName
 from fbclip.backbone.weights import EMBEDDED_MODELS, EmbeddedModel, embedded_weights, find_weights, open_backbone
 from fbclip.decision import Prediction
-from fbclip.errors import AdapterError
+from fbclip.engines.engine import Engine, Seen
+from fbclip.engines.exported_engine import RunsOn, open_export
+from fbclip.engines.torch_engine import TorchEngine
+from fbclip.errors import AdapterError, ExportError
 from fbclip.features.catalog import Features
-from fbclip.features.imagenet import ImageNetFeatures, Strides, open_imagenet
 from fbclip.images.framing import Framed, Framing, frame_image
-from fbclip.images.geometry import FloatMap, RgbImage
+from fbclip.images.geometry import BoolMap, FloatMap, RgbImage
 from fbclip.images.tiling import Tiling, stitch
 from fbclip.memory.bank import Memory, load_memory
 from fbclip.memory.features import MemoryConfig
@@ -32,10 +32,8 @@ from fbclip.memory.index import MemoryIndex, image_distance
 from fbclip.memory.network import FeatureNetwork, backbone_network, imagenet_network
 from fbclip.method.config import ScoreConfig
 from fbclip.method.maps import smooth_map
-from fbclip.method.model import Head
 from fbclip.peers.config import FBCLIP
-from fbclip.peers.output import Peer
-from fbclip.runtime import MATRIX_DTYPES, forbid_tf32, pick_device, set_precision
+from fbclip.runtime import pick_device
 
 K = TypeVar("K")
 ROWS_AT_ONCE = 8
@@ -71,84 +69,101 @@ class _TileOutput(NamedTuple):
     map: Tensor
 
 
+class _RowOutput(NamedTuple):
+    """Of one tile: margins, foreground masks (K·L,), and distances where a memory was asked."""
+
+    margins: _TileOutput
+    foreground: Tensor
+    distances: _TileOutput | None
+
+
 class Detector:
-    """Frozen model on one device. Not thread-safe: one thread owns it.
+    """Frozen model on one device. Not thread-safe: one thread owns it. `engine` is what computes."""
 
-    In a lower `precision` only the matrix products of the blocks and of FB-Attention are lower; foreground masks,
-    views, background subtraction and margins are float32 always.
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        backbone_sha256: str,
-        adapters: Sequence[Adapter],
-        device: torch.device,
-        precision: Precision = "float32",
-        memories: Sequence[Memory] = (),
-    ) -> None:
-        self.device = device
-        self.precision: Precision = precision
-        self.backbone = backbone.to(device)
-        self.backbone_sha256 = backbone_sha256
-        self.size = backbone.image_size
-        # A backbone that looks through these features has them; a memory beside another one opens them.
-        self._imagenet: ImageNetFeatures | None = backbone.features
-        self._heads: dict[str, tuple[Head, Tensor]] = {}
-        self._peers: dict[str, Peer] = {}
-        self._adapters: dict[str, Adapter] = {}
-        for adapter in adapters:
-            check_adapter(adapter, backbone.config, backbone_sha256, self.size)
-            self._adapters[adapter.id] = adapter
-            if adapter.manifest.peer is not None:
-                self._peers[adapter.id] = open_peer(adapter, self.backbone).to(device)
-            else:
-                self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
-        set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
+    def __init__(self, engine: Engine, memories: Sequence[Memory] = ()) -> None:
+        """Raises MemoryBankError, WeightsError or ExportError where a memory does not fit the engine."""
+        self._engine = engine
         self._indexes: dict[str, MemoryIndex] = {}
         for memory in memories:
             check_memory(memory, self.network(memory.manifest.config.features))
-            self._indexes[memory.id] = MemoryIndex(memory, device)
-        wanted = [head.config.layers for head, _ in self._heads.values()]
+            self._indexes[memory.id] = MemoryIndex(memory, engine.device)
+        wanted = [method.layers for method in engine.methods.values()]
         wanted += [index.config.layers for index in self._indexes.values() if index.config.features == "backbone"]
         self._layers = sorted({layer for layers in wanted for layer in layers})
-        forbid_tf32()
+        engine.check_layers(self._layers)
 
     def extended(self, adapters: Sequence[Adapter] = (), memories: Sequence[Memory] = ()) -> Detector:
         """Another detector, on the same backbone, that has these as well; this one stays as it is.
 
-        Raises AdapterError, MemoryBankError or WeightsError where one of them does not fit.
+        Raises AdapterError, MemoryBankError, WeightsError or ExportError where one of them does not fit.
         """
-        more = Detector(self.backbone, self.backbone_sha256, adapters, self.device, self.precision, memories)
-        more._imagenet = more._imagenet or self._imagenet
-        more._heads = self._heads | more._heads
-        more._peers = self._peers | more._peers
-        more._adapters = self._adapters | more._adapters
+        more = Detector(self._engine.with_adapters(adapters), memories)
         more._indexes = self._indexes | more._indexes
         more._layers = sorted({*self._layers, *more._layers})
         return more
 
+    def judging(self, adapter: Adapter) -> Detector:
+        """Another detector, on the same backbone, that has this adapter alone and no memory; raises AdapterError."""
+        return Detector(self._engine.with_adapters([adapter], alone=True))
+
+    def remembering(self, adapter: str, images: Tensor, digests: Sequence[str]) -> Adapter:
+        """The few-shot form of an adapter, which remembers normal images (K,3,S,S); raises ConfigError without one."""
+        return self._engine.remembering(adapter, images, digests)
+
     def running(self, adapter: str, memory: str | None = None) -> RunningModel:
         """What a profile has to match."""
+        engine = self._engine
         return RunningModel(
             adapter,
-            self.backbone.config.name,
-            self.backbone_sha256,
-            self.size,
-            self.device.type,
-            precision=self.precision,
+            engine.config.name,
+            engine.backbone_sha256,
+            engine.size,
+            engine.device.type,
+            runtime=engine.runtime,
+            precision=engine.precision,
             memory=memory,
-            method=self._adapters[adapter].manifest.method_name if adapter in self._adapters else FBCLIP,
+            export=engine.export,
+            method=engine.adapters[adapter].manifest.method_name if adapter in engine.adapters else FBCLIP,
         )
+
+    @property
+    def backbone_config(self) -> BackboneConfig:
+        """The shape of the CLIP that carries the method."""
+        return self._engine.config
+
+    @property
+    def backbone_sha256(self) -> str:
+        """Of the tensors of its image tower."""
+        return self._engine.backbone_sha256
+
+    @property
+    def size(self) -> int:
+        """Side of the network's input in pixels."""
+        return self._engine.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._engine.device
+
+    @property
+    def runtime(self) -> RuntimeName:
+        """What computes."""
+        return self._engine.runtime
+
+    @property
+    def precision(self) -> Precision:
+        """Of the matrix products."""
+        return self._engine.precision
 
     @property
     def adapters(self) -> tuple[str, ...]:
         """Ids in the order in which they were given."""
-        return tuple(self._adapters)
+        return tuple(self._engine.adapters)
 
     def adapter(self, adapter: str) -> Adapter:
         """The one with this id."""
-        return self._adapters[adapter]
+        return self._engine.adapters[adapter]
 
     @property
     def memories(self) -> tuple[str, ...]:
@@ -158,32 +173,25 @@ class Detector:
     @property
     def smoothing(self) -> Mapping[str, float]:
         """Adapter id -> the Gaussian sigma it was tuned with, in map pixels."""
-        return {key: adapter.manifest.smoothing_sigma for key, adapter in self._adapters.items()}
+        return {key: adapter.manifest.smoothing_sigma for key, adapter in self._engine.adapters.items()}
 
     def frame(self, image: RgbImage, framing: Framing) -> Framed:
         """RGB uint8 (H,W,3) -> this model's input; raises ImageError when it cannot be judged."""
-        return frame_image(image, framing, self.size, self.backbone.config.patch_size)
+        return frame_image(image, framing, self.size, self.backbone_config.patch_size)
 
     def network(self, features: Features) -> FeatureNetwork:
         """The network that memories of these features are made of; raises WeightsError where it is not installed."""
         if features == "backbone":
-            return backbone_network(self.backbone.config, self.backbone_sha256, self.size)
-        if self._imagenet is None:
-            self._imagenet = open_imagenet().compute_in(MATRIX_DTYPES[self.precision]).to(self.device)
+            return backbone_network(self.backbone_config, self.backbone_sha256, self.size)
+        self._engine.open_features()
         return imagenet_network(self.size)
 
-    @torch.inference_mode()
-    def memory_layers(self, images: Tensor, config: MemoryConfig) -> dict[int, Tensor]:
+    def memory_layers(self, images: Tensor, config: MemoryConfig) -> Mapping[int, Tensor]:
         """Network input (B,3,S,S) -> the raw tokens that a memory of this kind is made of, by layer."""
-        images = images.to(self.device)
         if config.features == "backbone":
-            return dict(zip(config.layers, self.backbone(images, config.layers), strict=True))
+            return self._engine.see(images, config.layers).layers
         self.network(config.features)
-        return dict(self._strides(images))
-
-    def _strides(self, images: Tensor) -> Strides:
-        """What the imagenet features give; nothing where neither the backbone nor a memory looks through them."""
-        return {} if self._imagenet is None else self._imagenet(images)
+        return self._engine.see(images, ()).strides
 
     def warm_up(self) -> None:
         """One throw-away image a head and a memory, so that the first real frame is not the slow one."""
@@ -202,68 +210,60 @@ class Detector:
 
     def infer_terms(self, jobs: Sequence[Job]) -> list[Terms]:
         """What `infer` fuses, in the order of `jobs`: `calibrate` measures the scales of a fusion on it."""
+        return [terms for terms, _ in self.infer_with_masks(jobs)]
+
+    def infer_with_masks(self, jobs: Sequence[Job]) -> list[tuple[Terms, BoolMap]]:
+        """The same, with which tokens the foreground masks took for foreground, of all tiles and layers in turn."""
         tiles = [(job, tile) for job in jobs for tile in job.tiles]
         step = max(len(jobs), ROWS_AT_ONCE)
-        outputs: list[tuple[_TileOutput, _TileOutput | None]] = []
+        outputs: list[_RowOutput] = []
         for start in range(0, len(tiles), step):
             outputs += self._pass(tiles[start : start + step])
         terms, done = [], 0
         for job in jobs:
             own = outputs[done : done + len(job.tiles)]
             done += len(own)
-            margin, margin_map = _whole([margins for margins, _ in own], job.tiling)
-            distances = [distance for _, distance in own if distance is not None]
+            margin, margin_map = _whole([row.margins for row in own], job.tiling)
+            distances = [row.distances for row in own if row.distances is not None]
             with_memory = _whole(distances, job.tiling) if distances else (None, None)
-            terms.append(Terms(margin, margin_map, *with_memory))
+            foreground = torch.cat([row.foreground for row in own]) == 1
+            terms.append((Terms(margin, margin_map, *with_memory), foreground.numpy()))
         return terms
 
     @torch.inference_mode()
-    def _pass(self, rows: Sequence[_Tile]) -> list[tuple[_TileOutput, _TileOutput | None]]:
+    def _pass(self, rows: Sequence[_Tile]) -> list[_RowOutput]:
         """Margins, and distances where the row's job names a memory."""
-        images = torch.stack([tile for _, tile in rows]).to(self.device)
-        strides = self._strides(images)
-        layers = self.backbone(images, self._layers, strides) if self._layers else []
-        tokens = dict(zip(self._layers, layers, strict=True))
-        margins, distances = self._margins(rows, images, tokens), self._distances(rows, strides, tokens)
-        return [(margins[index], distances.get(index)) for index in range(len(rows))]
+        images = torch.stack([tile for _, tile in rows])
+        seen = self._engine.see(images, self._layers)
+        margins, distances = self._margins(rows, images, seen), self._distances(rows, seen)
+        return [_RowOutput(*margins[index], distances.get(index)) for index in range(len(rows))]
 
-    def _margins(self, rows: Sequence[_Tile], images: Tensor, tokens: Mapping[int, Tensor]) -> dict[int, _TileOutput]:
-        outputs: dict[int, _TileOutput] = {}
+    def _margins(self, rows: Sequence[_Tile], images: Tensor, seen: Seen) -> dict[int, tuple[_TileOutput, Tensor]]:
+        outputs: dict[int, tuple[_TileOutput, Tensor]] = {}
         for (adapter, sigma), group in _groups(rows, lambda job: (job.adapter, job.sigma)):
-            if adapter in self._peers:
-                # It looks at the blocks in its own way, so it takes the images.
-                judged = self._peers[adapter](images[group])
-                outputs |= self._outputs(group, judged.image_margin, judged.grid_margin, adapter, sigma)
-                continue
-            head, prototypes = self._heads[adapter]
-            result = head.predict(_of_rows(tokens, head.config.layers, group), prototypes, self.backbone.projection)
-            outputs |= self._outputs(group, result.image_margin, result.grid_margin, adapter, sigma)
+            method = self._engine.methods.get(adapter)
+            if method is None:
+                said = self._engine.judge_images(adapter, images[group], sigma)
+            else:
+                said = self._engine.judge(adapter, _of_rows(seen.layers, method.layers, group), sigma)
+            columns = (said.margin.float().cpu(), said.map.cpu(), said.foreground.cpu())
+            for index, margin, margin_map, foreground in zip(group, *columns, strict=True):
+                outputs[index] = (_TileOutput(margin, margin_map), foreground)
         return outputs
 
-    def _distances(
-        self, rows: Sequence[_Tile], strides: Strides, tokens: Mapping[int, Tensor]
-    ) -> dict[int, _TileOutput]:
+    def _distances(self, rows: Sequence[_Tile], seen: Seen) -> dict[int, _TileOutput]:
         outputs: dict[int, _TileOutput] = {}
         for (memory, adapter, sigma), group in _groups(rows, lambda job: (job.memory, job.adapter, job.sigma)):
             if memory is not None:
                 index = self._indexes[memory]
-                source = tokens if index.config.features == "backbone" else strides
+                source = seen.layers if index.config.features == "backbone" else seen.strides
                 grid = index.distances(_of_rows(source, index.config.layers, group))
-                numbers = image_distance(grid.flatten(1), index.config.farthest)
-                outputs |= self._outputs(group, numbers, grid, adapter, sigma)
+                numbers = image_distance(grid.flatten(1), index.config.farthest).float().cpu()
+                method = self._engine.methods.get(adapter)
+                truncate = (ScoreConfig() if method is None else method.score).smoothing_truncate
+                maps = smooth_map(grid, self.size, sigma, truncate).cpu()
+                outputs |= dict(zip(group, map(_TileOutput, numbers, maps), strict=True))
         return outputs
-
-    def _outputs(
-        self, group: Sequence[int], numbers: Tensor, grids: Tensor, adapter: str, sigma: float
-    ) -> dict[int, _TileOutput]:
-        """Numbers (B,) and patch grids (B,h,h) of the rows in `group` -> row -> number and smoothed map."""
-        maps = smooth_map(grids, self.size, sigma, self._truncate(adapter)).cpu()
-        return dict(zip(group, map(_TileOutput, numbers.float().cpu(), maps), strict=True))
-
-    def _truncate(self, adapter: str) -> float:
-        """Where the Gaussian over an adapter's maps ends, in sigmas."""
-        score = self._heads[adapter][0].config.score if adapter in self._heads else ScoreConfig()
-        return score.smoothing_truncate
 
 
 def _groups(rows: Sequence[_Tile], key: Callable[[Job], K]) -> list[tuple[K, list[int]]]:
@@ -296,11 +296,13 @@ def open_detector(
     memories: Sequence[Path] = (),
     profiles: Sequence[Path] = (),
     embedded: EmbeddedModel | None = None,
+    runs: RunsOn | None = None,
 ) -> Detector:
     """Backbone by name with its adapters; None among them, or none at all, is the one that the embedded model brings.
 
-    Which embedded model that is `profiles` and the other files tell, unless one is given. Raises WeightsError,
-    AdapterError, MemoryBankError or ConfigError, each naming the file and the way out.
+    Which embedded model that is `profiles` and the other files tell, unless one is given. `runs`: an export of it,
+    None for torch. Raises WeightsError, AdapterError, MemoryBankError, ExportError or ConfigError, each naming the
+    file and the way out.
     """
     named = [folder for folder in adapters if folder is not None]
     if backbone != EMBEDDED.name or weights is not None:
@@ -309,10 +311,20 @@ def open_detector(
         embedded = embedded_model(named, memories, profiles)
     folders = [_own_adapter(backbone, embedded) if folder is None else folder for folder in adapters or (None,)]
     loaded = [load_adapter(folder) for folder in dict.fromkeys(folders)]
-    file = find_weights(backbone, weights) if embedded is None else embedded_weights(embedded)
-    model, digest = open_backbone(file, loaded[0].manifest.image_size)
-    banks = [load_memory(folder) for folder in dict.fromkeys(memories)]
-    return Detector(model, digest, loaded, pick_device(device), precision, banks)
+    engine: Engine
+    if runs is None:
+        file = find_weights(backbone, weights) if embedded is None else embedded_weights(embedded)
+        model, digest = open_backbone(file, loaded[0].manifest.image_size)
+        engine = TorchEngine(model, digest, loaded, pick_device(device), precision)
+    else:
+        chosen = torch.device("cpu") if runs.runtime == "openvino" and device == "auto" else pick_device(device)
+        engine = open_export(runs, loaded, chosen, precision)
+        if engine.config.name != backbone:
+            raise ExportError(
+                f"{runs.export}: is an export of backbone {engine.config.name}, asked is {backbone}; "
+                f"run `fbclip export --backbone {backbone}`"
+            )
+    return Detector(engine, [load_memory(folder) for folder in dict.fromkeys(memories)])
 
 
 def _own_adapter(backbone: str, embedded: EmbeddedModel | None) -> Path:

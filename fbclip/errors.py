@@ -8,7 +8,9 @@ InspectError           its text is one line for the user; what caused it is kept
 │   ├── WeightsError     missing, damaged or foreign weights
 │   ├── AdapterError     a checkpoint or adapter of the wrong kind or shape
 │   ├── MemoryBankError  a memory of normal images that is damaged, or made for another model
-│   └── ProfileError     an unreadable profile, or one made for another model
+│   ├── ProfileError     an unreadable profile, or one made for another model
+│   ├── ExportError      an export that cannot be made, is damaged, or was made of another model or by another version
+│   └── InferenceError   what computes failed: a device that vanished, memory that ran out; a RuntimeError, too
 ├── CalibrateError     the offline tool, see calibrate/errors.py
 └── AgentError         the daemon, see agent/errors.py
 """
@@ -55,3 +57,11 @@ class MemoryBankError(FbclipError):
 
 class ProfileError(FbclipError):
     """A profile that is unreadable or was made for another model than would run."""
+
+
+class ExportError(FbclipError):
+    """An export that cannot be made or run, is damaged, or was made of something else."""
+
+
+class InferenceError(FbclipError, RuntimeError):
+    """A runtime that failed while it computed; torch's own failures are RuntimeErrors, so this is one as well."""

@@ -11,11 +11,23 @@ from fbclip.backbone.tower import Backbone
 from fbclip.errors import ConfigError
 from fbclip.method.model import Head
 
-MATRIX_DTYPES: dict[Precision, torch.dtype] = {
+_MATRIX_DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+TORCH_PRECISIONS: tuple[Precision, ...] = tuple(_MATRIX_DTYPES)
+"""Those that torch computes in; others need an export."""
+
+
+def matrix_dtype(precision: Precision) -> torch.dtype:
+    """What torch multiplies matrices in; raises ConfigError for a precision that only exports have."""
+    try:
+        return _MATRIX_DTYPES[precision]
+    except KeyError as error:
+        raise ConfigError(
+            f"precision {precision} needs an export (`fbclip export`) and model.runtime onnxruntime or openvino"
+        ) from error
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -41,6 +53,7 @@ def set_precision(backbone: Backbone, heads: Iterable[Head], precision: Precisio
     """Matrix products of the blocks and of FB-Attention in `precision`; everything else stays float32."""
     if precision == "float32":
         return
-    backbone.compute_in(MATRIX_DTYPES[precision])
+    dtype = matrix_dtype(precision)
+    backbone.compute_in(dtype)
     for head in heads:
-        head.attention.product_dtype = MATRIX_DTYPES[precision]
+        head.attention.product_dtype = dtype

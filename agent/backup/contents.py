@@ -14,7 +14,7 @@ from agent.steering.overrides import load_overrides
 from agent.store.access import file_of
 
 PICTURES = "pictures"
-# Of the data directory, beside the database: what operators changed, the key of references, what Home Assistant was told.
+# Beside the database: what operators changed, the key of references, what Home Assistant was told.
 DATA_NAMES = (STEERING_NAME, KEY_NAME, NOTED)
 
 
@@ -51,16 +51,17 @@ def _named(config: Config) -> list[Path]:
     """What the configuration names besides profiles: files, and folders of files."""
     tls = config.mqtt.tls or TlsSection()
     lines = [path for line in config.lines for path in (line.adapter, line.memory)]
-    return [path for path in (config.model.adapter, *lines, tls.ca, tls.cert) if path is not None]
+    return [path for path in (config.model.adapter, config.model.export, *lines, tls.ca, tls.cert) if path is not None]
 
 
 def _profiles(config: Config) -> list[Path]:
+    named = [path for line in config.lines for path in (line.profile, line.shadow_profile)]
     chosen = [
         choice.profile
         for override in load_overrides(config.agent.data_dir).lines.values()
         for choice in (override.choice, *override.before)
     ]
-    return [path for path in (*(line.profile for line in config.lines), *chosen) if path is not None]
+    return [path for path in (*named, *chosen) if path is not None]
 
 
 def _beside(profile: Path) -> Iterator[Path]:

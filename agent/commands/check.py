@@ -29,7 +29,7 @@ from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
 from agent.store.access import open_reader, try_store
 from agent.store.lock import is_locked
-from agent.web.guard import page_token
+from agent.web.access import page_access
 from fbclip.artefacts.seal import Seal
 from fbclip.artefacts.sees import sees_summary
 from fbclip.detector import Detector
@@ -148,7 +148,7 @@ def _broker(config: Config, running: bool) -> None:
 
 
 def _page(config: Config, running: bool) -> None:
-    page_token(config.web)
+    page_access(config.web)
     if not running:
         _free(config.web.host, config.web.port, why_no_page)
 

@@ -23,6 +23,7 @@ from agent.records import Frame, LineMode, with_picture
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.backbone.config import Precision
 from fbclip.detector import Detector, open_detector
+from fbclip.engines.exported_engine import RunsOn, runs_on
 from fbclip.errors import ConfigError, ImageError, SkippedScan
 from fbclip.files import fitting_name, write_atomically
 from fbclip.images.decode import read_image
@@ -74,11 +75,13 @@ def inspect_command(request: InspectRequest) -> int:
     """Print one answer a file; returns 1 if any is anomalous or rejected. Raises ConfigError or FbclipError."""
     logging.basicConfig(level=logging.WARNING)
     files = expand(request.paths, request.private)
-    # A profile belongs to one precision, so it names it.
+    # A profile belongs to one runtime and precision, so it names them.
     precision: Precision = "float32"
+    runs: RunsOn | None = None
     if request.profile is not None:
         loaded = load_profile(request.profile)
         precision = loaded.profile.precision
+        runs = runs_on(loaded.profile.runtime, request.export)
         if not request.as_json:
             typer.echo(f"{request.profile}: guarantee: {loaded.promise}", err=True)
     detector = open_detector(
@@ -89,6 +92,7 @@ def inspect_command(request: InspectRequest) -> int:
         precision,
         () if request.memory is None else (request.memory,),
         () if request.profile is None else (request.profile,),
+        runs=runs,
     )
     passed = True
     for answer in inspect_files(detector, request.profile, files, request.save, request.private):

@@ -50,6 +50,7 @@ class InspectRequest:
     adapter: Annotated[Path | None, typer.Option(help="adapter directory")] = None
     memory: Annotated[Path | None, typer.Option(help="directory of the memory that the profile names")] = None
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto"
+    export: Annotated[Path | None, typer.Option(help="export that the profile was measured with")] = None
     save: Annotated[Path | None, typer.Option(help="folder for images with heat map and regions")] = None
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False
     private: Annotated[bool, typer.Option("--private", help="name files by their number in name order only")] = False
@@ -181,10 +182,32 @@ class FleetStatusRequest:
 
 
 @dataclass(frozen=True)
+class FeedbackRequest:
+    """`agent feedback`."""
+
+    inspection: Annotated[int, typer.Argument(help="id of the inspection, as the page and messages name it")]
+    label: Annotated[str, typer.Argument(metavar="ok|anomaly", help="what it really was")]
+    note: Annotated[str | None, typer.Option(help="anything worth knowing of it")] = None
+    by: Annotated[str | None, typer.Option(help="who says so; without it the account's name")] = None
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
 class SchemaRequest:
     """`agent schema`."""
 
     out: Annotated[Path, typer.Option(help="folder for the files")]
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """`agent export`."""
+
+    out: Annotated[Path, typer.Option(help="new folder for the data set")]
+    line: Annotated[str | None, typer.Option(help="this line only")] = None
+    config: ConfigOption = DEFAULT_CONFIG
+    as_json: JsonOption = False
 
 
 def section_of(config: Config, line: str, path: Path) -> LineSection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -43,12 +44,15 @@ def status_command(request: StatusRequest) -> None:
             "problems": list(now.problems),
             "broker": now.broker,
             "advice": dict(now.advice),
+            "shadows": dict(now.shadows),
         }
         typer.echo(json.dumps(found))
     else:
         _show(config, store, totals, running)
         if now.broker is not None:
             typer.echo(f"broker: {now.broker}")
+        for line, counts in now.shadows.items():
+            typer.echo(shadow_text(line, counts))
         for text in now.problems:
             typer.echo(f"not healthy: {text}")
         for line, text in now.advice.items():
@@ -57,11 +61,13 @@ def status_command(request: StatusRequest) -> None:
 
 @dataclass(frozen=True)
 class RunningState:
-    """What a running agent says of itself. advice: by line, why it should be calibrated anew."""
+    """What a running agent says of itself. advice: by line, why it should be calibrated anew; shadows: by line, what
+    its shadow profile found."""
 
     problems: tuple[str, ...] = ()
     broker: str | None = None
     advice: Mapping[str, str] = field(default_factory=dict)
+    shadows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def state_now(config: Config) -> RunningState:
@@ -70,9 +76,19 @@ def state_now(config: Config) -> RunningState:
         state = ask(config, "GET", "/api/state", None)
     except (AgentError, ConfigError) as error:
         return RunningState((str(error),))
-    drift = {line["name"]: line.get("drift", {}).get("advice") for line in state.get("lines", ())}
-    advice = {name: str(text) for name, text in drift.items() if text is not None}
-    return RunningState(tuple(map(str, state.get("problems", ()))), str(state.get("mqtt")), advice)
+    lines = [line for line in state.get("lines", ()) if isinstance(line, dict)]
+    advice = {str(line["name"]): str(line["line_advice"]) for line in lines if line.get("line_advice")}
+    shadows = {str(line["name"]): line["shadow"] for line in lines if line.get("shadow")}
+    return RunningState(tuple(map(str, state.get("problems", ()))), str(state.get("mqtt")), advice, shadows)
+
+
+def shadow_text(line: str, counts: Mapping[str, Any]) -> str:
+    """A line's two profiles side by side."""
+    return (
+        f"line {line}: shadow profile agrees in {counts['agree']} of {counts['judged']} since {counts['since']}; "
+        f"alarms {counts['live']['anomaly']} live, {counts['shadow']['anomaly']} shadow; "
+        f"only live {counts['only_live_alarms']}, only shadow {counts['only_shadow_alarms']}"
+    )
 
 
 def _show(config: Config, store: StoreStatus, totals: Totals, running: bool) -> None:

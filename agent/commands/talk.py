@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from agent.config.sections import Config
 from agent.errors import AgentError
-from agent.web.guard import page_token
+from agent.web.access import page_access
 
 TIMEOUT_S = 30.0
 MAX_ANSWER_BYTES = 1 << 22
@@ -18,7 +18,7 @@ MAX_ANSWER_BYTES = 1 << 22
 def ask(config: Config, method: Literal["GET", "POST"], path: str, payload: bytes | None) -> dict[str, Any]:
     """The JSON object that is answered; raises AgentError where there is none, and ConfigError for a bad token."""
     headers = {"content-type": "application/json"}
-    token = page_token(config.web)
+    token = page_access(config.web).strongest
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
     # Never through a proxy: the token stays on this machine.

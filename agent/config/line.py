@@ -260,6 +260,7 @@ class LineSection(Section):
     `memory` is the folder of the normal images' tokens that the profile was measured with, where it was.
     `accept_blind`: a live line may run with a profile that has not shown to find even large defects.
     `results`: which live frames are answered with a result; files and triggers always are.
+    `shadow_profile`: one that judges beside `profile`, on the same tokens; its verdicts are counted and alert nobody.
     `dicom_outputs`: the folder for overlays and regions of DICOM files, as DICOM.
     `privacy: phi`: the pictures show patients; no name, path or picture leaves the machine or reaches a log.
     """
@@ -268,6 +269,7 @@ class LineSection(Section):
     source: SourceSection
     profile: ConfigPath | None = None
     method: Literal["fb-clip", "vanilla", "clipad", "winclip", "anomalyclip", "afclip", "faprompt"] | None = None
+    shadow_profile: ConfigPath | None = None
     adapter: ConfigPath | None = None
     memory: ConfigPath | None = None
     mode: LineMode = LineMode.LIVE
@@ -306,6 +308,12 @@ class LineSection(Section):
     def _needs_profile(self) -> LineSection:
         if self.mode is not LineMode.LEARNING and self.profile is None:
             raise ValueError(f"mode {self.mode} needs a profile (make one with `calibrate threshold`)")
+        return self
+
+    @model_validator(mode="after")
+    def _shadow_of_one(self) -> LineSection:
+        if self.shadow_profile is not None and self.profile is None:
+            raise ValueError("shadow_profile: needs a profile beside which it runs")
         return self
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -12,7 +12,7 @@ from agent.config.base import ConfigPath, Name, Section
 from agent.config.line import DicomSource, FolderSource, LineSection
 from agent.config.plc import PlcSection
 from agent.config.services import MetricsSection, MqttSection, StoreSection, WebSection, with_password
-from fbclip.backbone.config import Precision
+from fbclip.backbone.config import Precision, RuntimeName
 
 
 class AgentSection(Section):
@@ -30,9 +30,20 @@ class ModelSection(Section):
     adapter: ConfigPath | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
     precision: Precision = "float32"
-    runtime: Literal["torch"] = "torch"
+    runtime: RuntimeName = "torch"
+    export: ConfigPath | None = None
     batch: Annotated[int, Field(ge=1, le=256)] = 8
     threads: Annotated[int | None, Field(ge=1, le=256)] = None
+
+    @model_validator(mode="after")
+    def _runs(self) -> ModelSection:
+        if self.runtime == "torch" and self.export is not None:
+            raise ValueError("export is not what torch runs; set runtime: onnxruntime or openvino with it")
+        if self.runtime == "torch" and self.precision == "int8":
+            raise ValueError("precision int8 is that of an export; set runtime and export with it")
+        if self.runtime != "torch" and self.export is None:
+            raise ValueError(f"runtime {self.runtime} needs export, a folder that `fbclip export` made")
+        return self
 
 
 class Config(Section):
@@ -71,7 +82,7 @@ class Config(Section):
         unknown = set(() if self.plc.modbus is None else self.plc.modbus.slots) - set(names)
         if unknown:
             raise ValueError(f"plc.modbus.slots names lines that there are not: {', '.join(sorted(unknown))}")
-        if not self.web.loopback and self.web.token_env is None:
+        if not self.web.loopback and self.web.is_open:
             raise ValueError("web.listen is not loopback: set web.token_env")
         return self
 

@@ -124,11 +124,31 @@ class MetricsSection(Section):
     enabled: bool = True
 
 
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
+
+
+class ProxySection(Section):
+    """A reverse proxy that has signed people in. It proves itself by the secret, sent as `x-agent-proxy`.
+
+    `user_header` and `role_header` say who it is and what they may: view, operate or engineer; view where it is empty.
+    """
+
+    secret_env: str
+    user_header: HeaderName = "x-forwarded-user"
+    role_header: HeaderName = "x-forwarded-role"
+
+
 class WebSection(Section):
-    """The page. Any address other than loopback needs a token in the variable `token_env`."""
+    """The page. Any address other than loopback needs a token in the environment, or a proxy.
+
+    `token_env` names the variable with the engineers' token; whoever has one of the others may view, or also operate.
+    """
 
     listen: str = "127.0.0.1:8088"
     token_env: str | None = None
+    operate_token_env: str | None = None
+    view_token_env: str | None = None
+    proxy: ProxySection | None = None
 
     @field_validator("listen")
     @classmethod
@@ -149,3 +169,8 @@ class WebSection(Section):
     @property
     def loopback(self) -> bool:
         return is_loopback(self.host)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody is asked who they are."""
+        return not any((self.token_env, self.operate_token_env, self.view_token_env, self.proxy))

@@ -16,6 +16,7 @@ from agent.config.line import CameraSource, LineSection, SourceSection, VideoSou
 from agent.pipeline.lines import Line
 from agent.privacy.references import References
 from agent.records import FileState, FileVerdict, Frame, Inspection, Latency, SeriesFile
+from fbclip.artefacts.profile import Profile
 from fbclip.decision import GRAVITY, NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
 from fbclip.errors import ImageError
@@ -23,6 +24,7 @@ from fbclip.images.framing import Framing
 from fbclip.images.geometry import BoolMap, FloatMap, Placement, RgbImage
 from fbclip.images.picture import Picture
 from fbclip.images.quality import QualitySettings, image_fault
+from fbclip.memory.fusion import Terms, fused_prediction
 from fbclip.picture_health.advice import advice_for
 from fbclip.picture_health.measures import PictureMeasures
 from fbclip.picture_health.repeats import is_repeat
@@ -36,8 +38,9 @@ class Judged:
     """An inspection with what its images are made from.
 
     `prediction` is None for a rejected frame; `limits` are the profile's margins between which a heat map is coloured,
-    None on a line without a profile. measures: of the picture, where the profile has limits for them. of_volume: it is
-    the worst slice of several.
+    None on a line without a profile; `level` is the margin above which its regions lie.
+    measures: of the picture, where the profile has limits for them. of_volume: it is the worst slice of several.
+    `shadow`: what the profile that runs beside the line's own would have said. `row`: the inspection's id, once stored.
     """
 
     inspection: Inspection
@@ -47,6 +50,9 @@ class Judged:
     limits: tuple[float, float] | None
     measures: PictureMeasures | None = None
     of_volume: bool = False
+    level: float | None = None
+    shadow: Decision | None = None
+    row: int | None = None
 
     @property
     def margins(self) -> FloatMap | None:
@@ -179,14 +185,23 @@ class Judge:
         for index, frame in enumerate(frames):
             with bound_contextvars(inspection=frame.id):
                 prepared.append(self._prepare(index, frame, lines[frame.line]))
-        predictions = self._infer([one for one in prepared if isinstance(one, _Ready)], frames)
+        found = self._infer([one for one in prepared if isinstance(one, _Ready)], frames)
         judged = []
         for index, (frame, one) in enumerate(zip(frames, prepared, strict=True)):
-            prediction = predictions.get(index)
-            decision = self._decide(lines[frame.line], prediction, one) if isinstance(one, _Ready) else _rejected(one)
-            placement = one.placement if isinstance(one, _Ready) else None
-            found = self._judged(frame, lines[frame.line], decision, prediction, placement, started)
-            judged.append(found if isinstance(one, Decision) else replace(found, measures=one.measures))
+            line = lines[frame.line]
+            if not isinstance(one, _Ready):
+                result = self._judged(frame, line, _rejected(one), None, None, started)
+                judged.append(result if isinstance(one, Decision) else replace(result, measures=one.measures))
+                continue
+            terms = found.get(index)
+            prediction = None if terms is None else fused_prediction(terms, one.job.fusion)
+            result = self._judged(frame, line, self._decide(line, prediction, one), prediction, one.placement, started)
+            if terms is not None and line.shadow is not None:
+                # The same tokens: only margins, distances and thresholds are put together by another profile.
+                other = line.shadow.profile
+                would = other.decide(fused_prediction(terms, other.fusion), one.placement, one.ignore)
+                result = replace(result, shadow=would)
+            judged.append(replace(result, measures=one.measures))
         return judged
 
     def _prepare(self, index: int, frame: Frame, line: Line) -> Decision | _Unlike | _Ready:
@@ -229,19 +244,19 @@ class Judge:
         self._previous[name] = image
         return "frozen" if is_repeat(image, previous) else None
 
-    def _infer(self, ready: Sequence[_Ready], frames: Sequence[Frame]) -> dict[int, Prediction]:
-        """Predictions by frame index. A batch that fails is tried again one by one, so that one image, or a
-        GPU that ran out of memory, does not take its neighbours along."""
+    def _infer(self, ready: Sequence[_Ready], frames: Sequence[Frame]) -> dict[int, Terms]:
+        """What predictions are made of, by frame index. A batch that fails is tried again one by one, so that one
+        image, or a GPU that ran out of memory, does not take its neighbours along."""
         if not ready:
             return {}
         try:
-            return dict(zip((r.index for r in ready), self._detector.infer([r.job for r in ready]), strict=True))
+            return dict(zip((r.index for r in ready), self._detector.infer_terms([r.job for r in ready]), strict=True))
         except RuntimeError:
             log.exception("a batch of %d frames failed; trying them one by one", len(ready))
         found = {}
         for one in ready:
             try:
-                found[one.index] = self._detector.infer([one.job])[0]
+                found[one.index] = self._detector.infer_terms([one.job])[0]
             except RuntimeError:
                 with bound_contextvars(inspection=frames[one.index].id):
                     log.exception("a frame failed in the detector")
@@ -270,9 +285,19 @@ class Judge:
         inspection = _inspection(self._run, frame, line.section, line, decision, started, self._monotonic())
         if inspection.private and frame.path is not None and frame.sha256 is not None:
             inspection = replace(inspection, path=self._reference(frame.line, frame.path, frame.sha256))
-        limits = None if line.loaded is None else line.loaded.profile.map_limits
+        profile = None if line.loaded is None else line.loaded.profile
         kept = None if decision.verdict is Verdict.REJECTED else prediction
-        return Judged(inspection, frame, kept, placement, limits)
+        limits = None if profile is None else profile.map_limits
+        return Judged(inspection, frame, kept, placement, limits, level=_level(profile, decision.verdict))
+
+
+def _level(profile: Profile | None, verdict: Verdict) -> float | None:
+    """The margin above which the regions of this verdict lie."""
+    if profile is None:
+        return None
+    below = profile.uncertain_above
+    z = profile.threshold if verdict is not Verdict.UNCERTAIN or below is None else below
+    return profile.statistic.a2 + profile.statistic.b2 * z
 
 
 def _rejected(one: Decision | _Unlike) -> Decision:

@@ -22,22 +22,30 @@ from fbclip.artefacts.seal import Seal, without_promises
 from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.weights import EmbeddedModel
 from fbclip.detector import Detector, open_detector
-from fbclip.errors import AdapterError, ConfigError, FbclipError
+from fbclip.engines.exported_engine import runs_on
+from fbclip.engines.processor import inference_threads, slow_precision
+from fbclip.errors import AdapterError, ConfigError, FbclipError, InspectError
 from fbclip.frozen import Frozen, shown
 from fbclip.images.window import DEFAULT_WINDOW, Window
 from fbclip.memory.bank import load_memory, stored_memory_id
+from fbclip.runtime import pick_device
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A line as it runs. Without a profile there is no threshold, so nothing is ever called ok."""
+    """A line as it runs. Without a profile there is no threshold, so nothing is ever called ok.
+
+    `shadow`: a profile that judges beside it, of which nobody hears; `no_shadow` says why it does not.
+    """
 
     section: LineSection
     adapter: str
     loaded: LoadedProfile | None = None
     file_id: str | None = None
+    shadow: LoadedProfile | None = None
+    no_shadow: str | None = None
 
     @property
     def name(self) -> str:
@@ -99,17 +107,26 @@ def load_detector(
     """The detector of `model:` with the adapters and memories of all lines; the first adapter is that of lines that
     name none. `embedded`: which of the embedded models, else the one that the sections' files were made with.
 
-    Raises fbclip's WeightsError, AdapterError, MemoryBankError or ConfigError.
+    Raises fbclip's WeightsError, AdapterError, MemoryBankError, ExportError or ConfigError.
     """
-    if model.threads is not None:
-        torch.set_num_threads(model.threads)
+    slow = slow_precision(model.runtime, model.precision)
+    if slow is not None and pick_device(model.device).type == "cpu":
+        log.warning("%s", slow)
+    torch.set_num_threads(inference_threads(model.threads))
     own = [section.adapter for section in sections]
     # The model's own adapter comes first; it is left out where every line names another.
     adapters = [*([model.adapter] if model.adapter is not None or not own or None in own else []), *filter(None, own)]
     memories = [section.memory for section in sections if section.memory is not None]
     embedded = embedded or embedded_model_of(model, sections)
     return open_detector(
-        model.backbone, model.weights, adapters, model.device, model.precision, memories, embedded=embedded
+        model.backbone,
+        model.weights,
+        adapters,
+        model.device,
+        model.precision,
+        memories,
+        embedded=embedded,
+        runs=runs_on(model.runtime, model.export, model.threads),
     )
 
 
@@ -206,7 +223,32 @@ def load_line(detector: Detector, section: LineSection, threshold: ManualThresho
             section.name,
             100 * guarantee.false_alarm_rate,
         )
-    return Line(section, adapter, loaded, file_id)
+    line = Line(section, adapter, loaded, file_id)
+    return line if section.shadow_profile is None else _with_shadow(line, detector, section.shadow_profile, memory)
+
+
+def _with_shadow(line: Line, detector: Detector, path: Path, memory: str | None) -> Line:
+    """The line with a profile beside its own; a line never suffers from one that cannot run, it only says why."""
+    assert line.loaded is not None
+    try:
+        shadow = load_profile(path)
+        check_profile(detector, line.adapter, line.name, path, shadow, memory if shadow.profile.memory else None)
+        if different := _framed_otherwise(line.loaded.profile, shadow.profile):
+            raise ConfigError(
+                f"line {line.name}: shadow_profile {path}: {', '.join(different)} differ from the line's profile; what "
+                "frames a picture otherwise cannot be judged on the same tokens"
+            )
+    except (InspectError, OSError) as error:
+        log.warning("line %s: runs without its shadow profile: %s", line.name, error)
+        return replace(line, no_shadow=str(error))
+    return replace(line, shadow=shadow)
+
+
+def _framed_otherwise(live: Profile, shadow: Profile) -> list[str]:
+    """Fields on which tokens and the smoothed maps of them rest."""
+    masks = [None if one.ignore_mask is None else one.ignore_mask.sha256 for one in (live, shadow)]
+    names = [name for name in ("roi", "tiling", "window", "smoothing") if getattr(live, name) != getattr(shadow, name)]
+    return names + (["ignore_mask"] if masks[0] != masks[1] else [])
 
 
 def _check_sight(section: LineSection, profile: Profile) -> None:
@@ -246,6 +288,8 @@ def check_profile(
             if loaded.profile.memory is None
             else f"name the folder of memory {shown(loaded.profile.memory[:12])} as lines[].memory or --memory"
         )
+    if (loaded.profile.runtime, loaded.profile.export) != (running.runtime, running.export):
+        wrong.append("`calibrate parity` makes a profile for another runtime or export")
     if loaded.profile.line != line:
         wrong.insert(0, f"line: the profile is for {shown(loaded.profile.line)}, this line is {line}")
     if wrong:

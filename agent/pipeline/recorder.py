@@ -216,8 +216,9 @@ class Recorder:
             witness.recorded(judged)
         if told is not None:
             self._last_verdicts[line.name] = told.inspection.decision.verdict
+            stored = replace(told, row=row if cause is None else cause)
             for observer in self._observers:
-                observer.inspected(told)
+                observer.inspected(stored)
         return row
 
     def _wants_result(self, line: Line, inspection: Inspection) -> bool:
@@ -263,9 +264,9 @@ class Recorder:
                 return row
 
     def _with_images(self, line: Line, judged: Judged) -> Judged:
-        """Every image that is not ok, and each n-th that is, is kept and named in its inspection."""
+        """Every image that is not ok, each n-th that is, and what a shadow profile sees otherwise is kept and named."""
         decision = judged.inspection.decision
-        if decision.verdict is Verdict.OK:
+        if decision.verdict is Verdict.OK and (judged.shadow is None or judged.shadow.verdict is Verdict.OK):
             self._oks[line.name] = self._oks.get(line.name, 0) + 1
             if not self._ok_every or (self._oks[line.name] - 1) % self._ok_every:
                 return judged

@@ -20,6 +20,9 @@ ANSWER_SCHEMA = "fbclip.answer/1"
 Word = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
+OTHER_WORDS = {"ok": "normal", "anomaly": "anomalous"}
+
+
 class CommandError(AgentError):
     """A command that cannot be followed; its text is for whoever gave it."""
 
@@ -71,10 +74,16 @@ class AckCommand(Command):
 
 
 class FeedbackCommand(Command):
-    """What an inspected unit really was."""
+    """What an inspected unit really was; `ok` and `anomaly` are other words for the labels."""
 
     inspection_id: Annotated[int, Field(ge=1, lt=2**63)]
     label: Literal["normal", "anomalous"]
+    note: Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$")] | None = None
+
+    @field_validator("label", mode="before")
+    @classmethod
+    def _other_words(cls, value: Any) -> Any:
+        return OTHER_WORDS.get(value, value) if isinstance(value, str) else value
 
 
 class RequeueCommand(Command):

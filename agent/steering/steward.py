@@ -32,7 +32,7 @@ from agent.steering.commands import (
 from agent.steering.decisions import Situation, decide
 from agent.steering.overrides import Overrides, save_overrides
 from agent.steering.requeue import requeue
-from agent.store.audit import AuditEntry, AuditLog
+from agent.store.audit import AuditEntry, AuditLog, Said
 from agent.store.ledger import Ledger
 from fbclip.errors import ConfigError, InspectError
 
@@ -46,7 +46,7 @@ DEAD_S = 600.0
 
 @dataclass(frozen=True)
 class Request:
-    """A command as it came. `origin`: mqtt, ctl or signal; `reply` is called once, on the steward's thread."""
+    """A command as it came. `origin`: mqtt, ctl, page or signal; `reply` is called once, on the steward's thread."""
 
     verb: str
     payload: bytes
@@ -67,8 +67,12 @@ class Steward:
         ledger: Ledger,
         hangup: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
+        keep_picture: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """`path`: of agent.yaml. `hangup`: set by SIGHUP, which means reload."""
+        """`path`: of agent.yaml. `hangup`: set by SIGHUP, which means reload.
+
+        `keep_picture`: of an inspection that somebody has judged, as long as it is still there.
+        """
         self._path = path
         self._config = config
         self._overrides = overrides
@@ -77,6 +81,7 @@ class Steward:
         self._ledger = ledger
         self._hangup = hangup
         self._monotonic = monotonic
+        self._keep_picture = keep_picture
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = self._new_thread()
@@ -98,6 +103,11 @@ class Steward:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
+
+    def can_roll_back(self, line: str) -> bool:
+        """Whether a line was judged by another profile or threshold before; from any thread."""
+        section = next((section for section in self._config.lines if section.name == line), None)
+        return section is not None and self._overrides.of(line).rolled_back(section.profile) is not None
 
     def submit(self, request: Request) -> bool:
         """From any thread, at once; false when too many wait already: then nothing is done and nobody answers."""
@@ -138,7 +148,7 @@ class Steward:
         try:
             command = parse(request.verb, request.payload)
             line = getattr(command, "line", None)
-            line, text = self._do(command)
+            line, text = self._do(command, request.origin)
             answer = CommandAnswer(request.verb, True, text, command.correlation_id)
         except (InspectError, OSError) as error:
             text = " ".join(str(error).split())
@@ -155,7 +165,7 @@ class Steward:
             self._note(request, command, line, answer, before)
         request.reply(answer)
 
-    def _do(self, command: Command) -> tuple[str | None, str]:
+    def _do(self, command: Command, origin: str) -> tuple[str | None, str]:
         """The line it is about and what was done; raises InspectError or OSError, then nothing has changed."""
         if isinstance(command, ReloadCommand):
             return None, self._reload()
@@ -165,9 +175,11 @@ class Steward:
                 raise CommandError("event_id: there is no such event")
             return line, f"line {line}: event {command.event_id} is acknowledged"
         if isinstance(command, FeedbackCommand):
-            line = self._audit.add_feedback(command.inspection_id, command.label)
+            said = Said(command.label, command.note, command.by, origin)
+            line = self._audit.add_feedback(command.inspection_id, said)
             if line is None:
                 raise CommandError("inspection_id: there is no such inspection")
+            self._keep_picture(command.inspection_id)
             return line, f"line {line}: inspection {command.inspection_id} was {command.label}"
         if isinstance(command, RequeueCommand):
             return command.line, requeue(command, self._config.lines, self._ledger).text

@@ -14,7 +14,8 @@ from agent.store.schema import audit, events, feedback, inspections
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """`origin`: mqtt, ctl or signal; `by`: who it was, in their own words; `detail`: what was asked and changed."""
+    """`origin`: mqtt, ctl, page or signal; `by`: who it was, in their own words unless they signed in; `detail`: what
+    was asked and changed."""
 
     origin: str
     verb: str
@@ -24,6 +25,16 @@ class AuditEntry:
     line: str | None = None
     detail: dict[str, Any] | None = None
     ts: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """Feedback on an inspection. `label`: normal or anomalous; `by`: who it was, in their own words."""
+
+    label: str
+    note: str | None = None
+    by: str | None = None
+    origin: str | None = None
 
 
 class AuditLog:
@@ -62,7 +73,7 @@ class AuditLog:
             found = connection.execute(select(events.c.line).where(own, events.c.event_id == event_id)).scalar()
         return None if found is None else str(found)
 
-    def add_feedback(self, inspection_id: int, label: str) -> str | None:
+    def add_feedback(self, inspection_id: int, said: Said) -> str | None:
         """What an inspected unit really was; returns the line, None if there is no such inspection."""
         query = select(inspections.c.line).where(self._database.own(inspections), inspections.c.id == inspection_id)
         with self._database.transaction() as connection:
@@ -73,7 +84,10 @@ class AuditLog:
                 "agent": self._database.agent,
                 "inspection_id": inspection_id,
                 "ts": datetime.now(UTC),
-                "label": label,
+                "label": said.label,
+                "note": said.note,
+                "by": said.by,
+                "origin": said.origin,
             }
             connection.execute(insert(feedback).values(row))
         return str(line)

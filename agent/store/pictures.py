@@ -1,4 +1,7 @@
-"""The saved images on disk: how much they take, and which go first when they are too many."""
+"""The saved images on disk: how much they take, and which go first when they are too many.
+
+What somebody has judged is kept: the next calibration learns from it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import or_, select, update
 
 from agent.store.engine import Database
-from agent.store.schema import inspections
+from agent.store.schema import HAS_FEEDBACK, inspections
 from fbclip.decision import Verdict
 
 FOLDER = "pictures"
@@ -85,7 +88,7 @@ def _oldest(database: Database, verdict: Verdict) -> list[tuple[int, tuple[str, 
     kept = or_(inspections.c.image_ref.is_not(None), inspections.c.overlay_ref.is_not(None))
     query = (
         select(inspections.c.id, inspections.c.image_ref, inspections.c.overlay_ref)
-        .where(database.own(inspections), inspections.c.verdict == verdict, kept)
+        .where(database.own(inspections), inspections.c.verdict == verdict, kept, ~HAS_FEEDBACK)
         .order_by(inspections.c.id)
         .limit(IMAGES_A_TURN)
     )

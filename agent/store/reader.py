@@ -135,6 +135,8 @@ class Reader:
 
     def inspection(self, inspection_id: int) -> InspectionRow | None:
         """One inspection, or None if there is none of that id."""
+        if not 0 < inspection_id < 2**63:
+            return None
         own = self._database.own(inspections)
         with self._database.transaction() as connection:
             row = connection.execute(

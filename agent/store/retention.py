@@ -1,7 +1,7 @@
 """What the disk keeps: images of ok frames go first; rows go by age, number and size, those of anomalies last.
 
-Unsent messages, open events and files that still lie in their folder never go. A turn is short, and there is one each
-second, so that pruning keeps up with writing and nobody waits for it.
+Unsent messages, open events, files that still lie in their folder and inspections with feedback never go. A turn is
+short, and there is one each second, so that pruning keeps up with writing and nobody waits for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.store.age import DAY_S, DatabaseAge, Horizon
 from agent.store.ballast import disk_usage
 from agent.store.engine import Database
 from agent.store.pictures import bytes_of_pictures, remove, remove_oldest, remove_unnamed
-from agent.store.schema import audit, events, files, inspections, outbox
+from agent.store.schema import HAS_FEEDBACK, audit, events, files, inspections, outbox
 from fbclip.decision import Verdict
 
 log = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class Retention:
         for verdict in verdicts:
             query = (
                 select(inspections.c.id, inspections.c.image_ref, inspections.c.overlay_ref)
-                .where(own, inspections.c.verdict == verdict, where, inspections.c.id.not_in(still_open))
+                .where(own, inspections.c.verdict == verdict, where, inspections.c.id.not_in(still_open), ~HAS_FEEDBACK)
                 .where(inspections.c.id < select(func.max(inspections.c.id)).scalar_subquery())
                 .order_by(inspections.c.id)
                 .limit(limit - done)

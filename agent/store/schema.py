@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    exists,
     false,
     text,
 )
@@ -228,6 +229,9 @@ feedback = Table(
     Index("ix_feedback_inspection", "inspection_id"),
     Index("ix_feedback_agent", "agent", "id"),
 )
+
+# Of a row of `inspections`: somebody said what it really was.
+HAS_FEEDBACK = exists().where(feedback.c.inspection_id == inspections.c.id)
 
 # What the watch for drift has seen of a line under a profile, so that a restart forgets nothing.
 drift = Table(

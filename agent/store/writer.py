@@ -107,6 +107,13 @@ class Writer:
         with self._database.transaction() as connection:
             put(connection, self._database.agent, self._started(), drafts)
 
+    def name_images(self, inspection_id: int, image_ref: str | None, overlay_ref: str | None) -> None:
+        """Of an inspection whose images were written after it."""
+        values = {"image_ref": image_ref, "overlay_ref": overlay_ref}
+        this = (self._database.own(inspections), inspections.c.id == inspection_id)
+        with self._database.transaction() as connection:
+            connection.execute(update(inspections).where(*this).values(values))
+
     def finish_disposition(self, file_id: int, gone: bool = False, left: bool = False) -> None:
         """The judged file has been moved, or is `left` where it is, or is `gone`, which is its reason where the verdict
         had none. The row of one that was left is what keeps it from being judged again."""

@@ -1,58 +1,46 @@
-"""The table of recent events, as the page shows it."""
+"""Recent events for the overview, each with its cause and what was said of it, as JSON values."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from agent.errors import StoreError
-from agent.records import timestamp
-from agent.store.reader import Reader
+from agent.records import EventKind, timestamp
+from agent.store.views import EventQuery, EventView, Views
 
 log = logging.getLogger(__name__)
-RECENT_EVENTS = 20
+RECENT_EVENTS = 30
+_ALARMS = (EventKind.ANOMALY.value, EventKind.UNCERTAIN.value)
 
 
-@dataclass(frozen=True)
-class RecentEvent:
-    """One row of the table. `ended` is None while the event is open."""
-
-    started: datetime
-    ended: datetime | None
-    line: str
-    kind: str
-    reason: str | None
-    z: float | None
-    threshold: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "started": timestamp(self.started),
-            "ended": None if self.ended is None else timestamp(self.ended),
-            "line": self.line,
-            "kind": self.kind,
-            "reason": self.reason,
-            "z": self.z,
-            "threshold": self.threshold,
-        }
+def event_json(event: EventView) -> dict[str, Any]:
+    """`reason` is the cause, such as black or camera_lost; None where z lies above the threshold, however it ended."""
+    return {
+        "id": event.id,
+        "started": timestamp(event.opened),
+        "ended": None if event.ended is None else timestamp(event.ended),
+        "end_reason": event.end_reason,
+        "line": event.line,
+        "kind": event.kind,
+        "mode": event.mode,
+        "reason": event.cause,
+        "z": event.z,
+        "threshold": event.threshold,
+        "inspection_id": event.inspection_id,
+        "said": None if event.said is None else event.said.label,
+    }
 
 
-def recent_events(reader: Reader, limit: int = RECENT_EVENTS) -> Sequence[RecentEvent]:
-    """Newest first, each with the values of the inspection that opened it; none if the store cannot be read."""
+def recent_events(views: Views, limit: int = RECENT_EVENTS) -> list[dict[str, Any]]:
+    """Newest first; none if the store cannot be read."""
     try:
-        rows = []
-        events = reader.recent_events(limit=limit)
-        # All at once: the page asks each second.
-        found = reader.inspections([event.inspection_id for event in events if event.inspection_id is not None])
-        for event in events:
-            first = None if event.inspection_id is None else found.get(event.inspection_id)
-            z, threshold = (None, None) if first is None else (first.z, first.threshold)
-            reason = event.end_reason if first is None or first.reason is None else first.reason
-            rows.append(RecentEvent(event.opened, event.ended, event.line, event.kind.value, reason, z, threshold))
-        return rows
+        return [event_json(event) for event in views.events(EventQuery(limit=limit))]
     except StoreError as error:
         log.warning("the recent events cannot be read: %s", error)
-        return ()
+        return []
+
+
+def last_alarm(events: list[dict[str, Any]], line: str) -> dict[str, Any] | None:
+    """The newest anomaly or uncertain event of a line among them."""
+    return next((one for one in events if one["line"] == line and one["kind"] in _ALARMS), None)

@@ -1,50 +1,37 @@
-"""Who may look: a token everywhere but on loopback, and on loopback only under a local name."""
+"""Who gets in: everybody on loopback under a local name, elsewhere whoever has a token or comes through the proxy."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import math
-import os
 import re
 import time
 from collections import deque
 from collections.abc import Callable
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.config.services import WebSection
-from fbclip.errors import ConfigError
+from agent.web.access import Access, Caller, Role, Sessions, plain_name
 
 COOKIE = "agent_session"
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-SHORTEST_TOKEN = 16
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login"})
 MOST_GUESSES = 10
 GUESSES_WINDOW_S = 60.0
 MOST_ADDRESSES = 1000
+MOST_FORM_BYTES = 2048
 _LOCAL_HOST = re.compile(r"^(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(:\d{1,5})?$", re.IGNORECASE)
 HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # No other site learns an address; a form of ours still says where it comes from.
+    "referrer-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-
-
-def page_token(section: WebSection) -> str | None:
-    """The page's token from its variable; raises ConfigError when the variable is named but empty."""
-    name = section.token_env
-    token = os.environ.get(name, "") if name else None
-    if name and not token:
-        raise ConfigError(f"web.token_env: the environment variable {name} is not set")
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        raise ConfigError(f"web.token_env: the token in {name} has fewer than {SHORTEST_TOKEN} characters")
-    return token
 
 
 class Guesses:
@@ -70,17 +57,23 @@ class Guesses:
 
 
 class Guard:
-    """ASGI middleware. `token` None leaves the page open, which is for loopback only."""
+    """ASGI middleware. It leaves `identity` and `csrf` in the request's state for whoever answers."""
 
-    def __init__(self, app: ASGIApp, loopback: bool, token: str | None, guesses: Guesses | None = None) -> None:
-        if not loopback and not token:
+    def __init__(
+        self,
+        app: ASGIApp,
+        loopback: bool,
+        access: Access,
+        guesses: Guesses | None = None,
+        sessions: Sessions | None = None,
+    ) -> None:
+        if not loopback and access.is_open:
             raise ValueError("an address other than loopback needs a token")
         self._app = app
         self._loopback = loopback
-        self._token = token
+        self._access = access
         self._guesses = guesses or Guesses()
-        # The cookie proves knowledge of the token without holding it.
-        self._session = hmac.new((token or "").encode(), b"agent page session", hashlib.sha256).hexdigest()
+        self._sessions = sessions or Sessions(access)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -93,57 +86,106 @@ class Guard:
             await send(message)
 
         connection = HTTPConnection(scope)
-        refusal = self._refusal(connection)
-        if refusal is None:
-            await self._app(scope, receive, send_guarded)
-        else:
-            await refusal(scope, receive, send_guarded)
-
-    def _refusal(self, connection: HTTPConnection) -> Response | None:
+        by_proxy = self._access.from_proxy(connection.headers.get)
         # A foreign name that resolves to loopback would let any web site read the page (DNS rebinding).
-        if self._loopback and not _LOCAL_HOST.match(connection.headers.get("host", "")):
-            return PlainTextResponse("this page answers under local names only\n", status_code=421)
-        if self._token is None or connection.url.path in OPEN_PATHS:
-            return None
-        return self._refusal_by_token(connection, self._token)
+        if self._loopback and by_proxy is None and not _LOCAL_HOST.match(connection.headers.get("host", "")):
+            refusal = PlainTextResponse("this page answers under local names only\n", status_code=421)
+            await refusal(scope, receive, send_guarded)
+            return
+        if scope["path"] == "/login" and scope["method"] == "POST":
+            answer = await self._sign_in(Request(scope, receive))
+            await answer(scope, receive, send_guarded)
+            return
+        found = by_proxy or self._identity(connection)
+        if isinstance(found, Response) and not _is_open(scope["path"]):
+            await found(scope, receive, send_guarded)
+            return
+        if isinstance(found, Caller):
+            csrf = self._sessions.csrf(found, connection.cookies.get(COOKIE, ""))
+            scope.setdefault("state", {}).update(identity=found, csrf=csrf)
+        await self._app(scope, receive, send_guarded)
 
-    def _refusal_by_token(self, connection: HTTPConnection, token: str) -> Response | None:
+    def _identity(self, connection: HTTPConnection) -> Caller | Response:
+        if self._access.is_open:
+            return Caller(Role.ENGINEER)
         given = connection.query_params.get("token")
-        # The cookie cannot be guessed, so whoever is in stays in while others guess.
-        if given is None and _same(connection.cookies.get(COOKIE, ""), self._session):
-            return None
+        # A session cannot be guessed, so whoever is in stays in while others guess.
+        if given is None and (known := self._sessions.read(connection.cookies.get(COOKIE, ""))) is not None:
+            return known
         scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
         bearer = bearer.strip() if scheme.lower() == "bearer" else ""
         if given is None and not bearer:
-            return _unauthorised()
+            return _unauthorised(connection)
+        role = self._role(connection, given if given is not None else bearer)
+        if isinstance(role, Response):
+            return role
+        return Caller(role, None, "bearer") if given is None else self._welcome(connection, role)
+
+    def _role(self, connection: HTTPConnection, token: str) -> Role | Response:
+        """Of a token that is tried; every wrong one counts against its address."""
         address = "" if connection.client is None else connection.client.host
         if wait := self._guesses.wait_s(address):
             headers = {"retry-after": str(math.ceil(wait))}
             return PlainTextResponse("too many wrong tokens; try again later\n", status_code=429, headers=headers)
-        if given is not None and _same(given, token):
-            return self._welcome(connection)
-        if bearer and _same(bearer, token):
-            return None
-        self._guesses.wrong(address)
-        return _unauthorised()
+        role = self._access.role_of(token)
+        if role is None:
+            self._guesses.wrong(address)
+            return _unauthorised(connection)
+        return role
 
-    def _welcome(self, connection: HTTPConnection) -> Response:
+    def _welcome(self, connection: HTTPConnection, role: Role) -> Response:
         """Into a cookie with the token, and out of the address bar and the history."""
         rest = [(k, v) for k, v in parse_qsl(connection.url.query) if k != "token"]
         # A path with two slashes at the front would lead to another host.
         path = "/" + connection.url.path.lstrip("/")
-        answer = RedirectResponse(path + ("?" + urlencode(rest) if rest else ""), status_code=303)
-        answer.set_cookie(COOKIE, self._session, httponly=True, samesite="strict", path="/")
+        return self._with_session(path + ("?" + urlencode(rest) if rest else ""), role, None)
+
+    async def _sign_in(self, request: Request) -> Response:
+        """The form of /login: token and name."""
+        if not from_here(request):
+            return PlainTextResponse("origin: another site\n", status_code=403)
+        body = bytearray()
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MOST_FORM_BYTES:
+                return PlainTextResponse(f"larger than {MOST_FORM_BYTES} bytes\n", status_code=413)
+        try:
+            form = parse_qs(bytes(body).decode(), max_num_fields=10)
+        except (ValueError, UnicodeDecodeError):
+            return PlainTextResponse("not a form\n", status_code=400)
+        role = self._role(request, form.get("token", [""])[0])
+        if not isinstance(role, Role):
+            wait = "?wait=1" if role.status_code == 429 else "?wrong=1"
+            return RedirectResponse("/login" + wait, status_code=303)
+        return self._with_session("/", role, plain_name(form.get("name", [""])[0]))
+
+    def _with_session(self, where: str, role: Role, name: str | None) -> Response:
+        answer = RedirectResponse(where, status_code=303)
+        cookie = self._sessions.cookie(role, name)
+        answer.set_cookie(COOKIE, cookie, httponly=True, samesite="strict", path="/", max_age=30 * 86_400)
         return answer
 
 
-def _unauthorised() -> Response:
+def from_here(request: HTTPConnection) -> bool:
+    """Whether a browser sent it from a page of this agent, or it was no browser."""
+    origin = request.headers.get("origin")
+    return origin is None or re.sub("^https?://", "", origin) == request.headers.get("host")
+
+
+def from_browser(request: HTTPConnection) -> bool:
+    """Browsers send at least one of these with a change, and no page can keep them from it."""
+    return any(name in request.headers for name in ("origin", "cookie", "sec-fetch-site"))
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith("/static/")
+
+
+def _unauthorised(connection: HTTPConnection) -> Response:
+    if connection.scope.get("method") == "GET" and "text/html" in connection.headers.get("accept", ""):
+        return RedirectResponse("/login", status_code=303)
     return PlainTextResponse(
-        "a token is needed: open the page once with ?token=...\n",
+        "a token is needed: sign in at /login\n",
         status_code=401,
         headers={"www-authenticate": "Bearer"},
     )
-
-
-def _same(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode(), expected.encode())

@@ -9,17 +9,15 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import cv2
-import numpy as np
-
 from agent.drift.advice import NOT_LOOKED_AT, DriftReport
-from agent.pipeline.evidence import encode_jpeg, overlay
+from agent.pipeline.evidence import encode_jpeg
 from agent.pipeline.judge import Judged
 from agent.records import LineCounters, TriggerCounts, timestamp
+from agent.web.pictures import frame_picture, heat_picture
+from agent.web.trend import Trend
 from fbclip.images.geometry import RgbImage
 
 STALE_S = 10.0
-LONGEST_SIDE = 1280
 ENCODE_EVERY_S = 0.5
 JPEG_QUALITY = 80
 
@@ -45,6 +43,7 @@ class LineView:
     triggers: TriggerCounts | None = None
     last: LastInspection | None = None
     drift: DriftReport = NOT_LOOKED_AT
+    state: str = "running"
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ class PageState:
         self._lock = threading.Lock()
         self._encoding = threading.Lock()
         self._lines: dict[str, LineView] = {}
+        self._trends: dict[str, Trend] = {}
         self._encoded: dict[tuple[str, str], EncodedImage] = {}
         self._mqtt = "not connected"
 
@@ -72,11 +72,13 @@ class PageState:
         """Lines are shown in the order they are added; one that is there keeps what it shows."""
         with self._lock:
             self._lines[name] = replace(self._lines.get(name) or LineView(name, mode, live), mode=mode, live=live)
+            self._trends.setdefault(name, Trend())
 
     def keep_lines(self, names: Collection[str]) -> None:
         """Others are shown no more."""
         with self._lock:
             self._lines = {name: line for name, line in self._lines.items() if name in names}
+            self._trends = {name: trend for name, trend in self._trends.items() if name in names}
 
     def set_mqtt(self, text: str) -> None:
         """One short line without secrets, e.g. "connected" or "offline, 12 messages waiting"."""
@@ -90,12 +92,15 @@ class PageState:
         counters: LineCounters,
         triggers: TriggerCounts | None = None,
         drift: DriftReport | None = None,
+        state: str = "running",
     ) -> None:
         """The health that the source reports, and a snapshot of its counters; `triggers` of a line that hears them."""
         with self._lock:
             line = self._lines[name]
             drift = drift or line.drift
-            self._lines[name] = replace(line, health=health, counters=counters, triggers=triggers, drift=drift)
+            self._lines[name] = replace(
+                line, health=health, counters=counters, triggers=triggers, drift=drift, state=state
+            )
 
     def inspected(self, judged: Judged) -> None:
         """The newest inspection of its line. The arrays are kept, not copied: do not write to them afterwards.
@@ -110,34 +115,53 @@ class PageState:
             if line is None:
                 # A last frame of a line that was taken away.
                 return
+            now, decision = self._monotonic(), judged.inspection.decision
             number = 1 if line.last is None else line.last.number + 1
-            last = LastInspection(number, self._monotonic(), judged)
-            self._lines[line.name] = replace(line, last=last)
+            self._lines[line.name] = replace(line, last=LastInspection(number, now, judged))
+            self._trends[line.name].add(now, decision.verdict, decision.z)
 
     @property
     def line_names(self) -> tuple[str, ...]:
         with self._lock:
             return tuple(self._lines)
 
+    @property
+    def mqtt(self) -> str:
+        with self._lock:
+            return self._mqtt
+
     def snapshot(self) -> dict[str, Any]:
         """Lines and connection as JSON values, without the images: the part of /api/state that is kept here."""
+        now = self._monotonic()
         with self._lock:
             lines, mqtt = list(self._lines.values()), self._mqtt
-        now = self._monotonic()
+            trends = {name: (trend.points(now), trend.rate(now)) for name, trend in self._trends.items()}
         return {
             "agent": self.agent,
             "ts": timestamp(datetime.now(UTC)),
             "mqtt": mqtt,
-            "lines": [_line_json(line, now) for line in lines],
+            "lines": [
+                {**_line_json(line, now), "trend": trends[line.name][0], "fps": trends[line.name][1]} for line in lines
+            ],
         }
 
     def frame_jpeg(self, name: str) -> bytes | None:
         """The last frame; None without one. Raises KeyError for an unknown line."""
-        return self._jpeg(name, "frame", lambda judged: judged.frame.image)
+        return self._jpeg(name, "frame", frame_picture)
 
     def overlay_jpeg(self, name: str) -> bytes | None:
         """The last frame under its heat map; None where there is no map. Raises KeyError for an unknown line."""
-        return self._jpeg(name, "overlay", _overlay)
+        return self._jpeg(name, "overlay", heat_picture)
+
+    def fresh_jpeg(self, name: str, kind: str) -> bytes | None:
+        """What `frame` or `overlay` became already, at once; None where it has to be encoded, or there is none."""
+        with self._lock:
+            line = self._lines.get(name)
+        encoded = self._encoded.get((name, kind))
+        return encoded.jpeg if encoded and line and line.last and self._is_fresh(encoded, line.last) else None
+
+    def _is_fresh(self, encoded: EncodedImage, last: LastInspection) -> bool:
+        return encoded.number == last.number or self._monotonic() - encoded.at < ENCODE_EVERY_S
 
     def _jpeg(self, name: str, kind: str, render: Callable[[Judged], RgbImage | None]) -> bytes | None:
         # One encoder at a time: many viewers must not take the cores from the detector.
@@ -148,28 +172,12 @@ class PageState:
                 return None
             now = self._monotonic()
             encoded = self._encoded.get((name, kind))
-            if encoded is not None and (encoded.number == last.number or now - encoded.at < ENCODE_EVERY_S):
+            if encoded is not None and self._is_fresh(encoded, last):
                 return encoded.jpeg
             image = render(last.judged)
-            jpeg = None if image is None else encode_jpeg(_shrink(image), JPEG_QUALITY)
+            jpeg = None if image is None else encode_jpeg(image, JPEG_QUALITY)
             self._encoded[name, kind] = EncodedImage(last.number, now, jpeg)
             return jpeg
-
-
-def _overlay(judged: Judged) -> RgbImage | None:
-    image, margins, placement, limits = judged.frame.image, judged.margins, judged.placement, judged.limits
-    if image is None or margins is None or placement is None or limits is None:
-        return None
-    return overlay(image, margins, placement, limits, judged.inspection.decision.regions)
-
-
-def _shrink(image: RgbImage) -> RgbImage:
-    height, width = image.shape[:2]
-    scale = LONGEST_SIDE / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _line_json(line: LineView, now: float) -> dict[str, Any]:
@@ -178,7 +186,9 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
         "name": line.name,
         "mode": line.mode,
         "live": line.live,
+        "state": line.state,
         "health": line.health,
+        "line_advice": line.drift.body()["advice"],
         "grabbed": counters.grabbed,
         "inspected": counters.inspected,
         "rejected": counters.rejected,
@@ -194,6 +204,7 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
         age = max(0.0, now - line.last.at)
         out |= {
             "number": line.last.number,
+            "inspection_id": judged.row,
             "frame_seq": inspection.frame_seq,
             "reference": inspection.path if inspection.private else None,
             "ts": timestamp(inspection.ts),

@@ -83,7 +83,7 @@ def line(
     for text in (*job.notes, *plan_text(job.plan)):
         note(text)
     seen = {name: value for name, value in framing_record(job.framing).items() if value}
-    note(f"model {config.backbone}, {config.precision}; {seen or 'whole frames'}")
+    note(f"model {config.backbone}, {config.precision} in {config.runtime}; {seen or 'whole frames'}")
     note(f"takes about {_duration(seconds(job, job.open_detector(())))} on this machine")
     if asked.dry_run:
         note("nothing was written (--dry-run)")
@@ -130,7 +130,15 @@ def _job(data: Path, asked: LineOptions, config: LineConfig, reading: DataOption
     ]
     depth = depth_note(chosen.normal, framing.window)
     near = NearDuplicates() if asked.assume_independent else find_near_duplicates(chosen.normal)
-    model = ModelOptions(config.adapter, config.backbone, config.weights, config.device, config.precision)
+    model = ModelOptions(
+        config.adapter,
+        config.backbone,
+        config.weights,
+        config.device,
+        config.precision,
+        runtime=config.runtime,
+        export=config.export,
+    )
     return LineJob(
         line=asked.line,
         data=found,

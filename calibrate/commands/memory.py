@@ -141,7 +141,7 @@ def memory(
     chosen = select(with_slices(reading.read(data)), class_name, with_anomalous=False)
     samples, left = take_units(chosen.normal, options.units)
     detector = model.open(() if options.add is None else (options.add,))
-    request = options.request(detector.backbone.config, framing)
+    request = options.request(detector.backbone_config, framing)
     skips = Skips(skip_bad)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("looking at normal images", total=len(samples))

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from fbclip.artefacts.profile import IgnoreMask
-from fbclip.backbone.config import Precision
+from fbclip.backbone.config import Precision, RuntimeName
 from fbclip.errors import ConfigError, ImageError
 from fbclip.features.catalog import Features
 from fbclip.files import file_sha256
@@ -45,6 +45,8 @@ ConfigOption = Annotated[
 ]
 LineOption = Annotated[str | None, typer.Option(help="name of the line in agent.yaml")]
 PrecisionOption = Annotated[Precision, typer.Option(help="of the matrix products; a threshold belongs to one")]
+RuntimeOption = Annotated[RuntimeName, typer.Option(help="torch, or onnxruntime or openvino with --export")]
+ExportOption = Annotated[Path | None, typer.Option(help="folder that `fbclip export` made for this runtime")]
 FeaturesOption = Annotated[
     Features | None,
     typer.Option(
@@ -88,6 +90,8 @@ class ModelOptions:
     precision: PrecisionOption = "float32"
     config: ConfigOption = None
     line: LineOption = None
+    runtime: RuntimeOption = "torch"
+    export: ExportOption = None
 
     def resolved(self) -> ModelOptions:
         """The same with what agent.yaml says, so that what is measured is what will run.
@@ -101,7 +105,8 @@ class ModelOptions:
         if self.line is None:
             raise ConfigError(f"--config {self.config}: name the line in it with --line")
         found = read_line_config(self.config, self.line)
-        for name, default in (("adapter", None), ("backbone", "embedded"), ("weights", None), ("precision", "float32")):
+        defaults = {"adapter": None, "backbone": "embedded", "weights": None, "precision": "float32"}
+        for name, default in (defaults | {"runtime": "torch", "export": None}).items():
             given, there = getattr(self, name), getattr(found, name)
             if given not in (default, there):
                 raise ConfigError(f"--{name} {given}: line {self.line} in {self.config} has {there}; leave it out")
@@ -113,17 +118,23 @@ class ModelOptions:
             weights=found.weights,
             device=device,
             precision=found.precision,
+            runtime=found.runtime,
+            export=found.export,
         )
 
     def open(self, memories: Sequence[Path] = (), profiles: Sequence[Path] = ()) -> Detector:
         """With the embedded model that the files were made with.
 
-        Raises WeightsError, AdapterError, MemoryBankError or ConfigError, each naming the file and the way out.
+        Raises WeightsError, AdapterError, MemoryBankError, ExportError or ConfigError, each naming the file and the
+        way out.
         """
         from fbclip.detector import open_detector
+        from fbclip.engines.exported_engine import runs_on
 
-        adapters = () if self.adapter is None else (self.adapter,)
-        return open_detector(self.backbone, self.weights, adapters, self.device, self.precision, memories, profiles)
+        adapters, runs = () if self.adapter is None else (self.adapter,), runs_on(self.runtime, self.export)
+        return open_detector(
+            self.backbone, self.weights, adapters, self.device, self.precision, memories, profiles, runs=runs
+        )
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def threshold(
     kept = None if view.ignore_mask is None else mask_beside(out, view.ignore_mask)
     if judge.references is not None:
         selection = replace(selection, other=[*(selection.other or []), judge.references])
-    chosen, memory = _line_data(data, goal, selection, reading, decision, framing, model.adapter)
+    chosen, memory = line_data(data, goal, selection, reading, decision, framing, model.adapter)
     request = ThresholdRequest(
         line=line,
         data=chosen,
@@ -183,7 +183,7 @@ def threshold(
     _print_result(out, result, write_highest(out, result), skips, as_json)
 
 
-def _line_data(
+def line_data(
     data: Path,
     goal: Goal,
     selection: SelectionOptions,

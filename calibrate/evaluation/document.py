@@ -88,6 +88,7 @@ class EvaluatedModel(EvaluationPart):
     fusion: Annotated[Fusion, BeforeValidator(without_unknown(Fusion))] | None = None
     device: str | None = None
     precision: str | None = None
+    runtime: str | None = None
     size: int | None = None
 
 

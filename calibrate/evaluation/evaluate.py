@@ -177,7 +177,7 @@ def _by_class(
 ) -> dict[str, ClassEvaluation]:
     detector, paper = view.detector, None
     if request.paper:
-        paper = PaperMaps(detector.size, detector.backbone.config.patch_size, detector.smoothing[view.adapter])
+        paper = PaperMaps(detector.size, detector.backbone_config.patch_size, detector.smoothing[view.adapter])
     profile = None if request.profile is None else request.profile.profile
     by_class: dict[str, list[Sample]] = {}
     for sample in samples:
@@ -208,6 +208,7 @@ def _model(view: View, adapters: Mapping[str, str]) -> EvaluatedModel:
         fusion=view.fusion,
         device=running.device,
         precision=running.precision,
+        runtime=running.runtime,
         size=running.size,
     )
 

@@ -29,7 +29,6 @@ from calibrate.memory.fusion_choice import PAINTED_EACH, choose_fusion, fused, p
 from calibrate.memory.fusion_scores import FusionSample
 from calibrate.memory.temporary import SCALE_UNITS
 from calibrate.statistics.bootstrap import Floats, count_pairs, draw_weights, weighted_ranking
-from fbclip.artefacts.peers import with_references
 from fbclip.decision import default_min_area
 from fbclip.detector import Detector
 from fbclip.images.geometry import BoolMap
@@ -121,7 +120,7 @@ class FewShotExperiment:
         self._labels = np.array([image.anomalous for image in self._test])
         if not self._pool or self._labels.all() or not self._labels.any():
             raise DataError("few-shot curves: no normal training, normal test or anomalous test image can be judged")
-        self._min_area = default_min_area(detector.backbone.config.patch_size)
+        self._min_area = default_min_area(detector.backbone_config.patch_size)
         # Seeded by the images, so that two classes are drawn independently.
         rng = np.random.default_rng(int(test[0].sha256[:16], 16))
         weights = draw_weights([image.unit for image in self._test], self._labels, RESAMPLES, rng)
@@ -174,7 +173,7 @@ class FewShotExperiment:
         framed = [one for one in map(view.framed, (image.item for image in references)) if isinstance(one, FramedItem)]
         tiles = torch.cat([one.framed.tiles for one in framed]).to(self._detector.device)
         digests = [one.item.sample.sha256 for one in framed]
-        few = with_references(adapter, self._detector.backbone, tiles, digests)
+        few = self._detector.remembering(adapter.id, tiles, digests)
         view = View(self._detector.extended([few]), few.id)
         found = [one.terms for one in view.terms(image.item for image in self._test) if isinstance(one, ItemTerms)]
         if len(found) != len(self._test):

@@ -80,7 +80,7 @@ def run_few_shot(
 
     Raises DataError for a set without the two splits.
     """
-    model = detector.backbone.config
+    model = detector.backbone_config
     tokens = default_tokens(model) if request.tokens is None else request.tokens
     config = default_config(model, request.features)
     rng = np.random.default_rng(0)

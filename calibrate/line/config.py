@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fbclip.backbone.config import Precision
+from fbclip.backbone.config import Precision, RuntimeName
 from fbclip.errors import ConfigError
 
 MAX_BYTES = 1 << 20
@@ -32,6 +32,8 @@ class _ModelKeys(_Keys):
     adapter: _Text | None = None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$")] = "auto"
     precision: Precision = "float32"
+    runtime: RuntimeName = "torch"
+    export: _Text | None = None
 
 
 class _LineKeys(_Keys):
@@ -59,6 +61,8 @@ class LineConfig:
     precision: Precision
     profile: Path | None
     memory: Path | None
+    runtime: RuntimeName = "torch"
+    export: Path | None = None
 
 
 def read_line_config(file: Path, line: str) -> LineConfig:
@@ -83,6 +87,8 @@ def read_line_config(file: Path, line: str) -> LineConfig:
         precision=model.precision,
         profile=path(section.profile),
         memory=path(section.memory),
+        runtime=model.runtime,
+        export=path(model.export),
     )
 
 

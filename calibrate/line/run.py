@@ -113,7 +113,7 @@ def seconds(job: LineJob, detector: Detector) -> float:
 def _memory(job: LineJob, skips: Skips, report: Report, note: Callable[[str], None]) -> tuple[Path, tuple[str, ...]]:
     """(folder of a memory of these very images by this very model, made unless it is there; its outliers)."""
     detector = job.open_detector(())
-    model, samples = detector.backbone.config, job.plan.memory
+    model, samples = detector.backbone_config, job.plan.memory
     request = MemoryRequest(default_config(model), default_tokens(model), job.framing)
     work = job.out / f"memory-{_inputs(detector, samples, request)}"
     try:
@@ -143,7 +143,7 @@ def _inputs(detector: Detector, samples: Sequence[Sample], request: MemoryReques
     network = detector.network(request.config.features)
     values = {
         "data": data_sha256(samples),
-        "network": [network.name, network.sha256, detector.size, detector.precision],
+        "network": [network.name, network.sha256, detector.size, detector.precision, detector.running("").export],
         "config": request.config.model_dump(mode="json"),
         "tokens": request.tokens,
         "seed": request.seed,

@@ -63,7 +63,7 @@ def make_temporary(
         raise DataError("--memory: no normal images there")
     enough = len({sample.unit for sample in normal}) >= MIN_UNITS
     scale, pool = split_scale_units(normal) if enough else ([], normal)
-    model = detector.backbone.config
+    model = detector.backbone_config
     request = MemoryRequest(default_config(model), default_tokens(model), framing)
     memory = build_memory(detector, pool, request, skips).memory
     seen = seen_by(memory) | {sample.sha256 for sample in scale}

@@ -34,7 +34,8 @@ def shown(stored: StoredProfile, current: int | None) -> str:
         *(("measured", line) for line in text.measured),
         ("units", f"{text.units}; one unit is one {text.unit}"),
         ("z of normal", "  ".join(f"{q}: {z:.3f}" for q, z in c.quantiles.items()) or None),
-        ("model", f"{profile.backbone} {profile.backbone_sha256[:12]}, {profile.precision} on {profile.device}"),
+        ("model", f"{profile.backbone} {profile.backbone_sha256[:12]}"),
+        ("runs in", f"{profile.runtime}, {profile.precision} on {profile.device}"),
         ("adapter", profile.adapter[:12]),
         ("memory", None if profile.memory is None or profile.fusion is None
          else f"{profile.memory[:12]}, used as {profile.fusion.use}"),

@@ -56,7 +56,7 @@ def make_profile(
 
     `skips` says what becomes of images that cannot be judged, and lists them; `advance` hears of images done.
     """
-    min_area = request.min_area_px or default_min_area(detector.backbone.config.patch_size)
+    min_area = request.min_area_px or default_min_area(detector.backbone_config.patch_size)
     # An ignore mask leaves the image term out, since CLS sees the masked parts.
     pixel_only = request.pixel_only or request.framing.mask is not None
 
@@ -114,7 +114,9 @@ def make_profile(
         backbone_sha256=running.backbone_sha256,
         device="cuda" if running.device == "cuda" else "cpu",
         size=running.size,
+        runtime=detector.runtime,
         precision=detector.precision,
+        export=running.export,
         roi=request.framing.roi,
         ignore_mask=request.ignore_mask,
         tiling=request.framing.tiling,

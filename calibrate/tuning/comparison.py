@@ -22,6 +22,7 @@ from calibrate.tuning.images import ImageLoader
 from calibrate.tuning.model import TuningModel
 from fbclip.artefacts.adapter import Adapter
 from fbclip.detector import Detector, Job
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.frozen import Frozen
 
 Array = NDArray[Any]
@@ -80,7 +81,8 @@ def score_adapters(
     Raises TrainingError when a score is not finite, AdapterError when an adapter does not fit the backbone.
     """
     adapters = [tuned] if model.base is None else [model.base, tuned]
-    detector = Detector(model.backbone, model.backbone_sha256, adapters, model.backbone.projection.device)
+    device = model.backbone.projection.device
+    detector = Detector(TorchEngine(model.backbone, model.backbone_sha256, adapters, device))
     margins = np.full((len(adapters), len(items)), np.nan)
     pixels = np.full((len(adapters), len(items)), np.nan)
     for start in range(0, len(items), _BATCH):

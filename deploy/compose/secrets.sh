@@ -26,16 +26,17 @@ for account in press-1 reader operator; do
     printf '%s=%s\n' "$account" "$password" >> "$made/accounts"
 done
 mosquitto_passwd -U "$made/broker/passwords"
-token="$(word)"
-printf '%s' "$token" > "$made/agent-token"
-printf 'AGENT_TOKEN=%s\nMQTT_PASSWORD=%s\n' "$token" "$(sed -n 's/^press-1=//p' "$made/accounts")" > "$made/agent.env"
+# Prometheus may look, and no more.
+view="$(word)"
+printf '%s' "$view" > "$made/view-token"
+printf 'AGENT_TOKEN=%s\nAGENT_VIEW_TOKEN=%s\nMQTT_PASSWORD=%s\n' "$(word)" "$view" "$(sed -n 's/^press-1=//p' "$made/accounts")" > "$made/agent.env"
 printf 'GF_SECURITY_ADMIN_PASSWORD=%s\n' "$(word)" > "$made/grafana.env"
 
 # The containers' own accounts read these, and no other of this machine can enter the folder.
 chmod 755 "$made/broker"
-chmod 644 "$made/broker/"* "$made/agent-token" "$made/ca.crt"
+chmod 644 "$made/broker/"* "$made/view-token" "$made/ca.crt"
 mkdir -p inbox/new
 chmod 777 inbox inbox/new
 mv "$made" secrets
 trap - EXIT
-echo "secrets/: accounts of the broker in secrets/accounts, the page's token in secrets/agent-token"
+echo "secrets/: accounts of the broker in secrets/accounts, the page's tokens in secrets/agent.env"

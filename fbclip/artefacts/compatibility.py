@@ -29,11 +29,12 @@ class RunningModel:
     precision: str = "float32"
     memory: str | None = None
     method: str = FBCLIP
+    export: str | None = None
 
 
 def mismatches(profile: Profile, running: RunningModel) -> list[str]:
     """`field: profile has …, running …` for every field that must be equal; the device type is not one."""
-    names = ("method", "adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision")
+    names = ("method", "adapter", "memory", "backbone", "backbone_sha256", "size", "runtime", "precision", "export")
     pairs = [(name, getattr(profile, name), getattr(running, name)) for name in names]
     return [
         f"{name}: the profile was measured with {_named(measured)}, running is {_named(runs)}"

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from fbclip.artefacts.drift_reference import DriftReference
 from fbclip.artefacts.independence import Independence
 from fbclip.artefacts.sees import Sees
-from fbclip.backbone.config import Precision
+from fbclip.backbone.config import Precision, RuntimeName
 from fbclip.decision import Decision, Prediction, Statistic, decide
 from fbclip.files import canonical_json
 from fbclip.frozen import Frozen
@@ -136,8 +136,9 @@ class Profile(Frozen):
     fusion_choice: FusionChoice | None = Field(None, description="None where the use was asked for")
     backbone: str
     backbone_sha256: str
-    runtime: Literal["torch"] = "torch"
+    runtime: RuntimeName = "torch"
     precision: Precision = "float32"
+    export: str | None = Field(None, description="id of the export that was measured with; None for torch")
     device: Literal["cpu", "cuda"]
     size: int = Field(gt=0)
     resize: Literal["stretch-bicubic"] = "stretch-bicubic"
@@ -166,6 +167,8 @@ class Profile(Frozen):
             raise ValueError(f"min_area_px {self.min_area_px} is larger than the map")
         if (self.memory is None) != (self.fusion is None):
             raise ValueError("memory and fusion belong together: a profile has both or neither")
+        if (self.runtime == "torch") != (self.export is None):
+            raise ValueError(f"runtime {self.runtime} and export {self.export} do not belong together")
         return self
 
     @property

@@ -8,7 +8,12 @@ from pydantic import Field, model_validator
 
 from fbclip.frozen import Frozen
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+"""Of the matrix products; int8 of exports only."""
+RuntimeName = Literal["torch", "onnxruntime", "openvino"]
+"""What computes."""
+ExportFormat = Literal["onnx", "openvino"]
+"""Of the graphs: for ONNX Runtime, for OpenVINO."""
 STEM = 0
 """The layer before the first block; blocks are counted from 1."""
 

@@ -5,6 +5,8 @@ The embedded model has it: trained from nothing on generated images, a stem of i
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -50,5 +52,5 @@ def _of_spread_one(tokens: Tensor) -> Tensor:
 
 def _square(tokens: Tensor) -> Tensor:
     """(B,n·n,C) -> (B,C,n,n)"""
-    side = round(tokens.shape[1] ** 0.5)
+    side = math.isqrt(int(tokens.shape[1]))
     return tokens.transpose(1, 2).reshape(*tokens.shape[::2], side, side)

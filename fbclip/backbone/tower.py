@@ -150,7 +150,7 @@ class Backbone(nn.Module):
     def _positioned(self, patches: Tensor) -> Tensor:
         visual = self.visual
         tokens = _tokens(patches)
-        cls = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+        cls = visual.class_embedding.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
         return torch.as_tensor(torch.cat((cls, tokens), dim=1) + visual.positional_embedding.to(tokens.dtype))
 
 

@@ -35,7 +35,7 @@ from fbclip.method.config import FBCLIPConfig
 from fbclip.method.defaults import method_for
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
-from fbclip.runtime import MATRIX_DTYPES, set_precision
+from fbclip.runtime import matrix_dtype, set_precision
 
 
 def open_parts(
@@ -137,18 +137,25 @@ def _open(
     """With a memory of random tokens of the kind that `calibrate memory` makes, where one is asked for."""
     if asked is None:
         return _Model(backbone, head, None, backbone.features)
-    config, imagenet = default_config(backbone.config, asked.features), backbone.features
-    network = backbone_network(backbone.config, "", backbone.image_size)
+    memory, imagenet = random_memory(backbone, "", asked), backbone.features
+    if memory.manifest.config.features == "imagenet":
+        imagenet = imagenet or open_imagenet().compute_in(matrix_dtype(precision)).to(device)
+    return _Model(backbone, head, MemoryIndex(memory, device), imagenet)
+
+
+def random_memory(backbone: Backbone, sha256: str, asked: TimedMemory) -> Memory:
+    """Random tokens of the kind that `calibrate memory` makes beside a backbone with this digest."""
+    config = default_config(backbone.config, asked.features)
+    network = backbone_network(backbone.config, sha256, backbone.image_size)
     if config.features == "imagenet":
         network = imagenet_network(backbone.image_size)
-        imagenet = imagenet or open_imagenet().compute_in(MATRIX_DTYPES[precision]).to(device)
     manifest = MemoryManifest(
         backbone=network.name, backbone_sha256=network.sha256, image_size=network.image_size, config=config
     )
     width = feature_width(config, network)
     tokens = torch.nn.functional.normalize(torch.randn(asked.tokens, width), dim=-1)
     positions = torch.randint(network.grid, (asked.tokens, 2), dtype=torch.int16)
-    return _Model(backbone, head, MemoryIndex(Memory(manifest, tokens.half(), positions), device), imagenet)
+    return Memory(manifest, tokens.half(), positions)
 
 
 def _bench_batch(model: _Model, batch: int, device: torch.device, repeats: int, frame: np.ndarray) -> BatchResult:

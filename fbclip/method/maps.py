@@ -37,7 +37,8 @@ def smoothing_matrix(size: int, sigma: float, truncate: float) -> Tensor:
 
 
 @lru_cache(maxsize=8)
-def _combined(grid: int, size: int, sigma: float, truncate: float, device: str) -> Tensor:
+def combined_matrix(grid: int, size: int, sigma: float, truncate: float, device: str) -> Tensor:
+    """(S,h): upsampling and smoothing along one axis, float32."""
     matrix = smoothing_matrix(size, sigma, truncate) @ upsampling_matrix(grid, size)
     return matrix.float().to(device)
 
@@ -49,5 +50,5 @@ def upsample(grid: Tensor, size: int) -> Tensor:
 
 def smooth_map(grid: Tensor, size: int, sigma: float, truncate: float) -> Tensor:
     """Square patch grid (B,h,h) float32 -> upsampled and smoothed (B,S,S) float32; sigma in map pixels."""
-    matrix = _combined(grid.shape[-1], size, sigma, truncate, str(grid.device))
+    matrix = combined_matrix(grid.shape[-1], size, sigma, truncate, str(grid.device))
     return matrix @ grid.float() @ matrix.T

@@ -5,6 +5,7 @@ B images, N = 1 + L tokens (CLS first), C backbone width, D joint embedding, K l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from fbclip.backbone.config import STEM
 from fbclip.method.attention import FBAttention
 from fbclip.method.background import background_prototype, subtract_and_project
-from fbclip.method.config import FBCLIPConfig, View
+from fbclip.method.config import ContrastConfig, FBCLIPConfig, View
 from fbclip.method.contrast import contrast_logits
 from fbclip.method.foreground import foreground_mask
 from fbclip.method.stacked import StackedLayer, StackedWeights
@@ -105,8 +106,13 @@ class Head(nn.Module):
     def score(
         self, views: Iterable[LayerViews], prototypes: Tensor, projection: Tensor, record: Record | None = None
     ) -> HeadOutput:
-        """Attention -> background subtraction -> margins: Σ over layers and views of w_layer·cos(F',T)/temperature."""
-        attended = self.attend(views, record)
+        """Attention -> background subtraction -> margins."""
+        return self.compare(self.attend(views, record), prototypes, projection, record)
+
+    def compare(
+        self, attended: Sequence[AttendedView], prototypes: Tensor, projection: Tensor, record: Record | None = None
+    ) -> HeadOutput:
+        """Background subtraction -> margins: Σ over layers and views of w_layer·cos(F',T)/temperature."""
         background: Tensor | None = None
         if self.config.modules.background_subtraction:
             background = background_prototype([one.tokens for one in attended])
@@ -120,7 +126,7 @@ class Head(nn.Module):
         for one in attended:
             projected = subtract_and_project(one.tokens, background, projection)
             length = torch.linalg.vector_norm(projected, dim=-1).clamp_min(1e-12)
-            margins = margins + weights[one.layer] * (projected @ direction) / length
+            margins = margins + (projected @ direction) / length * weights[one.layer]
             if record is not None:
                 record(f"layer{one.layer}.projected_{one.view}", projected)
         return HeadOutput(margins, projected)
@@ -139,14 +145,16 @@ class Head(nn.Module):
         """
         if not self.config.contrast.weight:
             return output
-        gain = contrast_logits(layers[STEM], self.config.contrast)
-        patches = output.margins.shape[1] - 1
-        # A stem may be finer than the patches.
-        gain = F.adaptive_avg_pool2d(_square(gain), round(patches**0.5)).flatten(1)
-        return HeadOutput(output.margins + F.pad(gain, (1, 0)), output.projected)
+        gain = contrast_gain(layers[STEM], output.margins.shape[1] - 1, self.config.contrast)
+        return HeadOutput(output.margins + F.pad(gain.flatten(1), (1, 0)), output.projected)
+
+
+def contrast_gain(stem: Tensor, patches: int, config: ContrastConfig) -> Tensor:
+    """Stem tokens (B,M,F) -> what the margins of so many patches gain, (B,h,h); a stem may be finer than they are."""
+    return F.adaptive_avg_pool2d(_square(contrast_logits(stem, config)), math.isqrt(int(patches)))
 
 
 def _square(values: Tensor) -> Tensor:
     """(B,n·n) -> (B,n,n)"""
-    side = round(values.shape[1] ** 0.5)
+    side = math.isqrt(int(values.shape[1]))
     return values.reshape(-1, side, side)

@@ -5,6 +5,7 @@ Neither form holds a learned parameter. CLS passes through unchanged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -94,6 +95,13 @@ def semantic_mix(tokens: Tensor, mask: Tensor, config: ViewConfig) -> SemanticMi
     return SemanticMix(1 - config.semantic_mix, F.pad(weights, (0, 0, 1, 0)), sums)
 
 
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """(…,C) twice -> (…); exporters know no operator for it."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return torch.mul(one, other).sum(-1)
+    return torch.as_tensor(torch.linalg.vecdot(one, other))
+
+
 def spatial_view(tokens: Tensor, mask: Tensor, config: ViewConfig) -> Tensor:
     """(B,N,C), (B,L) -> (B,N,C) over a square grid of patches; a window's padding takes part as zero tokens.
 
@@ -105,7 +113,7 @@ def spatial_view(tokens: Tensor, mask: Tensor, config: ViewConfig) -> Tensor:
     one weighted add.
     """
     batch, n, width = tokens.shape
-    side = round((n - 1) ** 0.5)
+    side = math.isqrt(int(n) - 1)
     reach = config.spatial_window // 2
     cls = tokens[:, 0]
     patches = tokens[:, 1:].reshape(batch, side, side, width)
@@ -132,7 +140,7 @@ def spatial_view(tokens: Tensor, mask: Tensor, config: ViewConfig) -> Tensor:
     s, r, weight = [], [], []
     for dy, dx in shifts:
         # ⟨xf_j, m_i⟩ = p_j ⟨t_j, m_i⟩
-        dot = torch.linalg.vecdot(at(tokens_p, dy, dx), mean) * at(p_p, dy, dx)
+        dot = _dot(at(tokens_p, dy, dx), mean) * at(p_p, dy, dx)
         distance = (at(fore_sq_p, dy, dx) - 2 * dot + mean_sq).clamp_min(0).sqrt()
         s.append(at(pull_p, dy, dx))
         r.append((1 - at(cos_p, dy, dx)) * distance)

@@ -18,7 +18,7 @@ from fbclip.artefacts.checkpoint import import_checkpoint
 from fbclip.backbone.config import Precision
 from fbclip.backbone.tower import load_backbone
 from fbclip.method.text import load_text_tower
-from fbclip.runtime import MATRIX_DTYPES, forbid_tf32, set_precision
+from fbclip.runtime import TORCH_PRECISIONS, forbid_tf32, matrix_dtype, set_precision
 from fbclip.verification.deviation import Deviation, read_safetensors, relative_deviation
 from fbclip.verification.golden import read_case, verify_forward
 
@@ -53,7 +53,7 @@ def devices() -> list[str]:
 def self_test(on: Sequence[str], case: Path = CASE) -> list[SelfTestRun]:
     """Every precision on every device of `on`; what a device cannot do is a fault of its run, not of the others."""
     forbid_tf32()
-    return [_run(case, device, precision) for device in on for precision in MATRIX_DTYPES]
+    return [_run(case, device, precision) for device in on for precision in TORCH_PRECISIONS]
 
 
 def _run(case: Path, device: str, precision: Precision) -> SelfTestRun:
@@ -81,7 +81,7 @@ def _lower(folder: Path, device: str, precision: Precision) -> list[Deviation]:
     attended: dict[str, Tensor] = {}
     result = head(stored, fusion(tower), backbone.projection, attended.__setitem__)
     found |= {name: value for name, value in attended.items() if ".attended_" in name}
-    rounding = torch.finfo(MATRIX_DTYPES[precision]).eps / 2
+    rounding = torch.finfo(matrix_dtype(precision)).eps / 2
     rows = [_deviation(name, value, expected, ROUNDINGS * rounding) for name, value in found.items()]
     outcome = {
         "score": torch.sigmoid(result.image_margin),

@@ -32,6 +32,7 @@ from fbclip.backbone.config import EMBEDDED
 from fbclip.backbone.tower import load_backbone
 from fbclip.backbone.weights import EMBEDDED_DIR, EMBEDDED_MODELS, find_weights, open_backbone
 from fbclip.detector import Detector, Job, open_detector
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.files import tensors_sha256
 from fbclip.images.decode import read_image
 from fbclip.images.framing import Framing
@@ -108,7 +109,7 @@ def untrained() -> Detector:
     adapter = Tuned(LearnedModules(Head(EMBEDDED.width, EMBEDDED_METHOD), fusion), prototypes).adapter(
         digest, EMBEDDED, {}
     )
-    return Detector(backbone, digest, [adapter], torch.device("cpu"))
+    return Detector(TorchEngine(backbone, digest, [adapter], torch.device("cpu")))
 
 
 def without_contrast(weights: Path | None, folder: Path) -> Detector:
@@ -117,7 +118,7 @@ def without_contrast(weights: Path | None, folder: Path) -> Detector:
     shipped = load_adapter(folder)
     method = changed_method(shipped.manifest.method, None, ["contrast"])
     adapter = Adapter(shipped.manifest.model_copy(update={"method": method}), shipped.tensors, shipped.prototypes)
-    return Detector(backbone, digest, [adapter], torch.device("cpu"))
+    return Detector(TorchEngine(backbone, digest, [adapter], torch.device("cpu")))
 
 
 def model(detector: Detector) -> Callable[[NDArray[np.uint8]], tuple[float, Array]]:

@@ -21,6 +21,7 @@ from agent.store.engine import DEFAULT_AGENT
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader
 from agent.store.schema import events, inspections, outbox, runs, sequences
+from agent.store.views import Views
 from agent.web.events import recent_events
 
 BLOCK = 10_000
@@ -105,7 +106,7 @@ def main(folder: Path, count: int) -> None:
     measure("events, all lines", lambda: reader.recent_events(limit=50))
     measure("events, one line", lambda: reader.recent_events("line-3", 50))
     measure("events, a line without any", lambda: reader.recent_events("none", 50))
-    measure("page: recent events", lambda: recent_events(reader))
+    measure("page: recent events", lambda: recent_events(Views(database)))
     measure("page and health: waiting messages", reader.waiting)
     measure("sender: pending", lambda: Outbox(database).pending(24))
     measure("status: run, events, messages", reader.status)

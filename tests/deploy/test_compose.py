@@ -53,7 +53,7 @@ def test_services_are_locked_up_and_log_within_bounds():
 def test_its_agent_is_configured_as_the_rest_says(monkeypatch):
     config = load_config(COMPOSE / "agent" / "agent.yaml")
     script = (COMPOSE / "secrets.sh").read_text(encoding="utf-8")
-    for variable in (config.mqtt.password_env, config.web.token_env):
+    for variable in (config.mqtt.password_env, config.web.token_env, config.web.view_token_env):
         assert f"{variable}=%s" in script
     assert config.mqtt.username == config.agent.name
     assert config.mqtt.secure

@@ -76,9 +76,7 @@ def remember(folder: Path, seeds: range, **changes: Any) -> Memory:
     detector = open_detector("embedded", device="cpu")
     config = MemoryConfig(layers=(2,))
     tiles = torch.cat([detector.frame(unit_of_the_line(seed), Framing()).tiles for seed in seeds])
-    with torch.inference_mode():
-        (block,) = detector.backbone(tiles, config.layers)
-    tokens = memory_features({2: block}, config).flatten(0, 1)
+    tokens = memory_features(detector.memory_layers(tiles, config), config).flatten(0, 1)
     values = {
         "backbone": "embedded", "backbone_sha256": detector.backbone_sha256, "image_size": 256, "config": config,
     }  # fmt: skip

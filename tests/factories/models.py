@@ -14,6 +14,7 @@ from fbclip.backbone.config import BackboneConfig
 from fbclip.backbone.tower import Backbone
 from fbclip.decision import Statistic
 from fbclip.detector import Detector
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.files import tensors_sha256
 from fbclip.memory.bank import Memory, MemoryManifest
 from fbclip.memory.features import MemoryConfig
@@ -50,7 +51,8 @@ def tiny_adapter(seed: int) -> Adapter:
 def tiny_detector(memories: Sequence[Memory] = ()) -> Detector:
     """The tiny backbone with two adapters, on the CPU."""
     backbone, digest = tiny_backbone()
-    return Detector(backbone, digest, [tiny_adapter(2), tiny_adapter(3)], torch.device("cpu"), memories=memories)
+    engine = TorchEngine(backbone, digest, [tiny_adapter(2), tiny_adapter(3)], torch.device("cpu"))
+    return Detector(engine, memories)
 
 
 def unit_rows(*shape: int) -> torch.Tensor:

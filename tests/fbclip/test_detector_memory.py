@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from fbclip.detector import Detector, Job, open_detector
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.features.imagenet import open_imagenet
 from fbclip.images.tiling import Tiling, stitch
 from fbclip.memory.bank import Memory, MemoryManifest, save_memory
@@ -41,7 +42,7 @@ def test_terms_are_the_definitions(detector, memories):
         assert terms.margin == bare.margin
         assert np.array_equal(terms.map, bare.map)
         with torch.inference_mode():
-            layers = dict(zip(config.layers, detector.backbone(image, config.layers), strict=True))
+            layers = dict(zip(config.layers, tiny_backbone()[0](image, config.layers), strict=True))
         features, known = memory_features(layers, config), torch.nn.functional.normalize(memory.tokens.float(), dim=1)
         if memory.whitening is not None:
             features, known = memory.whitening(features), memory.tokens.float()
@@ -128,7 +129,7 @@ def test_an_image_of_the_memory_is_near_it():
         layers = dict(enumerate(backbone(known, (1, 2)), 1))
     tokens = memory_features(layers, base.manifest.config)[0].half()
     memory = Memory(base.manifest, tokens, base.positions[:16])
-    detector = Detector(backbone, digest, [tiny_adapter(2)], torch.device("cpu"), memories=[memory])
+    detector = Detector(TorchEngine(backbone, digest, [tiny_adapter(2)], torch.device("cpu")), [memory])
     near, far = detector.infer_terms([Job(x, detector.adapters[0], 1.0, memory=memory.id) for x in (known, other)])
     assert near.distance_image < 2e-3
     assert far.distance_image > 0.05
@@ -152,7 +153,7 @@ def test_an_extended_detector_predicts_as_one_that_had_everything_from_the_start
     small, whole = tiny_detector(), tiny_detector(memories)
     other = tiny_adapter(9)
     grown = small.extended([other], memories[:1]).extended(memories=memories[1:])
-    assert grown.backbone is small.backbone
+    assert grown._engine.backbone is small._engine.backbone
     assert set(grown.adapters) == {*whole.adapters, other.id}
     assert grown.adapters[0] == small.adapters[0]
     assert grown.memories == whole.memories

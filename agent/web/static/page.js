@@ -1,126 +1,103 @@
-"use strict";
-
+// What every page does: the header's state, local times, what people say and change.
 // Text goes into the page through textContent only, so nothing in it can become markup.
-const WORDS = {
-  ok: ["✓", "OK"], anomaly: ["✕", "ANOMALY"], uncertain: ["?", "UNCERTAIN"], rejected: ["!", "NO VERDICT"],
-};
-const POLL_MS = 1000;
+
+export const byId = (id) => document.getElementById(id);
+export const words = (text) => String(text ?? "").replaceAll("_", " ");
+export const number = (value, digits = 2) => (typeof value === "number" ? value.toFixed(digits) : "–");
+const SAID = { normal: "good part", anomalous: "defect" };
+// States come each second: a few that are missing mean that nobody sends any more.
 const PATIENCE_MS = 4000;
-const byId = (id) => document.getElementById(id);
-const number = (value, digits = 2) => (typeof value === "number" ? value.toFixed(digits) : "–");
+const AGAIN_MS = 2000;
 
-function part(card, name) {
-  return card.querySelector(`[data-part="${name}"]`);
-}
-
-function put(element, text) {
+export function put(element, text) {
   // Unchanged text is left alone: a screen reader would read it again each second.
   if (element.textContent !== text) element.textContent = text;
 }
 
-function ago(seconds) {
-  if (seconds < 60) return `${Math.round(seconds)} s ago`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min ago`;
-  return `${Math.round(seconds / 3600)} h ago`;
+export const saidWord = (label) => SAID[label] ?? "";
+
+export function localise(element) {
+  const moment = new Date(element.dateTime);
+  if (Number.isNaN(moment.valueOf())) return;
+  element.title = `${moment.toISOString()} (UTC)`;
+  put(element, moment.toLocaleString());
 }
 
-function showPicture(card, line, name, there) {
-  const image = part(card, name);
-  image.hidden = !there;
-  part(card, `no-${name}`).hidden = there;
-  if (!there || image.dataset.number === String(line.number)) return;
-  image.dataset.number = String(line.number);
-  image.src = `/lines/${encodeURIComponent(line.name)}/${name}.jpg?n=${line.number}`;
+export function timeOf(iso) {
+  const element = document.createElement("time");
+  element.dateTime = iso;
+  localise(element);
+  return element;
 }
 
-function lastFrame(line) {
-  const stands = line.reference ? ` · ${line.reference}` : "";
-  return `last frame ${ago(line.age_s)}${stands}`;
+function toast(text, failed = false) {
+  const element = byId("toast");
+  element.classList.toggle("failed", failed);
+  element.hidden = false;
+  element.textContent = text;
+  clearTimeout(toast.timer);
+  toast.timer = setTimeout(() => { element.hidden = true; }, failed ? 10000 : 4000);
 }
 
-function showBar(card, line) {
-  const bar = part(card, "bar");
-  const fill = part(card, "fill");
-  const known = typeof line.z === "number" && typeof line.threshold === "number";
-  part(card, "mark").hidden = !known;
-  // The threshold stands at two thirds. The scale is linear in z with zero at the left where the threshold is
-  // positive, else one unit of z is a third of the bar.
-  let share = 0;
-  if (known) {
-    share = line.threshold > 0 ? (2 / 3) * (line.z / line.threshold) : 2 / 3 + (line.z - line.threshold) / 3;
+export async function command(verb, body) {
+  // Returns whether it was done; the answer is shown either way.
+  const headers = { "content-type": "application/json",
+    "x-csrf-token": document.querySelector("meta[name=csrf]").content };
+  try {
+    const answer = await fetch(`/api/ctl/${verb}`, { method: "POST", headers, body: JSON.stringify(body) });
+    if (answer.status === 401) {
+      location.assign("/login");
+      return false;
+    }
+    const found = await answer.json();
+    toast(found.text, !found.ok);
+    return found.ok;
+  } catch {
+    toast("The agent does not answer: nothing was done", true);
+    return false;
   }
-  fill.style.width = `${100 * Math.min(1, Math.max(0, share))}%`;
-  bar.setAttribute("aria-label", known ? `z ${number(line.z)}, threshold ${number(line.threshold)}` : "no value");
 }
 
-function triggers(counts) {
-  const parts = [`${counts.answered} of ${counts.received} triggers answered`];
-  for (const name of ["busy", "timeout", "lost"]) if (counts[name]) parts.push(`${counts[name]} ${name}`);
-  return parts.join(", ");
+function whoSays(form) {
+  const field = form?.elements.by;
+  if (document.body.dataset.name) return {};
+  const name = (field ? field.value : localStorage.getItem("name") ?? "").trim();
+  if (field) localStorage.setItem("name", name);
+  return name ? { by: name } : {};
 }
 
-function showLine(line) {
-  const card = document.querySelector(`[data-line="${CSS.escape(line.name)}"]`);
-  if (!card) return;
-  card.dataset.verdict = line.verdict || "none";
-  card.classList.toggle("is-stale", Boolean(line.stale));
-  const [sign, word] = WORDS[line.verdict] || ["…", "WAITING"];
-  put(part(card, "sign"), sign);
-  put(part(card, "verdict"), word);
-  const reason = line.reason ? line.reason.replaceAll("_", " ") : "";
-  put(part(card, "reason"), line.advice ? `${reason}: ${line.advice}` : reason);
-  put(part(card, "mode"), line.mode);
-  const stale = part(card, "stale");
-  stale.hidden = !line.stale;
-  put(stale, line.stale ? "STALE" : "");
-  showPicture(card, line, "frame", Boolean(line.has_frame));
-  showPicture(card, line, "overlay", Boolean(line.has_map));
-  put(part(card, "z"), number(line.z));
-  put(part(card, "threshold"), number(line.threshold));
-  showBar(card, line);
-  for (const name of ["inspected", "rejected", "dropped", "in_flight"]) put(part(card, name), String(line[name]));
-  put(part(card, "latency"), typeof line.latency_ms === "number" ? `${Math.round(line.latency_ms)} ms` : "–");
-  put(part(card, "health"), line.triggers ? `${line.health} · ${triggers(line.triggers)}` : line.health);
-  put(part(card, "age"), typeof line.age_s === "number" ? lastFrame(line) : "no frame yet");
-}
-
-function showEvents(events) {
-  const rows = events.map((event) => {
-    const row = document.createElement("tr");
-    const cell = (text, name) => {
-      const td = document.createElement("td");
-      td.textContent = text;
-      if (name) td.className = name;
-      row.append(td);
-    };
-    cell(new Date(event.started).toLocaleString());
-    cell(event.line);
-    cell(event.kind.replaceAll("_", " "), `kind ${event.kind}`);
-    cell(event.ended ? "ended" : "open", event.ended ? "" : "open");
-    cell(`${number(event.z)} / ${number(event.threshold)}`);
-    cell(event.reason ? event.reason.replaceAll("_", " ") : "");
-    return row;
-  });
-  byId("events").replaceChildren(...rows);
-  byId("no-events").hidden = rows.length > 0;
-}
-
-function show(state) {
-  const known = [...document.querySelectorAll("[data-line]")].map((card) => card.dataset.line).join();
-  if (known !== state.lines.map((line) => line.name).join()) {
+async function judge(button) {
+  const group = button.closest("[data-inspection]");
+  const form = button.closest("form");
+  const note = form?.elements.note?.value.trim();
+  const body = { inspection_id: Number(group.dataset.inspection), label: button.dataset.label, ...whoSays(form) };
+  for (const one of group.querySelectorAll("button")) one.disabled = true;
+  const done = await command("feedback", note ? { ...body, note } : body);
+  for (const one of group.querySelectorAll("button")) one.disabled = false;
+  if (!done) return;
+  if (form) {
     location.reload();
     return;
   }
-  state.lines.forEach(showLine);
-  showEvents(state.events);
-  put(byId("mqtt"), state.mqtt);
-  put(byId("clock"), new Date(state.ts).toLocaleTimeString());
-  const failing = state.problems.length > 0;
-  const health = byId("agent-health");
-  health.className = failing ? "chip failing" : "chip healthy";
-  put(health, failing ? "needs attention" : "running");
-  byId("problems").hidden = !failing;
-  put(byId("problems"), state.problems.join(" · "));
+  const said = group.parentElement.querySelector("[data-said], [data-part=alarm-said]");
+  if (said) put(said, saidWord(button.dataset.label));
+}
+
+async function change(form, submitter) {
+  if (submitter?.dataset.sure && !confirm(submitter.dataset.sure)) return;
+  const body = { line: form.dataset.line, ...whoSays(null) };
+  for (const [key, value] of new FormData(form)) body[key] = value === "true" ? true : value;
+  if (await command(form.dataset.command, body)) setTimeout(() => location.reload(), 1500);
+}
+
+function prepareFilters(form) {
+  form.addEventListener("submit", () => {
+    for (const name of ["from", "to"]) {
+      const value = form.elements[name].value;
+      form.elements[`${name}_tz`].value = value ? String(new Date(value).getTimezoneOffset()) : "";
+    }
+    for (const field of form.elements) if (!field.value) field.disabled = true;
+  });
 }
 
 function connected(yes, why) {
@@ -129,25 +106,85 @@ function connected(yes, why) {
   put(byId("lost"), yes ? "" : why);
 }
 
-async function poll() {
-  const giveUp = new AbortController();
-  const timer = setTimeout(() => giveUp.abort(), PATIENCE_MS);
+function showHeader(state) {
+  put(byId("mqtt"), state.mqtt);
+  const clock = byId("clock");
+  clock.dateTime = state.ts;
+  clock.title = `${state.ts} (UTC)`;
+  put(clock, new Date(state.ts).toLocaleTimeString());
+  const failing = state.problems.length > 0;
+  const health = byId("agent-health");
+  health.className = failing ? "chip failing" : "chip healthy";
+  put(health, failing ? "needs attention" : "running");
+  byId("problems").hidden = !failing;
+  put(byId("problems"), state.problems.join(" · "));
+  const newer = byId("newer");
+  if (newer) newer.hidden = state.newest_event <= Number(newer.dataset.newest);
+}
+
+let stream = null;
+let watchdog = 0;
+
+function lost() {
+  connected(false, "Connection lost: what is shown is old");
+}
+
+async function whyClosed() {
+  // The stream does not tell why it was refused.
   try {
-    const answer = await fetch("/api/state", { cache: "no-store", signal: giveUp.signal });
-    if (answer.status === 401) {
-      connected(false, "Signed out: open the page again with its token");
-    } else if (answer.ok) {
-      show(await answer.json());
-      connected(true);
-    } else {
-      connected(false, "The agent answers with an error: what is shown is old");
-    }
+    const answer = await fetch("/api/state", { cache: "no-store" });
+    if (answer.status === 401) location.assign("/login");
+    else if (answer.ok) connected(false, "Too many viewers watch already; trying again");
+    else lost();
   } catch {
-    connected(false, "Connection lost: what is shown is old");
-  } finally {
-    clearTimeout(timer);
-    setTimeout(poll, POLL_MS);
+    lost();
   }
 }
 
-poll();
+export function watch(show = () => {}) {
+  const expectNews = () => {
+    clearTimeout(watchdog);
+    watchdog = setTimeout(lost, PATIENCE_MS);
+  };
+  const open = () => {
+    if (stream) stream.close();
+    stream = null;
+    // A page that nobody sees costs the agent nothing.
+    if (document.hidden) return;
+    expectNews();
+    stream = new EventSource("/api/stream");
+    const own = stream;
+    own.onmessage = (message) => {
+      expectNews();
+      const state = JSON.parse(message.data);
+      showHeader(state);
+      show(state);
+      connected(true);
+    };
+    own.onerror = () => {
+      // After the end of a stream the browser asks again by itself.
+      if (own.readyState !== EventSource.CLOSED || own !== stream) return;
+      whyClosed();
+      setTimeout(() => { if (own === stream) open(); }, AGAIN_MS);
+    };
+  };
+  document.addEventListener("visibilitychange", open);
+  open();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-inspection] button[data-label]");
+  if (button) judge(button);
+});
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.matches("[data-feedback]")) event.preventDefault();
+  if (!form.matches("[data-command]")) return;
+  event.preventDefault();
+  change(form, event.submitter);
+});
+for (const element of document.querySelectorAll("main time")) localise(element);
+for (const form of document.querySelectorAll("[data-filters]")) prepareFilters(form);
+for (const field of document.querySelectorAll("input[name=by]")) field.value = localStorage.getItem("name") ?? "";
+for (const link of document.querySelectorAll("#newer a")) link.href = location.pathname;
+if (byId("agent-health") && document.body.dataset.path !== "/") watch();

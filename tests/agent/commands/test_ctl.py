@@ -7,6 +7,7 @@ import pytest
 from agent.commands.ctl import ctl_command, payload_of
 from agent.commands.options import CtlRequest
 from agent.errors import AgentError
+from agent.web.access import Access, Role
 from agent.web.app import create_app
 from agent.web.server import WebServer
 from fbclip.errors import ConfigError
@@ -22,13 +23,13 @@ def told(tmp_path, monkeypatch):
     """What a running page was told; its configuration is in the folder."""
     heard = []
 
-    def submit(verb, payload, reply):
+    def submit(verb, payload, _origin, reply):
         heard.append((verb, json.loads(payload)))
         reply({"ok": verb != "enable", "text": f"{verb} was heard"})
         return True
 
     monkeypatch.setenv("PAGE_TOKEN", TOKEN)
-    server = WebServer(create_app(example_page(submit=submit), token=TOKEN), "127.0.0.1", 0)
+    server = WebServer(create_app(example_page(submit=submit), access=Access({Role.ENGINEER: TOKEN})), "127.0.0.1", 0)
     server.start()
     web = {"listen": f"127.0.0.1:{server.port}", "token_env": "PAGE_TOKEN"}
     write_config(tmp_path, {"name": "belt", "mode": "learning"}, web=web)

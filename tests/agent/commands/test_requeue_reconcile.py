@@ -143,7 +143,7 @@ def test_an_agent_that_runs_is_asked(hall, capsys, detector):
     hall.judged("a.png", Verdict.REJECTED)
     heard = []
 
-    def submit(verb, payload, reply):
+    def submit(verb, payload, _origin, reply):
         heard.append((verb, json.loads(payload)))
         reply({"ok": True, "text": "heard"})
         return True

@@ -45,7 +45,7 @@ def test_a_line_that_has_changed_is_named(config, capsys, monkeypatch):
     state = {
         "problems": [],
         "mqtt": "connected",
-        "lines": [{"name": "belt", "drift": {"advice": "darker"}}, {"name": "x"}],
+        "lines": [{"name": "belt", "line_advice": "darker"}, {"name": "x"}],
     }
     monkeypatch.setattr("agent.commands.status.is_locked", lambda _: True)
     monkeypatch.setattr("agent.commands.status.ask", lambda *_: state)

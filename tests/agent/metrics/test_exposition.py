@@ -16,6 +16,7 @@ from agent.line_states import LineHealth, LineState
 from agent.metrics.exposition import Identity, metrics_text
 from agent.metrics.inspection_counts import BUCKETS_S, InspectionCounts
 from agent.records import Latency, LineCounters, LineMode, TriggerCounts
+from agent.web.access import Access, Role
 from agent.web.app import create_app
 from fbclip.decision import Verdict, reject
 from tests.factories.agent import a_judged, an_inspection
@@ -89,7 +90,7 @@ def test_the_route_is_guarded_like_the_page(read):
     page = example_page()
     off = TestClient(create_app(page), base_url="http://127.0.0.1:8088")
     assert off.get("/metrics").status_code == 404
-    app = create_app(replace(page, metrics=read), loopback=False, token=TOKEN)
+    app = create_app(replace(page, metrics=read), loopback=False, access=Access({Role.VIEW: TOKEN}))
     client = TestClient(app, base_url="http://agent.example")
     assert client.get("/metrics").status_code == 401
     answer = client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})

@@ -54,7 +54,7 @@ def test_without_a_profile_nothing_is_ok(detector):
 
 def test_a_failing_batch_is_tried_one_by_one(detector, monkeypatch):
     judge = judge_of(detector, a_line(detector, a_profile(detector)))
-    whole = detector.infer
+    whole = detector.infer_terms
     calls = []
 
     def failing(jobs):
@@ -63,7 +63,7 @@ def test_a_failing_batch_is_tried_one_by_one(detector, monkeypatch):
             raise RuntimeError("CUDA out of memory")
         return whole(jobs)
 
-    monkeypatch.setattr(detector, "infer", failing)
+    monkeypatch.setattr(detector, "infer_terms", failing)
     out = [j.inspection.decision for j in judge.judge([a_frame(n, image=image()) for n in (1, 2, 3)])]
     assert calls == [3, 1, 1, 1]
     assert [d.reason for d in out] == [None, "detector_error", None]

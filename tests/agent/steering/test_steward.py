@@ -8,6 +8,7 @@ from agent.errors import StoreError
 from agent.line_states import LineState
 from agent.records import StepType
 from agent.steering.steward import MOST_WAITING, Request
+from agent.store.views import Views
 from fbclip.decision import Verdict
 from tests.factories.agent import a_step, an_inspection, row_count
 from tests.factories.brokers import wait_until
@@ -143,9 +144,15 @@ def test_events_are_acknowledged_and_inspections_commented(agent):
     assert agent.audit.entries()[0].line == "belt"
     assert agent.tell("feedback", inspection_id=1, label="normal").text == "line belt: inspection 1 was normal"
     assert row_count(agent.database, "feedback") == 1
+    note = {"note": "only dust", "by": "ann"}
+    assert agent.tell("feedback", inspection_id=1, label="anomaly", **note).text.endswith("was anomalous")
+    (latest, first) = Views(agent.database).feedback_on(1)
+    assert (latest.label, latest.note, latest.by, latest.origin) == ("anomalous", "only dust", "ann", "ctl")
+    assert (first.label, first.note) == ("normal", None)
+    assert agent.audit.entries()[0].detail["asked"]["note"] == "only dust"
     assert not agent.tell("ack", event_id="e2").ok
     assert not agent.tell("feedback", inspection_id=2, label="normal").ok
-    assert row_count(agent.database, "feedback") == 1
+    assert row_count(agent.database, "feedback") == 2
 
 
 def test_what_is_no_command_is_answered_and_not_entered(agent):

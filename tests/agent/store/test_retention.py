@@ -8,7 +8,7 @@ from sqlalchemy import event
 from agent.config.services import RetentionSection
 from agent.records import StepType
 from agent.store.age import DAY_S
-from agent.store.audit import AuditEntry, AuditLog
+from agent.store.audit import AuditEntry, AuditLog, Said
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.store.retention import Retention
@@ -199,3 +199,21 @@ def test_old_messages_are_found_by_their_ids_and_none_is_sorted(database, writer
         "files",
         "audit",
     }
+
+
+@on_both_engines
+def test_what_somebody_has_judged_is_kept_with_its_picture(database, writer, tmp_path, clock):
+    for seq in range(1, 5):
+        ref = f"pictures/belt/day/run-1-{seq}.jpg"
+        (tmp_path / ref).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / ref).write_bytes(bytes(IMAGE))
+        record(writer, seq, image_ref=ref)
+    AuditLog(database).add_feedback(2, Said("anomalous", "a crack", "ann", "page"))
+    shop = Shop(database, tmp_path, clock, pictures_mb=0.01, days=1)
+    shop.turn()
+    assert [path.stem for path in tmp_path.rglob("*.jpg")] == ["run-1-2"]
+    shop.turn(days=3)
+    shop.turn(days=3)
+    # The newest row stays anyway.
+    assert shop.seqs() == [2, 4]
+    assert row_count(database, "feedback") == 1

@@ -7,14 +7,20 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent.config.services import WebSection
-from agent.web.app import PageSources, create_app
-from agent.web.guard import Guard, Guesses, page_token
+from agent.web.access import Access, Role, page_access
+from agent.web.app import create_app
+from agent.web.guard import Guard, Guesses
 from agent.web.state import PageState
 from fbclip.decision import reject
 from fbclip.errors import ConfigError
-from tests.factories.page import PageTime, example_page, image, judged, nobody_follows
+from tests.factories.page import PageTime, build_page, example_page, image, judged
 
 LOCAL = "http://127.0.0.1:8088"
+
+
+def access(token="t0ken-of-the-page-ä"):
+    """An engineer's token."""
+    return Access({Role.ENGINEER: token})
 
 
 def client(sources, **options):
@@ -26,7 +32,7 @@ def test_the_state_as_json():
     belt, inbox = answer["lines"]
     assert (belt["verdict"], belt["z"], belt["threshold"], belt["stale"]) == ("anomaly", 3.2, 1.5, False)
     assert belt["grabbed"] == belt["inspected"] + belt["rejected"] + belt["dropped"] + belt["in_flight"]
-    assert (inbox["verdict"], inbox["reason"], inbox["has_frame"]) == ("rejected", "truncated", False)
+    assert (inbox["verdict"], inbox["reason"], inbox["has_frame"]) == ("rejected", "<b>truncated</b>", False)
     assert answer["events"][0]["ended"] is None and answer["mqtt"] == "connected"
 
 
@@ -60,12 +66,14 @@ def test_health():
     assert client(example_page()).get("/healthz").json() == {"status": "ok"}
     answer = client(example_page(problems=("store: disk full",))).get("/healthz")
     assert answer.status_code == 503 and answer.json()["problems"] == ["store: disk full"]
-    guarded = client(example_page(problems=("store: disk full",)), loopback=False, token="t0ken").get("/healthz")
+    guarded = client(example_page(problems=("store: disk full",)), loopback=False, access=access("t0ken")).get(
+        "/healthz"
+    )
     assert guarded.status_code == 503 and "disk" not in guarded.text
 
 
 def test_security_headers_and_escaping():
-    sources = PageSources(PageState("<script>alert(1)</script>"), tuple, tuple, bool, nobody_follows)
+    sources = replace(example_page(), state=PageState("<script>alert(1)</script>"))
     answer = client(sources).get("/")
     assert "<script>alert" not in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -86,8 +94,8 @@ def test_local_host_names_are_answered(host):
 def test_elsewhere_a_token_is_needed():
     with pytest.raises(ValueError, match="token"):
         create_app(example_page(), loopback=False)
-    page = client(example_page(), loopback=False, token="t0ken-of-the-page-ä")
-    for path in ("/", "/api/state", "/lines/belt/frame.jpg", "/static/page.js"):
+    page = client(example_page(), loopback=False, access=access())
+    for path in ("/", "/api/state", "/lines/belt/frame.jpg", "/api/stream", "/inspections/1/image.jpg"):
         assert page.get(path).status_code == 401
     assert page.get("/", headers={"authorization": "Bearer wrong"}).status_code == 401
     assert page.get("/", headers={"cookie": "agent_session=t0ken"}).status_code == 401
@@ -95,7 +103,7 @@ def test_elsewhere_a_token_is_needed():
 
 
 def test_bearer_and_cookie():
-    page = client(example_page(), loopback=False, token="t0ken")
+    page = client(example_page(), loopback=False, access=access("t0ken"))
     assert page.get("/", headers={"authorization": "Bearer t0ken"}).status_code == 200
     welcome = page.get("/?token=t0ken&x=1")
     assert welcome.status_code == 303 and welcome.headers["location"] == "/?x=1"
@@ -106,7 +114,9 @@ def test_bearer_and_cookie():
 
 def test_ready_or_not():
     assert client(example_page()).get("/readyz").json() == {"status": "ready"}
-    answer = client(example_page(problems=("the detector hangs",)), loopback=False, token="t0ken").get("/readyz")
+    answer = client(example_page(problems=("the detector hangs",)), loopback=False, access=access("t0ken")).get(
+        "/readyz"
+    )
     assert (answer.status_code, answer.json()) == (503, {"status": "not ready"})
 
 
@@ -118,8 +128,10 @@ def test_health_that_cannot_be_looked_at_is_not_healthy(monkeypatch):
         release.wait(10)
         return ()
 
-    sources = replace(example_page(), problems=hangs, ready=lambda: bool(hangs()) or True)
-    with client(sources) as page:
+    example = build_page()
+    monkeypatch.setattr(example.plant, "problems", hangs)
+    monkeypatch.setattr(example.plant, "ready", lambda: bool(hangs()) or True)
+    with client(example.sources) as page:
         assert page.get("/healthz").json()["problems"] == ["nothing answers inside the agent"]
         assert page.get("/readyz").status_code == 503
         release.set()
@@ -127,7 +139,9 @@ def test_health_that_cannot_be_looked_at_is_not_healthy(monkeypatch):
 
 def test_guesses_are_slowed_down_and_those_who_are_in_stay_in():
     now = [0.0]
-    app = Guard(create_app(example_page()), loopback=False, token="t0ken-of-the-page", guesses=Guesses(lambda: now[0]))
+    app = Guard(
+        create_app(example_page()), loopback=False, access=access("t0ken-of-the-page"), guesses=Guesses(lambda: now[0])
+    )
     page = TestClient(app, base_url=LOCAL, follow_redirects=False)
     guest = TestClient(app, base_url=LOCAL, follow_redirects=False)
     assert guest.get("/?token=t0ken-of-the-page").status_code == 303
@@ -155,13 +169,13 @@ def test_a_short_token_is_refused(monkeypatch, token, fits):
     monkeypatch.setenv("PAGE_TOKEN", token)
     section = WebSection(token_env="PAGE_TOKEN")
     if fits:
-        assert page_token(section) == token
+        assert page_access(section).strongest == token
     else:
         with pytest.raises(ConfigError, match=r"web\.token_env: the token in PAGE_TOKEN has fewer than 16 characters"):
-            page_token(section)
+            page_access(section)
 
 
-def follow(verb, payload, reply):
+def follow(verb, payload, _origin, reply):
     reply({"ok": verb == "reload", "verb": verb, "text": payload.decode()})
     return True
 
@@ -182,7 +196,10 @@ def test_a_command_is_handed_on_and_its_answer_returned():
         ({"content-type": "application/x-www-form-urlencoded"}, 415),
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
-        ({"origin": "http://127.0.0.1:8088"}, 200),
+        # A browser's own page must bring the proof that is written into it.
+        ({"origin": "http://127.0.0.1:8088"}, 403),
+        ({"sec-fetch-site": "same-origin"}, 403),
+        ({}, 200),
         ({"host": "evil.example"}, 421),
     ],
 )
@@ -193,7 +210,7 @@ def test_no_other_web_site_can_give_commands(headers, code):
 
 
 def test_a_command_needs_the_token_where_there_is_one_and_has_a_size():
-    page = client(example_page(submit=follow), loopback=False, token="t0ken-of-the-page")
+    page = client(example_page(submit=follow), loopback=False, access=access("t0ken-of-the-page"))
     assert page.post("/api/ctl/reload", json={}).status_code == 401
     bearer = {"authorization": "Bearer t0ken-of-the-page"}
     assert page.post("/api/ctl/reload", json={}, headers=bearer).status_code == 200

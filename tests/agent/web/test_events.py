@@ -4,7 +4,7 @@ import pytest
 
 from agent.records import StepType
 from agent.store.access import open_reader, open_writer
-from agent.store.reader import Reader
+from agent.store.views import Views
 from agent.store.writer import Writer
 from agent.web.events import recent_events
 from fbclip.decision import Verdict
@@ -23,11 +23,12 @@ def test_newest_first_with_the_values_of_the_frame_that_opened_it(url):
     writer.record(an_inspection(Verdict.ANOMALY, 1), (a_step(StepType.NEW, "e1"),), ())
     writer.record(an_inspection(Verdict.REJECTED, 2), (a_step(StepType.NEW, "e2"),), ())
     writer.end_events((a_step(StepType.END, "e1", "shutdown"),), ())
-    second, first = recent_events(Reader(database))
-    assert (first.z, first.threshold, first.reason) == (1.5, 1.0, "shutdown")
-    assert first.as_json()["ended"] == "2026-01-02T03:04:05.000Z"
-    assert (second.z, second.reason, second.as_json()["ended"]) == (None, "black", None)
-    assert len(recent_events(Reader(database), limit=1)) == 1
+    second, first = recent_events(Views(database))
+    assert (first["z"], first["threshold"], first["reason"]) == (1.5, 1.0, None)
+    assert first["end_reason"] == "shutdown" and first["ended"] == "2026-01-02T03:04:05.000Z"
+    # The cause, not that it was cleared.
+    assert (second["z"], second["reason"], second["ended"]) == (None, "black", None)
+    assert len(recent_events(Views(database), limit=1)) == 1
     database.close()
 
 
@@ -36,5 +37,5 @@ def test_a_store_that_cannot_be_read_shows_none(url, tmp_path, caplog):
     reader = open_reader(url)
     reader.close()
     (tmp_path / "agent.db").write_bytes(b"not a database at all" * 500)
-    assert recent_events(Reader(reader)) == ()
+    assert recent_events(Views(reader)) == []
     assert "cannot be read" in caplog.text and "Traceback" not in caplog.text

@@ -11,6 +11,7 @@ from calibrate.cli import app
 from calibrate.embedded.samples.files import write_calibration
 from fbclip.artefacts.compatibility import RunningModel
 from fbclip.detector import Detector, Job, open_detector
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import ConfigError
 from tests.factories.models import tiny_adapter, tiny_backbone
 
@@ -53,7 +54,7 @@ def test_a_profile_of_another_precision_does_not_fit():
 def test_rows_stay_independent_and_embedding_residual_and_gate_stay_float32(precision):
     backbone, digest = tiny_backbone()
     adapters = [tiny_adapter(2), tiny_adapter(3)]
-    detector = Detector(backbone, digest, adapters, torch.device("cpu"), precision)
+    detector = Detector(TorchEngine(backbone, digest, adapters, torch.device("cpu"), precision))
     tokens = backbone(torch.randn(1, 3, 32, 32), [1, 3])
     assert all(t.dtype == torch.float32 for t in tokens)
     assert backbone.visual.conv1.weight.dtype == torch.float32

@@ -14,10 +14,8 @@ from calibrate.embedded.samples.products import inbox_part
 from calibrate.errors import DataError
 from calibrate.inference import Skips
 from calibrate.memory.build import MemoryRequest, build_memory
-from fbclip.artefacts.adapter import load_adapter
 from fbclip.backbone.config import EMBEDDED
-from fbclip.backbone.weights import EMBEDDED_DIR
-from fbclip.detector import Detector, Job
+from fbclip.detector import Job
 from fbclip.errors import ConfigError, MemoryBankError
 from fbclip.images.framing import Framing
 from fbclip.images.geometry import Roi
@@ -34,8 +32,7 @@ def build(detector, samples, tokens=500, config=CONFIG, **more):
 @BOTH
 def test_anomalous_image_is_far_from_its_memory(detector, normal, config):
     made = build(detector, read_data(normal).samples, config=config).memory
-    adapter = load_adapter(EMBEDDED_DIR / "adapter")
-    asked = Detector(detector.backbone, detector.backbone_sha256, [adapter], detector.device, memories=[made])
+    asked = detector.extended(memories=[made])
 
     def distance(defect):
         framed = asked.frame(inbox_part(77, defect).image, Framing())

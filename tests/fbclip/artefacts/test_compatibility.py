@@ -5,6 +5,7 @@ import torch
 
 from fbclip.artefacts.compatibility import mismatches
 from fbclip.detector import Detector
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import AdapterError, MemoryBankError
 from fbclip.features.catalog import IMAGENET
 from fbclip.memory.bank import Memory, MemoryManifest
@@ -34,7 +35,7 @@ CPU = torch.device("cpu")
 def test_a_memory_for_another_model_is_refused_with_both_values(memory, problem):
     backbone, digest = tiny_backbone()
     with pytest.raises(MemoryBankError, match=problem):
-        Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[memory()])
+        Detector(TorchEngine(backbone, digest, [tiny_adapter(2)], CPU), [memory()])
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,7 @@ def test_a_memory_of_other_imagenet_features_is_refused(changes, problem):
     memory = Memory(manifest, unit_rows(4, 6).half(), torch.zeros(4, 2, dtype=torch.uint8))
     backbone, digest = tiny_backbone()
     with pytest.raises(MemoryBankError, match=problem):
-        Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[memory])
+        Detector(TorchEngine(backbone, digest, [tiny_adapter(2)], CPU), [memory])
 
 
 def test_tokens_of_another_width_are_refused():
@@ -60,7 +61,7 @@ def test_tokens_of_another_width_are_refused():
     backbone, digest = tiny_backbone()
     wrong = Memory(normal.manifest, unit_rows(40, 16).half(), normal.positions)
     with pytest.raises(MemoryBankError, match="16 numbers, its layers give 32"):
-        Detector(backbone, digest, [tiny_adapter(2)], CPU, memories=[wrong])
+        Detector(TorchEngine(backbone, digest, [tiny_adapter(2)], CPU), [wrong])
 
 
 def test_a_memory_that_a_profile_does_not_name_is_a_mismatch():
@@ -77,4 +78,4 @@ def test_a_memory_that_a_profile_does_not_name_is_a_mismatch():
 def test_an_adapter_for_other_weights_is_refused():
     backbone, _ = tiny_backbone()
     with pytest.raises(AdapterError, match="other weights"):
-        Detector(backbone, "0" * 64, [tiny_adapter(2)], torch.device("cpu"))
+        TorchEngine(backbone, "0" * 64, [tiny_adapter(2)], torch.device("cpu"))

@@ -39,7 +39,7 @@ def test_the_newest_is_taken_where_nothing_names_an_earlier_one(tmp_path: Path) 
     assert embedded_model(memories=[tmp_path / "none"], profiles=[tmp_path / "none.yaml"]) is NEWEST
     imagenet = remember(tmp_path / "m", IMAGENET.sha256, MemoryConfig(features="imagenet", layers=(8, 16)), 168)
     assert embedded_model(memories=[imagenet]) is NEWEST
-    assert open_detector("embedded", device="cpu", memories=[imagenet]).backbone.config == EMBEDDED
+    assert open_detector("embedded", device="cpu", memories=[imagenet]).backbone_config == EMBEDDED
 
 
 def test_an_earlier_one_is_taken_by_its_memory_profile_or_adapter(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_an_earlier_one_is_taken_by_its_memory_profile_or_adapter(tmp_path: Path
     for files in ({"memories": [memory]}, {"profiles": [KEPT / "profile.yaml"]}, {"adapters": [EARLIER.adapter]}):
         assert embedded_model(**files) is EARLIER
     detector = open_detector("embedded", device="cpu", memories=[memory])
-    assert detector.backbone.config == EMBEDDED_1
+    assert detector.backbone_config == EMBEDDED_1
     assert detector.backbone_sha256 == EARLIER.sha256
     assert weights_for("embedded", None, EARLIER.adapter).config == EMBEDDED_1
     assert weights_for("embedded", None, None).config == EMBEDDED

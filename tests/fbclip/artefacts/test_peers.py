@@ -8,6 +8,7 @@ from fbclip.artefacts.compatibility import mismatches
 from fbclip.artefacts.peers import fixed_adapter, imported_peer, with_references
 from fbclip.backbone.weights import open_backbone
 from fbclip.detector import Detector, Job
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import AdapterError, ConfigError
 from tests.factories.models import tiny_profile
 from tests.factories.peers import (
@@ -26,7 +27,7 @@ def clip(tmp_path_factory):
 
 def detector_of(clip, *adapters: Adapter) -> Detector:
     backbone, digest = open_backbone(clip, adapters[0].manifest.image_size)
-    return Detector(backbone, digest, adapters, torch.device("cpu"))
+    return Detector(TorchEngine(backbone, digest, adapters, torch.device("cpu")))
 
 
 def predictions(detector: Detector, adapter: Adapter, count: int = 2):

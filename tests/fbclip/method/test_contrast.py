@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fbclip.detector import Detector, Job
+from fbclip.engines.torch_engine import TorchEngine
 from fbclip.method.config import ContrastConfig
 from fbclip.method.contrast import contrast_logits
 from tests.factories.models import tiny_adapter, tiny_backbone
@@ -61,12 +62,12 @@ def test_a_method_with_contrast_draws_another_map_and_keeps_the_number():
     manifest = plain.manifest.model_copy(update={"method": method})
     asking = type(plain)(manifest, plain.tensors, plain.prototypes)
     assert asking.id != plain.id
-    detector = Detector(backbone, digest, [plain, asking], torch.device("cpu"))
+    detector = Detector(TorchEngine(backbone, digest, [plain, asking], torch.device("cpu")))
     torch.manual_seed(1)
     image = torch.randn(1, 3, detector.size, detector.size)
     plain_one, contrasted = detector.infer([Job(image, adapter.id, 0.0) for adapter in (plain, asking)])
     assert contrasted.margin == pytest.approx(plain_one.margin, rel=1e-5)
     (stem,) = backbone(image, [0])
-    gain = contrast_logits(stem, CONFIG).view(1, 1, detector.backbone.grid, -1)
+    gain = contrast_logits(stem, CONFIG).view(1, 1, backbone.grid, -1)
     expected = torch.nn.functional.interpolate(gain, size=detector.size, mode="bilinear", align_corners=False)
     assert np.abs((contrasted.map - plain_one.map) - expected[0, 0].detach().numpy()).max() < 1e-4

@@ -1,0 +1,1 @@
+"""What people said of inspections, as a data set."""

@@ -1,0 +1,120 @@
+"""The engine that is always there: torch, on a CPU or a GPU, in float32, bfloat16 or float16."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fbclip.artefacts.adapter import Adapter
+from fbclip.artefacts.compatibility import check_adapter
+from fbclip.artefacts.peers import open_peer, with_references
+from fbclip.backbone.config import BackboneConfig, Precision
+from fbclip.backbone.tower import Backbone
+from fbclip.engines.engine import Judgement, Seen
+from fbclip.features.imagenet import ImageNetFeatures, open_imagenet
+from fbclip.method.config import FBCLIPConfig, ScoreConfig
+from fbclip.method.maps import smooth_map
+from fbclip.method.model import Head
+from fbclip.peers.output import Peer
+from fbclip.runtime import forbid_tf32, matrix_dtype, set_precision
+
+
+class TorchEngine:
+    """Frozen backbone and heads on one device.
+
+    In a lower `precision` only the matrix products of the blocks and of FB-Attention are lower; foreground masks,
+    views, background subtraction and margins are float32 always.
+    """
+
+    runtime: Literal["torch"] = "torch"
+    export: None = None
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        backbone_sha256: str,
+        adapters: Sequence[Adapter],
+        device: torch.device,
+        precision: Precision = "float32",
+    ) -> None:
+        self.device = device
+        self.precision: Precision = precision
+        self.backbone = backbone.to(device)
+        self.backbone_sha256 = backbone_sha256
+        self.size = backbone.image_size
+        # A backbone that looks through these features has them; a memory beside another one opens them.
+        self._imagenet: ImageNetFeatures | None = backbone.features
+        self._heads: dict[str, tuple[Head, Tensor]] = {}
+        self._peers: dict[str, Peer] = {}
+        self._adapters: dict[str, Adapter] = {}
+        for adapter in adapters:
+            check_adapter(adapter, backbone.config, backbone_sha256, self.size)
+            self._adapters[adapter.id] = adapter
+            if adapter.manifest.peer is not None:
+                self._peers[adapter.id] = open_peer(adapter, self.backbone).to(device)
+            else:
+                self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
+        set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
+        forbid_tf32()
+
+    @property
+    def config(self) -> BackboneConfig:
+        return self.backbone.config
+
+    @property
+    def adapters(self) -> Mapping[str, Adapter]:
+        return self._adapters
+
+    @property
+    def methods(self) -> Mapping[str, FBCLIPConfig]:
+        return {key: head.config for key, (head, _) in self._heads.items()}
+
+    def with_adapters(self, adapters: Sequence[Adapter], alone: bool = False) -> TorchEngine:
+        more = TorchEngine(self.backbone, self.backbone_sha256, adapters, self.device, self.precision)
+        more._imagenet = more._imagenet or self._imagenet
+        if alone:
+            return more
+        more._heads = self._heads | more._heads
+        more._peers = self._peers | more._peers
+        more._adapters = self._adapters | more._adapters
+        return more
+
+    def remembering(self, adapter: str, images: Tensor, digests: Sequence[str]) -> Adapter:
+        return with_references(self._adapters[adapter], self.backbone, images.to(self.device), digests)
+
+    def open_features(self) -> None:
+        if self._imagenet is None:
+            self._imagenet = open_imagenet().compute_in(matrix_dtype(self.precision)).to(self.device)
+
+    def check_layers(self, layers: Sequence[int]) -> None:
+        """Whatever the backbone has; adapters and memories are checked against it."""
+
+    @torch.inference_mode()
+    def see(self, images: Tensor, layers: Sequence[int]) -> Seen:
+        moved = images.to(self.device)
+        strides = {} if self._imagenet is None else self._imagenet(moved)
+        found = self.backbone(moved, layers, strides) if layers else []
+        return Seen(dict(zip(layers, found, strict=True)), strides)
+
+    @torch.inference_mode()
+    def judge(self, adapter: str, layers: Mapping[int, Tensor], sigma: float) -> Judgement:
+        head, prototypes = self._heads[adapter]
+        masks: list[Tensor] = []
+
+        def keep(name: str, value: Tensor) -> None:
+            if name.endswith("foreground_mask"):
+                masks.append(value)
+
+        out = head.predict(layers, prototypes, self.backbone.projection, keep)
+        maps = smooth_map(out.grid_margin, self.size, sigma, head.config.score.smoothing_truncate)
+        foreground = torch.cat(masks, dim=1) if masks else out.image_margin.new_empty((len(maps), 0))
+        return Judgement(out.image_margin, maps, foreground)
+
+    @torch.inference_mode()
+    def judge_images(self, adapter: str, images: Tensor, sigma: float) -> Judgement:
+        out = self._peers[adapter](images.to(self.device))
+        maps = smooth_map(out.grid_margin, self.size, sigma, ScoreConfig().smoothing_truncate)
+        return Judgement(out.image_margin, maps, out.image_margin.new_empty((len(maps), 0)))

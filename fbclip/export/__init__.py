@@ -1,0 +1,1 @@
+"""A model to graphs for other runtimes, and what lower precisions keep in float."""
