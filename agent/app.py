@@ -95,6 +95,7 @@ class Daemon:
         self._notifier = notifier or ServiceNotifier({})
         self._image_s = image_s
         self._maintained = monotonic()
+        self._unmoved: frozenset[int] = frozenset()
         self._known_problems: tuple[str, ...] = ()
         self._known_notes: tuple[str, ...] = ()
         self._known_lines: frozenset[str] = frozenset()
@@ -189,9 +190,11 @@ class Daemon:
             self._notifier.alive(status)
         else:
             self._notifier.status(failure)
+        if self._unmoved:
+            self._move_again()
         if now - self._maintained >= MAINTENANCE_S:
             self._maintained = now
-            self._run_maintenance()
+            self._look_for_unmoved()
         return failure
 
     def shut_down(self) -> None:
@@ -273,17 +276,22 @@ class Daemon:
         waited = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
         self._parts.probe.backlog = Backlog(messages, max(0.0, waited))
 
-    def _run_maintenance(self) -> None:
-        parts = self._parts
+    def _look_for_unmoved(self) -> None:
+        """Judged files whose move has failed. Those that the recorder moves just now have left by the next step."""
         try:
-            move_again(
-                parts.writer,
-                parts.ledger.unmoved(),
-                parts.lineup.lines,
-                parts.references,
-                parts.reader.result_of_file,
-            )
-            parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved())
+            self._unmoved = frozenset(row.id for row in self._parts.ledger.unmoved())
+            if not self._unmoved:
+                self._parts.probe.unmoved = {}
+        except StoreError as error:
+            log.warning("maintenance failed, next try in a minute: %s", error)
+
+    def _move_again(self) -> None:
+        parts, ids = self._parts, self._unmoved
+        self._unmoved = frozenset()
+        try:
+            rows = [row for row in parts.ledger.unmoved() if row.id in ids]
+            move_again(parts.writer, rows, parts.lineup.lines, parts.references, parts.reader.result_of_file)
+            parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved() if row.id in ids)
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)
 

@@ -274,10 +274,12 @@ def test_judged_files_that_cannot_be_moved_are_named_until_they_can(tmp_path, de
     write_image(tmp_path / "in")
     wait_until(lambda: parts.probe.snapshot().lines[0].counters.inspected == 1)
     daemon.step(60.0)
+    daemon.step(61.0)
     problem = "line belt: 1 judged files cannot be moved out of the hot folder"
     assert problem in parts.probe.problems()
     (tmp_path / "in.done").unlink()
-    daemon.step(120.0)
+    daemon.step(121.0)
+    daemon.step(122.0)
     assert problem not in parts.probe.problems()
     daemon.shut_down()
 
