@@ -10,7 +10,7 @@ from agent.commands.options import (
     CollectRequest,
     CtlRequest,
     EventsRequest,
-    ExportRequest,
+    ExportFeedbackRequest,
     FeedbackRequest,
     FleetStatusRequest,
     InitRequest,
@@ -40,9 +40,9 @@ def _root() -> None:
 @grouped
 def run(request: RunRequest) -> None:
     """Judge frames and files until SIGTERM or Ctrl-C."""
-    from agent.commands.run import run_command
+    from agent.commands.run import leave, run_command
 
-    raise typer.Exit(run_command(request))
+    leave(run_command(request))
 
 
 @app.command()
@@ -128,7 +128,7 @@ def feedback(request: FeedbackRequest) -> None:
 
 @app.command()
 @grouped
-def export(request: ExportRequest) -> None:
+def export(request: ExportFeedbackRequest) -> None:
     """Pictures with feedback as a data set that `calibrate` reads; exit 1 if there are none."""
     from agent.commands.export import export_command
 

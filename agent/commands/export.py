@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import typer
 
-from agent.commands.options import ExportRequest, section_of
+from agent.commands.options import ExportFeedbackRequest, section_of
 from agent.config.loader import load_config
 from agent.exporting.data_set import Exported, export
 from agent.store.access import open_reader
@@ -15,7 +15,7 @@ from agent.store.reader import Reader
 from agent.store.views import Views
 
 
-def export_command(request: ExportRequest) -> int:
+def export_command(request: ExportFeedbackRequest) -> int:
     """Print what was written; returns 1 if nothing was. Raises ConfigError, AgentError or OSError."""
     config = load_config(request.config)
     if request.line is not None:
@@ -33,7 +33,7 @@ def export_command(request: ExportRequest) -> int:
     return 0 if found.total else 1
 
 
-def _show(found: Exported, request: ExportRequest) -> None:
+def _show(found: Exported, request: ExportFeedbackRequest) -> None:
     kept = found.total - found.originals
     typer.echo(f"{request.out}: {found.normal} ok, {found.anomalous} anomaly; {found.originals} files, {kept} as JPEG")
     for line, count in found.private.items():

@@ -201,7 +201,7 @@ class SchemaRequest:
 
 
 @dataclass(frozen=True)
-class ExportRequest:
+class ExportFeedbackRequest:
     """`agent export`."""
 
     out: Annotated[Path, typer.Option(help="new folder for the data set")]

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from agent.commands.export import export_command
-from agent.commands.options import ExportRequest
+from agent.commands.options import ExportFeedbackRequest
 from agent.config.loader import load_config
 from agent.errors import AgentError
 from agent.store.access import open_writer
@@ -57,7 +57,7 @@ class Shop:
         return row
 
     def export(self, out, **options):
-        return export_command(ExportRequest(out, config=self.path, **options))
+        return export_command(ExportFeedbackRequest(out, config=self.path, **options))
 
 
 @pytest.fixture
