@@ -50,10 +50,10 @@ class InspectRequest:
     adapter: Annotated[Path | None, typer.Option(help="adapter directory")] = None
     memory: Annotated[Path | None, typer.Option(help="directory of the memory that the profile names")] = None
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto"
-    export: Annotated[Path | None, typer.Option(help="export that the profile was measured with")] = None
     save: Annotated[Path | None, typer.Option(help="folder for images with heat map and regions")] = None
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a file")] = False
     private: Annotated[bool, typer.Option("--private", help="name files by their number in name order only")] = False
+    export: Annotated[Path | None, typer.Option(help="export that the profile was measured with")] = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import threading
 import time
 import urllib.request
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -126,12 +127,14 @@ def test_moves_are_redone_once_a_minute_and_their_failure_stops_nobody(parts, re
             raise StoreError("disk full")
 
     monkeypatch.setattr("agent.app.move_again", move_again)
+    monkeypatch.setattr(parts.ledger, "unmoved", lambda: (SimpleNamespace(id=1, line="belt"),))
     daemon = Daemon(parts, lambda: 100.0)
     counts = []
-    for now in (101.0, 159.9, 160.0, 161.0, 219.9, 220.0, 280.0):
+    # A step after they were seen: what the recorder was moving has left by then.
+    for now in (101.0, 159.9, 160.0, 161.0, 219.9, 220.0, 221.0, 280.0, 281.0):
         daemon.step(now)
         counts.append(len(turns))
-    assert counts == [0, 0, 1, 1, 1, 2, 3]
+    assert counts == [0, 0, 0, 1, 1, 1, 2, 2, 3]
     assert "maintenance failed, next try in a minute: disk full" in caplog.text
 
 

@@ -19,6 +19,7 @@ def request_of(monkeypatch, command: str, *arguments: str):
     """What `agent COMMAND ARGUMENTS` hands to its function."""
     got = []
     monkeypatch.setattr(f"agent.commands.{command}.{command}_command", got.append)
+    monkeypatch.setattr("agent.commands.run.leave", lambda _: None)
     answer = CliRunner().invoke(app, [command, *arguments])
     assert answer.exit_code == 0, answer.output
     return got[0]

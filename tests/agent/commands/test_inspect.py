@@ -60,7 +60,7 @@ def test_grey_deep_and_tiny_images_and_features_that_are_no_numbers_have_a_verdi
     assert [answer.verdict for answer in answers[:2]] == ["uncertain"] * 2
     assert [answer.reason for answer in answers[2:]] == ["too_small", "too_small"]
     strides = {8: torch.full((1, 1024, 48), torch.nan), 16: torch.zeros(1, 1024, 120)}
-    monkeypatch.setattr(detector, "_imagenet", lambda _: strides)
+    monkeypatch.setattr(detector._engine, "_imagenet", lambda _: strides)
     (answer,) = inspect_files(detector, None, paths[:1], None)
     assert (answer.verdict, answer.reason) == ("rejected", "non_finite")
 

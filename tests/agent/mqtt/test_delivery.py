@@ -124,8 +124,10 @@ def test_a_broker_that_forgot_everything_is_told_all_retained_topics_again(mosqu
     sender.start()
     wanted = {TOPICS.status: {"state": "online"}, TOPICS.health: {"healthy": True}}
     wanted[TOPICS.line_state("belt")] = {"verdict": "ok"}
-    for _ in range(2):
-        wait_until(lambda: sender._client.connected and sender._pump.idle)
+    for turn in range(2):
+        # Connected is one thing; that the pump knows of it, and has said all anew, another.
+        noted = lambda after=turn: sender._pump._connections == sender._client.connections > after  # noqa: E731
+        wait_until(lambda known=noted: known() and sender._pump.idle)
         with listening(broker.port) as late:
             got = {topic: (body, retained) for topic, body, retained in (late.messages.get(timeout=15) for _ in wanted)}
             assert got == {topic: (body, True) for topic, body in wanted.items()}, "who comes later hears them, too"

@@ -66,7 +66,7 @@ def rows():
 def test_what_is_said_of_a_frame_carries_its_id(detector, rows, monkeypatch):
     line = a_line(detector, a_profile(detector))
     other = Line(line.section.model_copy(update={"name": "dock"}), line.adapter, line.loaded)
-    monkeypatch.setattr(type(detector), "infer", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory")))
+    monkeypatch.setattr(type(detector), "infer_terms", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory")))
     image = np.random.default_rng(1).integers(40, 200, (40, 40, 3), dtype=np.uint8)
     frame = Frame("belt", 7, COMMITTED, 0.0, image)
     Judge(detector, LiveLines([line, other]), "r").judge([frame, replace(frame, line="dock", seq=9)])

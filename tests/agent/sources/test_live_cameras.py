@@ -116,7 +116,7 @@ def test_an_rtsp_camera_over_tcp_loses_packets_falls_silent_and_comes_back(lines
         line.goes_on()
         # What FFmpeg paints over a lost packet is no image, nor what is predicted from it.
         camera.lose = 1
-        wait_until(lambda: any(frame.reason == "corrupt" for frame in line.frames), 20)
+        wait_until(lambda: any(frame.reason == "corrupt" for frame in line.frames), 60)
         line.goes_on()
         # Accepts and says nothing, as a camera does whose software hangs: also while it is opened.
         camera.mute.set()

@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import StoreError
 from agent.records import StepType
-from agent.store.audit import AuditEntry, AuditLog
+from agent.store.audit import AuditEntry, AuditLog, Said
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
 from tests.factories.agent import a_step, an_inspection, row_count
@@ -32,8 +32,8 @@ def test_what_operators_say_is_about_what_is_there(database):
     writer.start_run("run-1", lambda step: None)
     writer.record(an_inspection(Verdict.ANOMALY), [a_step(StepType.NEW, "e1")], [])
     assert (audit.line_of_event("e1"), audit.line_of_event("e2")) == ("belt", None)
-    assert audit.add_feedback(1, "anomalous") == "belt"
-    assert audit.add_feedback(7, "normal") is None
+    assert audit.add_feedback(1, Said("anomalous")) == "belt"
+    assert audit.add_feedback(7, Said("normal")) is None
     assert row_count(database, "feedback") == 1
 
 
