@@ -21,12 +21,14 @@ from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
 from agent.pipeline.lines import Line, equip, load_line, load_model
+from agent.plc.desk import PlcDesk
 from agent.ports import check_free, why_no_broker, why_no_page
 from agent.privacy.quiet_log import make_logs_private
 from agent.sources.factory import build_source
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import OnceLedger
 from agent.sources.sinks import BlockingQueue, Tally
+from agent.sources.trigger_gates import TriggerGates
 from agent.store.access import open_reader, try_store
 from agent.store.lock import is_locked
 from agent.web.access import page_access
@@ -70,7 +72,7 @@ def check_command(request: CheckRequest) -> int:
 
 
 def check_all(config: Config) -> Iterator[Check]:
-    """Model, profiles, store, broker, page and sources, in this order."""
+    """Model, profiles and sources, store, broker, page and what PLCs read, in this order."""
     detector, model = _try("model", lambda: load_model(config.model, config.lines))
     yield model
     for section in config.lines:
@@ -85,6 +87,17 @@ def check_all(config: Config) -> Iterator[Check]:
     # The ports of a running agent are taken by itself.
     yield _try("broker", lambda: _broker(config, running))[1]
     yield _try("page", lambda: _page(config, running))[1]
+    yield from _plc(config, running)
+
+
+def _plc(config: Config, running: bool) -> Iterator[Check]:
+    """Its extras and addresses; nothing where agent.yaml has no `plc`."""
+    desk, built = _try("plc", lambda: PlcDesk(config.plc, config.agent.name, (), TriggerGates()))
+    if desk is None:
+        yield built
+        return
+    for server in desk.servers:
+        yield Check(server.key, None) if running else _try(server.key, server.check)[1]
 
 
 def _try(part: str, action: Callable[[], T]) -> tuple[T | None, Check]:

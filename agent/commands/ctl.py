@@ -6,10 +6,8 @@ import getpass
 import json
 from typing import Any
 
-import typer
-
 from agent.commands.options import CtlRequest
-from agent.commands.talk import ask
+from agent.commands.talk import print_answer, tell
 from agent.config.loader import load_config
 from agent.errors import AgentError
 from agent.steering.commands import CommandError, parse
@@ -25,14 +23,7 @@ def ctl_command(request: CtlRequest) -> int:
         parse(request.verb, payload)
     except CommandError as error:
         raise AgentError(f"{request.verb}: {error}") from error
-    answer = ask(config, "POST", f"/api/ctl/{request.verb}", payload)
-    if not {"ok", "text"} <= set(answer):
-        raise AgentError(f"{config.web.listen}: this is not the agent's page")
-    if request.as_json:
-        typer.echo(json.dumps(answer))
-    else:
-        typer.echo(f"{'done  ' if answer['ok'] else 'FAILED'} {answer['text']}")
-    return 0 if answer["ok"] else 1
+    return print_answer(*tell(config, request.verb, payload), request.as_json)
 
 
 def payload_of(request: CtlRequest) -> bytes:

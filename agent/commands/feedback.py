@@ -5,12 +5,9 @@ from __future__ import annotations
 import getpass
 import json
 
-import typer
-
 from agent.commands.options import FeedbackRequest
-from agent.commands.talk import ask
+from agent.commands.talk import print_answer, tell
 from agent.config.loader import load_config
-from agent.errors import AgentError
 from agent.steering.commands import OTHER_WORDS, CommandError, parse
 from fbclip.errors import ConfigError
 
@@ -34,11 +31,4 @@ def feedback_command(request: FeedbackRequest) -> int:
         parse(VERB, payload)
     except CommandError as error:
         raise ConfigError(str(error)) from error
-    answer = ask(config, "POST", f"/api/ctl/{VERB}", payload)
-    if not {"ok", "text"} <= set(answer):
-        raise AgentError(f"{config.web.listen}: this is not the agent's page")
-    if request.as_json:
-        typer.echo(json.dumps(answer))
-    else:
-        typer.echo(f"{'done  ' if answer['ok'] else 'FAILED'} {answer['text']}")
-    return 0 if answer["ok"] else 1
+    return print_answer(*tell(config, VERB, payload), request.as_json)

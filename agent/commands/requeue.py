@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 from pathlib import Path
 
-import typer
-
 from agent.commands.options import RequeueRequest, section_of
-from agent.commands.talk import ask
+from agent.commands.talk import print_answer, tell
 from agent.config.loader import load_config
 from agent.config.sections import Config
 from agent.errors import AgentError
@@ -29,15 +26,11 @@ def requeue_command(request: RequeueRequest) -> int:
     config = load_config(request.config)
     command = _command(config, request)
     if is_locked(config.agent.data_dir):
-        answer = ask(config, "POST", "/api/ctl/requeue", command.model_dump_json(exclude_none=True).encode())
-        ok, text = answer.get("ok") is True, str(answer.get("text"))
+        ok, answer = tell(config, "requeue", command.model_dump_json(exclude_none=True).encode())
+        text = answer["text"]
     else:
         ok, text = _directly(config, command)
-    if request.as_json:
-        typer.echo(json.dumps({"ok": ok, "text": text}))
-    else:
-        typer.echo(f"{'done  ' if ok else 'FAILED'} {text}")
-    return 0 if ok else 1
+    return print_answer(ok, {"ok": ok, "text": text}, request.as_json)
 
 
 def _command(config: Config, request: RequeueRequest) -> RequeueCommand:

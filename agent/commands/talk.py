@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from typing import Any, Literal
+
+import typer
 
 from agent.config.sections import Config
 from agent.errors import AgentError
@@ -41,3 +44,17 @@ def ask(config: Config, method: Literal["GET", "POST"], path: str, payload: byte
     if not isinstance(answer, dict):
         raise AgentError(f"{where}: this is not the agent's page")
     return answer
+
+
+def tell(config: Config, verb: str, payload: bytes) -> tuple[bool, dict[str, Any]]:
+    """A command to it -> whether it was done, and the answer. Raises as `ask`."""
+    answer = ask(config, "POST", f"/api/ctl/{verb}", payload)
+    if not {"ok", "text"} <= set(answer):
+        raise AgentError(f"{config.web.listen}: this is not the agent's page")
+    return answer["ok"] is True, answer
+
+
+def print_answer(ok: bool, answer: Mapping[str, Any], as_json: bool) -> int:
+    """For the terminal or a machine; returns the exit code."""
+    typer.echo(json.dumps(dict(answer)) if as_json else f"{'done  ' if ok else 'FAILED'} {answer['text']}")
+    return 0 if ok else 1

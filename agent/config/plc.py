@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from agent.config.base import Name, Section, is_loopback
+from agent.config.base import ListenSection, Name, Section
 
 MOST_SLOTS = 64
-
-
-class ListenSection(Section):
-    """An address as HOST:PORT; port 0 takes a free one."""
-
-    listen: str
-
-    @field_validator("listen")
-    @classmethod
-    def _listen(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-            raise ValueError("must be HOST:PORT")
-        return value
-
-    @property
-    def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
 
 
 class ModbusSection(ListenSection):
@@ -48,7 +25,7 @@ class ModbusSection(ListenSection):
     def _safe(self) -> ModbusSection:
         if len(set(self.slots.values())) != len(self.slots):
             raise ValueError("two lines have the same slot")
-        if not is_loopback(self.host) and not self.network:
+        if not self.loopback and not self.network:
             raise ValueError("listen is not loopback and Modbus knows no password: say network: true to allow it")
         return self
 
@@ -64,7 +41,7 @@ class OpcUaSection(ListenSection):
     def _safe(self) -> OpcUaSection:
         if (self.username is None) != (self.password_env is None):
             raise ValueError("username and password_env belong together")
-        if not is_loopback(self.host) and self.password_env is None:
+        if not self.loopback and self.password_env is None:
             raise ValueError("listen is not loopback: set username and password_env")
         return self
 

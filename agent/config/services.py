@@ -6,7 +6,6 @@ Secrets are never in the file: it names the environment variables that hold them
 from __future__ import annotations
 
 import os
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from pydantic import Field, field_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from agent.config.base import ConfigPath, Section, is_loopback
+from agent.config.base import ConfigPath, ListenSection, Section, is_loopback
 from fbclip.errors import ConfigError
 
 
@@ -138,7 +137,7 @@ class ProxySection(Section):
     role_header: HeaderName = "x-forwarded-role"
 
 
-class WebSection(Section):
+class WebSection(ListenSection):
     """The page. Any address other than loopback needs a token in the environment, or a proxy.
 
     `token_env` names the variable with the engineers' token; whoever has one of the others may view, or also operate.
@@ -149,26 +148,6 @@ class WebSection(Section):
     operate_token_env: str | None = None
     view_token_env: str | None = None
     proxy: ProxySection | None = None
-
-    @field_validator("listen")
-    @classmethod
-    def _listen(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-            raise ValueError("must be HOST:PORT")
-        return value
-
-    @property
-    def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
-
-    @property
-    def loopback(self) -> bool:
-        return is_loopback(self.host)
 
     @property
     def is_open(self) -> bool:

@@ -43,13 +43,17 @@ class PlcServer(ABC):
         self._port = port
         self._up.set()
 
-    def start(self) -> None:
-        """Returns when it answers; raises AgentError."""
+    def check(self) -> None:
+        """Raises AgentError where its address cannot be listened on now."""
         try:
             check_free(self._host, self._port)
         except OSError as error:
             why = error.strerror or str(error)
             raise AgentError(f"{self.key}: {self._host}:{self._port} cannot be listened on: {why}") from error
+
+    def start(self) -> None:
+        """Returns when it answers; raises AgentError."""
+        self.check()
         self._thread = threading.Thread(target=self._run, name=self.key.replace(".", "-"), daemon=True)
         self._thread.start()
         if not self._up.wait(START_S) or self._failure is not None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fbclip.backbone.config import BackboneConfig
+from fbclip.backbone.tensor_file import read_tensor_file
 from fbclip.backbone.tower import load_strictly
 from fbclip.errors import AdapterError, WeightsError
 from fbclip.method.config import FBCLIPConfig
@@ -21,13 +21,7 @@ _BRANCHES = {"fg": "foreground", "bg": "background"}
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """(prompt learner, other parameters) of a .pth file, read without running any code in it."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise AdapterError(f"{path}: no such file") from error
-    except Exception as error:  # garbage makes the reader of tensors raise whatever its bytes lead to
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AdapterError(f"{path}: not a readable checkpoint of tensors only: {first}") from error
+    stored = read_tensor_file(path)
     parts = []
     for key in ("prompt_learner", "model_trainable_params"):
         part = stored.get(key) if isinstance(stored, dict) else None

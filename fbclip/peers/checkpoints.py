@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from fbclip.backbone.config import BackboneConfig
+from fbclip.backbone.tensor_file import read_tensor_file
 from fbclip.backbone.tower import load_strictly
 from fbclip.errors import AdapterError, WeightsError
 from fbclip.peers.afclip import AfLearned
@@ -32,13 +32,7 @@ M = TypeVar("M", bound=nn.Module)
 
 def read_peer_checkpoint(path: Path) -> dict[str, Tensor]:
     """Every tensor by its path in the file, `prompt_learner.ctx_pos`; raises AdapterError for any other content."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise AdapterError(f"{path}: no such file") from error
-    except Exception as error:  # garbage makes the reader of tensors raise whatever its bytes lead to
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise AdapterError(f"{path}: not a readable checkpoint of tensors only: {first}") from error
+    stored = read_tensor_file(path)
     if isinstance(stored, Tensor):
         return {"state_prompt_embedding": stored.detach(), **_adaptor_beside(path)}
     found = _flat(stored) if isinstance(stored, Mapping) else {}

@@ -19,25 +19,16 @@ from pathlib import Path
 from statistics import median
 
 import torch
-import yaml
 
-from agent.app import Daemon
-from agent.config.loader import load_config
-from agent.parts import Setting, build_parts
 from agent.sources import factory
 from agent.sources.capture_process import Opened, Taken
 from agent.sources.video import Video
-from agent.steering.overrides import Overrides
-from fbclip.artefacts.profile_file import save_profile
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.images.framing import Framing
-from tests.factories.brokers import free_port
-from tests.factories.lines import a_profile
-from tests.faults.images import noise, video
+from tests.benchmarks.whole_agent import BATCH, FRAMES, judged, looping_lines, start_agent
+from tests.faults.images import noise
 
 LINES = 8
-BATCH = 8
-FRAMES = 200
 
 
 class Prepared:
@@ -77,48 +68,19 @@ def bare(detector: Detector, seconds: float) -> float:
 def whole(folder: Path, detector: Detector, seconds: float) -> tuple[float, float]:
     """Inspections a second of the agent, everything ok and recorded; and the share of time in the detector."""
     folder.mkdir()
-    clip = video(folder / "clip.mp4", FRAMES)
-    lines = [
-        {
-            "name": f"line-{number}",
-            "source": {"type": "video", "path": str(clip), "loop": True},
-            "profile": f"{number}.yaml",
-            "mode": "live",
-        }
-        for number in range(LINES)
-    ]
-    for number, line in enumerate(lines):
-        save_profile(a_profile(detector, line=line["name"], size=detector.size), folder / f"{number}.yaml")
-    document = {
-        "agent": {"name": "demo"},
-        "model": {"batch": BATCH},
-        "mqtt": {"url": f"embedded://127.0.0.1:{free_port()}"},
-        "web": {"listen": "127.0.0.1:0"},
-        "store": {"retention": {"ok_every": 0}},
-        "lines": lines,
-    }
-    path = folder / "agent.yaml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
     with ExitStack() as stack:
-        parts = build_parts(Setting(path, load_config(path), Overrides()), detector, stack)
-        daemon = Daemon(parts)
-        daemon.start(stack)
+        parts, daemon = start_agent(folder, detector, looping_lines(folder, LINES), stack)
         time.sleep(1.0)
-        before, began = _judged(parts), time.perf_counter()
+        before, began = judged(parts), time.perf_counter()
         while time.perf_counter() - began < seconds:
             daemon.step(time.monotonic())
             time.sleep(1.0)
-        rate = (_judged(parts) - before) / (time.perf_counter() - began)
+        rate = (judged(parts) - before) / (time.perf_counter() - began)
         with parts.database.transaction() as connection:
             query = "SELECT avg(infer_ms) FROM (SELECT infer_ms FROM inspections ORDER BY id DESC LIMIT 200)"
             batch_ms = float(connection.exec_driver_sql(query).scalar())
         daemon.shut_down()
     return rate, batch_ms
-
-
-def _judged(parts) -> int:
-    counters = [line.counters for line in parts.probe.snapshot().lines]
-    return sum(one.inspected + one.rejected for one in counters)
 
 
 def main(folder: Path, seconds: float, rounds: int) -> None:

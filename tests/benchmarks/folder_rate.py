@@ -17,28 +17,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
-from agent.app import Daemon
 from agent.config.line import FolderSource
-from agent.config.loader import load_config
-from agent.parts import Setting, build_parts
 from agent.pipeline.evidence import encode_jpeg
 from agent.sources.folder import Folder
 from agent.sources.sinks import BlockingQueue, Tally
-from agent.steering.overrides import Overrides
 from agent.store.access import open_writer
 from agent.store.ledger import Ledger
 from agent.store.writer import Writer
-from fbclip.artefacts.profile_file import save_profile
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.images.decode import decode
 from fbclip.images.framing import Framing
-from tests.factories.brokers import free_port
-from tests.factories.lines import a_profile
+from tests.benchmarks.whole_agent import BATCH, judged, start_agent
 
 KINDS = 8
-BATCH = 8
 
 
 def folder_alone(folder: Path, images: list[bytes], count: int) -> float:
@@ -79,23 +71,10 @@ def whole(folder: Path, detector: Detector, images: list[bytes], count: int) -> 
     """Files a second of the whole agent, from the first verdict to the last file's leaving."""
     hot = folder / "in"
     hot.mkdir(parents=True)
-    line = {"name": "files", "source": {"type": "folder", "path": "in", "settle_s": 0}, "profile": "p.yaml"}
-    save_profile(a_profile(detector, line="files", size=detector.size), folder / "p.yaml")
-    document = {
-        "agent": {"name": "demo"},
-        "model": {"batch": BATCH},
-        "mqtt": {"url": f"embedded://127.0.0.1:{free_port()}"},
-        "web": {"listen": "127.0.0.1:0"},
-        "store": {"retention": {"ok_every": 0}},
-        "lines": [line],
-    }
-    path = folder / "agent.yaml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    line = {"name": "files", "source": {"type": "folder", "path": "in", "settle_s": 0}}
     write_images(hot, images, count)
     with ExitStack() as stack:
-        parts = build_parts(Setting(path, load_config(path), Overrides()), detector, stack)
-        daemon = Daemon(parts)
-        daemon.start(stack)
+        parts, daemon = start_agent(folder, detector, [line], stack)
         while (first := judged(parts)) == 0:
             time.sleep(0.02)
         started = time.perf_counter()
@@ -105,11 +84,6 @@ def whole(folder: Path, detector: Detector, images: list[bytes], count: int) -> 
         rate = (count - first) / (time.perf_counter() - started)
         daemon.shut_down()
     return rate
-
-
-def judged(parts) -> int:
-    (line,) = parts.probe.snapshot().lines
-    return int(line.counters.inspected + line.counters.rejected)
 
 
 def some_images(width: int, height: int) -> list[bytes]:

@@ -18,65 +18,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-import yaml
-
-from agent.app import Daemon
-from agent.config.loader import load_config
-from agent.parts import Setting, build_parts
-from agent.steering.overrides import Overrides
-from fbclip.artefacts.profile_file import save_profile
-from fbclip.detector import Detector, open_detector
-from tests.factories.brokers import free_port
-from tests.factories.lines import a_profile
-from tests.faults.images import video
+from fbclip.detector import open_detector
+from tests.benchmarks.whole_agent import judged, looping_lines, start_agent
 
 VIEWERS = 20
 LINES = 2
 MOST_COST = 0.05
 
 
-def start(folder: Path, detector: Detector, stack: ExitStack):
-    """A running agent whose lines judge as fast as they can."""
-    clip = video(folder / "clip.mp4", 200)
-    lines = [
-        {
-            "name": f"line-{number}",
-            "source": {"type": "video", "path": str(clip), "loop": True},
-            "profile": f"{number}.yaml",
-            "mode": "live",
-        }
-        for number in range(LINES)
-    ]
-    for number, line in enumerate(lines):
-        save_profile(a_profile(detector, line=line["name"], size=detector.size), folder / f"{number}.yaml")
-    document = {
-        "agent": {"name": "demo"},
-        "mqtt": {"url": f"embedded://127.0.0.1:{free_port()}"},
-        "web": {"listen": "127.0.0.1:0"},
-        "store": {"retention": {"ok_every": 0}},
-        "lines": lines,
-    }
-    path = folder / "agent.yaml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    parts = build_parts(Setting(path, load_config(path), Overrides()), detector, stack)
-    daemon = Daemon(parts)
-    daemon.start(stack)
-    return parts, daemon
-
-
 def rate(parts, daemon, seconds: float) -> tuple[float, float]:
     """Inspections a second; and CPU seconds of the agent for each, which others on the machine hardly change."""
-    before, began, used = _judged(parts), time.perf_counter(), time.process_time()
+    before, began, used = judged(parts), time.perf_counter(), time.process_time()
     while time.perf_counter() - began < seconds:
         daemon.step(time.monotonic())
         time.sleep(0.5)
-    done = _judged(parts) - before
+    done = judged(parts) - before
     return done / (time.perf_counter() - began), (time.process_time() - used) / max(done, 1)
-
-
-def _judged(parts) -> int:
-    counters = [line.counters for line in parts.probe.snapshot().lines]
-    return sum(one.inspected + one.rejected for one in counters)
 
 
 async def _viewer(port: int, counts: dict[str, int]) -> None:
@@ -122,7 +79,7 @@ def main(folder: Path, seconds: float, rounds: int) -> None:
     logging.disable(logging.WARNING)
     detector = open_detector("embedded", device="cpu")
     with ExitStack() as stack:
-        parts, daemon = start(folder, detector, stack)
+        parts, daemon = start_agent(folder, detector, looping_lines(folder, LINES), stack)
         rate(parts, daemon, 3)
         costs, cpu = [], []
         for _ in range(rounds):

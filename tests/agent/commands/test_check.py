@@ -46,14 +46,18 @@ def test_cameras_are_opened_as_a_run_opens_them_and_no_address_is_told(tmp_path,
             section(tmp_path, name=name, source={"type": "camera", **source}, mode="learning", profile=None)
             for name, source in sources.items()
         )
+        taken = {"listen": f"127.0.0.1:{mute.getsockname()[1]}", "slots": {"belt": 0}}
+        plc = {"modbus": taken, "opcua": {"listen": "127.0.0.1:0"}}
         config = Config(
             agent={"data_dir": tmp_path / "var"}, mqtt={"url": "embedded://127.0.0.1:0"},
-            web={"listen": "127.0.0.1:0"}, model={"device": "cpu"}, lines=lines,
+            web={"listen": "127.0.0.1:0"}, model={"device": "cpu"}, lines=lines, plc=plc,
         )  # fmt: skip
         found = {check.part: check.problem for check in check_all(config)}
     camera.close()
     assert found["line belt: source"] is None
     assert "address in SILENT: " in found["line lost: source"]
+    assert "cannot be listened on: Address already in use" in found["plc.modbus"]
+    assert found["plc.opcua"] is None
     assert found["line desk: source"] == "line desk: device 1023: cannot be opened"
     assert "s3cret" not in str(found) + "".join(capfd.readouterr())
     assert capture_processes() == set()
