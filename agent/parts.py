@@ -45,6 +45,7 @@ from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
 from agent.records import LineMode
 from agent.sources.folder_lock import refuse_taken
+from agent.sources.path_text import to_text
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
 from agent.steering.ears import MqttEars
@@ -164,7 +165,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         modes,
         gates=gates,
         series=SeriesLedger(database, references.of_series),
-        share=None if claims is None else lambda source: SharedLedger(ledger, claims, source.path),
+        share=None if claims is None else lambda source: SharedLedger(ledger, claims, to_text(source.path)),
     )
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
     page, utilisation, tally = PageState(name), Utilisation(), ShadowTally(lines)

@@ -12,14 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Row
 
 from agent.records import Disposition, FileState
-from agent.sources.path_text import to_text
 from agent.store.engine import Database
 from agent.store.ledger import LedgerEntry, suspect
 from agent.store.schema import claims, files, runs
@@ -48,9 +46,9 @@ class FileKey:
     mtime_s: int
 
     @classmethod
-    def of(cls, line: str, inner: Path, size: int, mtime_ns: int) -> FileKey:
-        """`inner`: the path below the folder."""
-        return cls(line, hashlib.sha256(to_text(inner).encode()).hexdigest(), size, mtime_ns // _NS)
+    def of(cls, line: str, inner: str, size: int, mtime_ns: int) -> FileKey:
+        """`inner`: the path below the folder, as the ledger writes it."""
+        return cls(line, hashlib.sha256(inner.encode()).hexdigest(), size, mtime_ns // _NS)
 
 
 class Claims:
@@ -62,14 +60,13 @@ class Claims:
         run: str,
         now: Callable[[], ColumnElement[datetime]] = func.now,
         monotonic: Callable[[], float] = time.monotonic,
-        lease_s: float = LEASE_S,
     ) -> None:
         """`now`: the time by the server; `monotonic`: only for when to renew."""
         self._database = database
         self._run = run
         self._now = now
         self._monotonic = monotonic
-        self._lease = timedelta(seconds=lease_s)
+        self._lease = timedelta(seconds=LEASE_S)
         self._renew_at = float("-inf")
 
     def take(self, connection: Connection, key: FileKey, file_id: int) -> bool:

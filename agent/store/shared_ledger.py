@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import PurePosixPath
 
-from agent.sources.path_text import to_path
 from agent.store.claims import Claims, FileKey
 from agent.store.ledger import FileRow, Ledger, LedgerEntry
 
@@ -19,13 +18,14 @@ class _Lost(Exception):
 
 
 class SharedLedger:
-    """Of the lines of one folder, at `root` on this machine; `ledger` is that of all lines. Owned by one thread.
+    """Of the line of one folder, at `root` on this machine, as the ledger writes paths; `ledger` is that of all lines.
+    Owned by one thread.
 
     All methods raise StoreError. A `FileLedger`.
     """
 
     def __init__(
-        self, ledger: Ledger, claims: Claims, root: Path, monotonic: Callable[[], float] = time.monotonic
+        self, ledger: Ledger, claims: Claims, root: str, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._ledger = ledger
         self._claims = claims
@@ -81,7 +81,8 @@ class SharedLedger:
         self._ledger.release(file_id)
 
     def _key(self, entry: LedgerEntry) -> FileKey:
-        return FileKey.of(entry.line, to_path(entry.path).relative_to(self._root), entry.size, entry.mtime_ns)
+        inner = PurePosixPath(entry.path).relative_to(self._root)
+        return FileKey.of(entry.line, str(inner), entry.size, entry.mtime_ns)
 
     def _is_elsewhere(self, key: FileKey) -> bool:
         now = self._monotonic()
