@@ -1,8 +1,8 @@
 """What a file costs on a PostgreSQL server, and what it costs more where several agents share its folder.
 
-Run by hand: `python -m tests.benchmarks.shared_folder_cost [FILES]`. A server of its own on loopback, which does not wait
-for the disk; one connection enters, opens, records and finishes one file after the other, and a second agent asks for
-files that the first one has.
+Run by hand: `python -m tests.benchmarks.shared_folder_cost [FILES]`. A server of its own on loopback that waits for no
+disk; one connection enters, opens, records and finishes one file after the other, and a second agent asks for files
+that the first one has.
 """
 
 from __future__ import annotations
