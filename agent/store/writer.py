@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from agent.errors import StoreError
 from agent.records import Disposition, EventKind, EventStep, FileState, FileVerdict, Inspection, StepType
@@ -135,17 +135,30 @@ class Writer:
         return self._run
 
 
+# Statements are built once: to build one costs more than to run it.
+_FIND_RECORDED = select(
+    inspections.c.id,
+    # Compared by the database, which keeps a path in its own spelling.
+    and_(
+        inspections.c.ts == bindparam("ts"),
+        inspections.c.verdict == bindparam("verdict"),
+        inspections.c.path.is_not_distinct_from(bindparam("path", type_=inspections.c.path.type)),
+        inspections.c.sha256.is_not_distinct_from(bindparam("sha256", type_=inspections.c.sha256.type)),
+    ).label("same"),
+).where(
+    inspections.c.run == bindparam("run"),
+    inspections.c.line == bindparam("line"),
+    inspections.c.frame_seq == bindparam("frame_seq"),
+)
+_FIND_FILE = select(files.c.id).where(files.c.id == bindparam("file_id"))
+_INSERT = insert(inspections)
+
+
 def _recorded_id(connection: Connection, i: Inspection) -> int | None:
     """Of this very inspection, None if it is not there. Raises StoreError where another has its place."""
-    place = and_(inspections.c.run == i.run, inspections.c.line == i.line, inspections.c.frame_seq == i.frame_seq)
-    # Compared by the database, which keeps a path in its own spelling.
-    same = and_(
-        inspections.c.ts == i.ts,
-        inspections.c.verdict == i.decision.verdict,
-        inspections.c.path.is_not_distinct_from(i.path),
-        inspections.c.sha256.is_not_distinct_from(i.sha256),
-    )
-    found = connection.execute(select(inspections.c.id, same.label("same")).where(place)).first()
+    place = {"run": i.run, "line": i.line, "frame_seq": i.frame_seq}
+    values = {"ts": i.ts, "verdict": i.decision.verdict, "path": i.path, "sha256": i.sha256}
+    found = connection.execute(_FIND_RECORDED, {**place, **values}).first()
     if found is None:
         return None
     if not found.same:
@@ -155,8 +168,8 @@ def _recorded_id(connection: Connection, i: Inspection) -> int | None:
 
 def _known_file(connection: Connection, inspection: Inspection) -> int | None:
     """The ledger's row of the judged file; None where the database was made anew while the file was judged."""
-    query = select(files.c.id).where(files.c.id == inspection.file_id)
-    return None if inspection.file_id is None else connection.execute(query).scalar()
+    file_id = inspection.file_id
+    return None if file_id is None else connection.execute(_FIND_FILE, {"file_id": file_id}).scalar()
 
 
 def _insert(connection: Connection, agent: str, i: Inspection, file_id: int | None) -> int:
@@ -191,7 +204,7 @@ def _insert(connection: Connection, agent: str, i: Inspection, file_id: int | No
         "overlay_ref": i.overlay_ref,
         "context": None if i.context is None else dict(i.context),
     }
-    key = connection.execute(insert(inspections).values(row)).inserted_primary_key
+    key = connection.execute(_INSERT, row).inserted_primary_key
     assert key is not None
     return int(key[0])
 
