@@ -117,11 +117,9 @@ class Writer:
     def finish_disposition(self, file_id: int, gone: bool = False, left: bool = False) -> None:
         """The judged file has been moved, or is `left` where it is, or is `gone`, which is its reason where the verdict
         had none. The row of one that was left is what keeps it from being judged again."""
-        reason = {"reason": func.coalesce(files.c.reason, "gone")} if gone else {}
         disposition = Disposition.LEFT if left else Disposition.FINISHED
         with self._database.transaction() as connection:
-            change = update(files).where(files.c.id == file_id).values(disposition=disposition, **reason)
-            connection.execute(change)
+            connection.execute(_GONE if gone else _MOVED, {"of_id": file_id, "to": disposition})
 
     def end_run(self, clean: bool) -> None:
         """The run is over; `clean` False makes the next start check the file."""
@@ -152,6 +150,10 @@ _FIND_RECORDED = select(
 )
 _FIND_FILE = select(files.c.id).where(files.c.id == bindparam("file_id"))
 _INSERT = insert(inspections)
+_THIS_FILE = update(files).where(files.c.id == bindparam("of_id"))
+_JUDGED = _THIS_FILE.values(state=bindparam("now"), reason=bindparam("why"), disposition=Disposition.PENDING)
+_MOVED = _THIS_FILE.values(disposition=bindparam("to"))
+_GONE = _MOVED.values(reason=func.coalesce(files.c.reason, "gone"))
 
 
 def _recorded_id(connection: Connection, i: Inspection) -> int | None:
@@ -235,14 +237,8 @@ def _end(connection: Connection, step: EventStep) -> None:
 
 def _judge_file(connection: Connection, file_id: int, inspection: Inspection) -> None:
     rejected = inspection.decision.verdict is Verdict.REJECTED
-    change = update(files).where(files.c.id == file_id)
-    connection.execute(
-        change.values(
-            state=FileState.FAILED if rejected else FileState.DONE,
-            reason=inspection.decision.reason,
-            disposition=Disposition.PENDING,
-        )
-    )
+    state = FileState.FAILED if rejected else FileState.DONE
+    connection.execute(_JUDGED, {"of_id": file_id, "now": state, "why": inspection.decision.reason})
 
 
 def _judge_slice(connection: Connection, one: FileVerdict, inspection_id: int) -> None:
