@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ class Daemon:
         self._known_lines: frozenset[str] = frozenset()
         config = parts.config
         self._home = HomeAssistant(
-            parts.topics, version("fbclip-inspect"), parts.sender, config.agent.data_dir, config.mqtt.home_assistant
+            parts.topics, _version(), parts.sender, config.agent.data_dir, config.mqtt.home_assistant
         )
 
     def start(self, stack: ExitStack) -> None:
@@ -296,12 +297,17 @@ class Daemon:
             log.warning("maintenance failed, next try in a minute: %s", error)
 
 
+@cache
+def _version() -> str:
+    return version("fbclip-inspect")
+
+
 def _info_body(parts: Parts, healths: Iterable[LineHealth]) -> dict[str, Any]:
     """What runs, for the agent's retained info; a line that never could run has neither profile nor model."""
     lines = parts.lineup.lines
     return {
         "agent": parts.config.agent.name,
-        "version": version("fbclip-inspect"),
+        "version": _version(),
         "run": parts.run,
         "stream_id": parts.writer.stream_id,
         "backbone": parts.config.model.backbone,
