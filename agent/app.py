@@ -31,7 +31,7 @@ from agent.mqtt.home_assistant import HomeAssistant, HomeLine
 from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.patience import detector_patience_s, seconds_an_image
-from agent.pipeline.lines import load_model
+from agent.pipeline.detector_loading import load_model
 from agent.pipeline.moves import let_go, move_again
 from agent.records import LineMode
 from agent.steering.overrides import load_overrides
