@@ -69,6 +69,7 @@ FLOORS = {
         {"health", "mending", "schemas", "backup", "fleet"},
         {"notify", "metrics", "plant", "plc"},
         {"parts"},
+        {"health_report"},
         {"app"},
         {"commands"},
         {"cli"},
