@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.drift.advice import NOT_LOOKED_AT, DriftReport
 from agent.pipeline.evidence import encode_jpeg
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.records import LineCounters, TriggerCounts, timestamp
 from agent.web.pictures import frame_picture, heat_picture
 from agent.web.trend import Trend
