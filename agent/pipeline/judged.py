@@ -74,6 +74,7 @@ def unjudged(run: str, frame: Frame, section: LineSection, line: Line | None, no
 def inspection_of(
     run: str, frame: Frame, section: LineSection, line: Line | None, decision: Decision, started: float, now: float
 ) -> Inspection:
+    """What is stored of a frame that was judged from `started` to `now` (monotonic s)."""
     return Inspection(
         run=run,
         line=frame.line,
