@@ -177,7 +177,8 @@ class Views:
 
     def series(self, file_ids: Iterable[int]) -> Mapping[int, str]:
         """What tells the series of a file from others, by the file's id; of files that are slices of one."""
-        wanted, found = sorted(set(file_ids)), {}
+        wanted = sorted(set(file_ids))
+        found: dict[int, str] = {}
         with self._database.transaction() as connection:
             for start in range(0, len(wanted), MOST_ROWS):
                 some = files.c.id.in_(wanted[start : start + MOST_ROWS])
