@@ -19,7 +19,7 @@ from agent.records import FileState, FileVerdict, Frame, Inspection, Latency, Se
 from fbclip.artefacts.profile import Profile
 from fbclip.decision import GRAVITY, NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
-from fbclip.errors import ImageError
+from fbclip.errors import DeviceLostError, ImageError
 from fbclip.images.framing import Framing
 from fbclip.images.geometry import BoolMap, FloatMap, Placement, RgbImage
 from fbclip.images.picture import Picture
@@ -122,6 +122,17 @@ class Judge:
         self._run = run
         self._monotonic = monotonic
         self._previous: dict[str, RgbImage] = {}
+        self._lost: DeviceLostError | None = None
+
+    def check_device(self) -> None:
+        """Raises DeviceLostError once the detector's device has vanished: no frame will ever be judged in this run."""
+        if self._lost is not None:
+            raise self._lost
+
+    def notes(self) -> tuple[str, ...]:
+        """What to know of how the detector runs; from any thread."""
+        note = self._detector.note
+        return () if note is None else (note,)
 
     def use(self, detector: Detector) -> None:
         """From the next batch on; from any thread. It has what every line needs that is judged."""
@@ -247,16 +258,25 @@ class Judge:
     def _infer(self, ready: Sequence[_Ready], frames: Sequence[Frame]) -> dict[int, Terms]:
         """What predictions are made of, by frame index. A batch that fails is tried again one by one, so that one
         image, or a GPU that ran out of memory, does not take its neighbours along."""
-        if not ready:
+        if not ready or self._lost is not None:
             return {}
         try:
             return dict(zip((r.index for r in ready), self._detector.infer_terms([r.job for r in ready]), strict=True))
+        except DeviceLostError as error:
+            # Whatever else is asked of it would fail as well.
+            log.exception("the detector's device is lost; %d frames get no verdict", len(ready))
+            self._lost = error
+            return {}
         except RuntimeError:
             log.exception("a batch of %d frames failed; trying them one by one", len(ready))
         found = {}
         for one in ready:
             try:
                 found[one.index] = self._detector.infer_terms([one.job])[0]
+            except DeviceLostError as error:
+                log.exception("the detector's device is lost; frames get no verdict")
+                self._lost = error
+                break
             except RuntimeError:
                 with bound_contextvars(inspection=frames[one.index].id):
                     log.exception("a frame failed in the detector")
