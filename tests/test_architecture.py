@@ -31,6 +31,7 @@ FLOORS = {
         {"artefacts"},
         {"runtime"},
         {"engines"},
+        {"batches"},
         {"detector", "export"},
         {"installation"},
         {"bench", "verification"},

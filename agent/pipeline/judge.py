@@ -19,6 +19,7 @@ from agent.privacy.references import References
 from agent.records import FileState, FileVerdict, Frame, SeriesFile
 from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector
+from fbclip.errors import DeviceLostError
 from fbclip.images.geometry import Placement
 from fbclip.images.picture import Picture
 from fbclip.memory.fusion import Terms, fused_prediction
@@ -61,6 +62,17 @@ class Judge:
         self._run = run
         self._monotonic = monotonic
         self._preparation = Preparation()
+        self._lost: DeviceLostError | None = None
+
+    def check_device(self) -> None:
+        """Raises DeviceLostError once the detector's device has vanished: no frame will ever be judged in this run."""
+        if self._lost is not None:
+            raise self._lost
+
+    def notes(self) -> tuple[str, ...]:
+        """What to know of how the detector runs; from any thread."""
+        note = self._detector.note
+        return () if note is None else (note,)
 
     def use(self, detector: Detector) -> None:
         """From the next batch on; from any thread. It has what every line needs that is judged."""
@@ -143,16 +155,25 @@ class Judge:
     def _infer(self, ready: Mapping[int, Ready], frames: Sequence[Frame]) -> dict[int, Terms]:
         """What predictions are made of, by frame index. A batch that fails is tried again one by one, so that one
         image, or a GPU that ran out of memory, does not take its neighbours along."""
-        if not ready:
+        if not ready or self._lost is not None:
             return {}
         try:
             return dict(zip(ready, self._detector.infer_terms([one.job for one in ready.values()]), strict=True))
+        except DeviceLostError as error:
+            # Whatever else is asked of it would fail as well.
+            log.exception("the detector's device is lost; %d frames get no verdict", len(ready))
+            self._lost = error
+            return {}
         except RuntimeError:
             log.exception("a batch of %d frames failed; trying them one by one", len(ready))
         found = {}
         for index, one in ready.items():
             try:
                 found[index] = self._detector.infer_terms([one.job])[0]
+            except DeviceLostError as error:
+                log.exception("the detector's device is lost; frames get no verdict")
+                self._lost = error
+                break
             except RuntimeError:
                 with bound_contextvars(inspection=frames[index].id):
                     log.exception("a frame failed in the detector")

@@ -87,6 +87,8 @@ class JudgeWorker:
         if frames:
             for judged in self._judge.judge(frames, self._abort.is_set):
                 self._put(judged)
+            # They have their verdict, `rejected`; a new process may find the device again.
+            self._judge.check_device()
             return True
         if self._finishing.is_set():
             self._put(None)
