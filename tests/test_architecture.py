@@ -38,7 +38,7 @@ FLOORS = {
     ),
     "calibrate": (
         {"errors", "wording"},
-        {"documents"},
+        {"documents", "processes"},
         {"statistics"},
         {"datasets"},
         {"metrics"},
@@ -56,6 +56,7 @@ FLOORS = {
         {"embedded", "verification"},
         {"commands"},
         {"cli"},
+        {"__main__"},
     ),
     "agent": (
         {"errors", "records", "heartbeat", "ports"},
