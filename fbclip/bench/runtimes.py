@@ -172,7 +172,7 @@ class _Timed:
         self._base = Detector(exports.open(BASE), self._memories)
 
     def row(self, wanted: Computes, repeats: int, seconds: float, note: Callable[[str], None]) -> TimedRow:
-        """TimedTurns of the row and of float32 in torch, whose own row takes turns with the bare backbone."""
+        """Turns of the row and of float32 in torch, whose own row takes turns with the bare backbone."""
         note(f"opening {wanted}")
         if wanted == BASE:
             turns = take_turns([self._whole(self._base), self._bare], repeats, seconds)

@@ -102,7 +102,7 @@ def peer_case(folder: Path, device: str = "cpu") -> PeerCase | None:
 
 
 class _named:
-    """TimedTurns a wrong field of case.json into an error of one line."""
+    """Turns a wrong field of case.json into an error of one line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
