@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 
 from agent.config.line import FolderSource, LineSection
 from agent.line_states import LineHealth, LinePlan, LineState
+from agent.pipeline.detector_loading import equip
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line, LiveLines, equip, load_line
+from agent.pipeline.line_loading import load_line
+from agent.pipeline.lines import Line, LiveLines
 from agent.records import LineMode
 from agent.sources.base import Sink
 from agent.sources.factory import build_sink, build_source

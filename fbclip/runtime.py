@@ -43,10 +43,13 @@ def pick_device(wanted: str) -> torch.device:
     return device
 
 
-def forbid_tf32() -> None:
-    """TF32 changes margins by more than a threshold can bear. Holds for the whole process."""
+def forbid_inexact_sums() -> None:
+    """On a GPU: no TF32, which changes margins by more than a threshold can bear, and products of a lower precision are
+    added in float32. Holds for the whole process."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
 
 def set_precision(backbone: Backbone, heads: Iterable[Head], precision: Precision) -> None:

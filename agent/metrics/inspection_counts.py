@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 
 OTHER = "other"
 _WORDS = """

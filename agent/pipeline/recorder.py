@@ -21,7 +21,7 @@ from structlog.contextvars import bound_contextvars
 
 from agent.errors import ClaimLost, StoreError
 from agent.pipeline.evidence import EvidenceWriter
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.messages import Messages
 from agent.pipeline.part_desk import PartDesk

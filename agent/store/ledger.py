@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
@@ -28,6 +28,26 @@ _QUARANTINE = 6
 _UNREAD = ""
 # The reason of a file that was judged and that an operator wants judged again.
 _REQUEUED = "requeued"
+# Statements of each file are built once: to build one costs more than to run it.
+_FIND = (
+    select(files, suspects.c.points)
+    .outerjoin(suspects, suspects.c.file_id == files.c.id)
+    .where(
+        files.c.line == bindparam("of_line"),
+        files.c.path == bindparam("of_path"),
+        files.c.size == bindparam("of_size"),
+        files.c.mtime_ns == bindparam("of_mtime_ns"),
+    )
+    .order_by(files.c.id.desc())
+    .limit(1)
+)
+_INSERT = insert(files)
+_THIS = files.c.id == bindparam("of_id")
+_WAITS = select(files.c.line, files.c.path, files.c.size, files.c.mtime_ns).where(
+    _THIS, files.c.state == FileState.PENDING
+)
+_CLAIM = update(files).where(_THIS, files.c.state == FileState.PENDING).values(state=FileState.CLAIMED)
+_OPENED = update(files).where(_THIS).values(sha256=bindparam("digest"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +84,9 @@ class Ledger:
         # Claims of which nobody knows whether they were committed: the server was lost meanwhile.
         self._unsure: set[object] = set()
         self._revision = 0
+        own = database.own(files)
+        self._find, self._opened = _FIND.where(own), _OPENED.where(own)
+        self._waiting = _WAITS.where(own).with_for_update()
 
     @property
     def revision(self) -> int:
@@ -72,11 +95,9 @@ class Ledger:
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> FileRow | None:
         """The latest row of this very file, without a look into it; None if it never came."""
-        own = self._database.own(files)
-        same = and_(own, files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns)
-        query = select(files, suspects.c.points).outerjoin(suspects, suspects.c.file_id == files.c.id).where(same)
+        this = {"of_line": line, "of_path": path, "of_size": size, "of_mtime_ns": mtime_ns}
         with self._database.transaction() as connection:
-            row = connection.execute(query.order_by(files.c.id.desc()).limit(1)).first()
+            row = connection.execute(self._find, this).first()
         if row is None:
             return None
         found = _row(row, quarantined=(row.points or 0) >= _QUARANTINE)
@@ -126,25 +147,23 @@ class Ledger:
             "state": FileState.CLAIMED,
             "added": datetime.now(UTC),
         }
-        key = connection.execute(insert(files).values(row)).inserted_primary_key
+        key = connection.execute(_INSERT, row).inserted_primary_key
         assert key is not None
         return int(key[0])
 
     def claim(self, file_id: int, also: Callable[[Connection, LedgerEntry], bool] = lambda *_: True) -> bool:
         """Take a pending file for judging; False if it is not pending, or `also` does not agree."""
-        pending = and_(self._own(file_id), files.c.state == FileState.PENDING)
-        query = select(files.c.line, files.c.path, files.c.size, files.c.mtime_ns).where(pending)
         with self._sure_of(file_id), self._database.transaction() as connection:
-            found = connection.execute(query.with_for_update()).first()
+            found = connection.execute(self._waiting, {"of_id": file_id}).first()
             if found is None or not also(connection, LedgerEntry(*found)):
                 return False
-            connection.execute(update(files).where(pending).values(state=FileState.CLAIMED))
+            connection.execute(_CLAIM, {"of_id": file_id})
             return True
 
     def opened(self, file_id: int, sha256: str) -> None:
         """A claimed file was read and decoded, or cannot be; it waits for its verdict."""
         with self._database.transaction() as connection:
-            connection.execute(update(files).where(self._own(file_id)).values(sha256=sha256))
+            connection.execute(self._opened, {"of_id": file_id, "digest": sha256})
 
     def skip(self, file_id: int, sha256: str, reason: str) -> None:
         """A claimed file holds nothing to be judged, as a report among scans: it gets no verdict, and is moved."""

@@ -20,7 +20,7 @@ from fbclip.decision import Decision, Region, Verdict
 
 @dataclass(frozen=True)
 class InspectionRow:
-    """One stored inspection; latencies in milliseconds."""
+    """One stored inspection; latencies in milliseconds. `context`: what its trigger or its scan said, as JSON."""
 
     id: int
     run: str
@@ -30,6 +30,7 @@ class InspectionRow:
     mode: str
     path: str | None
     frame_number: int | None
+    file_id: int | None
     sha256: str | None
     verdict: Verdict
     reason: str | None
@@ -45,6 +46,7 @@ class InspectionRow:
     total_ms: float
     image_ref: str | None
     overlay_ref: str | None
+    context: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from agent.config.line import LineSection
 from agent.errors import StoreError
 from agent.mqtt.payloads import Topics
 from agent.pipeline.evidence import EvidenceWriter
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.messages import Messages
 from agent.pipeline.moves import move_again
