@@ -24,6 +24,7 @@ from agent.sources.folder_lock import FolderLocks
 from agent.sources.folder_root import FolderRoot
 from agent.sources.folder_watch import FolderWatch
 from agent.sources.ledger import FileLedger
+from agent.sources.mounts import MountMemory
 from agent.sources.series_ledger import SeriesMemory
 from agent.sources.settling import Settling, Stamp, list_folder
 from fbclip.images.decode_process import DecodeProcess
@@ -53,15 +54,16 @@ class Folder:
         window: Callable[[], Window] = lambda: DEFAULT_WINDOW,
         locks: FolderLocks | None = None,
         series: SeriesMemory | None = None,
+        mounts: MountMemory | None = None,
     ) -> None:
         """`window`: the one of the line's profile. `locks`: None for who takes no file away. `series`: without it files
-        are judged one by one, whatever `section` says."""
+        are judged one by one, whatever `section` says. `mounts`: see `FolderRoot`."""
         self._line = line
         self._section = section
         self._ledger = ledger
         self._clock = clock or SystemClock()
         self._wake = threading.Event()
-        self._root = FolderRoot(line, section, locks)
+        self._root = FolderRoot(line, section, locks, mounts)
         self._watch = FolderWatch(line, section, self._wake)
         self._filter = FolderFilter(section.include, section.ignore)
         self._settling = Settling()
@@ -95,14 +97,22 @@ class Folder:
         unreadable = f"{count} files cannot be read: {why}" if count else None
         return self._lost or self._intake.problem or self._obstacle or unreadable
 
+    @property
+    def unavailable(self) -> bool:
+        """The folder is not there, not the line's, or its files cannot leave it."""
+        return self._lost is not None or self._obstacle is not None
+
     def check(self) -> None:
-        """Raises SourceError when the folder is missing or cannot be listed, or its files cannot leave it."""
+        """Raises SourceError when the folder is missing, not mounted or not to be listed, or its files cannot leave."""
         where = f"line {self._line}: {withheld(str(self._section.path))}"
         try:
             with os.scandir(self._section.path):
                 pass
+            self._root.check_mount()
         except OSError as error:
             raise SourceError(f"{where}: {error.strerror}") from error
+        except SourceError as error:
+            raise SourceError(f"{where}: {error}") from error
         if why := self._root.obstacle():
             raise SourceError(f"{where}: {why}")
 
