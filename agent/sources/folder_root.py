@@ -93,7 +93,8 @@ class FolderRoot:
             return now
         if self._mount is not None and is_below(now, self._mount):
             raise SourceError("the file system that holds the folder is not mounted any more")
-        for mount, who in ((self._earlier(), "held it in an earlier run"), (planned_mount(section.path), "/etc/fstab names")):
+        earlier, planned = self._earlier(), planned_mount(section.path)
+        for mount, who in ((earlier, "held the folder in an earlier run"), (planned, "/etc/fstab has for the folder")):
             if mount is not None and is_below(now, mount):
                 raise SourceError(f"the file system that {who} ({mount.kind}) is not mounted; {_MEANT}")
         return now

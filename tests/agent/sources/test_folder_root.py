@@ -141,7 +141,7 @@ def test_a_share_of_fstab_is_missed_at_the_very_first_start(tmp_path, monkeypatc
     table = tmp_path / "fstab"
     table.write_text(f"server:/line {tmp_path}/share nfs noauto 0 0\n")
     monkeypatch.setattr("agent.sources.mounts.FSTAB", table)
-    with pytest.raises(SourceError, match=r"/etc/fstab names \(nfs\) is not mounted"):
+    with pytest.raises(SourceError, match=r"/etc/fstab has for the folder \(nfs\) is not mounted"):
         a_root(tmp_path / "share/in").look()
     a_root(tmp_path / "share/in", mount="/").look()
 
