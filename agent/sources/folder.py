@@ -33,7 +33,7 @@ from fbclip.images.window import DEFAULT_WINDOW, Window
 log = logging.getLogger(__name__)
 # How often a folder is looked for that is not there, and one of which no hints come is listed.
 RETRY_S = 1.0
-# Listing a large folder may take no more than this share of the time.
+# Listing a large folder, and finding what is new in it, may take no more than this share of the time.
 LISTING_SHARE = 0.1
 # A file that stands still and cannot be read for so long is told of: nobody else knows that it is not judged.
 UNREADABLE_S = 30.0
@@ -132,24 +132,24 @@ class Folder:
         """One scan: hand over every file that stands still and was not judged before."""
         self._wake.clear()
         began = self._clock.monotonic()
-        files = self._list(began)
+        files = self._list(began, stop)
         if files is None:
             self._pause = RETRY_S
             return
-        listing_s = self._clock.monotonic() - began
         self._forget(files)
         fresh = {path: stamp for path, stamp in files.items() if path not in self._handled}
         self._settling.observe(fresh, began)
-        in_time = self._offer_all(fresh, stop)
+        listing_s = self._clock.monotonic() - began
+        in_time = self._offer_all(fresh, stop, max(self._section.rescan_s, listing_s / LISTING_SHARE))
         if in_time and not stop.is_set():
             self._offer_series(stop)
         unsettled = any(path not in self._handled for path in fresh)
         self._pause = self._pause_after(listing_s, unsettled) if in_time else 0.0
 
-    def _offer_all(self, fresh: Mapping[Path, Stamp], stop: threading.Event) -> bool:
-        """Every file that stands still, oldest first; false where the next scan is due before all had their turn: many
-        files at once must not keep what arrives, or goes, from being seen."""
-        due = self._clock.monotonic() + self._section.rescan_s
+    def _offer_all(self, fresh: Mapping[Path, Stamp], stop: threading.Event, seconds: float) -> bool:
+        """Every file that stands still, oldest first; false where the next scan is due, after `seconds`, before all had
+        their turn: many files at once must not keep what arrives, or goes, from being seen."""
+        due = self._clock.monotonic() + seconds
         unreadable: list[str] = []
         in_time = True
         for path, stamp in sorted(fresh.items(), key=lambda item: (item[1].mtime_ns, item[0])):
@@ -185,12 +185,13 @@ class Folder:
         for one in slices:
             self._aftermath.add(one.path, one.stamp, self._clock.monotonic())
 
-    def _list(self, now: float) -> dict[Path, Stamp] | None:
+    def _list(self, now: float, stop: threading.Event) -> dict[Path, Stamp] | None:
         """The files that may be images; None where the folder cannot be used, which is reported."""
         try:
             self._watch.follow(self._root.look(), self._root.mount, now)
             self._aftermath.bring_back(now)
-            listing = list_folder(self._section.path, self._section.recursive)
+            # Whoever asks whether to stop shows that it is not hanging.
+            listing = list_folder(self._section.path, self._section.recursive, stop.is_set)
         except (OSError, SourceError) as error:
             self._lose(f"folder cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error))
             return None
