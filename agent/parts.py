@@ -58,6 +58,7 @@ from agent.store.eviction import Eviction, EvictionLimits
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
 from agent.store.lock import DataLock
+from agent.store.mount_memory import StoredMounts
 from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.retention import Retention
@@ -160,6 +161,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         modes,
         gates=gates,
         series=SeriesLedger(database, references.of_series),
+        mounts=StoredMounts(database),
     )
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
     page, utilisation, tally = PageState(name), Utilisation(), ShadowTally(lines)
