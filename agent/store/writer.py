@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
-from agent.errors import StoreError
+from agent.errors import ClaimLost, StoreError
 from agent.records import Disposition, EventKind, EventStep, FileState, FileVerdict, Inspection, StepType
 from agent.store.engine import Database
 from agent.store.outbox import Draft, put
-from agent.store.schema import events, files, inspections, meta, runs
+from agent.store.schema import claims, events, files, inspections, meta, runs
 from fbclip.decision import Verdict
 
 
@@ -75,13 +75,15 @@ class Writer:
         A full disk can fail the copy of the unsent messages after the database itself has committed, and a server can
         be lost while it commits: whoever then tries again must not be told for ever that the row is there.
         `cause`: the id of the inspection that the steps are about, this one unless told.
+
+        Raises ClaimLost where the file is another agent's by now.
         """
         agent = self._database.agent
         with self._database.transaction() as connection:
             recorded = _recorded_id(connection, inspection)
             if recorded is not None:
                 return recorded
-            file_id = _known_file(connection, inspection)
+            file_id = _known_file(connection, agent, inspection)
             inspection_id = _insert(connection, agent, inspection, file_id)
             for step in steps:
                 _apply(connection, agent, inspection.run, step, inspection_id if cause is None else cause)
@@ -119,7 +121,8 @@ class Writer:
         had none. The row of one that was left is what keeps it from being judged again."""
         disposition = Disposition.LEFT if left else Disposition.FINISHED
         with self._database.transaction() as connection:
-            connection.execute(_GONE if gone else _MOVED, {"of_id": file_id, "to": disposition})
+            this = {"of_agent": self._database.agent, "of_id": file_id, "to": disposition}
+            connection.execute(_GONE if gone else _MOVED, this)
 
     def end_run(self, clean: bool) -> None:
         """The run is over; `clean` False makes the next start check the file."""
@@ -148,11 +151,16 @@ _FIND_RECORDED = select(
     inspections.c.line == bindparam("line"),
     inspections.c.frame_seq == bindparam("frame_seq"),
 )
-_FIND_FILE = select(files.c.id).where(files.c.id == bindparam("file_id"))
+_HOLDER = select(claims.c.run).where(claims.c.file_id == files.c.id).scalar_subquery()
+_FIND_FILE = (
+    select(files.c.id, files.c.agent, _HOLDER.label("run"))
+    .where(files.c.id == bindparam("file_id"))
+    .with_for_update(of=files)
+)
 _INSERT = insert(inspections)
 _THIS_FILE = update(files).where(files.c.id == bindparam("of_id"))
 _JUDGED = _THIS_FILE.values(state=bindparam("now"), reason=bindparam("why"), disposition=Disposition.PENDING)
-_MOVED = _THIS_FILE.values(disposition=bindparam("to"))
+_MOVED = _THIS_FILE.where(files.c.agent == bindparam("of_agent")).values(disposition=bindparam("to"))
 _GONE = _MOVED.values(reason=func.coalesce(files.c.reason, "gone"))
 
 
@@ -168,10 +176,19 @@ def _recorded_id(connection: Connection, i: Inspection) -> int | None:
     return int(found.id)
 
 
-def _known_file(connection: Connection, inspection: Inspection) -> int | None:
-    """The ledger's row of the judged file; None where the database was made anew while the file was judged."""
-    file_id = inspection.file_id
-    return None if file_id is None else connection.execute(_FIND_FILE, {"file_id": file_id}).scalar()
+def _known_file(connection: Connection, agent: str, inspection: Inspection) -> int | None:
+    """The ledger's row of the judged file; None where the database was made anew while the file was judged.
+
+    The row stays locked until the verdict is committed, so that nobody takes the file over in between.
+    """
+    if inspection.file_id is None:
+        return None
+    found = connection.execute(_FIND_FILE, {"file_id": inspection.file_id}).first()
+    if found is None:
+        return None
+    if found.agent != agent or found.run not in (None, inspection.run):
+        raise ClaimLost(f"line {inspection.line}: file {found.id} is another agent's by now: {found.agent}")
+    return int(found.id)
 
 
 def _insert(connection: Connection, agent: str, i: Inspection, file_id: int | None) -> int:
