@@ -15,7 +15,7 @@ from structlog.contextvars import bound_contextvars
 from agent.config.line import CameraSource, LineSection, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.privacy.references import References
-from agent.records import FileState, FileVerdict, Frame, Inspection, Latency, SeriesFile
+from agent.records import SUPERSEDED, FileState, FileVerdict, Frame, Inspection, Latency, SeriesFile
 from fbclip.artefacts.profile import Profile
 from fbclip.decision import GRAVITY, NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector, Job
@@ -153,7 +153,8 @@ class Judge:
         alive: Callable[[], object],
     ) -> Judged:
         # A file of a series that is none of the slices leaves it open what it would have shown.
-        lost = [replace(_of_file(frame, one), volume=None, reason=one.reason) for one in frame.series if one.reason]
+        faults = [one for one in frame.series if one.reason not in {None, SUPERSEDED}]
+        lost = [replace(_of_file(frame, one), volume=None, reason=one.reason) for one in faults]
         found = worst(self._judge_images(lost, lines, started)) if lost else None
         for start in range(0, len(volume), SLICES_AT_ONCE):
             alive()
