@@ -6,33 +6,21 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from agent.config.sections import Config
 from agent.errors import StoreError
-from agent.health import (
-    Backlog,
-    HealthSnapshot,
-    health_body,
-    health_change,
-    line_status_body,
-    problems_of,
-    without_figures,
-)
-from agent.line_states import LineHealth
-from agent.mqtt.home_assistant import HomeAssistant, HomeLine
+from agent.health import Backlog, problems_of
+from agent.health_report import HealthReport
 from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.patience import detector_patience_s, seconds_an_image
+from agent.pipeline.detector_loading import load_model
 from agent.pipeline.late_moves import LateMoves
-from agent.pipeline.lines import load_model
 from agent.pipeline.moves import let_go
-from agent.records import LineMode
 from agent.steering.overrides import load_overrides
 from agent.web.access import page_access
 
@@ -98,15 +86,9 @@ class Daemon:
         self._notifier = notifier or ServiceNotifier({})
         self._image_s = image_s
         self._maintained = monotonic()
+        self._report = HealthReport(parts)
         self._late_moves = LateMoves(
             parts.writer, parts.ledger, parts.lineup.lines, parts.references, parts.reader.result_of_file
-        )
-        self._known_problems: tuple[str, ...] = ()
-        self._known_notes: tuple[str, ...] = ()
-        self._known_lines: frozenset[str] = frozenset()
-        config = parts.config
-        self._home = HomeAssistant(
-            parts.topics, version("fbclip-inspect"), parts.sender, config.agent.data_dir, config.mqtt.home_assistant
         )
 
     def start(self, stack: ExitStack) -> None:
@@ -141,7 +123,7 @@ class Daemon:
         parts.pipeline.start()
         parts.lineup.start()
         parts.steward.start()
-        self._report(parts.probe.snapshot())
+        self._report.tell(parts.probe.snapshot())
 
     def watch(self, stop: threading.Event, ending: Callable[[], None] = lambda: None) -> int:
         """A step each second until `stop` or a part fails for good; then shut down. Returns the exit code."""
@@ -183,7 +165,7 @@ class Daemon:
         failure = parts.keeper.failure or parts.mending.look(now)
         self._look_at_backlog()
         snapshot = parts.probe.snapshot()
-        self._report(snapshot)
+        self._report.tell(snapshot)
         problems = problems_of(snapshot)
         status = problems[0] if problems else f"judging {len(snapshot.lines)} lines"
         if failure is None:
@@ -218,50 +200,12 @@ class Daemon:
             if finished:
                 # Else the recorder may still be at work on them: the next start ends them.
                 parts.recorder.close_events(datetime.now(UTC), "shutdown")
-            self._report(parts.probe.snapshot())
+            self._report.tell(parts.probe.snapshot())
             parts.sender.stop(LAST_MESSAGES_S)
             parts.writer.end_run(clean=finished)
         except StoreError as error:
             # What is not ended now is ended, and published, by the next start.
             log.error("the store could not be closed cleanly: %s", error)
-
-    def _report(self, snapshot: HealthSnapshot) -> None:
-        """Health to the log where it changed, to the page, and to the retained topics."""
-        parts = self._parts
-        self._log_changes(snapshot)
-        parts.plc.look(snapshot)
-        for line in snapshot.lines:
-            parts.page.add_line(line.name, line.mode.value, line.live)
-            parts.page.set_line(line.name, line.health, line.counters, line.triggers, line.drift, line.state.value)
-            parts.sender.retain(parts.topics.line_status(line.name), line_status_body(line))
-        names = frozenset(line.name for line in snapshot.lines)
-        for name in self._known_lines - names:
-            parts.sender.retain(parts.topics.line_status(name), {"state": "removed"})
-        self._known_lines = names
-        plans = parts.lineup.plans
-        self._home.show(
-            [
-                HomeLine(line.name, line.mode is LineMode.LIVE, plans[line.name].section.is_private)
-                for line in snapshot.lines
-                if line.name in plans
-            ]
-        )
-        parts.page.keep_lines(names)
-        parts.sender.retain(parts.topics.health, health_body(snapshot))
-        parts.sender.retain(parts.topics.info, _info_body(parts, snapshot.lines))
-        parts.page.set_mqtt(snapshot.broker_problem or "; ".join(("connected", *snapshot.notes)))
-
-    def _log_changes(self, snapshot: HealthSnapshot) -> None:
-        problems = problems_of(snapshot)
-        for text in health_change(self._known_notes, snapshot.notes).new:
-            log.warning("note: %s", text)
-        self._known_notes = snapshot.notes
-        change = health_change(self._known_problems, problems)
-        for text in change.new:
-            log.warning("not healthy: %s", text)
-        for text in change.recovered:
-            log.info("recovered: %s", without_figures(text))
-        self._known_problems = problems
 
     def _look_at_backlog(self) -> None:
         try:
@@ -282,24 +226,3 @@ class Daemon:
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)
         self._parts.probe.unmoved = self._late_moves.stuck
-
-
-def _info_body(parts: Parts, healths: Iterable[LineHealth]) -> dict[str, Any]:
-    """What runs, for the agent's retained info; a line that never could run has neither profile nor model."""
-    lines = parts.lineup.lines
-    return {
-        "agent": parts.config.agent.name,
-        "version": version("fbclip-inspect"),
-        "run": parts.run,
-        "stream_id": parts.writer.stream_id,
-        "backbone": parts.config.model.backbone,
-        "lines": [
-            {
-                "name": health.name,
-                "mode": health.mode.value,
-                "profile": lines[health.name].profile_id if health.name in lines else None,
-                "model": lines[health.name].adapter if health.name in lines else None,
-            }
-            for health in healths
-        ],
-    }

@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.config.line import LineSection
+from agent.config.line import FolderSource, LineSection
 from agent.line_states import LineHealth, LinePlan, LineState
+from agent.pipeline.detector_loading import equip
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line, LiveLines, equip, load_line
+from agent.pipeline.line_loading import load_line
+from agent.pipeline.lines import Line, LiveLines
 from agent.records import LineMode
 from agent.sources.base import Sink
 from agent.sources.factory import build_sink, build_source
@@ -52,7 +54,8 @@ class _Place:
 class Lineup:
     """`lines`, `tallies` and `modes` are shared with judge and recorder, who look a line up for each frame.
 
-    `line_ended` hears of each line that was switched off or taken away.
+    `line_ended` hears of each line that was switched off or taken away. `share`: the ledger of a folder that other
+    agents empty too.
     """
 
     detector: Detector
@@ -66,6 +69,7 @@ class Lineup:
     gates: TriggerGates = field(default_factory=TriggerGates)
     series: SeriesMemory | None = None
     mounts: MountMemory | None = None
+    share: Callable[[FolderSource], FileLedger] | None = None
     _numbers: dict[str, itertools.count[int]] = field(default_factory=dict)
     _places: dict[str, _Place] = field(default_factory=dict)
     _locks: FolderLocks = field(default_factory=FolderLocks)
@@ -203,7 +207,7 @@ class Lineup:
             lambda feed: build_source(
                 section,
                 feed,
-                self.ledger,
+                self._ledger_of(section),
                 lambda: self.lines[section.name].window,
                 self._locks,
                 self.series,
@@ -213,6 +217,12 @@ class Lineup:
             place.numbers,
         )
         return replace(place, supervisor=supervisor, sink=sink)
+
+    def _ledger_of(self, section: LineSection) -> FileLedger:
+        source = section.source
+        if self.share is not None and isinstance(source, FolderSource) and source.shared:
+            return self.share(source)
+        return self.ledger
 
     def _put(self, places: dict[str, _Place]) -> None:
         """The new state; what is new in it is started, unless the agent is stopping."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.config.line import FolderSource
 from agent.errors import SourceError, StoreError
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.sidecar import write_sidecar
 from agent.privacy.references import References

@@ -46,7 +46,7 @@ class FolderRoot:
         self.leave()
         self._follow_mount()
         if self._locks is not None:
-            self._hold = self._locks.take(self._line, self._section.path)
+            self._hold = self._locks.take(self._line, self._section.path, self._section.shared)
         self._identity = identity
         return identity
 

@@ -111,7 +111,7 @@ def test_a_problem_is_logged_when_it_comes_and_when_it_goes(parts, retained, cap
     daemon = Daemon(parts, lambda: 0.0)
     daemon.step(1.0)
     caplog.clear()
-    with caplog.at_level(logging.INFO, "agent.app"):
+    with caplog.at_level(logging.INFO, "agent.health_report"):
         for now, problem in enumerate((None, "disk full", "disk full", None, None), start=2):
             parts.recorder.problem = problem
             daemon.step(float(now))

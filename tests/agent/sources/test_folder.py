@@ -325,6 +325,32 @@ def test_a_file_is_let_go_when_the_agent_stops_while_it_is_decoded(hot, watched,
     assert watched.after(1) == [] and watched.ledger.rows[0].state is FileState.PENDING
 
 
+def test_a_file_waits_for_whoever_goes_on_when_the_line_ends_before_the_sink_has_room(hot, watched, monkeypatch):
+    monkeypatch.setattr(watched.sink, "put", lambda frame, stop: False)
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    watched.after(1)
+    assert watched.ledger.rows[0].state is FileState.PENDING
+    monkeypatch.undo()
+    (frame,) = watched.after(1)
+    assert frame.file_id == 1
+
+
+def test_a_file_that_another_agent_has_is_asked_for_again_and_stops_no_other(hot, watched, monkeypatch):
+    add = watched.ledger.add_claimed
+    monkeypatch.setattr(
+        watched.ledger, "add_claimed", lambda line, path, *a: add(line, path, *a) if "b." in path else None
+    )
+    (hot / "a.png").write_bytes(PNG)
+    (hot / "b.png").write_bytes(PNG)
+    watched.after(0)
+    (frame,) = watched.after(1)
+    assert frame.path == str(hot / "b.png")
+    monkeypatch.undo()
+    (frame,) = watched.after(1)
+    assert frame.path == str(hot / "a.png")
+
+
 def test_a_file_is_not_lost_when_the_store_fails_after_the_claim(hot, watched, monkeypatch):
     def refuse(file_id, sha256):
         monkeypatch.undo()
