@@ -87,7 +87,11 @@ def paper(
             def report(what: str, done: int, total: int) -> None:
                 progress.update(task, description=what, completed=done, total=total)
 
-            sets = run_paper(request, report, group)
+            def notify(note: str) -> None:
+                if group.first:
+                    progress.console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+            sets = run_paper(request, report, group, notify)
         if group.first:
             text = paper_text(sets, trained_on[0])
             write_atomically(out / "table.md", text.encode())

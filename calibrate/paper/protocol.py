@@ -28,12 +28,16 @@ ABLATION: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One row of the table. variant: of FB-CLIP, None for another method; adapter: of one that was learned before."""
+    """One row of the table. variant: of FB-CLIP, None for another method; adapter: of one that was learned before.
+
+    implied: it was not asked for by name, and is left out where the backbone cannot run it.
+    """
 
     name: str
     method: str = FBCLIP
     variant: Mapping[str, Any] | None = None
     adapter: Path | None = None
+    implied: bool = False
 
     @property
     def tuned(self) -> bool:
@@ -72,9 +76,9 @@ def rows_of(methods: Sequence[str], adapters: Mapping[str, Path], ablation: bool
     rows = [PaperRow(FBCLIP, variant={})]
     if ablation:
         rows += [PaperRow(name, variant=changes) for name, changes in ABLATION.items()]
-        methods = ["vanilla", *methods]
-    rows += [PaperRow(m, m, None, adapters.get(m)) for m in dict.fromkeys(methods) if m != FBCLIP]
-    return rows
+        rows += [PaperRow("vanilla", "vanilla", implied="vanilla" not in methods)]
+    others = [m for m in dict.fromkeys(methods) if m not in {row.name for row in rows}]
+    return [*rows, *(PaperRow(m, m, adapter=adapters.get(m)) for m in others)]
 
 
 def method_of(row: PaperRow, backbone: BackboneConfig, size: int | None) -> FBCLIPConfig | PeerConfig:

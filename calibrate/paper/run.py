@@ -6,7 +6,7 @@ Whatever an earlier call has finished is kept: adapters by what they were made o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from calibrate.paper.tuning import Report, tuned_adapter
 from calibrate.processes import ALONE, ProcessGroup
 from fbclip.artefacts.adapter import stored_id
 from fbclip.detector import Detector, open_detector
+from fbclip.errors import WeightsError
 
 Definitions = tuple[EvaluationDocument, EvaluationDocument]
 
@@ -37,13 +38,20 @@ class PaperSet:
 
 
 def run_paper(
-    request: PaperRequest, report: Report = lambda *_: None, processes: ProcessGroup = ALONE
+    request: PaperRequest,
+    report: Report = lambda *_: None,
+    processes: ProcessGroup = ALONE,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> list[PaperSet]:
     """All rows on all sets, in the order in which they were named. Raises what tuning and evaluation raise.
+
+    A row that the backbone cannot run ends the run before anything is tuned; one that was only implied is left out, of
+    which `notify` hears.
 
     Several processes share each step and the images of each set; only the first has the sets in the end.
     """
     sets = {name: read_data(root) for name, root in request.test.items()}
+    request = replace(request, rows=[row for row in request.rows if _runs(request, row, sets, notify)])
     found: dict[str, dict[str, list[Definitions]]] = {name: {row.name: [] for row in request.rows} for name in sets}
     for row in request.rows:
         for seed in range(request.seeds if row.tuned else 1):
@@ -55,6 +63,20 @@ def run_paper(
     if not processes.first:
         return []
     return [PaperSet(name, rows, _comparison(request, name)) for name, rows in found.items()]
+
+
+def _runs(request: PaperRequest, row: PaperRow, sets: Mapping[str, DataSet], notify: Callable[[str], None]) -> bool:
+    """Whether a method that is made on the spot can be made for this backbone."""
+    if row.tuned or row.adapter is not None:
+        return True
+    try:
+        _opener(request, row, None, next(iter(sets.values())).classes[:1])(())
+    except WeightsError as error:
+        if not row.implied:
+            raise WeightsError(f"{row.name}: {error}") from error
+        notify(f"{row.name} is left out: {error}")
+        return False
+    return True
 
 
 def _folder(request: PaperRequest, name: str, row: PaperRow, seed: int) -> Path:
