@@ -39,7 +39,7 @@ FLOORS = {
     ),
     "calibrate": (
         {"errors", "wording"},
-        {"documents"},
+        {"documents", "processes"},
         {"statistics"},
         {"datasets"},
         {"metrics"},
@@ -57,6 +57,7 @@ FLOORS = {
         {"embedded", "verification"},
         {"commands"},
         {"cli"},
+        {"__main__"},
     ),
     "agent": (
         {"errors", "records", "heartbeat", "ports"},
@@ -70,6 +71,7 @@ FLOORS = {
         {"health", "mending", "schemas", "backup", "fleet"},
         {"notify", "metrics", "plant", "plc"},
         {"parts"},
+        {"health_report"},
         {"app"},
         {"commands"},
         {"cli"},

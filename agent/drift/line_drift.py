@@ -65,11 +65,12 @@ class LineDrift(Frozen):
 @dataclass(frozen=True)
 class DriftPlan:
     """What the watch of a profile tests: limits by tail (as `z_high`), the rate that none exceeds, and the e-value at
-    which that is not believed any more."""
+    which that is not believed any more. of_volumes: whether the reference knows volumes."""
 
     tails: Mapping[str, float]
     rate: float
     enough: float
+    of_volumes: bool = False
 
     def begin(self) -> LineDrift:
         """Before the first unit."""
@@ -97,7 +98,7 @@ def drift_plan(reference: DriftReference, false_alarm: float) -> DriftPlan:
     """`false_alarm`: of all tails together, over the life of the profile."""
     tails = reference.tails
     doubt, enough = shares(false_alarm, len(tails))
-    return DriftPlan(tails, rate_bound(reference.beyond, reference.units, doubt), enough)
+    return DriftPlan(tails, rate_bound(reference.beyond, reference.units, doubt), enough, reference.of_volumes)
 
 
 def with_unit(state: LineDrift, plan: DriftPlan, unit: DriftUnit) -> LineDrift:

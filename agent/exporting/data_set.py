@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from agent.config.line import FolderSource, LineSection
 from agent.errors import AgentError
+from agent.exporting.units import units_of
 from agent.records import timestamp
 from agent.sources.disposition import candidates, judged_sha256
 from agent.sources.path_text import to_path
@@ -23,8 +23,6 @@ from agent.store.views import FeedbackRow, Views
 LIST_FILE = "feedback.csv"
 FOLDER = "frames"
 COLUMNS = ("file", "unit", "line", "ts", "label", "note", "by", "inspection", "verdict", "z", "threshold", "source")
-SAME_PART = timedelta(seconds=10)
-"""Frames of one camera so close together may show the same part, and then are no proof of each other."""
 _LABELS = {"normal": "ok", "anomalous": "anomaly"}
 _MOST_NAMES = 100
 
@@ -65,7 +63,8 @@ def export(
     mine = [one for one in found if one.row.line in sections and not sections[one.row.line].is_private]
     private = [one.row.line for one in found if one.row.line in sections and sections[one.row.line].is_private]
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
-    units = _units(mine, sections)
+    rows = [one.row for one in mine]
+    units = units_of(rows, sections, views.series({row.file_id for row in rows if row.file_id is not None}))
     counts, originals, missing = dict.fromkeys(_LABELS, 0), 0, []
     with (out / LIST_FILE).open("w", newline="", encoding="utf-8") as stream:
         table = csv.DictWriter(stream, COLUMNS)
@@ -94,27 +93,6 @@ def _judged(reader: Reader, views: Views, line: str | None) -> Iterator[_Judged]
         for number in some:
             if number in rows and number in said and said[number].label in _LABELS:
                 yield _Judged(rows[number], said[number])
-
-
-def _units(judged: Sequence[_Judged], sections: Mapping[str, LineSection]) -> dict[int, str]:
-    """Inspection -> its unit. The same bytes are the same part, and so may be what a camera saw at about the same
-    time; a file is a part of its own, which the data set says by an empty name."""
-    units: dict[int, str] = {}
-    of_bytes: dict[tuple[str, str], int] = {}
-    last: dict[str, tuple[datetime, str]] = {}
-    for one in judged:
-        row = one.row
-        if isinstance(sections[row.line].source, FolderSource):
-            first = of_bytes.setdefault((row.line, row.sha256 or str(row.id)), row.id)
-            units[row.id] = "" if first == row.id else f"file-{first}"
-            units[first] = f"file-{first}" if first != row.id else units[first]
-            continue
-        before = last.get(row.line)
-        near = before is not None and abs(row.ts - before[0]) <= SAME_PART
-        unit = before[1] if before is not None and near else f"seen-{row.id}"
-        last[row.line] = (row.ts, unit)
-        units[row.id] = unit
-    return units
 
 
 def _original(row: InspectionRow, section: LineSection) -> Path | None:

@@ -1,8 +1,8 @@
 """Stored inspections -> units -> the watch for drift, line by line; its state is saved once a second at most.
 
 What a unit is: each file; of a trigger's images the first one; of a continuous camera and of a video one frame every
-`drift.every_s`, since frames in a row show the same part. Of scans of several slices there is none: calibration and
-agent keep different ones of them. What is no picture at all (black, frozen, lost) is none either, and alarms by itself.
+`drift.every_s`, since frames in a row show the same part; each volume, a file or a series, by the z of its worst slice,
+where the profile was measured on volumes. What is no picture at all (black, frozen, lost) is none: it alarms by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.drift.advice import DriftReport, drift_report
 from agent.drift.drift_store import DriftStore, Key
 from agent.drift.line_drift import DriftPlan, DriftUnit, LineDrift, drift_plan, reference_of, with_unit
 from agent.errors import StoreError
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.records import LineMode
 from fbclip.decision import Verdict
@@ -41,6 +41,7 @@ class DriftWatch:
         self._saved = monotonic()
         self._last_part: dict[str, int] = {}
         self._last_taken: dict[str, float] = {}
+        self._volumes_passed: set[Key] = set()
 
     def recorded(self, judged: Judged) -> None:
         """One inspection was stored."""
@@ -48,9 +49,12 @@ class DriftWatch:
         plan = None if line is None else self._plan(line)
         if line is None or plan is None or judged.inspection.profile_id != line.profile_id:
             return
+        key = _key(line)
+        if judged.of_volume and not plan.of_volumes:
+            self._volumes_passed.add(key)
+            return
         if not self._is_unit(judged, line.section):
             return
-        key = _key(line)
         state = self._states.get(key)
         if state is None or not plan.fits(state):
             state = plan.begin()
@@ -85,6 +89,10 @@ class DriftWatch:
         if plan is None:
             return DriftReport("the profile holds no reference for it: calibrate anew, with at least 20 normal units")
         state = self._states.get(_key(line))
+        if state is None and _key(line) in self._volumes_passed:
+            return DriftReport(
+                "the profile holds no reference for scans of several slices: calibrate anew, with volumes"
+            )
         if state is None or not plan.fits(state):
             state = plan.begin()
         return drift_report(state, plan, section.false_alarm)
@@ -101,7 +109,10 @@ class DriftWatch:
 
     def _is_unit(self, judged: Judged, section: LineSection) -> bool:
         frame = judged.frame
-        if judged.of_volume or (judged.measures is None and judged.inspection.decision.z is None):
+        if judged.inspection.decision.z is None and (judged.of_volume or judged.measures is None):
+            return False
+        if any(file.was_judged for file in frame.series):
+            # A late slice brought its series back: it was a unit before.
             return False
         if frame.part is not None:
             first = frame.part.number > self._last_part.get(section.name, -1)
@@ -124,7 +135,8 @@ def _key(line: Line) -> Key:
 def _unit(judged: Judged) -> DriftUnit:
     decision, measures = judged.inspection.decision, judged.measures
     values = {"z": decision.z}
-    if measures is not None:
+    # Those of a worst slice would be compared with those of any.
+    if measures is not None and not judged.of_volume:
         values |= {
             "sharpness": measures.sharpness,
             "light": measures.light,

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from agent.heartbeat import Heartbeat, WatchedStop
 from agent.pipeline.intake import Intake
-from agent.pipeline.judge import Judge, Judged
+from agent.pipeline.judge import Judge
+from agent.pipeline.judged import Judged
 from agent.pipeline.recorder import Recorder
 from agent.privacy.quiet_log import error_text
 

@@ -11,7 +11,7 @@ from sqlalchemy import Select, and_, func, select
 from sqlalchemy.engine import Row
 
 from agent.store.engine import Database
-from agent.store.schema import HAS_FEEDBACK, audit, events, feedback, inspections
+from agent.store.schema import HAS_FEEDBACK, audit, events, feedback, files, inspections
 
 # What no page can show is not read either.
 MOST_ROWS = 500
@@ -174,6 +174,17 @@ class Views:
             query = query.where(inspections.c.line == line)
         with self._database.transaction() as connection:
             return tuple(connection.execute(query.order_by(inspections.c.id)).scalars())
+
+    def series(self, file_ids: Iterable[int]) -> Mapping[int, str]:
+        """What tells the series of a file from others, by the file's id; of files that are slices of one."""
+        wanted = sorted(set(file_ids))
+        found: dict[int, str] = {}
+        with self._database.transaction() as connection:
+            for start in range(0, len(wanted), MOST_ROWS):
+                some = files.c.id.in_(wanted[start : start + MOST_ROWS])
+                query = select(files.c.id, files.c.series).where(self._database.own(files), some)
+                found |= dict(map(tuple, connection.execute(query.where(files.c.series.is_not(None)))))
+        return found
 
     def audit(self, line: str | None = None, limit: int = 20) -> tuple[AuditRow, ...]:
         """Newest first."""

@@ -36,8 +36,7 @@ def create_app(
     stream = stream or StateStream(sources.snapshot_json)
 
     async def api_state(_: Request) -> Response:
-        # The events come from the database: not on the loop that also answers /healthz.
-        return JSONResponse(await run_in_threadpool(sources.snapshot))
+        return Response(await stream.latest(), media_type="application/json")
 
     async def healthz(_: Request) -> Response:
         try:

@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
 from starlette.requests import HTTPConnection, Request
@@ -82,7 +82,7 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in HEADERS.items())]
+                message["headers"] = [*message["headers"], *_more_headers(scope["path"], message["headers"])]
             await send(message)
 
         connection = HTTPConnection(scope)
@@ -175,6 +175,13 @@ def from_here(request: HTTPConnection) -> bool:
 def from_browser(request: HTTPConnection) -> bool:
     """Browsers send at least one of these with a change, and no page can keep them from it."""
     return any(name in request.headers for name in ("origin", "cookie", "sec-fetch-site"))
+
+
+def _more_headers(path: str, said: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What is not said yet. Scripts and styles hold nothing secret: a browser keeps them, and asks if they changed."""
+    headers = HEADERS | ({"cache-control": "no-cache"} if path.startswith("/static/") else {})
+    names = {name.lower() for name, _ in said}
+    return [(k.encode(), v.encode()) for k, v in headers.items() if k.encode() not in names]
 
 
 def _is_open(path: str) -> bool:

@@ -5,9 +5,11 @@ A file is found by what the database says of an inspection, never by a name in t
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -17,6 +19,7 @@ from agent.errors import StoreError
 from agent.pipeline.evidence import encode_jpeg
 from agent.store.pictures import FOLDER
 from agent.store.reader import InspectionRow
+from agent.web.live_pictures import Kind
 from agent.web.pictures import frame_picture, heat_picture
 from agent.web.sources import PageSources
 from agent.web.state import PageState
@@ -24,15 +27,32 @@ from agent.web.state import PageState
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-def live_image(state: PageState, kind: Literal["frame", "overlay"]) -> Answer:
-    """The last picture of a line."""
-    read = state.overlay_jpeg if kind == "overlay" else state.frame_jpeg
+class _Askers:
+    """Of many who ask for the same at once, one has it made, in a thread, and the others wait for that."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[Hashable, asyncio.Future[bytes | None]] = {}
+
+    async def ask(self, key: Hashable, make: Callable[[], bytes | None]) -> bytes | None:
+        found = self._under_way.get(key)
+        # A page that hung was given another thread, and a loop of its own.
+        if found is None or found.get_loop() is not asyncio.get_running_loop():
+            found = self._under_way[key] = asyncio.ensure_future(run_in_threadpool(make))
+            found.add_done_callback(lambda _: self._under_way.pop(key, None))
+        # One who leaves does not end it for the others.
+        return await asyncio.shield(found)
+
+
+def live_image(state: PageState, kind: Kind) -> Answer:
+    """The last picture of a line; `?n=` is the number of the inspection that it must be of, or of a later one."""
+    askers = _Askers()
 
     async def answer(request: Request) -> Response:
-        name = request.path_params["name"]
+        name, wanted = request.path_params["name"], request.query_params.get("n", "")
+        number = int(wanted) if wanted.isdecimal() and len(wanted) < 19 else 0
         try:
-            # Of many viewers one has it encoded, in a thread; for the others that would cost more than the answer.
-            jpeg = state.fresh_jpeg(name, kind) or await run_in_threadpool(read, name)
+            jpeg = state.picture_ready(name, kind, number) if number else None
+            jpeg = jpeg or await askers.ask((name, number), partial(state.picture, name, kind, number))
         except KeyError:
             return PlainTextResponse("no such line\n", status_code=404)
         if jpeg is None:
@@ -53,9 +73,14 @@ def stored_image(sources: PageSources, with_heat: bool) -> Answer:
             return PlainTextResponse("the store cannot be read\n", status_code=503)
         if jpeg is None:
             return PlainTextResponse("no such picture\n", status_code=404)
-        kind = "heat" if with_heat else "image"
-        name = {"content-disposition": f'attachment; filename="inspection-{number}-{kind}.jpg"'}
-        return Response(jpeg, media_type="image/jpeg", headers=name if "download" in request.query_params else None)
+        # Kept by the browser, which asks each time whether it may show it: by then a session may have ended.
+        headers = {"etag": f'"{blake2b(jpeg, digest_size=16).hexdigest()}"', "cache-control": "private, no-cache"}
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        if "download" in request.query_params:
+            kind = "heat" if with_heat else "image"
+            headers["content-disposition"] = f'attachment; filename="inspection-{number}-{kind}.jpg"'
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
 
     return answer
 

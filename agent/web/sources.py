@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.shadow_tally import ShadowCounts
 from agent.store.reader import Reader
 from agent.store.views import Views
@@ -59,9 +59,9 @@ class PageSources:
     data_dir: Path
     metrics: MetricsText | None = None
 
-    def snapshot(self) -> dict[str, Any]:
-        """The answer of /api/state, as JSON values."""
-        found = self.state.snapshot()
+    def snapshot(self, viewers: int = 0) -> dict[str, Any]:
+        """The answer of /api/state, as JSON values, for so many who watch."""
+        found = self.state.snapshot(viewers)
         events = recent_events(self.views)
         for line in found["lines"]:
             counts = self.plant.shadow(line["name"])
@@ -74,6 +74,6 @@ class PageSources:
             "events": events[:SHOWN_EVENTS],
         }
 
-    def snapshot_json(self) -> bytes:
-        """The same for viewers."""
-        return json.dumps(self.snapshot(), separators=(",", ":")).encode()
+    def snapshot_json(self, viewers: int = 0) -> bytes:
+        """The same, once for all of them."""
+        return json.dumps(self.snapshot(viewers), separators=(",", ":")).encode()

@@ -10,25 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.drift.advice import NOT_LOOKED_AT, DriftReport
-from agent.pipeline.evidence import encode_jpeg
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.records import LineCounters, TriggerCounts, timestamp
-from agent.web.pictures import frame_picture, heat_picture
+from agent.web.live_pictures import Kind, LastInspection, LivePictures, renewed_every_s
 from agent.web.trend import Trend
-from fbclip.images.geometry import RgbImage
 
 STALE_S = 10.0
-ENCODE_EVERY_S = 0.5
-JPEG_QUALITY = 80
-
-
-@dataclass(frozen=True, eq=False)
-class LastInspection:
-    """The newest inspection of a line: the `number`-th since the start, taken in `at` (monotonic seconds)."""
-
-    number: int
-    at: float
-    judged: Judged
 
 
 @dataclass(frozen=True)
@@ -46,26 +33,16 @@ class LineView:
     state: str = "running"
 
 
-@dataclass(frozen=True)
-class EncodedImage:
-    """The image of the `number`-th inspection as JPEG, made `at` (monotonic seconds); None where there is none."""
-
-    number: int
-    at: float
-    jpeg: bytes | None
-
-
 class PageState:
-    """Thread-safe. Images are kept as they are and become JPEG only when someone looks, at most twice a second."""
+    """Thread-safe."""
 
     def __init__(self, agent: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.agent = agent
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._encoding = threading.Lock()
         self._lines: dict[str, LineView] = {}
         self._trends: dict[str, Trend] = {}
-        self._encoded: dict[tuple[str, str], EncodedImage] = {}
+        self._pictures = LivePictures(monotonic)
         self._mqtt = "not connected"
 
     def add_line(self, name: str, mode: str, live: bool) -> None:
@@ -79,6 +56,7 @@ class PageState:
         with self._lock:
             self._lines = {name: line for name, line in self._lines.items() if name in names}
             self._trends = {name: trend for name, trend in self._trends.items() if name in names}
+        self._pictures.keep_lines(names)
 
     def set_mqtt(self, text: str) -> None:
         """One short line without secrets, e.g. "connected" or "offline, 12 messages waiting"."""
@@ -130,54 +108,61 @@ class PageState:
         with self._lock:
             return self._mqtt
 
-    def snapshot(self) -> dict[str, Any]:
-        """Lines and connection as JSON values, without the images: the part of /api/state that is kept here."""
+    def snapshot(self, viewers: int = 0) -> dict[str, Any]:
+        """Lines and connection as JSON values, without the images: the part of /api/state that is kept here.
+
+        `viewers` will ask for the pictures that it names.
+        """
         now = self._monotonic()
         with self._lock:
             lines, mqtt = list(self._lines.values()), self._mqtt
             trends = {name: (trend.points(now), trend.rate(now)) for name, trend in self._trends.items()}
+        every_s = renewed_every_s(viewers, len(lines))
         return {
             "agent": self.agent,
             "ts": timestamp(datetime.now(UTC)),
             "mqtt": mqtt,
             "lines": [
-                {**_line_json(line, now), "trend": trends[line.name][0], "fps": trends[line.name][1]} for line in lines
+                {
+                    **_line_json(line, now),
+                    **self._picture_json(line, every_s),
+                    "trend": trends[line.name][0],
+                    "fps": trends[line.name][1],
+                }
+                for line in lines
             ],
         }
 
-    def frame_jpeg(self, name: str) -> bytes | None:
-        """The last frame; None without one. Raises KeyError for an unknown line."""
-        return self._jpeg(name, "frame", frame_picture)
+    def _picture_json(self, line: LineView, every_s: float) -> dict[str, Any]:
+        if line.last is None:
+            return {"picture": None}
+        shown = self._pictures.turn(line.name, line.last, every_s)
+        judged = shown.judged
+        has_frame = judged.frame.image is not None
+        return {
+            "picture": shown.number,
+            "picture_verdict": shown.verdict.value,
+            "picture_inspection": judged.row,
+            "has_frame": has_frame,
+            "has_map": has_frame and judged.margins is not None and judged.limits is not None,
+        }
 
-    def overlay_jpeg(self, name: str) -> bytes | None:
-        """The last frame under its heat map; None where there is no map. Raises KeyError for an unknown line."""
-        return self._jpeg(name, "overlay", heat_picture)
+    def picture_ready(self, name: str, kind: Kind, number: int) -> bytes | None:
+        """That of the `number`-th inspection or a later one, if it needs no work."""
+        return self._pictures.ready(name, kind, number)
 
-    def fresh_jpeg(self, name: str, kind: str) -> bytes | None:
-        """What `frame` or `overlay` became already, at once; None where it has to be encoded, or there is none."""
+    def picture(self, name: str, kind: Kind, number: int = 0) -> bytes | None:
+        """The last frame, or it under its heat map, as JPEG; None without one. Raises KeyError for an unknown line.
+
+        `number`: of the inspection whose picture a state has named; without it the newest is encoded now and then.
+        """
         with self._lock:
-            line = self._lines.get(name)
-        encoded = self._encoded.get((name, kind))
-        return encoded.jpeg if encoded and line and line.last and self._is_fresh(encoded, line.last) else None
-
-    def _is_fresh(self, encoded: EncodedImage, last: LastInspection) -> bool:
-        return encoded.number == last.number or self._monotonic() - encoded.at < ENCODE_EVERY_S
-
-    def _jpeg(self, name: str, kind: str, render: Callable[[Judged], RgbImage | None]) -> bytes | None:
-        # One encoder at a time: many viewers must not take the cores from the detector.
-        with self._encoding:
-            with self._lock:
-                last = self._lines[name].last
-            if last is None:
-                return None
-            now = self._monotonic()
-            encoded = self._encoded.get((name, kind))
-            if encoded is not None and self._is_fresh(encoded, last):
-                return encoded.jpeg
-            image = render(last.judged)
-            jpeg = None if image is None else encode_jpeg(image, JPEG_QUALITY)
-            self._encoded[name, kind] = EncodedImage(last.number, now, jpeg)
-            return jpeg
+            last = self._lines[name].last
+        if last is None:
+            return None
+        if self._pictures.number(name) != number:
+            self._pictures.turn(name, last)
+        return self._pictures.jpeg(name, kind)
 
 
 def _line_json(line: LineView, now: float) -> dict[str, Any]:
@@ -203,7 +188,6 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
         decision = inspection.decision
         age = max(0.0, now - line.last.at)
         out |= {
-            "number": line.last.number,
             "inspection_id": judged.row,
             "frame_seq": inspection.frame_seq,
             "reference": inspection.path if inspection.private else None,
@@ -217,8 +201,6 @@ def _line_json(line: LineView, now: float) -> dict[str, Any]:
             "threshold": decision.threshold,
             "margin": decision.margin,
             "score": decision.score,
-            "has_frame": judged.frame.image is not None,
-            "has_map": judged.frame.image is not None and judged.margins is not None and judged.limits is not None,
             "latency_ms": round(inspection.latency.total, 1),
         }
     return out

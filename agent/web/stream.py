@@ -31,16 +31,17 @@ class _Room:
     viewers: int = 0
     number: int = 0
     newest: bytes = b""
+    at: float = 0.0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     looking: asyncio.Task[None] | None = None
 
 
 class StateStream:
-    """`look` gives the state as JSON; it is called in a thread, while anybody watches."""
+    """`look` gives the state as JSON to so many viewers; it is called in a thread, while anybody watches."""
 
     def __init__(
         self,
-        look: Callable[[], bytes],
+        look: Callable[[int], bytes],
         every_s: float = EVERY_S,
         stream_s: float = STREAM_S,
         most: int = MOST_VIEWERS,
@@ -64,6 +65,13 @@ class StateStream:
             return PlainTextResponse(text, status_code=503, headers={"retry-after": "5"})
         return StreamingResponse(self._states(room), media_type="text/event-stream")
 
+    async def latest(self) -> bytes:
+        """The state as JSON for one who asks once: what viewers have, or a look of its own where nobody watches."""
+        room = self._here()
+        if room.newest and room.loop.time() - room.at < 2 * self._every_s:
+            return room.newest
+        return await run_in_threadpool(self._look, 0)
+
     def _here(self) -> _Room:
         # A page that hung was given another thread, and a loop of its own.
         loop = asyncio.get_running_loop()
@@ -79,27 +87,31 @@ class StateStream:
         try:
             yield _FIRST
             while (left := end - room.loop.time()) > 0:
-                if room.number == seen and not await _within(room.news.wait(), left):
+                if (room.number == seen or not room.newest) and not await _within(room.news.wait(), left):
                     break
                 # Sending waits for a viewer that is slow; what is newest then is what it gets.
                 seen = room.number
-                yield room.newest
+                yield b"data: " + room.newest + b"\n\n"
         finally:
             room.viewers -= 1
 
     async def _keep_looking(self, room: _Room) -> None:
-        while room.viewers:
-            try:
-                found = await run_in_threadpool(self._look)
-            except Exception:
-                # Viewers see by the silence that what they have is old.
-                log.exception("the state of the page cannot be looked at")
-            else:
-                room.newest = b"data: " + found + b"\n\n"
-                room.number += 1
-                news, room.news = room.news, asyncio.Event()
-                news.set()
-            await asyncio.sleep(self._every_s)
+        try:
+            while room.viewers:
+                try:
+                    room.newest = await run_in_threadpool(self._look, room.viewers)
+                except Exception:
+                    # Viewers see by the silence that what they have is old.
+                    log.exception("the state of the page cannot be looked at")
+                    room.newest = b""
+                else:
+                    room.number, room.at = room.number + 1, room.loop.time()
+                    news, room.news = room.news, asyncio.Event()
+                    news.set()
+                await asyncio.sleep(self._every_s)
+        finally:
+            # Who comes later waits for a new look, and is not shown what was.
+            room.newest, room.number = b"", 0
 
 
 async def _within(wanted: Awaitable[object], seconds: float) -> bool:

@@ -130,7 +130,12 @@ def make_profile(
         calibration=_calibration(asked, scale_units, scores, choice, independence),
         sees=sees,
         picture=None if picture is None else picture.limits,
-        drift=drift_reference(measure.first_z(split), {} if picture is None else picture.first, independence.effective),
+        drift=drift_reference(
+            measure.watched_z(split),
+            {} if picture is None else picture.first,
+            independence.effective,
+            of_volumes=any(s.slice is not None for s in (*split.normal, *split.check_normal)),
+        ),
     )
     return ProfileResult(profile, fusion, highest, picture, shown_images)
 
@@ -144,12 +149,12 @@ class _Measure:
     skips: Skips
     advance: Callable[[int], None]
     z_of_units: dict[str, float] = field(default_factory=dict)
-    z_of_first: dict[str, float] = field(default_factory=dict)
+    z_of_watched: dict[str, float] = field(default_factory=dict)
 
-    def first_z(self, split: ThresholdSplit) -> NDArray[np.float64]:
-        """z of the first image of each normal unit that sets or measures the threshold, (n,)."""
+    def watched_z(self, split: ThresholdSplit) -> NDArray[np.float64]:
+        """z of the first image, or worst slice, of each normal unit that sets or measures the threshold, (n,)."""
         units = dict.fromkeys(s.unit for s in (*split.normal, *split.check_normal))
-        return np.array([self.z_of_first[unit] for unit in units if unit in self.z_of_first])
+        return np.array([self.z_of_watched[unit] for unit in units if unit in self.z_of_watched])
 
     def highest(self, threshold: float) -> tuple[tuple[str, float], ...]:
         """Normal units at the threshold and above it, falling, at most MAX_HIGHEST; at least the highest of all."""
@@ -195,7 +200,9 @@ class _Measure:
             z.append(found if s.fault is None else NEVER_ALARMS)
             if not s.sample.label:
                 # Drift counts what a picture shows, whether or not it is judged.
-                self.z_of_first.setdefault(units[-1], found)
+                first = self.z_of_watched.setdefault(units[-1], found)
+                if s.sample.slice is not None:
+                    self.z_of_watched[units[-1]] = max(first, found)
                 self.z_of_units[units[-1]] = max(z[-1], self.z_of_units.get(units[-1], z[-1]))
         return unit_maxima(units, z)
 

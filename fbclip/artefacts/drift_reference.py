@@ -1,6 +1,7 @@
 """What drift is measured against: limits that a fifth of the calibration's normal units lie beyond. Pure.
 
 One image a unit, the first one, because that is what an agent sees of a part: the worst of several would lie higher.
+Of a volume it is the worst of its slices, because that is what a volume's verdict is of.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class DriftReference(Frozen):
 
     sharpness, light (mean grey level) and displacement (from the reference picture) as picture health measures them;
     None where the profile has no picture limits.
+    of_volumes: there were volumes among the units; then z is all that is known of each of them.
     """
 
     units: int = Field(ge=MIN_UNITS)
@@ -41,6 +43,7 @@ class DriftReference(Frozen):
     sharpness: Tails | None = None
     light: Tails | None = None
     displacement: Tails | None = None
+    of_volumes: bool = False
 
     @property
     def tails(self) -> dict[str, float]:
@@ -51,12 +54,13 @@ class DriftReference(Frozen):
 
 
 def drift_reference(
-    z: NDArray[np.float64], pictures: Mapping[str, NDArray[np.float64]], worth: int
+    z: NDArray[np.float64], pictures: Mapping[str, NDArray[np.float64]], worth: int, of_volumes: bool = False
 ) -> DriftReference | None:
-    """z and picture measures of normal units, one image each, (n,) -> the reference; None for too few units.
+    """z and picture measures of normal units, one image or volume each, (n,) -> the reference; None for too few units.
 
-    worth: how many independent units they are worth.
+    worth: how many independent units they are worth. of_volumes: there are volumes among them.
     """
+    pictures = {} if of_volumes else pictures
     worth = min(worth, len(z))
     if worth < MIN_UNITS or any(len(values) < MIN_UNITS for values in pictures.values()):
         return None
@@ -65,7 +69,7 @@ def drift_reference(
         # A picture that lies nearer than usual is no fault.
         tails["displacement"] = tails["displacement"].model_copy(update={"low": None})
     worth = min([worth, *map(len, pictures.values())])
-    return DriftReference(units=worth, beyond=math.ceil(TAIL_SHARE * worth), **tails)
+    return DriftReference(units=worth, beyond=math.ceil(TAIL_SHARE * worth), of_volumes=of_volumes, **tails)
 
 
 def _tails(values: NDArray[np.float64]) -> Tails:

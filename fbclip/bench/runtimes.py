@@ -193,7 +193,7 @@ class _Timed:
 
 
 @dataclass(frozen=True)
-class Turns:
+class TimedTurns:
     """Of each work its median, and how many turns there were."""
 
     medians_ms: tuple[float, ...]
@@ -205,7 +205,7 @@ def take_turns(
     repeats: int,
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
-) -> Turns:
+) -> TimedTurns:
     """One turn is thrown away, and at least one is counted; none begins after `seconds`."""
     times: list[list[float]] = [[] for _ in works]
     first = clock()
@@ -217,7 +217,7 @@ def take_turns(
                 spent.append((clock() - start) * 1e3)
         if turn and clock() - first > seconds:
             break
-    return Turns(tuple(statistics.median(spent) for spent in times), len(times[0]))
+    return TimedTurns(tuple(statistics.median(spent) for spent in times), len(times[0]))
 
 
 def _memory_layers(backbone: Backbone, asked: TimedMemory | None) -> tuple[int, ...]:

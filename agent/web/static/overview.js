@@ -34,16 +34,17 @@ function showPicture(card, line) {
   button.hidden = !line.has_map;
   put(part(card, "picture-is"), heat ? "Last picture, heat on the profile's fixed scale" : "Last picture");
   const link = part(card, "picture-link");
-  if (line.inspection_id) link.href = `/inspections/${line.inspection_id}`;
+  if (line.picture_inspection) link.href = `/inspections/${line.picture_inspection}`;
   else link.removeAttribute("href");
-  if (!there) return;
+  // What nobody sees costs the agent nothing.
+  if (!there || card.dataset.unseen) return;
   const kind = heat ? "overlay" : "frame";
-  const wanted = `/lines/${encodeURIComponent(line.name)}/${kind}.jpg?n=${line.number}`;
+  const wanted = `/lines/${encodeURIComponent(line.name)}/${kind}.jpg?n=${line.picture}`;
   // One at a time: a slow line of viewers gets the newest next, not all of them.
   if (image.getAttribute("src") === wanted || image.dataset.loading) return;
   image.dataset.loading = "1";
   image.onload = image.onerror = () => delete image.dataset.loading;
-  image.alt = `${heat ? "Heat map" : "Picture"} of ${line.name}, ${words(line.verdict)}`;
+  image.alt = `${heat ? "Heat map" : "Picture"} of ${line.name}, ${words(line.picture_verdict)}`;
   image.src = wanted;
 }
 
@@ -197,5 +198,12 @@ for (const button of document.querySelectorAll("[data-part=heat]")) {
     localStorage.setItem("heat", pressed ? "on" : "off");
   });
 }
+const eyes = new IntersectionObserver((seen) => {
+  for (const one of seen) {
+    if (one.isIntersecting) delete one.target.dataset.unseen;
+    else one.target.dataset.unseen = "1";
+  }
+}, { rootMargin: "300px" });
+for (const card of document.querySelectorAll("[data-line]")) eyes.observe(card);
 for (const group of document.querySelectorAll("[data-part=alarm] .judge")) group.dataset.inspection = "0";
 watch(show);

@@ -10,8 +10,9 @@ from agent.drift.drift_store import DriftStore
 from agent.errors import StoreError
 from agent.pipeline.drift_watch import DriftWatch
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line, LiveLines, with_threshold
-from agent.records import Frame, LineMode, TriggeredPart
+from agent.pipeline.line_loading import with_threshold
+from agent.pipeline.lines import Line, LiveLines
+from agent.records import Frame, LineMode, SeriesFile, TriggeredPart
 from agent.store.access import open_writer
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.decision import Decision, Verdict, reject
@@ -49,10 +50,12 @@ class Site:
     def new_watch(self):
         return DriftWatch(self.lines, DriftStore(self.database), self.clock)
 
-    def see(self, z=0.5, verdict=Verdict.OK, measures=PictureMeasures(-1.5, 100.5, 0.005), part=None, **changes):
+    def see(
+        self, z=0.5, verdict=Verdict.OK, measures=PictureMeasures(-1.5, 100.5, 0.005), part=None, series=(), **changes
+    ):
         decision = reject("moved") if verdict is Verdict.REJECTED else Decision(verdict, None, z, z, 0.5, 1.0)
         seen = an_inspection(profile_id=self.lines["belt"].profile_id, decision=decision)
-        frame = Frame("belt", 1, COMMITTED, self.clock(), np.zeros((4, 4, 3), np.uint8), part=part)
+        frame = Frame("belt", 1, COMMITTED, self.clock(), np.zeros((4, 4, 3), np.uint8), part=part, series=series)
         self.watch.recorded(replace(a_judged(seen, frame), measures=measures, **changes))
 
     @property
@@ -81,11 +84,42 @@ def test_each_file_is_a_unit_also_an_anomaly_and_a_moved_picture(site):
     assert line.units == 3
 
 
-def test_what_is_no_picture_and_a_volume_are_none(site):
+def test_what_is_no_picture_is_none(site):
     line = site()
     line.see(verdict=Verdict.REJECTED, measures=None)
-    line.see(of_volume=True)
     assert line.units == 0
+
+
+def test_a_volume_is_a_unit_by_the_z_of_its_worst_slice(site):
+    volumes = a_reference(pictures=False).model_copy(update={"of_volumes": True})
+    line = site(reference=volumes)
+    for _ in range(40):
+        # How sharp and light the worst slice is says nothing of the volume.
+        line.see(z=0.95, of_volume=True, measures=PictureMeasures(-99, 0, 1))
+    line.see(verdict=Verdict.REJECTED, of_volume=True)
+    report = line.watch.report("belt")
+    assert (report.units, [finding.statistic for finding in report.findings]) == (40, ["z_high"])
+    # An image among them is compared with the same.
+    line.see(z=0.5)
+    assert line.units == 41
+
+
+def test_a_series_that_came_back_with_a_late_slice_was_a_unit_before(site):
+    volumes = a_reference(pictures=False).model_copy(update={"of_volumes": True})
+    line = site(reference=volumes)
+    first, late = SeriesFile(1, "/in/1", "/in/1", "0" * 64), SeriesFile(2, "/in/2", "/in/2", "1" * 64)
+    line.see(of_volume=True, series=(first,))
+    line.see(of_volume=True, series=(replace(first, was_judged=True), late))
+    assert line.units == 1
+
+
+def test_a_profile_that_knows_no_volumes_says_so_where_there_are_some(site):
+    line = site()
+    line.see(of_volume=True)
+    report = line.watch.report("belt")
+    assert report.units == 0 and "no reference for scans of several slices" in report.not_watched
+    line.see()
+    assert (line.units, line.watch.report("belt").not_watched) == (1, None)
 
 
 def test_a_continuous_camera_has_one_unit_in_a_while(site):

@@ -102,7 +102,7 @@ def test_an_inspection_holds_the_reference_and_messages_and_page_no_more(yard):
     page.inspected(judged)
     shown = page.snapshot()["lines"][0]
     assert shown["reference"] == inspection.path and not shown["has_frame"] and not shown["has_map"]
-    assert page.frame_jpeg("scans") is None and page.overlay_jpeg("scans") is None
+    assert page.picture("scans", "frame") is None and page.picture("scans", "overlay") is None
     assert NAME not in repr(inspection) + json.dumps([body, page.snapshot()])
     # The ledger alone knows the path, which resolves.
     (known,) = Reader(yard.database).judged_files()

@@ -52,14 +52,29 @@ def test_images():
     assert page.get("/lines/nobody/frame.jpg").status_code == 404
 
 
+def test_a_browser_keeps_what_does_not_change_and_asks_each_time_whether_it_may_show_it():
+    page = client(example_page(), loopback=False, access=access("t0ken"))
+    bearer = {"authorization": "Bearer t0ken"}
+    for path in ("/inspections/1/image.jpg", "/inspections/1/heat.jpg", "/static/page.js"):
+        first = page.get(path, headers=bearer)
+        assert "no-cache" in first.headers["cache-control"] and "no-store" not in first.headers["cache-control"]
+        again = page.get(path, headers=bearer | {"if-none-match": first.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        assert again.headers["x-content-type-options"] == "nosniff"
+    known = page.get("/inspections/1/image.jpg", headers=bearer).headers["etag"]
+    assert page.get("/inspections/1/image.jpg", headers={"if-none-match": known}).status_code == 401
+    for path in ("/", "/api/state", "/lines/belt/frame.jpg"):
+        assert page.get(path, headers=bearer).headers["cache-control"] == "no-store"
+
+
 def test_at_most_two_encodings_a_second():
     time = PageTime()
     state = example_page(time).state
-    first = state.frame_jpeg("belt")
+    first = state.picture("belt", "frame")
     state.inspected(judged("belt", reject("black"), 255 - image()))
-    assert state.frame_jpeg("belt") is first
+    assert state.picture("belt", "frame") is first
     time.now += 0.6
-    assert state.frame_jpeg("belt") != first
+    assert state.picture("belt", "frame") != first
 
 
 def test_health():

@@ -49,7 +49,7 @@ def read_until(viewer, wanted: bytes) -> bytes:
 
 def test_one_look_serves_all_and_nobody_looks_when_nobody_watches(serve):
     looks = []
-    stream, port = serve(lambda: looks.append(0) or f'{{"n":{len(looks)}}}'.encode())
+    stream, port = serve(lambda _: looks.append(0) or f'{{"n":{len(looks)}}}'.encode())
     viewers = [watch(port) for _ in range(5)]
     for viewer in viewers:
         head = read_until(viewer, b"data: ")
@@ -66,10 +66,38 @@ def test_one_look_serves_all_and_nobody_looks_when_nobody_watches(serve):
     assert len(looks) <= seen + 1
 
 
+def test_who_comes_back_is_not_shown_what_was(serve):
+    now = ["first"]
+    stream, port = serve(lambda _: f'{{"n":"{now[0]}"}}'.encode())
+    with watch(port) as viewer:
+        read_until(viewer, b"first")
+    wait_until(stream._room.looking.done)
+    now[0] = "second"
+    with watch(port) as viewer:
+        assert b"first" not in read_until(viewer, b"second")
+
+
+def test_the_api_gives_what_viewers_have_and_looks_itself_where_nobody_watches(serve):
+    looks = []
+    _, port = serve(lambda viewers: looks.append(viewers) or b'{"n":%d}' % viewers, every_s=0.2)
+
+    def ask():
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
+            one.sendall(b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            return read_until(one, b"}")
+
+    assert b'{"n":0}' in ask() and looks == [0]
+    with watch(port) as viewer:
+        read_until(viewer, b'{"n":1}')
+        for _ in range(10):
+            assert b'{"n":1}' in ask()
+    assert looks.count(0) == 1
+
+
 def test_a_viewer_that_does_not_read_holds_nobody_up_and_gets_the_newest(serve):
     looks = []
     large = b"x" * (1 << 20)
-    _, port = serve(lambda: looks.append(0) or b"{%d}%s" % (len(looks), large), stream_s=60.0)
+    _, port = serve(lambda _: looks.append(0) or b"{%d}%s" % (len(looks), large), stream_s=60.0)
     slow, quick = watch(port), watch(port)
     read_until(slow, b"data: ")
     # A viewer that reads hears of the newest again and again, while the other one's buffers are full.
@@ -88,7 +116,7 @@ def test_a_viewer_that_does_not_read_holds_nobody_up_and_gets_the_newest(serve):
 
 
 def test_no_more_viewers_than_are_allowed_and_a_place_that_is_free_is_taken(serve):
-    stream, port = serve(lambda: b"{}", most=2)
+    stream, port = serve(lambda _: b"{}", most=2)
     first, second = watch(port), watch(port)
     for viewer in (first, second):
         read_until(viewer, b"data: ")
@@ -103,7 +131,7 @@ def test_no_more_viewers_than_are_allowed_and_a_place_that_is_free_is_taken(serv
 
 
 def test_a_stream_ends_so_that_its_viewer_is_asked_again_who_it_is(serve):
-    _, port = serve(lambda: b"{}", stream_s=0.1)
+    _, port = serve(lambda _: b"{}", stream_s=0.1)
     with watch(port) as viewer:
         # The last chunk of an answer that is complete.
         read_until(viewer, b"\r\n0\r\n\r\n")
@@ -114,7 +142,7 @@ def test_a_stream_ends_so_that_its_viewer_is_asked_again_who_it_is(serve):
 def test_a_look_that_fails_is_in_the_log_and_the_next_one_comes(serve, caplog):
     looks = []
 
-    def look():
+    def look(_):
         looks.append(0)
         if len(looks) < 3:
             raise RuntimeError("the store is away")

@@ -7,16 +7,19 @@ from agent.config.line import LineSection
 from agent.drift.line_drift import reference_of
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import Line
-from agent.records import Frame
+from agent.records import Frame, with_picture
 from calibrate.datasets.line_data import select
 from calibrate.datasets.reader import read_data
+from calibrate.datasets.slices import with_slices
 from calibrate.inference import Skips
 from calibrate.threshold.profile import make_profile
 from calibrate.threshold.request import ThresholdRequest, ThresholdTarget
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile, save_profile
+from fbclip.images.decode import decode_picture
 from tests.factories.agent import COMMITTED
 from tests.factories.lines import unit_of_the_line
 from tests.factories.models import tiny_detector
+from tests.factories.scans import a_dicom, blob
 
 UNITS = 60
 
@@ -49,3 +52,29 @@ def test_the_agent_sees_a_fifth_of_the_same_units_beyond_each_limit(tmp_path):
     for values, tails in ((light, reference.light), (z, reference.z)):
         assert 0.05 < (values > np.float32(tails.high)).mean() < 0.4
         assert 0.05 < (values < np.float32(tails.low)).mean() < 0.4
+
+
+def test_of_volumes_it_is_the_worst_slice_as_the_agent_has_it(tmp_path):
+    (tmp_path / "good").mkdir()
+    scans = [a_dicom(blob(3, 40, 40, seed=seed)) for seed in range(50)]
+    for number, data in enumerate(scans):
+        (tmp_path / "good" / f"{number}.dcm").write_bytes(data)
+    detector = tiny_detector()
+    data = select(with_slices(read_data(tmp_path)), None, with_anomalous=False)
+    request = ThresholdRequest("belt", data, ThresholdTarget(0.3, 0.8, 0.5))
+    profile = make_profile(detector, detector.adapters[0], request, lambda _: None, Skips()).profile
+    reference = profile.drift
+    assert reference.of_volumes and set(reference.tails) == {"z_low", "z_high"}
+    section = LineSection(name="belt", source={"type": "folder", "path": "/in"}, profile="p")
+    # Without limits of single slices, by which a volume has no verdict.
+    loaded = LoadedProfile(profile.model_copy(update={"picture": None}))
+    judge = Judge(detector, {"belt": Line(section, profile.adapter, loaded)}, "r")
+    frames = [
+        with_picture(Frame("belt", i, COMMITTED, 0.0, None, discrete=True), decode_picture(one))
+        for i, one in enumerate(scans)
+    ]
+    seen = [judge.judge([frame])[0] for frame in frames]
+    assert all(one.of_volume for one in seen)
+    z = np.float32([one.inspection.decision.z for one in seen])
+    assert 0.05 < (z > np.float32(reference.z.high)).mean() < 0.4
+    assert 0.05 < (z < np.float32(reference.z.low)).mean() < 0.4
