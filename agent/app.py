@@ -6,39 +6,30 @@ import logging
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from agent.config.sections import Config
 from agent.errors import StoreError
-from agent.health import (
-    Backlog,
-    HealthSnapshot,
-    health_body,
-    health_change,
-    line_status_body,
-    problems_of,
-    without_figures,
-)
-from agent.line_states import LineHealth
-from agent.mqtt.home_assistant import HomeAssistant, HomeLine
+from agent.health import Backlog, problems_of
+from agent.health_report import HealthReport
 from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.patience import detector_patience_s, seconds_an_image
-from agent.pipeline.lines import load_model
-from agent.pipeline.moves import let_go, move_again
-from agent.records import LineMode
+from agent.pipeline.detector_loading import load_model
+from agent.pipeline.late_moves import LateMoves
+from agent.pipeline.moves import let_go
 from agent.steering.overrides import load_overrides
 from agent.web.access import page_access
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
 MAINTENANCE_S = 60.0
+# Moving what an earlier run left behind may hold up the start for so long, and later each step.
+FIRST_MOVES_S = 10.0
+MOVES_S = 0.5
 # Between two of its operations the detector waits for the interpreter: with Python's own 5 ms, so long each time that
 # another thread is at work.
 SWITCH_S = 0.0005
@@ -95,13 +86,9 @@ class Daemon:
         self._notifier = notifier or ServiceNotifier({})
         self._image_s = image_s
         self._maintained = monotonic()
-        self._unmoved: frozenset[int] = frozenset()
-        self._known_problems: tuple[str, ...] = ()
-        self._known_notes: tuple[str, ...] = ()
-        self._known_lines: frozenset[str] = frozenset()
-        config = parts.config
-        self._home = HomeAssistant(
-            parts.topics, version("fbclip-inspect"), parts.sender, config.agent.data_dir, config.mqtt.home_assistant
+        self._report = HealthReport(parts)
+        self._late_moves = LateMoves(
+            parts.writer, parts.ledger, parts.lineup.lines, parts.references, parts.reader.result_of_file
         )
 
     def start(self, stack: ExitStack) -> None:
@@ -121,13 +108,8 @@ class Daemon:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
-        move_again(
-            parts.writer,
-            parts.ledger.recover(),
-            parts.lineup.lines,
-            parts.references,
-            parts.reader.result_of_file,
-        )
+        self._late_moves.add(parts.ledger.recover())
+        self._late_moves.go_on(FIRST_MOVES_S)
         if gone := let_go(parts.ledger, parts.lineup.lines):
             log.info("%d files were taken away from hot folders since the last run", gone)
         if parts.broker is not None:
@@ -141,7 +123,7 @@ class Daemon:
         parts.pipeline.start()
         parts.lineup.start()
         parts.steward.start()
-        self._report(parts.probe.snapshot())
+        self._report.tell(parts.probe.snapshot())
 
     def watch(self, stop: threading.Event, ending: Callable[[], None] = lambda: None) -> int:
         """A step each second until `stop` or a part fails for good; then shut down. Returns the exit code."""
@@ -183,18 +165,14 @@ class Daemon:
         failure = parts.keeper.failure or parts.mending.look(now)
         self._look_at_backlog()
         snapshot = parts.probe.snapshot()
-        self._report(snapshot)
+        self._report.tell(snapshot)
         problems = problems_of(snapshot)
         status = problems[0] if problems else f"judging {len(snapshot.lines)} lines"
         if failure is None:
             self._notifier.alive(status)
         else:
             self._notifier.status(failure)
-        if self._unmoved:
-            self._move_again()
-        if now - self._maintained >= MAINTENANCE_S:
-            self._maintained = now
-            self._look_for_unmoved()
+        self._move_again(now)
         return failure
 
     def shut_down(self) -> None:
@@ -222,50 +200,12 @@ class Daemon:
             if finished:
                 # Else the recorder may still be at work on them: the next start ends them.
                 parts.recorder.close_events(datetime.now(UTC), "shutdown")
-            self._report(parts.probe.snapshot())
+            self._report.tell(parts.probe.snapshot())
             parts.sender.stop(LAST_MESSAGES_S)
             parts.writer.end_run(clean=finished)
         except StoreError as error:
             # What is not ended now is ended, and published, by the next start.
             log.error("the store could not be closed cleanly: %s", error)
-
-    def _report(self, snapshot: HealthSnapshot) -> None:
-        """Health to the log where it changed, to the page, and to the retained topics."""
-        parts = self._parts
-        self._log_changes(snapshot)
-        parts.plc.look(snapshot)
-        for line in snapshot.lines:
-            parts.page.add_line(line.name, line.mode.value, line.live)
-            parts.page.set_line(line.name, line.health, line.counters, line.triggers, line.drift, line.state.value)
-            parts.sender.retain(parts.topics.line_status(line.name), line_status_body(line))
-        names = frozenset(line.name for line in snapshot.lines)
-        for name in self._known_lines - names:
-            parts.sender.retain(parts.topics.line_status(name), {"state": "removed"})
-        self._known_lines = names
-        plans = parts.lineup.plans
-        self._home.show(
-            [
-                HomeLine(line.name, line.mode is LineMode.LIVE, plans[line.name].section.is_private)
-                for line in snapshot.lines
-                if line.name in plans
-            ]
-        )
-        parts.page.keep_lines(names)
-        parts.sender.retain(parts.topics.health, health_body(snapshot))
-        parts.sender.retain(parts.topics.info, _info_body(parts, snapshot.lines))
-        parts.page.set_mqtt(snapshot.broker_problem or "; ".join(("connected", *snapshot.notes)))
-
-    def _log_changes(self, snapshot: HealthSnapshot) -> None:
-        problems = problems_of(snapshot)
-        for text in health_change(self._known_notes, snapshot.notes).new:
-            log.warning("note: %s", text)
-        self._known_notes = snapshot.notes
-        change = health_change(self._known_problems, problems)
-        for text in change.new:
-            log.warning("not healthy: %s", text)
-        for text in change.recovered:
-            log.info("recovered: %s", without_figures(text))
-        self._known_problems = problems
 
     def _look_at_backlog(self) -> None:
         try:
@@ -276,42 +216,13 @@ class Daemon:
         waited = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
         self._parts.probe.backlog = Backlog(messages, max(0.0, waited))
 
-    def _look_for_unmoved(self) -> None:
-        """Judged files whose move has failed. Those that the recorder moves just now have left by the next step."""
+    def _move_again(self, now: float) -> None:
+        """Judged files that lie there still; those that the recorder moves just now have left by the next step."""
         try:
-            self._unmoved = frozenset(row.id for row in self._parts.ledger.unmoved())
-            if not self._unmoved:
-                self._parts.probe.unmoved = {}
-        except StoreError as error:
-            log.warning("maintenance failed, next try in a minute: %s", error)
-
-    def _move_again(self) -> None:
-        parts, ids = self._parts, self._unmoved
-        self._unmoved = frozenset()
-        try:
-            rows = [row for row in parts.ledger.unmoved() if row.id in ids]
-            move_again(parts.writer, rows, parts.lineup.lines, parts.references, parts.reader.result_of_file)
-            parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved() if row.id in ids)
+            self._late_moves.go_on(MOVES_S)
+            if now - self._maintained >= MAINTENANCE_S:
+                self._maintained = now
+                self._late_moves.look()
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)
-
-
-def _info_body(parts: Parts, healths: Iterable[LineHealth]) -> dict[str, Any]:
-    """What runs, for the agent's retained info; a line that never could run has neither profile nor model."""
-    lines = parts.lineup.lines
-    return {
-        "agent": parts.config.agent.name,
-        "version": version("fbclip-inspect"),
-        "run": parts.run,
-        "stream_id": parts.writer.stream_id,
-        "backbone": parts.config.model.backbone,
-        "lines": [
-            {
-                "name": health.name,
-                "mode": health.mode.value,
-                "profile": lines[health.name].profile_id if health.name in lines else None,
-                "model": lines[health.name].adapter if health.name in lines else None,
-            }
-            for health in healths
-        ],
-    }
+        self._parts.probe.unmoved = self._late_moves.stuck

@@ -12,6 +12,7 @@ from agent.commands.options import (
     EventsRequest,
     ExportFeedbackRequest,
     FeedbackRequest,
+    FleetServeRequest,
     FleetStatusRequest,
     InitRequest,
     InspectRequest,
@@ -178,6 +179,15 @@ def fleet_status(request: FleetStatusRequest) -> None:
     from agent.commands.fleet import fleet_status_command
 
     raise typer.Exit(fleet_status_command(request))
+
+
+@fleet.command("serve")
+@grouped
+def fleet_serve(request: FleetServeRequest) -> None:
+    """The same as a page, made anew while it runs; on other addresses than loopback under the tokens of agent.yaml."""
+    from agent.commands.fleet_serve import fleet_serve_command
+
+    fleet_serve_command(request)
 
 
 @app.command()

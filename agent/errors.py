@@ -3,6 +3,7 @@
 AgentError
 ├── SourceError   a camera, video or folder that cannot be used
 ├── StoreError    the database cannot be used
+├── ClaimLost     another agent has taken a file over
 └── MqttError     the broker cannot be used
 
 What agent.yaml names wrongly is a ConfigError; its text is file:line: field: problem.
@@ -21,6 +22,10 @@ class SourceError(AgentError):
 
 class StoreError(AgentError):
     """The database cannot be used."""
+
+
+class ClaimLost(AgentError):
+    """A file that this run had is another's by now, because its claim was not renewed in time."""
 
 
 class MqttError(AgentError):

@@ -184,7 +184,7 @@ class HealthProbe:
             hung=tuple(text for beat in self._heartbeats if (text := beat.problem()) is not None),
             backlog=self.backlog,
             unmoved=self.unmoved,
-            notes=(*self._sender.notes(), *(text for text in advice if text is not None)),
+            notes=(*self._sender.notes(), *self._lineup.judge.notes(), *(text for text in advice if text is not None)),
             plc_problems=self._plc_problems(),
         )
 

@@ -11,16 +11,19 @@ import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.config.line import LineSection
+from agent.config.line import FolderSource, LineSection
 from agent.line_states import LineHealth, LinePlan, LineState
+from agent.pipeline.detector_loading import equip
 from agent.pipeline.intake import Intake
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line, LiveLines, equip, load_line
+from agent.pipeline.line_loading import load_line
+from agent.pipeline.lines import Line, LiveLines
 from agent.records import LineMode
 from agent.sources.base import Sink
 from agent.sources.factory import build_sink, build_source
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import FileLedger
+from agent.sources.mounts import MountMemory
 from agent.sources.series_ledger import SeriesMemory
 from agent.sources.sinks import Tally
 from agent.sources.supervisor import SourceSupervisor
@@ -51,7 +54,8 @@ class _Place:
 class Lineup:
     """`lines`, `tallies` and `modes` are shared with judge and recorder, who look a line up for each frame.
 
-    `line_ended` hears of each line that was switched off or taken away.
+    `line_ended` hears of each line that was switched off or taken away. `share`: the ledger of a folder that other
+    agents empty too.
     """
 
     detector: Detector
@@ -64,6 +68,8 @@ class Lineup:
     line_ended: Callable[[str], None] = lambda _: None
     gates: TriggerGates = field(default_factory=TriggerGates)
     series: SeriesMemory | None = None
+    mounts: MountMemory | None = None
+    share: Callable[[FolderSource], FileLedger] | None = None
     _numbers: dict[str, itertools.count[int]] = field(default_factory=dict)
     _places: dict[str, _Place] = field(default_factory=dict)
     _locks: FolderLocks = field(default_factory=FolderLocks)
@@ -199,12 +205,24 @@ class Lineup:
         supervisor = SourceSupervisor(
             section.name,
             lambda feed: build_source(
-                section, feed, self.ledger, lambda: self.lines[section.name].window, self._locks, self.series
+                section,
+                feed,
+                self._ledger_of(section),
+                lambda: self.lines[section.name].window,
+                self._locks,
+                self.series,
+                self.mounts,
             ),
             sink,
             place.numbers,
         )
         return replace(place, supervisor=supervisor, sink=sink)
+
+    def _ledger_of(self, section: LineSection) -> FileLedger:
+        source = section.source
+        if self.share is not None and isinstance(source, FolderSource) and source.shared:
+            return self.share(source)
+        return self.ledger
 
     def _put(self, places: dict[str, _Place]) -> None:
         """The new state; what is new in it is started, unless the agent is stopping."""
@@ -258,7 +276,7 @@ def _health(place: _Place, gates: TriggerGates, line: Line | None) -> LineHealth
     if supervisor is not None:
         problem, health = supervisor.problem, supervisor.health
         state = LineState.RUNNING if problem is None else LineState.FAILING
-        if supervisor.failure is not None:
+        if supervisor.unavailable:
             state = LineState.UNAVAILABLE
     elif problem is not None:
         state = LineState.UNAVAILABLE

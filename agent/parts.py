@@ -45,6 +45,7 @@ from agent.privacy.quiet_log import protect
 from agent.privacy.references import References, open_references
 from agent.records import LineMode
 from agent.sources.folder_lock import refuse_taken
+from agent.sources.path_text import to_text
 from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
 from agent.steering.ears import MqttEars
@@ -53,15 +54,18 @@ from agent.steering.steward import Request, Steward
 from agent.steering.trigger_door import VERB, TriggerDoor
 from agent.store.access import file_of, open_reader, open_writer
 from agent.store.audit import AuditLog
+from agent.store.claims import Claims
 from agent.store.engine import Database
 from agent.store.eviction import Eviction, EvictionLimits
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
 from agent.store.lock import DataLock
+from agent.store.mount_memory import StoredMounts
 from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.retention import Retention
 from agent.store.series_ledger import SeriesLedger
+from agent.store.shared_ledger import SharedLedger
 from agent.store.sqlite_file import make_private_folder
 from agent.store.views import Views
 from agent.store.writer import Writer
@@ -128,7 +132,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     stack.enter_context(DataLock(config.agent.data_dir, file_of(config.store_url)))
     for folder in _hot_folders(config):
         # The sources lock them; a second agent is better told before it starts.
-        refuse_taken(folder)
+        refuse_taken(folder.path, folder.shared)
     make_private_folder(config.agent.data_dir, _filled_by_others(config))
     references = open_references(config.agent.data_dir)
     database = open_writer(config.store_url, name)
@@ -136,8 +140,10 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
     read_only = open_reader(config.store_url, name)
     stack.callback(read_only.close)
     writer, ledger, reader, views = Writer(database), Ledger(database), Reader(read_only), Views(read_only)
-    retention = Retention(database, config.agent.data_dir, config.store.retention, run)
-    keeper = StoreKeeper(database, writer, retention)
+    claims = None if database.is_sqlite else Claims(database, run)
+    keeper = StoreKeeper(
+        database, writer, Retention(database, config.agent.data_dir, config.store.retention, run), claims=claims
+    )
 
     will = encode({"state": "offline", "reason": "lwt"})
     client = PahoClient(config.mqtt, f"{name}-{writer.stream_id[:8]}", topics.status, will)
@@ -160,6 +166,8 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         modes,
         gates=gates,
         series=SeriesLedger(database, references.of_series),
+        mounts=StoredMounts(database),
+        share=None if claims is None else lambda source: SharedLedger(ledger, claims, to_text(source.path)),
     )
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())
     page, utilisation, tally = PageState(name), Utilisation(), ShadowTally(lines)
@@ -277,13 +285,13 @@ def _server(setting: Setting, sources: PageSources, heartbeat: Heartbeat) -> Web
     return WebServer(create_app(sources, web.loopback, setting.access), web.host, web.port, heartbeat)
 
 
-def _hot_folders(config: Config) -> list[Path]:
+def _hot_folders(config: Config) -> list[FolderSource]:
     """Those of all lines; what lies in those of private lines is not named from now on."""
     sources = [(line, line.source) for line in config.lines if isinstance(line.source, FolderSource)]
     for line, source in sources:
         if line.is_private:
             protect(source.folders)
-    return [source.path for _, source in sources]
+    return [source for _, source in sources]
 
 
 def _filled_by_others(config: Config) -> list[Path]:

@@ -15,7 +15,7 @@ from agent.config.sections import Config
 from agent.errors import StoreError
 from agent.health import HealthProbe
 from agent.lineup import Lineup
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.kept_frames import KeptFrames
 from agent.pipeline.shadow_tally import ShadowCounts, ShadowTally
 from agent.store.ballast import disk_usage

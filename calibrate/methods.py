@@ -76,7 +76,7 @@ def with_normal_images(detector: Detector, root: Path) -> Detector:
     tiles = []
     for sample in samples:
         try:
-            tiles.append(detector.frame(read_image(sample.path).image, Framing()).tiles)
+            tiles.append(detector.frame(read_image(sample.path).image, Framing()).network_input)
         except (ImageError, OSError) as error:
             raise DataError(f"--references: {sample.path}: {error}") from error
     base = detector.adapter(detector.adapters[0])

@@ -144,8 +144,13 @@ class TimedModel:
     random_weights: Annotated[bool, typer.Option("--random-weights", help="real dimensions without weights")] = False
     weights: Annotated[Path | None, typer.Option(help="local file of the backbone's weights")] = None
     size: Annotated[int | None, typer.Option(min=1, help="side of the input in pixels")] = None
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N]")] = "auto"
-    precision: Annotated[Precision, typer.Option(help="of the matrix products")] = "float32"
+    device: Annotated[
+        str | None,
+        typer.Option(help="auto, cpu or cuda[:N]; named, a table of it beside what it could do at most; default: auto"),
+    ] = None
+    precision: Annotated[
+        Precision | None, typer.Option(help="of the matrix products; default: float32, in a table all")
+    ] = None
     memory: Annotated[int, typer.Option(min=0, help="also ask a memory of so many tokens")] = 0
     features: Annotated[
         Features | None, typer.Option(help="what that memory looks with: backbone or imagenet; default: what suits it")
@@ -161,30 +166,59 @@ def bench(
     runtime: Annotated[
         Literal["torch", "all"], typer.Option(help="all: every runtime and precision of this machine beside each other")
     ] = "torch",
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="with --runtime all: folder of rows and exports; the same command goes on in it"),
+    ] = None,
+    row_seconds: Annotated[
+        float, typer.Option(min=1, help="with --runtime all: no repeat of a row begins later; one is timed always")
+    ] = 60.0,
     as_json: AsJson = False,
 ) -> None:
     """Bare backbone beside the whole forward: medians, ratio, stages and peak memory.
 
-    With --runtime all a table of what the whole forward takes, each row as a ratio to float32 in torch.
+    With --runtime all a table of what the whole forward takes, each row as a ratio to float32 in torch; with --device
+    a table of that device, on a GPU of ViT-L-14-336 with random weights as well, in less than three minutes.
     """
     from fbclip.bench.benchmark import TimedMemory, open_parts
     from fbclip.bench.benchmark import bench as timed
+    from fbclip.bench.device_table import device_precisions, device_table, table_models
     from fbclip.engines.processor import slow_precision
     from fbclip.runtime import pick_device
 
+    device, precision = pick_device(model.device or "auto"), model.precision or "float32"
     backbone, head = open_parts(model.backbone, model.size, model.weights, model.random_weights)
     asked = TimedMemory(model.memory, model.features) if model.memory else None
+
+    def note(text: str) -> None:
+        typer.echo(text, err=True)
+
     if runtime == "all":
         from fbclip.bench.runtimes import compare_runtimes
 
-        table = compare_runtimes(backbone, head, (batch or [1])[0], repeats, asked, lambda t: typer.echo(t, err=True))
-        typer.echo(json.dumps(asdict(table)) if as_json else table.text())
+        rows = compare_runtimes(backbone, head, (batch or [1])[0], repeats, asked, note, keep, row_seconds)
+        typer.echo(json.dumps(asdict(rows)) if as_json else rows.text())
         return
-    slow = slow_precision("torch", model.precision)
-    if slow is not None and pick_device(model.device).type == "cpu":
+    slow = slow_precision("torch", precision)
+    if slow is not None and device.type == "cpu":
         typer.echo(slow, err=True)
-    result = timed(backbone, head, batch or [1], pick_device(model.device), repeats, model.precision, asked)
-    typer.echo(json.dumps(asdict(result)) if as_json else result.text())
+    table = None
+    if model.device not in {None, "auto"}:
+        table = device_table(
+            table_models(backbone, head, device, model.random_weights),
+            device,
+            batch or ([1, 8] if device.type == "cuda" else [1]),
+            [None, asked or TimedMemory(4096)] if device.type == "cuda" else [asked],
+            repeats,
+            device_precisions(device) if model.precision is None else (model.precision,),
+            note,
+        )
+    result = timed(backbone, head, batch or [1], device, repeats, precision, asked)
+    if as_json:
+        empty = {"roofline": None, "rows": (), "notes": ()}
+        typer.echo(json.dumps(asdict(result) | (empty if table is None else asdict(table))))
+        return
+    typer.echo(result.text() if table is None else f"{result.text()}\n{table.text()}")
 
 
 main = guarded(app)

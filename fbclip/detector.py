@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,9 +14,13 @@ from fbclip.artefacts.compatibility import RunningModel, check_memory
 from fbclip.artefacts.generation import embedded_model
 from fbclip.backbone.config import EMBEDDED, BackboneConfig, Precision, RuntimeName
 from fbclip.backbone.weights import EMBEDDED_MODELS, EmbeddedModel, embedded_weights, find_weights, open_backbone
+from fbclip.batches.fitting import BatchLimit, in_fitting_batches
+from fbclip.batches.job import Job
+from fbclip.batches.rows import TileOutput, judge_rows
 from fbclip.decision import Prediction
-from fbclip.engines.engine import Engine, Seen
+from fbclip.engines.engine import Engine
 from fbclip.engines.exported_engine import RunsOn, open_export
+from fbclip.engines.faults import named_faults
 from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import AdapterError, ExportError
 from fbclip.features.catalog import Features
@@ -27,66 +29,31 @@ from fbclip.images.geometry import BoolMap, FloatMap, RgbImage
 from fbclip.images.tiling import Tiling, stitch
 from fbclip.memory.bank import Memory, load_memory
 from fbclip.memory.features import MemoryConfig
-from fbclip.memory.fusion import Fusion, Terms, fused_prediction
-from fbclip.memory.index import MemoryIndex, image_distance
+from fbclip.memory.fusion import Terms, fused_prediction
+from fbclip.memory.index import MemoryIndex
 from fbclip.memory.network import FeatureNetwork, backbone_network, imagenet_network
-from fbclip.method.config import ScoreConfig
-from fbclip.method.maps import smooth_map
 from fbclip.peers.config import FBCLIP
 from fbclip.runtime import pick_device
 
-K = TypeVar("K")
 ROWS_AT_ONCE = 8
 """Tiles are spread over passes of at most so many rows, or of as many as there are images."""
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One image of a batch: tiles (T,3,S,S) float32, T = 1 without `tiling`; adapter id; Gaussian sigma in map pixels.
-
-    `memory` is the id of the memory that is asked; with `fusion` its distances count in the prediction.
-    """
-
-    tiles: Tensor
-    adapter: str
-    sigma: float
-    tiling: Tiling | None = None
-    memory: str | None = None
-    fusion: Fusion | None = None
-
-    def __post_init__(self) -> None:
-        if self.fusion is not None and self.memory is None:
-            raise ValueError("a fusion needs a memory")
-
-
-_Tile = tuple[Job, Tensor]
-
-
-class _TileOutput(NamedTuple):
-    """Of one tile, on the CPU: a number () and a smoothed map (S,S), both float32; margins or distances."""
-
-    number: Tensor
-    map: Tensor
-
-
-class _RowOutput(NamedTuple):
-    """Of one tile: margins, foreground masks (K·L,), and distances where a memory was asked."""
-
-    margins: _TileOutput
-    foreground: Tensor
-    distances: _TileOutput | None
+__all__ = ["Detector", "Job", "open_detector"]
 
 
 class Detector:
     """Frozen model on one device. Not thread-safe: one thread owns it. `engine` is what computes."""
 
-    def __init__(self, engine: Engine, memories: Sequence[Memory] = ()) -> None:
-        """Raises MemoryBankError, WeightsError or ExportError where a memory does not fit the engine."""
+    def __init__(self, engine: Engine, memories: Sequence[Memory] = (), limit: BatchLimit | None = None) -> None:
+        """Raises MemoryBankError, WeightsError or ExportError where a memory does not fit the engine.
+
+        `limit`: of a detector on the same device, which has found out what fits.
+        """
         self._engine = engine
+        self._limit = BatchLimit() if limit is None else limit
         self._indexes: dict[str, MemoryIndex] = {}
         for memory in memories:
             check_memory(memory, self.network(memory.manifest.config.features))
-            self._indexes[memory.id] = MemoryIndex(memory, engine.device)
+            self._indexes[memory.id] = MemoryIndex(memory, engine.gives_on)
         wanted = [method.layers for method in engine.methods.values()]
         wanted += [index.config.layers for index in self._indexes.values() if index.config.features == "backbone"]
         self._layers = sorted({layer for layers in wanted for layer in layers})
@@ -97,14 +64,14 @@ class Detector:
 
         Raises AdapterError, MemoryBankError, WeightsError or ExportError where one of them does not fit.
         """
-        more = Detector(self._engine.with_adapters(adapters), memories)
+        more = Detector(self._engine.with_adapters(adapters), memories, self._limit)
         more._indexes = self._indexes | more._indexes
         more._layers = sorted({*self._layers, *more._layers})
         return more
 
     def judging(self, adapter: Adapter) -> Detector:
         """Another detector, on the same backbone, that has this adapter alone and no memory; raises AdapterError."""
-        return Detector(self._engine.with_adapters([adapter], alone=True))
+        return Detector(self._engine.with_adapters([adapter], alone=True), limit=self._limit)
 
     def remembering(self, adapter: str, images: Tensor, digests: Sequence[str]) -> Adapter:
         """The few-shot form of an adapter, which remembers normal images (K,3,S,S); raises ConfigError without one."""
@@ -147,6 +114,11 @@ class Detector:
         return self._engine.device
 
     @property
+    def note(self) -> str | None:
+        """What is worth knowing of how it runs, in a line: batches that were halved. None where there is nothing."""
+        return self._limit.note()
+
+    @property
     def runtime(self) -> RuntimeName:
         """What computes."""
         return self._engine.runtime
@@ -176,8 +148,9 @@ class Detector:
         return {key: adapter.manifest.smoothing_sigma for key, adapter in self._engine.adapters.items()}
 
     def frame(self, image: RgbImage, framing: Framing) -> Framed:
-        """RGB uint8 (H,W,3) -> this model's input; raises ImageError when it cannot be judged."""
-        return frame_image(image, framing, self.size, self.backbone_config.patch_size)
+        """RGB uint8 (H,W,3) -> this model's input, or the pixels that the device makes it of; raises ImageError when it
+        cannot be judged."""
+        return frame_image(image, framing, self.size, self.backbone_config.patch_size, self._engine.makes_tiles)
 
     def network(self, features: Features) -> FeatureNetwork:
         """The network that memories of these features are made of; raises WeightsError where it is not installed."""
@@ -194,10 +167,14 @@ class Detector:
         return self._engine.see(images, ()).strides
 
     def warm_up(self) -> None:
-        """One throw-away image a head and a memory, so that the first real frame is not the slow one."""
+        """One throw-away image a head and a memory, so that the first real frame is not the slow one.
+
+        Twice where the device gains by it: what is captured for it is captured at the second time.
+        """
         blank = torch.zeros(1, 3, self.size, self.size)
         for adapter, sigma in self.smoothing.items():
-            self.infer([Job(blank, adapter, sigma)])
+            for _ in range(2 if self._engine.makes_tiles else 1):
+                self.infer([Job(blank, adapter, sigma)])
         for memory in self._indexes:
             self.infer([Job(blank, self.adapters[0], self.smoothing[self.adapters[0]], memory=memory)])
 
@@ -214,11 +191,14 @@ class Detector:
 
     def infer_with_masks(self, jobs: Sequence[Job]) -> list[tuple[Terms, BoolMap]]:
         """The same, with which tokens the foreground masks took for foreground, of all tiles and layers in turn."""
-        tiles = [(job, tile) for job in jobs for tile in job.tiles]
-        step = max(len(jobs), ROWS_AT_ONCE)
-        outputs: list[_RowOutput] = []
-        for start in range(0, len(tiles), step):
-            outputs += self._pass(tiles[start : start + step])
+        rows = [(job, tile) for job in jobs for tile in job.tiles]
+        outputs = in_fitting_batches(
+            rows,
+            max(len(jobs), ROWS_AT_ONCE),
+            self._limit,
+            lambda part: judge_rows(self._engine, self._indexes, self._layers, part),
+            self._engine.free,
+        )
         terms, done = [], 0
         for job in jobs:
             own = outputs[done : done + len(job.tiles)]
@@ -230,57 +210,8 @@ class Detector:
             terms.append((Terms(margin, margin_map, *with_memory), foreground.numpy()))
         return terms
 
-    @torch.inference_mode()
-    def _pass(self, rows: Sequence[_Tile]) -> list[_RowOutput]:
-        """Margins, and distances where the row's job names a memory."""
-        images = torch.stack([tile for _, tile in rows])
-        seen = self._engine.see(images, self._layers)
-        margins, distances = self._margins(rows, images, seen), self._distances(rows, seen)
-        return [_RowOutput(*margins[index], distances.get(index)) for index in range(len(rows))]
 
-    def _margins(self, rows: Sequence[_Tile], images: Tensor, seen: Seen) -> dict[int, tuple[_TileOutput, Tensor]]:
-        outputs: dict[int, tuple[_TileOutput, Tensor]] = {}
-        for (adapter, sigma), group in _groups(rows, lambda job: (job.adapter, job.sigma)):
-            method = self._engine.methods.get(adapter)
-            if method is None:
-                said = self._engine.judge_images(adapter, images[group], sigma)
-            else:
-                said = self._engine.judge(adapter, _of_rows(seen.layers, method.layers, group), sigma)
-            columns = (said.margin.float().cpu(), said.map.cpu(), said.foreground.cpu())
-            for index, margin, margin_map, foreground in zip(group, *columns, strict=True):
-                outputs[index] = (_TileOutput(margin, margin_map), foreground)
-        return outputs
-
-    def _distances(self, rows: Sequence[_Tile], seen: Seen) -> dict[int, _TileOutput]:
-        outputs: dict[int, _TileOutput] = {}
-        for (memory, adapter, sigma), group in _groups(rows, lambda job: (job.memory, job.adapter, job.sigma)):
-            if memory is not None:
-                index = self._indexes[memory]
-                source = seen.layers if index.config.features == "backbone" else seen.strides
-                grid = index.distances(_of_rows(source, index.config.layers, group))
-                numbers = image_distance(grid.flatten(1), index.config.farthest).float().cpu()
-                method = self._engine.methods.get(adapter)
-                truncate = (ScoreConfig() if method is None else method.score).smoothing_truncate
-                maps = smooth_map(grid, self.size, sigma, truncate).cpu()
-                outputs |= dict(zip(group, map(_TileOutput, numbers, maps), strict=True))
-        return outputs
-
-
-def _groups(rows: Sequence[_Tile], key: Callable[[Job], K]) -> list[tuple[K, list[int]]]:
-    """Rows that are computed together: (key, their indices)."""
-    groups: dict[K, list[int]] = {}
-    for index, (job, _) in enumerate(rows):
-        groups.setdefault(key(job), []).append(index)
-    return list(groups.items())
-
-
-def _of_rows(tokens: Mapping[int, Tensor], layers: Sequence[int], group: Sequence[int]) -> dict[int, Tensor]:
-    """Layers (B,N,C) of the rows in `group`, not copied where that is all of them."""
-    whole = {layer: tokens[layer] for layer in layers}
-    return {k: v if len(group) == len(v) else v[list(group)] for k, v in whole.items()}
-
-
-def _whole(tiles: Sequence[_TileOutput], tiling: Tiling | None) -> tuple[float, FloatMap]:
+def _whole(tiles: Sequence[TileOutput], tiling: Tiling | None) -> tuple[float, FloatMap]:
     """The image's number is the largest of its tiles', its map is stitched from theirs."""
     number = torch.stack([tile.number for tile in tiles]).amax().item()
     stitched = stitch(torch.stack([tile.map for tile in tiles]), tiling)
@@ -315,7 +246,9 @@ def open_detector(
     if runs is None:
         file = find_weights(backbone, weights) if embedded is None else embedded_weights(embedded)
         model, digest = open_backbone(file, loaded[0].manifest.image_size)
-        engine = TorchEngine(model, digest, loaded, pick_device(device), precision)
+        place = pick_device(device)
+        with named_faults(place, lambda: True):
+            engine = TorchEngine(model, digest, loaded, place, precision)
     else:
         chosen = torch.device("cpu") if runs.runtime == "openvino" and device == "auto" else pick_device(device)
         engine = open_export(runs, loaded, chosen, precision)

@@ -10,7 +10,9 @@ InspectError           its text is one line for the user; what caused it is kept
 │   ├── MemoryBankError  a memory of normal images that is damaged, or made for another model
 │   ├── ProfileError     an unreadable profile, or one made for another model
 │   ├── ExportError      an export that cannot be made, is damaged, or was made of another model or by another version
-│   └── InferenceError   what computes failed: a device that vanished, memory that ran out; a RuntimeError, too
+│   └── InferenceError   what computes failed; a RuntimeError, too
+│       ├── DeviceMemoryError  its memory ran out; fewer images at once may fit
+│       └── DeviceLostError    its device vanished; only a new process may find it again
 ├── CalibrateError     the offline tool, see calibrate/errors.py
 └── AgentError         the daemon, see agent/errors.py
 """
@@ -65,3 +67,11 @@ class ExportError(FbclipError):
 
 class InferenceError(FbclipError, RuntimeError):
     """A runtime that failed while it computed; torch's own failures are RuntimeErrors, so this is one as well."""
+
+
+class DeviceMemoryError(InferenceError):
+    """The memory of the device, or of the machine, is too small for so many images at once."""
+
+
+class DeviceLostError(InferenceError):
+    """The device does not answer any more: nothing that this process asks of it will succeed."""

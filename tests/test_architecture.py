@@ -31,6 +31,7 @@ FLOORS = {
         {"artefacts"},
         {"runtime"},
         {"engines"},
+        {"batches"},
         {"detector", "export"},
         {"installation"},
         {"bench", "verification"},
@@ -38,7 +39,7 @@ FLOORS = {
     ),
     "calibrate": (
         {"errors", "wording"},
-        {"documents"},
+        {"documents", "processes"},
         {"statistics"},
         {"datasets"},
         {"metrics"},
@@ -56,6 +57,7 @@ FLOORS = {
         {"embedded", "verification"},
         {"commands"},
         {"cli"},
+        {"__main__"},
     ),
     "agent": (
         {"errors", "records", "heartbeat", "ports"},
@@ -69,6 +71,7 @@ FLOORS = {
         {"health", "mending", "schemas", "backup", "fleet"},
         {"notify", "metrics", "plant", "plc"},
         {"parts"},
+        {"health_report"},
         {"app"},
         {"commands"},
         {"cli"},

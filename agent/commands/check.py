@@ -20,7 +20,9 @@ from agent.config.sections import Config
 from agent.errors import MqttError, StoreError
 from agent.mqtt.client import PahoClient
 from agent.mqtt.payloads import Topics
-from agent.pipeline.lines import Line, equip, load_line, load_model
+from agent.pipeline.detector_loading import equip, load_model
+from agent.pipeline.line_loading import load_line
+from agent.pipeline.lines import Line
 from agent.plc.desk import PlcDesk
 from agent.ports import check_free, why_no_broker, why_no_page
 from agent.privacy.quiet_log import make_logs_private

@@ -17,8 +17,10 @@ import typer
 from agent.commands.options import InspectRequest
 from agent.config.line import FolderSource, LineSection
 from agent.pipeline.evidence import encode_png, overlay
-from agent.pipeline.judge import Judge, Judged
-from agent.pipeline.lines import Line, check_profile
+from agent.pipeline.judge import Judge
+from agent.pipeline.judged import Judged
+from agent.pipeline.line_loading import check_profile
+from agent.pipeline.lines import Line
 from agent.records import Frame, LineMode, with_picture
 from fbclip.artefacts.profile_file import LoadedProfile, load_profile
 from fbclip.backbone.config import Precision

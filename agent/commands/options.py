@@ -182,6 +182,15 @@ class FleetStatusRequest:
 
 
 @dataclass(frozen=True)
+class FleetServeRequest:
+    """`agent fleet serve`."""
+
+    config: ConfigOption = DEFAULT_CONFIG
+    listen: Annotated[str, typer.Option(help="HOST:PORT of the page")] = "127.0.0.1:8089"
+    every: Annotated[float, typer.Option(min=1, max=3600, help="seconds from one look at the broker to the next")] = 10
+
+
+@dataclass(frozen=True)
 class FeedbackRequest:
     """`agent feedback`."""
 

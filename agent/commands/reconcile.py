@@ -57,4 +57,5 @@ def _text(line: Reconciliation) -> str:
     counts = " + ".join(f"{count} {state}" for state, count in line.states.items())
     disk = f"{line.waiting} to come in the folder, {line.in_done} files in done, {line.in_failed} in failed"
     rest = f"{line.taken_away} taken away since" + (f", {line.older} older than the database" if line.older else "")
-    return f"line {line.line}: {line.arrived} files = {counts or 'unknown'}; {disk}, {rest}"
+    whose = f" (agents {', '.join(line.agents)})" if line.agents else ""
+    return f"line {line.line}{whose}: {line.arrived} files = {counts or 'unknown'}; {disk}, {rest}"

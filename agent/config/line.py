@@ -132,11 +132,14 @@ class FolderSource(Section):
     there; unless told, it is seen by the kind of the file system. `after`: judged files are moved, or stay and are
     copied, or only stay. `judge: content`: bytes that have a verdict get no second one. `sidecar`: the result as JSON,
     with an overlay, in `done` or `failed`. `series_s`: DICOM files of one series are one volume with one
-    verdict, judged when so long no new one came.
+    verdict, judged when so long no new one came. `mount`: the mount point that must be there, with `/` none; unless
+    told, the file system that held the folder in an earlier run, or that /etc/fstab names, must be. `shared`: several
+    agents empty the folder together, each file once, with the same `store.url` and the same name of the line.
     """
 
     type: Literal["folder"]
     path: ConfigPath
+    mount: ConfigPath | None = None
     done: ConfigPath | None = None
     failed: ConfigPath | None = None
     recursive: bool = False
@@ -149,6 +152,7 @@ class FolderSource(Section):
     judge: Literal["file", "content"] = "file"
     sidecar: bool = False
     series_s: Annotated[float | None, Field(gt=0, le=86_400)] = None
+    shared: bool = False
 
     @property
     def done_dir(self) -> Path:
@@ -176,6 +180,14 @@ class FolderSource(Section):
                 raise ValueError(f"{field} must not be inside the watched folder")
         if self.done_dir == self.failed_dir:
             raise ValueError("done and failed must be different folders")
+        return self
+
+    @model_validator(mode="after")
+    def _one_by_one(self) -> FolderSource:
+        if self.shared and self.after != "move":
+            raise ValueError(f"after: {self.after}: not with shared: true, where a judged file leaves the folder")
+        if self.shared and (self.judge != "file" or self.series_s is not None):
+            raise ValueError("judge: content and series_s: not with shared: true; no agent sees the files of another")
         return self
 
 
@@ -207,8 +219,8 @@ class DicomSource(FolderSource):
     def _open_to_few(self) -> DicomSource:
         if not is_loopback(self.listen) and not self.allow:
             raise ValueError("listen is not loopback: name the AE titles that may send as allow")
-        if self.recursive or self.network or self.after != "move":
-            raise ValueError("recursive, network and after: not with type: dicom, which fills its own folder")
+        if self.recursive or self.network or self.shared or self.after != "move":
+            raise ValueError("recursive, network, shared and after: not with type: dicom, which fills its own folder")
         return self
 
 

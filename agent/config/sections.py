@@ -79,6 +79,7 @@ class Config(Section):
         if len(set(doors)) != len(doors):
             raise ValueError("two lines receive DICOM at the same address and port")
         self._check_private()
+        self._check_shared()
         unknown = set(() if self.plc.modbus is None else self.plc.modbus.slots) - set(names)
         if unknown:
             raise ValueError(f"plc.modbus.slots names lines that there are not: {', '.join(sorted(unknown))}")
@@ -121,6 +122,15 @@ class Config(Section):
                     f"line {line.name}: its folder lies in agent.data_dir, which privacy: phi of line {private[0]} "
                     "closes to other accounts; watch a folder elsewhere"
                 )
+
+    def _check_shared(self) -> None:
+        """Agents that empty one folder tell each other on a server which files they have."""
+        shared = [line.name for line in self.lines if isinstance(line.source, FolderSource) and line.source.shared]
+        if shared and (self.store.url is None or not self.store.url.startswith("postgres")):
+            raise ValueError(
+                f"line {shared[0]}: source.shared needs a PostgreSQL server that all agents of the folder use; name it "
+                "as store.url: postgresql://HOST/DATABASE"
+            )
 
     @property
     def store_url(self) -> str:

@@ -48,7 +48,7 @@ def fleet_of(retained: Mapping[str, Mapping[str, Any]], prefix: str) -> tuple[Fl
     lines: dict[tuple[str, str], FleetLine] = {}
     removed: set[tuple[str, str]] = set()
     for topic, body in sorted(retained.items()):
-        words = topic.removeprefix(f"{prefix}/").split("/")
+        words = [_printable(word) for word in topic.removeprefix(f"{prefix}/").split("/")]
         agent = agents.setdefault(words[0], FleetAgent(words[0]))
         match words[1:]:
             case ["status"]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 
 OTHER = "other"
 _WORDS = """
@@ -17,7 +17,7 @@ corrupt truncated empty not_an_image unreadable missing too_large too_small deco
 multi_page several_slices no_transfer_syntax no_uid no_window wrong_window wrong_size wrong_depth unsupported_depth
 unsupported_dicom unsupported_jpeg unsupported_nifti unsupported_tiff quarantined gone no_picture detector_error
 nothing_to_judge busy timeout line_off line_unavailable shutdown
-replaced stale collected store_error not_triggered after_pause lost
+replaced stale collected store_error taken_over not_triggered after_pause lost
 """
 REASONS = frozenset(_WORDS.split())
 """Every other one is `other`: labels must not grow with what comes from outside."""

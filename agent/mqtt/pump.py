@@ -165,6 +165,7 @@ class Pump:
             return
         held = self._held_released is None or now - self._held_released >= HELD_S
         self._outcomes.release(held, now)
+        self._turns.look_again()
         self._held_released = now if held else self._held_released
         self._released.append(now)
         self._release_at = None
@@ -199,7 +200,7 @@ class Pump:
 
     def _send_rows(self, now: float) -> None:
         while self._room > 0:
-            message = self._turns.next(self._handed_ids() | self._outcomes.ids)
+            message = self._turns.next(self._handed_ids() | self._outcomes.ids, now)
             if message is None:
                 return
             body = stamp(message.body, datetime.now(UTC), message.committed, message.run, self._run)

@@ -13,6 +13,8 @@ from agent.records import Message
 
 # Rows read in one transaction.
 READ = 24
+# Without word of something new the store is not asked again before: each PUBACK is a turn, and finds nothing.
+QUIET_S = 0.15
 
 
 class WaitingRows(Protocol):
@@ -28,16 +30,21 @@ class Turns:
         self._rows = rows
         self._ready: deque[Message] = deque()
         self._look_again = False
+        self._quiet_until = float("-inf")
 
     def look_again(self) -> None:
         """Something was committed: it may be of a line that has nothing ready."""
         self._look_again = True
 
-    def next(self, taken: Collection[int]) -> Message | None:
+    def next(self, taken: Collection[int], now: float) -> Message | None:
         """The row to send; it stays until `sent`. `taken`: rows on their way. Raises StoreError."""
         if not self._ready:
+            if now < self._quiet_until and not self._look_again:
+                return None
             self._look_again = False
-            self._ready.extend(self._rows.pending(READ, taken))
+            rows = self._rows.pending(READ, taken)
+            self._ready.extend(rows)
+            self._quiet_until = now + QUIET_S if len(rows) < READ else float("-inf")
         elif self._look_again:
             self._look_again = False
             self._let_in({*taken, *(message.id for message in self._ready)})
@@ -50,6 +57,7 @@ class Turns:
     def forget(self) -> None:
         """Rows that were handed over, and are lost, come before these."""
         self._ready.clear()
+        self._look_again = True
 
     @property
     def more(self) -> bool:

@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 
 from agent.pipeline.dicom_outputs import secondary_capture, segmentation
 from agent.pipeline.evidence import overlay
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.sources.path_text import to_path
 from fbclip.decision import Verdict, region_mask

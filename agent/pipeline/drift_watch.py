@@ -16,7 +16,7 @@ from agent.drift.advice import DriftReport, drift_report
 from agent.drift.drift_store import DriftStore, Key
 from agent.drift.line_drift import DriftPlan, DriftUnit, LineDrift, drift_plan, reference_of, with_unit
 from agent.errors import StoreError
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.records import LineMode
 from fbclip.decision import Verdict

@@ -12,7 +12,7 @@ import numpy as np
 from agent.mqtt.home_assistant import RetainedTopics, image_topic
 from agent.mqtt.payloads import Topics
 from agent.pipeline.evidence import encode_jpeg, overlay
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.records import LineMode
 from fbclip.decision import Verdict
 

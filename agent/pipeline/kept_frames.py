@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agent.errors import StoreError
 from agent.pipeline.evidence import EvidenceWriter
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 
 MOST_BYTES = 96 << 20
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agent.mqtt.payloads import Topics, end_body, event_body, evicted_body, result_body, state_body
 from agent.mqtt.sender import Sender
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.records import EventStep, Inspection, LineMode
 from agent.store.eviction import Ranges
 from agent.store.outbox import Draft

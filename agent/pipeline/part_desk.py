@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from agent.pipeline.judge import Judged, unjudged
+from agent.pipeline.judged import Judged, unjudged
 from agent.pipeline.lines import Line
 from agent.pipeline.part_verdict import PartSoFar, with_image
 from agent.records import TriggeredPart

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.records import TriggeredPart
 from fbclip.decision import Verdict
 

@@ -33,6 +33,7 @@ class Misfit:
 class Reconciliation:
     """One line. arrived = done + failed + skipped + pending + claimed; `states` has a word for each row.
 
+    `agents`: whose rows these are, where several empty the folder; such a line has one name in all of them.
     `waiting`: files in the hot folder that are not in the ledger yet. `in_done`, `in_failed`: files there.
     `taken_away`: judged files that lie in none of the folders any more. `older`: files from before the oldest row.
     """
@@ -46,18 +47,19 @@ class Reconciliation:
     taken_away: int
     older: int
     misfits: tuple[Misfit, ...]
+    agents: tuple[str, ...] = ()
 
 
 def reconcile(
     section: LineSection, source: FolderSource, reader: Reader, references: References | None
 ) -> Reconciliation:
     """Look at one line, also while its agent runs. Raises StoreError, and OSError where the folder cannot be read."""
-    rows = list(reader.file_rows(section.name))
+    rows = list(reader.file_rows(section.name, shared=source.shared))
     disk = _Disk(source)
     names = _names(section, references)
     suspects = [row.id for row in rows if _moving_misfit(row, source, disk)]
     # A file may have been judged or moved between the two looks: what was strange is looked at once more.
-    again = {row.id: row for row in reader.file_rows(section.name, suspects)} if suspects else {}
+    again = {row.id: row for row in reader.file_rows(section.name, suspects, source.shared)} if suspects else {}
     disk_now = _Disk(source) if suspects else disk
     misfits = [
         Misfit(names(row), what)
@@ -81,6 +83,7 @@ def reconcile(
         taken_away=max(0, judged - placed.matched) if source.after == "move" else 0,
         older=placed.older,
         misfits=(*misfits, *placed.misfits),
+        agents=tuple(sorted({row.agent for row in rows})) if source.shared else (),
     )
 
 
@@ -123,13 +126,14 @@ def _verdict_misfits(
     rows: Sequence[FileFacts], reader: Reader, line: str, names: Callable[[FileFacts], str]
 ) -> Iterable[Misfit]:
     """Each judged file has one inspection, its own or that of its series; older ones may have been pruned."""
-    first = reader.first_inspection(line)
+    first = {agent: reader.first_inspection(line, agent) for agent in {row.agent for row in rows}}
     for row in rows:
         # A late slice brings its series back, and the same slice may be the worst again.
         if row.verdicts > 1 and row.inspection_id is None:
             yield Misfit(names(row), f"was judged {row.verdicts} times")
         elif row.state in _JUDGED and not row.verdicts and row.inspection_id is None:
-            if first is not None and row.added >= first:
+            since = first[row.agent]
+            if since is not None and row.added >= since:
                 yield Misfit(names(row), f"{row.state}, and there is no inspection of it")
         elif row.verdicts and row.state not in _JUDGED:
             yield Misfit(names(row), f"{row.state}, and there is an inspection of it")

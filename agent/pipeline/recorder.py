@@ -19,9 +19,9 @@ from uuid import uuid4
 
 from structlog.contextvars import bound_contextvars
 
-from agent.errors import StoreError
+from agent.errors import ClaimLost, StoreError
 from agent.pipeline.evidence import EvidenceWriter
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.messages import Messages
 from agent.pipeline.part_desk import PartDesk
@@ -203,7 +203,12 @@ class Recorder:
             now = self._monotonic()
             state, steps = step(state, line.section.alert, told.inspection, now, lambda: str(uuid4()))
             drafts = self._messages.of(told.inspection, steps, self._wants_result(line, told.inspection))
-        row = self._commit(judged.inspection, steps, drafts, cause, stop)
+        try:
+            row = self._commit(judged.inspection, steps, drafts, cause, stop)
+        except ClaimLost as error:
+            log.warning("%s; it is judged there", error)
+            tally.dropped("taken_over")
+            return None
         if row is None:
             tally.dropped("store_error")
             return None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.records import timestamp
 from fbclip.decision import Verdict

@@ -13,7 +13,7 @@ import cv2
 
 from agent.mqtt.payloads import encode, result_body
 from agent.pipeline.evidence import encode_png, overlay
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.records import Inspection
 from fbclip.files import fitting_name, write_atomically
 

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from agent.heartbeat import Heartbeat, WatchedStop
 from agent.pipeline.intake import Intake
-from agent.pipeline.judge import Judge, Judged
+from agent.pipeline.judge import Judge
+from agent.pipeline.judged import Judged
 from agent.pipeline.recorder import Recorder
 from agent.privacy.quiet_log import error_text
 
@@ -86,6 +87,8 @@ class JudgeWorker:
         if frames:
             for judged in self._judge.judge(frames, self._abort.is_set):
                 self._put(judged)
+            # They have their verdict, `rejected`; a new process may find the device again.
+            self._judge.check_device()
             return True
         if self._finishing.is_set():
             self._put(None)

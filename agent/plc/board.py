@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.plc.signals import LineSignals, with_acknowledgement, with_decision
 from agent.records import LineMode
 

@@ -92,7 +92,10 @@ class FileIntake:
         known = self._ledger.find(self._line, name, stamp.size, stamp.mtime_ns)
         if known is None or known.disposition is Disposition.FINISHED:
             # Judged and moved away before, and here again: a copy that kept its time is a new arrival.
-            file_id = self._ledger.add_claimed(self._line, name, stamp.size, stamp.mtime_ns)
+            added = self._ledger.add_claimed(self._line, name, stamp.size, stamp.mtime_ns)
+            if added is None:
+                return FileTaken.LATER
+            file_id = added
         elif known.id in self._held or (known.state is FileState.PENDING and self._ledger.claim(known.id)):
             file_id = known.id
         else:
@@ -146,7 +149,11 @@ class FileIntake:
             return FileTaken.KNOWN
         self._ledger.opened(file_id, opened.sha256)
         self._held.discard(file_id)
-        return FileTaken.JUDGED if self._sink.put(self._frame(path, file_id, opened), stop) else FileTaken.LATER
+        if self._sink.put(self._frame(path, file_id, opened), stop):
+            return FileTaken.JUDGED
+        # The line ends before the sink has room: whoever goes on finds it waiting.
+        self._ledger.release(file_id)
+        return FileTaken.LATER
 
     def _frame(self, path: Path, file_id: int, opened: OpenedFile) -> Frame:
         """One settled file as one frame."""

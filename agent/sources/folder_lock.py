@@ -50,8 +50,11 @@ class FolderLocks:
         self._held: dict[Identity, _Held] = {}
         self._guard = threading.Lock()
 
-    def take(self, line: str, folder: Path) -> FolderHold:
-        """Raises SourceError where another line or another agent has the folder, OSError where it cannot be opened."""
+    def take(self, line: str, folder: Path, shared: bool = False) -> FolderHold:
+        """Raises SourceError where another line or another agent has the folder, OSError where it cannot be opened.
+
+        `shared`: with other agents that share it too, and with no others.
+        """
         # The folder itself, so that nothing of ours lies among the files to be judged.
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         info = os.fstat(handle)
@@ -65,11 +68,12 @@ class FolderLocks:
                 held.holders += 1
                 return FolderHold(identity, self)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in _TAKEN:
                     os.close(handle)
-                    raise SourceError("another agent empties this hot folder") from error
+                    alone = "; source.shared: true must stand in all or none of them" if shared else ""
+                    raise SourceError(f"another agent empties this hot folder{alone}") from error
                 # A share that knows no locks: two agents on it cannot be told apart.
                 log.warning("line %s: its folder cannot be locked against a second agent: %s", line, error.strerror)
             self._held[identity] = _Held(line, handle)
@@ -84,10 +88,10 @@ class FolderLocks:
                 os.close(held.handle)
 
 
-def refuse_taken(folder: Path) -> None:
+def refuse_taken(folder: Path, shared: bool = False) -> None:
     """Raises SourceError where another agent empties the folder now. One that is not there yet is nobody's."""
     try:
-        FolderLocks().take("", folder).release()
+        FolderLocks().take("", folder, shared).release()
     except SourceError as error:
         raise SourceError(f"{withheld(str(folder))}: {error}") from error
     except OSError:

@@ -41,8 +41,9 @@ class FileLedger(Protocol):
     def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
         """Whether another file than `but` with these bytes has its verdict, or waits for it."""
 
-    def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int:
-        """Enter a file that has arrived, taken for judging at once, and return its id."""
+    def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int | None:
+        """Enter a file that has arrived, taken for judging at once, and return its id; None where another agent has
+        it."""
 
     def claim(self, file_id: int) -> bool:
         """Take a pending file for judging; False if it is not pending."""

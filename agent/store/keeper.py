@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from agent.errors import StoreError
 from agent.store.ballast import Ballast
+from agent.store.claims import Claims
 from agent.store.engine import Database
 from agent.store.retention import Retention
 from agent.store.writer import Writer
@@ -32,10 +33,13 @@ class StoreKeeper:
         retention: Retention,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        claims: Claims | None = None,
     ) -> None:
+        """`claims`: of the folders that this run shares with other agents, on a server."""
         self._database = database
         self._writer = writer
         self._retention = retention
+        self._claims = claims
         self._monotonic = monotonic
         self._wall = wall
         self._ballast = None if database.path is None else Ballast(database.path.parent)
@@ -58,6 +62,8 @@ class StoreKeeper:
                 self._ballast.keep()
         try:
             self._database.catch_up()
+            if self._claims is not None:
+                self._claims.turn()
             self._retention.turn(self._wall())
         except (StoreError, OSError) as error:
             if self._maintenance is None:

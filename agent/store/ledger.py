@@ -6,16 +6,16 @@ before it is opened, so a file that ends the agent is known at the next start, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete, insert, or_, select, update
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
-from agent.records import Disposition, FileState
+from agent.records import SUPERSEDED, Disposition, FileState
 from agent.store.engine import Database
 from agent.store.schema import files, runs, suspects
 
@@ -28,6 +28,23 @@ _QUARANTINE = 6
 _UNREAD = ""
 # The reason of a file that was judged and that an operator wants judged again.
 _REQUEUED = "requeued"
+# Statements of each file are built once: to build one costs more than to run it.
+_FIND = (
+    select(files, suspects.c.points)
+    .outerjoin(suspects, suspects.c.file_id == files.c.id)
+    .where(
+        files.c.line == bindparam("of_line"),
+        files.c.path == bindparam("of_path"),
+        files.c.size == bindparam("of_size"),
+        files.c.mtime_ns == bindparam("of_mtime_ns"),
+    )
+    .order_by(files.c.id.desc())
+    .limit(1)
+)
+_INSERT = insert(files)
+_THIS = files.c.id == bindparam("of_id")
+_CLAIM = update(files).where(_THIS, files.c.state == FileState.PENDING).values(state=FileState.CLAIMED)
+_OPENED = update(files).where(_THIS, files.c.agent == bindparam("of_agent")).values(sha256=bindparam("digest"))
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,16 @@ class FileRow:
     quarantined: bool = False
 
 
+@dataclass(frozen=True)
+class LedgerEntry:
+    """A file as it has arrived."""
+
+    line: str
+    path: str
+    size: int
+    mtime_ns: int
+
+
 class Ledger:
     """Shares the writer's Database, whose lock makes it safe from any thread. All methods raise StoreError."""
 
@@ -54,6 +81,7 @@ class Ledger:
         # Claims of which nobody knows whether they were committed: the server was lost meanwhile.
         self._unsure: set[object] = set()
         self._revision = 0
+        self._find = _FIND.where(database.own(files))
 
     @property
     def revision(self) -> int:
@@ -62,11 +90,9 @@ class Ledger:
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> FileRow | None:
         """The latest row of this very file, without a look into it; None if it never came."""
-        own = self._database.own(files)
-        same = and_(own, files.c.line == line, files.c.path == path, files.c.size == size, files.c.mtime_ns == mtime_ns)
-        query = select(files, suspects.c.points).outerjoin(suspects, suspects.c.file_id == files.c.id).where(same)
+        this = {"of_line": line, "of_path": path, "of_size": size, "of_mtime_ns": mtime_ns}
         with self._database.transaction() as connection:
-            row = connection.execute(query.order_by(files.c.id.desc()).limit(1)).first()
+            row = connection.execute(self._find, this).first()
         if row is None:
             return None
         found = _row(row, quarantined=(row.points or 0) >= _QUARANTINE)
@@ -91,42 +117,60 @@ class Ledger:
     def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int:
         """A file that has arrived, taken for judging at once; returns its id. One that was moved away and is here
         again gets a new row."""
+        entry = LedgerEntry(line, path, size, mtime_ns)
+        with self.adding(entry) as connection:
+            return self.enter(connection, entry)
+
+    @contextmanager
+    def adding(self, entry: LedgerEntry) -> Iterator[Connection]:
+        """The transaction in which a file is entered."""
+        with (
+            self._sure_of((entry.line, entry.path, entry.size, entry.mtime_ns)),
+            self._database.transaction() as connection,
+        ):
+            yield connection
+
+    def enter(self, connection: Connection, entry: LedgerEntry) -> int:
+        """The row of a file that is taken for judging; returns its id."""
         row = {
             "agent": self._database.agent,
-            "line": line,
-            "path": path,
-            "size": size,
-            "mtime_ns": mtime_ns,
+            "line": entry.line,
+            "path": entry.path,
+            "size": entry.size,
+            "mtime_ns": entry.mtime_ns,
             "sha256": _UNREAD,
             "state": FileState.CLAIMED,
             "added": datetime.now(UTC),
         }
-        with self._sure_of((line, path, size, mtime_ns)), self._database.transaction() as connection:
-            key = connection.execute(insert(files).values(row)).inserted_primary_key
+        key = connection.execute(_INSERT, row).inserted_primary_key
         assert key is not None
         return int(key[0])
 
-    def claim(self, file_id: int) -> bool:
-        """Take a pending file for judging; False if it is not pending."""
-        pending = and_(files.c.id == file_id, files.c.state == FileState.PENDING)
+    def claim(self, file_id: int, also: Callable[[Connection, LedgerEntry], bool] = lambda *_: True) -> bool:
+        """Take a pending file for judging; False if it is not pending, or `also` does not agree."""
+        pending = and_(self._own(file_id), files.c.state == FileState.PENDING)
+        query = select(files.c.line, files.c.path, files.c.size, files.c.mtime_ns).where(pending)
         with self._sure_of(file_id), self._database.transaction() as connection:
-            change = update(files).where(pending).values(state=FileState.CLAIMED)
-            return connection.execute(change).rowcount == 1
+            found = connection.execute(query.with_for_update()).first()
+            if found is None or not also(connection, LedgerEntry(*found)):
+                return False
+            connection.execute(_CLAIM, {"of_id": file_id})
+            return True
 
     def opened(self, file_id: int, sha256: str) -> None:
         """A claimed file was read and decoded, or cannot be; it waits for its verdict."""
         with self._database.transaction() as connection:
-            connection.execute(update(files).where(files.c.id == file_id).values(sha256=sha256))
+            connection.execute(_OPENED, {"of_agent": self._database.agent, "of_id": file_id, "digest": sha256})
 
     def skip(self, file_id: int, sha256: str, reason: str) -> None:
         """A claimed file holds nothing to be judged, as a report among scans: it gets no verdict, and is moved."""
         change = {"state": FileState.SKIPPED, "sha256": sha256, "reason": reason, "disposition": Disposition.PENDING}
         with self._database.transaction() as connection:
-            connection.execute(update(files).where(files.c.id == file_id).values(**change))
+            connection.execute(update(files).where(self._own(file_id)).values(**change))
 
     def release(self, file_id: int) -> None:
         """A claimed file cannot be judged yet. A row that says nothing is taken back: the file may grow or go."""
-        mine = and_(files.c.id == file_id, files.c.state == FileState.CLAIMED)
+        mine = and_(self._own(file_id), files.c.state == FileState.CLAIMED)
         suspected = select(suspects.c.file_id).where(suspects.c.file_id == file_id).exists()
         with self._database.transaction() as connection:
             connection.execute(delete(files).where(mine, files.c.sha256 == _UNREAD, ~suspected))
@@ -144,7 +188,7 @@ class Ledger:
             if before is False:
                 found = connection.execute(select(files.c.id, files.c.sha256).where(claimed)).all()
                 for file_id, sha256 in found:
-                    _suspect(connection, file_id, _OPENING if sha256 == _UNREAD else _WAITING)
+                    suspect(connection, file_id, sha256)
             # It is opened again, so its digest is unknown until then.
             connection.execute(update(files).where(claimed).values(state=FileState.PENDING, sha256=_UNREAD))
         return self.unmoved()
@@ -159,16 +203,31 @@ class Ledger:
 
     def forget(self, file_id: int) -> None:
         """A file of `staying` is not there any more; one without a verdict gets none, and is skipped as `gone`."""
-        this = files.c.id == file_id
+        this = self._own(file_id)
         with self._database.transaction() as connection:
             waiting = and_(this, files.c.state == FileState.PENDING)
             connection.execute(update(files).where(waiting).values(state=FileState.SKIPPED, reason="gone"))
             connection.execute(update(files).where(this).values(disposition=Disposition.FINISHED))
 
-    def left_failed(self, line: str) -> tuple[FileRow, ...]:
-        """Files that could not be judged and were left in the line's folder."""
+    def judge_failed_again(self, line: str, most: int) -> int:
+        """So many at most of the files that could not be judged and were left in the line's folder count as new when
+        they are looked at next; returns how many did. `look_anew` is to follow."""
         left = and_(files.c.disposition == Disposition.LEFT, files.c.state == FileState.FAILED)
-        return self._rows(and_(files.c.line == line, left))
+        mine = and_(self._database.own(files), files.c.line == line, left, files.c.reason.is_distinct_from(SUPERSEDED))
+        with self._database.transaction() as connection:
+            ids = connection.execute(select(files.c.id).where(mine).limit(most)).scalars().all()
+            change = update(files).where(files.c.id.in_(ids)).values(disposition=Disposition.FINISHED)
+            connection.execute(change)
+        return len(ids)
+
+    def superseded(self, line: str) -> dict[int, frozenset[str]]:
+        """Bytes of files of series in whose place another was chosen: size -> digests."""
+        same = and_(self._database.own(files), files.c.line == line, files.c.reason == SUPERSEDED)
+        out: dict[int, frozenset[str]] = {}
+        with self._database.transaction() as connection:
+            for size, sha256 in connection.execute(select(files.c.size, files.c.sha256).where(same)):
+                out[size] = out.get(size, frozenset()) | {sha256}
+        return out
 
     def judge_again(self, line: str, path: str) -> bool:
         """A file that was left where it is counts as new when it is looked at next; false where there is none such."""
@@ -190,6 +249,10 @@ class Ledger:
         """Whoever holds files for known looks at all of them once more."""
         self._revision += 1
 
+    def _own(self, file_id: int) -> ColumnElement[bool]:
+        """One file, unless it is another agent's by now."""
+        return and_(self._database.own(files), files.c.id == file_id)
+
     @contextmanager
     def _sure_of(self, key: object) -> Iterator[None]:
         try:
@@ -207,7 +270,9 @@ class Ledger:
             )
 
 
-def _suspect(connection: Connection, file_id: int, points: int) -> None:
+def suspect(connection: Connection, file_id: int, sha256: str) -> None:
+    """A file that was claimed when its agent died; `sha256` as it stands in its row."""
+    points = _OPENING if sha256 == _UNREAD else _WAITING
     same = suspects.c.file_id == file_id
     change = update(suspects).where(same).values(points=suspects.c.points + points)
     if not connection.execute(change).rowcount:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice, zip_longest
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, func, insert, select, update
 from sqlalchemy.engine import Row
 
 from agent.records import Message
@@ -30,40 +31,61 @@ class Draft:
     message_id: str = field(default_factory=lambda: str(uuid4()))
 
 
+# Statements are built once: to build one costs more than to run it.
+_KNOWN = select(outbox.c.message_id).where(outbox.c.message_id.in_(bindparam("ids", expanding=True)))
+_INSERT = insert(outbox)
+# Kept apart from the outbox rows, which retention deletes once they are sent.
+_COUNT_ON = (
+    update(sequences)
+    .where(sequences.c.agent == bindparam("of_agent"), sequences.c.line == bindparam("of_line"))
+    .values(last=sequences.c.last + bindparam("more"))
+    .returning(sequences.c.last)
+)
+_START_COUNT = insert(sequences)
+_MARK_SENT = (
+    update(outbox).where(outbox.c.id.in_(bindparam("ids", expanding=True))).values(sent=bindparam("now"), parked=None)
+)
+
+
 def put(connection: Connection, agent: str, run: str, drafts: Sequence[Draft]) -> None:
     """Write drafts as outbox rows in this transaction, in order, each with the next number of its line.
 
     Those that are written already are left as they are.
     """
-    ids = [draft.message_id for draft in drafts]
-    known = set(connection.execute(select(outbox.c.message_id).where(outbox.c.message_id.in_(ids))).scalars())
-    for draft in drafts:
-        if draft.message_id in known:
-            continue
-        known.add(draft.message_id)
-        row = {
+    if not drafts:
+        return
+    known = set(connection.execute(_KNOWN, {"ids": [draft.message_id for draft in drafts]}).scalars())
+    new = list({draft.message_id: draft for draft in drafts if draft.message_id not in known}.values())
+    if not new:
+        return
+    numbers = {
+        line: _next_numbers(connection, agent, line, count) for line, count in Counter(d.line for d in new).items()
+    }
+    rows = [
+        {
             "agent": agent,
             "message_id": draft.message_id,
             "line": draft.line,
-            "message_seq": _next_seq(connection, agent, draft.line),
+            "message_seq": next(numbers[draft.line]),
             "topic": draft.topic,
             "body": dict(draft.body),
             "run": run,
             "committed": datetime.now(UTC),
             "attempts": 0,
         }
-        connection.execute(insert(outbox).values(row))
+        for draft in new
+    ]
+    connection.execute(_INSERT, rows)
 
 
-def _next_seq(connection: Connection, agent: str, line: str) -> int:
-    # Kept apart from the outbox rows, which retention deletes once they are sent.
-    own = and_(sequences.c.agent == agent, sequences.c.line == line)
-    last = connection.execute(select(sequences.c.last).where(own)).scalar()
+def _next_numbers(connection: Connection, agent: str, line: str, count: int) -> Iterator[int]:
+    """The next `count` numbers of the line."""
+    own = {"of_agent": agent, "of_line": line}
+    last = connection.execute(_COUNT_ON, {**own, "more": count}).scalar()
     if last is None:
-        connection.execute(insert(sequences).values(agent=agent, line=line, last=1))
-        return 1
-    connection.execute(update(sequences).where(own).values(last=last + 1))
-    return int(last) + 1
+        connection.execute(_START_COUNT, {"agent": agent, "line": line, "last": count})
+        last = count
+    return iter(range(int(last) - count + 1, int(last) + 1))
 
 
 @dataclass(frozen=True)
@@ -93,31 +115,31 @@ class Outbox:
         own = database.own(outbox)
         self._waiting = and_(own, _WAITING if self._parks else _UNSENT)
         self._parked = and_(own, _PARKED)
+        stream_id = select(meta.c.value).where(meta.c.key == database.key("stream_id")).scalar_subquery()
+        self._pending = (
+            select(outbox, stream_id.label("stream_id"))
+            .where(self._waiting, outbox.c.id.not_in(bindparam("taken", expanding=True)))
+            .order_by(outbox.c.id)
+            .limit(bindparam("most", type_=Integer))
+        )
 
     def pending(self, limit: int, exclude_ids: Collection[int] = ()) -> tuple[Message, ...]:
         """Waiting messages without those of `exclude_ids`: of every line in turn, each line's oldest first.
 
         So the backlog of one line never stands before the alert of another. Raises StoreError.
         """
-        stream_id = (
-            select(meta.c.value)
-            .where(meta.c.key == self._database.key("stream_id"))
-            .scalar_subquery()
-            .label("stream_id")
-        )
-        query = select(outbox, stream_id).where(self._waiting).order_by(outbox.c.id)
-        if exclude_ids:
-            query = query.where(outbox.c.id.not_in(list(exclude_ids)))
+        taken = {"taken": list(exclude_ids)}
         with self._database.transaction() as connection:
             # Nearly always these are all there is: one look, however many lines there are.
-            rows = connection.execute(query.limit(limit + 1)).all()
+            rows = connection.execute(self._pending, {**taken, "most": limit + 1}).all()
             found: Sequence[Sequence[Row[Any]]]
             if len(rows) <= limit:
                 found = _by_line(rows)
             else:
                 lines = _waiting_lines(connection, self._database.agent, self._waiting)
-                share = -(-limit // max(1, len(lines)))
-                found = [connection.execute(query.where(outbox.c.line == line).limit(share)).all() for line in lines]
+                share = {**taken, "most": -(-limit // max(1, len(lines)))}
+                of_line = self._pending.where(outbox.c.line == bindparam("of_line"))
+                found = [connection.execute(of_line, {**share, "of_line": line}).all() for line in lines]
         in_turn = (row for turn in zip_longest(*found) for row in turn if row is not None)
         return tuple(map(_message, islice(in_turn, limit)))
 
@@ -125,8 +147,7 @@ class Outbox:
         """The broker has acknowledged these rows. Raises StoreError."""
         if ids:
             with self._database.transaction() as connection:
-                change = update(outbox).where(outbox.c.id.in_(list(ids)))
-                connection.execute(change.values(sent=datetime.now(UTC), parked=None))
+                connection.execute(_MARK_SENT, {"ids": list(ids), "now": datetime.now(UTC)})
 
     def park(self, ids: Collection[int], reason: str, held: bool) -> None:
         """The broker does not take these rows: they stay, and stand in nobody's way until `release`.

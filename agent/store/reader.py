@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Column, Table, func, select
+from sqlalchemy import Column, Table, func, select, true
 from sqlalchemy.engine import Row
 
 from agent.records import EventKind, Inspection, Latency, LineMode
@@ -51,9 +51,11 @@ class InspectionRow:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """A file of the ledger. `inspection_id`: of the series it belongs to; `verdicts`: inspections of itself."""
+    """A file of the ledger. `inspection_id`: of the series it belongs to; `verdicts`: inspections of itself, also those
+    of an agent that it was taken over from."""
 
     id: int
+    agent: str
     path: str
     size: int
     mtime_ns: int
@@ -196,11 +198,12 @@ class Reader:
         with self._database.transaction() as connection:
             return tuple(map(_event, connection.execute(query)))
 
-    def file_rows(self, line: str, ids: Collection[int] | None = None) -> Iterator[FileFacts]:
-        """Every file of a line in the ledger, or those of `ids`, in the order in which they came."""
+    def file_rows(self, line: str, ids: Collection[int] | None = None, shared: bool = False) -> Iterator[FileFacts]:
+        """Every file of a line in the ledger, or those of `ids`, in the order in which they came; where the line is
+        `shared`, those of all agents."""
         told = select(func.count()).where(inspections.c.file_id == files.c.id).scalar_subquery()
         columns = (*(files.c[name] for name in FileFacts.__dataclass_fields__ if name != "verdicts"), told)
-        query = select(*columns).where(self._database.own(files), files.c.line == line)
+        query = select(*columns).where(true() if shared else self._database.own(files), files.c.line == line)
         if ids is not None:
             query = query.where(files.c.id.in_(list(ids)))
         with self._database.transaction() as connection:
@@ -208,9 +211,9 @@ class Reader:
         for row in rows:
             yield FileFacts(*row)
 
-    def first_inspection(self, line: str) -> datetime | None:
-        """When the oldest inspection of a line was, of those that are kept."""
-        query = select(inspections.c.ts).where(self._database.own(inspections), inspections.c.line == line)
+    def first_inspection(self, line: str, agent: str) -> datetime | None:
+        """When the oldest inspection of an agent's line was, of those that are kept."""
+        query = select(inspections.c.ts).where(inspections.c.agent == agent, inspections.c.line == line)
         with self._database.transaction() as connection:
             found = connection.execute(query.order_by(inspections.c.id).limit(1)).scalar()
         return None if found is None else cast("datetime", found)

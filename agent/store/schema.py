@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # That of the last step in migrations/versions.
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 # What `Reader` asks for stands in every version since this one: a database is read before it is upgraded.
 READABLE_FROM = 1
 
@@ -124,6 +124,26 @@ suspects = Table(
     metadata,
     Column("file_id", BigId, ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("points", Integer, nullable=False),
+)
+
+# Which agent has a file of a folder that several empty: see agent/store/claims.py. `file`: a digest of its path below
+# the folder, which has room in an index and names nobody.
+claims = Table(
+    "claims",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("line", String(64), nullable=False),
+    Column("file", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_s", BigInteger, nullable=False),
+    Column("agent", String(64), nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("file_id", BigId, ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("claimed_at", Utc, nullable=False),
+    Column("expires", Utc, nullable=False),
+    UniqueConstraint("line", "file", "size", "mtime_s"),
+    Index("ix_claims_file", "file_id"),
+    Index("ix_claims_agent", "agent", "expires"),
 )
 
 _WITH_IMAGE = text("image_ref IS NOT NULL OR overlay_ref IS NOT NULL")

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
-from agent.errors import StoreError
-from agent.records import Disposition, EventKind, EventStep, FileState, FileVerdict, Inspection, StepType
+from agent.errors import ClaimLost, StoreError
+from agent.records import SUPERSEDED, Disposition, EventKind, EventStep, FileState, FileVerdict, Inspection, StepType
 from agent.store.engine import Database
 from agent.store.outbox import Draft, put
-from agent.store.schema import events, files, inspections, meta, runs
+from agent.store.schema import claims, events, files, inspections, meta, runs
 from fbclip.decision import Verdict
 
 
@@ -75,13 +75,15 @@ class Writer:
         A full disk can fail the copy of the unsent messages after the database itself has committed, and a server can
         be lost while it commits: whoever then tries again must not be told for ever that the row is there.
         `cause`: the id of the inspection that the steps are about, this one unless told.
+
+        Raises ClaimLost where the file is another agent's by now.
         """
         agent = self._database.agent
         with self._database.transaction() as connection:
             recorded = _recorded_id(connection, inspection)
             if recorded is not None:
                 return recorded
-            file_id = _known_file(connection, inspection)
+            file_id = _known_file(connection, agent, inspection)
             inspection_id = _insert(connection, agent, inspection, file_id)
             for step in steps:
                 _apply(connection, agent, inspection.run, step, inspection_id if cause is None else cause)
@@ -117,11 +119,10 @@ class Writer:
     def finish_disposition(self, file_id: int, gone: bool = False, left: bool = False) -> None:
         """The judged file has been moved, or is `left` where it is, or is `gone`, which is its reason where the verdict
         had none. The row of one that was left is what keeps it from being judged again."""
-        reason = {"reason": func.coalesce(files.c.reason, "gone")} if gone else {}
         disposition = Disposition.LEFT if left else Disposition.FINISHED
         with self._database.transaction() as connection:
-            change = update(files).where(files.c.id == file_id).values(disposition=disposition, **reason)
-            connection.execute(change)
+            this = {"of_agent": self._database.agent, "of_id": file_id, "to": disposition}
+            connection.execute(_GONE if gone else _MOVED, this)
 
     def end_run(self, clean: bool) -> None:
         """The run is over; `clean` False makes the next start check the file."""
@@ -135,17 +136,39 @@ class Writer:
         return self._run
 
 
+# Statements are built once: to build one costs more than to run it.
+_FIND_RECORDED = select(
+    inspections.c.id,
+    # Compared by the database, which keeps a path in its own spelling.
+    and_(
+        inspections.c.ts == bindparam("ts"),
+        inspections.c.verdict == bindparam("verdict"),
+        inspections.c.path.is_not_distinct_from(bindparam("path", type_=inspections.c.path.type)),
+        inspections.c.sha256.is_not_distinct_from(bindparam("sha256", type_=inspections.c.sha256.type)),
+    ).label("same"),
+).where(
+    inspections.c.run == bindparam("run"),
+    inspections.c.line == bindparam("line"),
+    inspections.c.frame_seq == bindparam("frame_seq"),
+)
+_HOLDER = select(claims.c.run).where(claims.c.file_id == files.c.id).scalar_subquery()
+_FIND_FILE = (
+    select(files.c.id, files.c.agent, _HOLDER.label("run"))
+    .where(files.c.id == bindparam("file_id"))
+    .with_for_update(of=files)
+)
+_INSERT = insert(inspections)
+_THIS_FILE = update(files).where(files.c.id == bindparam("of_id"))
+_JUDGED = _THIS_FILE.values(state=bindparam("now"), reason=bindparam("why"), disposition=Disposition.PENDING)
+_MOVED = _THIS_FILE.where(files.c.agent == bindparam("of_agent")).values(disposition=bindparam("to"))
+_GONE = _MOVED.values(reason=func.coalesce(files.c.reason, "gone"))
+
+
 def _recorded_id(connection: Connection, i: Inspection) -> int | None:
     """Of this very inspection, None if it is not there. Raises StoreError where another has its place."""
-    place = and_(inspections.c.run == i.run, inspections.c.line == i.line, inspections.c.frame_seq == i.frame_seq)
-    # Compared by the database, which keeps a path in its own spelling.
-    same = and_(
-        inspections.c.ts == i.ts,
-        inspections.c.verdict == i.decision.verdict,
-        inspections.c.path.is_not_distinct_from(i.path),
-        inspections.c.sha256.is_not_distinct_from(i.sha256),
-    )
-    found = connection.execute(select(inspections.c.id, same.label("same")).where(place)).first()
+    place = {"run": i.run, "line": i.line, "frame_seq": i.frame_seq}
+    values = {"ts": i.ts, "verdict": i.decision.verdict, "path": i.path, "sha256": i.sha256}
+    found = connection.execute(_FIND_RECORDED, {**place, **values}).first()
     if found is None:
         return None
     if not found.same:
@@ -153,10 +176,19 @@ def _recorded_id(connection: Connection, i: Inspection) -> int | None:
     return int(found.id)
 
 
-def _known_file(connection: Connection, inspection: Inspection) -> int | None:
-    """The ledger's row of the judged file; None where the database was made anew while the file was judged."""
-    query = select(files.c.id).where(files.c.id == inspection.file_id)
-    return None if inspection.file_id is None else connection.execute(query).scalar()
+def _known_file(connection: Connection, agent: str, inspection: Inspection) -> int | None:
+    """The ledger's row of the judged file; None where the database was made anew while the file was judged.
+
+    The row stays locked until the verdict is committed, so that nobody takes the file over in between.
+    """
+    if inspection.file_id is None:
+        return None
+    found = connection.execute(_FIND_FILE, {"file_id": inspection.file_id}).first()
+    if found is None:
+        return None
+    if found.agent != agent or found.run not in (None, inspection.run):
+        raise ClaimLost(f"line {inspection.line}: file {found.id} is another agent's by now: {found.agent}")
+    return int(found.id)
 
 
 def _insert(connection: Connection, agent: str, i: Inspection, file_id: int | None) -> int:
@@ -191,7 +223,7 @@ def _insert(connection: Connection, agent: str, i: Inspection, file_id: int | No
         "overlay_ref": i.overlay_ref,
         "context": None if i.context is None else dict(i.context),
     }
-    key = connection.execute(insert(inspections).values(row)).inserted_primary_key
+    key = connection.execute(_INSERT, row).inserted_primary_key
     assert key is not None
     return int(key[0])
 
@@ -222,19 +254,15 @@ def _end(connection: Connection, step: EventStep) -> None:
 
 def _judge_file(connection: Connection, file_id: int, inspection: Inspection) -> None:
     rejected = inspection.decision.verdict is Verdict.REJECTED
-    change = update(files).where(files.c.id == file_id)
-    connection.execute(
-        change.values(
-            state=FileState.FAILED if rejected else FileState.DONE,
-            reason=inspection.decision.reason,
-            disposition=Disposition.PENDING,
-        )
-    )
+    state = FileState.FAILED if rejected else FileState.DONE
+    connection.execute(_JUDGED, {"of_id": file_id, "now": state, "why": inspection.decision.reason})
 
 
 def _judge_slice(connection: Connection, one: FileVerdict, inspection_id: int) -> None:
     """A file of a series; one that has left its folder after an earlier verdict stays where it went."""
     found: dict[str, object] = {"inspection_id": inspection_id}
+    if one.was_judged and one.reason == SUPERSEDED:
+        found["reason"] = SUPERSEDED
     if not one.was_judged:
         found |= {"state": one.state, "reason": one.reason, "disposition": Disposition.PENDING}
     connection.execute(update(files).where(files.c.id == one.file_id).values(**found))

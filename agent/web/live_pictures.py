@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.pipeline.evidence import encode_jpeg
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.web.pictures import frame_picture, heat_picture
 from fbclip.decision import Verdict
 from fbclip.images.geometry import RgbImage

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from agent.pipeline.evidence import overlay
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from fbclip.decision import Region
 from fbclip.images.geometry import Placement, RgbImage
 

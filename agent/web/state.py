@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.drift.advice import NOT_LOOKED_AT, DriftReport
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.records import LineCounters, TriggerCounts, timestamp
 from agent.web.live_pictures import Kind, LastInspection, LivePictures, renewed_every_s
 from agent.web.trend import Trend

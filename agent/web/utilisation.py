@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 
 WINDOW_S = 60.0
 

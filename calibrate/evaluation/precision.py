@@ -121,7 +121,8 @@ def precision_effect(
     exact, lower = (_model(weights, adapter, device, p) for p in ("float32", precision))
     pairs = []
     for item in skips.rest(frame_item(Item(sample), exact.frame) for sample in samples):
-        pairs.append(_pair(item.item.sample.label, exact.run(item.framed.tiles), lower.run(item.framed.tiles)))
+        tiles = item.framed.network_input
+        pairs.append(_pair(item.item.sample.label, exact.run(tiles), lower.run(tiles)))
         advance()
     if not pairs:
         raise DataError("no images to compare precisions on")

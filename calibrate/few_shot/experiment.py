@@ -171,7 +171,7 @@ class FewShotExperiment:
             return None
         view = View(self._detector, self._adapter)
         framed = [one for one in map(view.framed, (image.item for image in references)) if isinstance(one, FramedItem)]
-        tiles = torch.cat([one.framed.tiles for one in framed]).to(self._detector.device)
+        tiles = torch.cat([one.framed.network_input for one in framed]).to(self._detector.device)
         digests = [one.item.sample.sha256 for one in framed]
         few = self._detector.remembering(adapter.id, tiles, digests)
         view = View(self._detector.extended([few]), few.id)
@@ -225,7 +225,7 @@ class FewShotExperiment:
 
     def _encoded(self, result: ItemTerms) -> _EncodedImage:
         item, framed, terms = result.framed.item, result.framed.framed, result.terms
-        found = self._detector.memory_layers(framed.tiles, self._config)
+        found = self._detector.memory_layers(framed.network_input, self._config)
         layers = {layer: tokens[0].cpu() for layer, tokens in found.items()}
         shape = (terms.map.shape[0], terms.map.shape[1])
         mask = true_mask(item.sample, framed.placement, shape)

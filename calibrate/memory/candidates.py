@@ -92,7 +92,7 @@ def _tokens_of_each(
     for sample in samples:
         framed = frame_item(Item(sample), partial(detector.frame, framing=framing), framing.window)
         if isinstance(framed, FramedItem):
-            found = image_tokens(detector, framed.framed.tiles, config)
+            found = image_tokens(detector, framed.framed.network_input, config)
             yield (sample, found) if torch.isfinite(found).all() else Skipped(sample, NOT_FINITE)
         else:
             yield framed

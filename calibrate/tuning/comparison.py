@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from calibrate.defects.on_images import Item
 from calibrate.errors import TrainingError
 from calibrate.metrics.ranking import auroc
+from calibrate.processes import ALONE, ProcessGroup
 from calibrate.statistics.bootstrap import Floats, draw_weights, weighted_ranking
 from calibrate.statistics.intervals import percentile_interval
 from calibrate.tuning.images import ImageLoader
@@ -74,18 +76,29 @@ class AdapterComparison:
 
 
 def score_adapters(
-    model: TuningModel, tuned: Adapter, items: Sequence[Item], loader: ImageLoader, advance: Callable[[int], None]
+    model: TuningModel,
+    tuned: Adapter,
+    items: Sequence[Item],
+    loader: ImageLoader,
+    advance: Callable[[int], None],
+    processes: ProcessGroup = ALONE,
 ) -> AdapterScores:
     """Image margins and per-image pixel AUROC of the base and of `tuned`, by the detector that the agent runs.
 
+    Of several processes each scores its share, and all know the scores of all.
     Raises TrainingError when a score is not finite, AdapterError when an adapter does not fit the backbone.
     """
     adapters = [tuned] if model.base is None else [model.base, tuned]
     device = model.backbone.projection.device
     detector = Detector(TorchEngine(model.backbone, model.backbone_sha256, adapters, device))
-    margins = np.full((len(adapters), len(items)), np.nan)
-    pixels = np.full((len(adapters), len(items)), np.nan)
-    for start in range(0, len(items), _BATCH):
+    starts = range(0, len(items), _BATCH)
+    # By batch, so that each image is judged beside the same ones however many processes there are.
+    own = [starts[k] for k in processes.share(len(starts))]
+    first, last = (own[0], min(own[-1] + _BATCH, len(items))) if own else (0, 0)
+    margins = np.zeros((len(adapters), len(items)))
+    pixels = np.zeros((len(adapters), len(items)))
+    pixels[:, first:last] = np.nan
+    for start in own:
         loaded = [loader.load(item) for item in items[start : start + _BATCH]]
         for row, adapter in enumerate(adapters):
             sigma = detector.smoothing[adapter.id]
@@ -97,6 +110,9 @@ def score_adapters(
                 if one.label and one.mask is not None:
                     pixels[row, column] = _pixel_auroc(prediction.map, one.mask.numpy())
         advance(len(loaded))
+    # Elsewhere is 0, so that a sum is the number itself.
+    for values in (margins, pixels):
+        processes.sum(torch.from_numpy(values))
     return AdapterScores(
         units=np.array([item.sample.unit for item in items]),
         labels=np.array([item.anomalous for item in items]),

@@ -61,7 +61,7 @@ class ImageLoader:
             return Skipped(item.sample, str(error))
         side = (self.size, self.size)
         small = None if mask is None else torch.from_numpy(resize_mask(mask, framed.framed.placement, side))
-        return LoadedImage(framed.framed.tiles[0], float(item.anomalous), small)
+        return LoadedImage(framed.framed.network_input[0], float(item.anomalous), small)
 
     def _frame(self, image: RgbImage) -> Framed:
         return frame_image(image, self.framing, self.size, self.patch)

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from calibrate.errors import TrainingError
 from calibrate.tuning.features import Features, in_order, shuffled
-from calibrate.tuning.parameters import Tuned, below
+from calibrate.tuning.learner import Tunable
+from calibrate.tuning.parameters import below
 from calibrate.tuning.request import TuningRequest
-from calibrate.tuning.training import TokenBatch, TuningTrainer
+from calibrate.tuning.training import StepBatch, TuningTrainer
 from fbclip.errors import ConfigError
 from fbclip.files import write_atomically
 
@@ -37,7 +37,7 @@ class EpochLosses:
 
 @dataclass(frozen=True, eq=False)
 class RunState:
-    """At least one epoch is done; the number of the best one (from 0) and its parameters, `head.*` and `prompts.*`."""
+    """At least one epoch is done; the number of the best one (from 0) and its parameters, named as in an adapter."""
 
     epochs: tuple[EpochLosses, ...]
     best: int
@@ -46,7 +46,7 @@ class RunState:
 
 def save_state(folder: Path, key: str, trainer: TuningTrainer, state: RunState) -> None:
     """`key`: digest of everything that the result depends on. Raises OSError."""
-    tensors = {f"now.{name}": value for name, value in trainer.learned.tensors().items()}
+    tensors = {f"now.{name}": value for name, value in trainer.learner.tensors().items()}
     tensors |= {f"best.{name}": value for name, value in state.best_tensors.items()}
     for index, values in trainer.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value.cpu().contiguous() for name, value in values.items()}
@@ -71,7 +71,7 @@ def load_state(folder: Path, key: str, trainer: TuningTrainer) -> RunState | Non
                 f"{folder}: holds an unfinished run with other data or options; repeat those, name another --work, "
                 "or add --restart"
             )
-        trainer.learned.load(below(tensors, "now."))
+        trainer.learner.load(below(tensors, "now."))
         optimiser = trainer.optimiser.state_dict()
         for name, value in below(tensors, "optimiser.").items():
             index, field = name.split(".", 1)
@@ -95,7 +95,7 @@ def drop_state(folder: Path) -> None:
 class TrainedRun:
     """The parameters of the best epoch (numbered from 0), and the losses of all."""
 
-    tuned: Tuned
+    tuned: Tunable
     epochs: tuple[EpochLosses, ...]
     best: int
 
@@ -111,18 +111,24 @@ def train(
 ) -> TrainedRun:
     """Train to the last epoch or until patience ends, writing the state into `work` after each epoch.
 
-    A state with the same `key` is taken up. Raises TrainingError when a loss is not finite, ConfigError for the
-    state of another run.
+    A state with the same `key` is taken up. Of several processes each does the same, and the first one writes.
+    Raises TrainingError when a loss is not finite, ConfigError for the state of another run.
     """
+    processes = trainer.processes
+    # Nobody looks for a state that the first one still forgets.
+    processes.wait()
     state = load_state(work, key, trainer)
+    for one, what in ((features, "reading images to train on"), (validation, "reading images to stop by")):
+        one.prepare(lambda done, total, what=what: report(what, done, total))  # type: ignore[misc]
     while state is None or _goes_on(state, request):
         epoch = 0 if state is None else len(state.epochs)
         batches = _batches(features, request, epoch, report)
         losses = EpochLosses(trainer.train_epoch(epoch, batches), _validate(trainer, validation, request.batch))
-        state = _after(state, losses, trainer.learned.tensors())
-        save_state(work, key, trainer, state)
-    trainer.learned.load(state.best_tensors)
-    return TrainedRun(trainer.finish(), state.epochs, state.best)
+        state = _after(state, losses, trainer.learner.tensors())
+        if processes.first:
+            save_state(work, key, trainer, state)
+    trainer.learner.load(state.best_tensors)
+    return TrainedRun(trainer.learner.learned(), state.epochs, state.best)
 
 
 def _goes_on(state: RunState, request: TuningRequest) -> bool:
@@ -140,7 +146,7 @@ def _after(state: RunState | None, losses: EpochLosses, tensors: Mapping[str, Te
     return RunState(epochs, state.best, state.best_tensors)
 
 
-def _batches(features: Features, request: TuningRequest, epoch: int, report: Report) -> Iterator[TokenBatch]:
+def _batches(features: Features, request: TuningRequest, epoch: int, report: Report) -> Iterator[StepBatch]:
     seed = request.recipe.seed
     batches = shuffled(features.items, request.batch, seed, epoch)
     turn = np.random.default_rng((seed, epoch, 1)) if request.augment else None
@@ -151,11 +157,9 @@ def _batches(features: Features, request: TuningRequest, epoch: int, report: Rep
     report(name, len(batches), len(batches))
 
 
-@torch.no_grad()
 def _validate(trainer: TuningTrainer, features: Features, batch: int) -> float:
     """Mean total loss an image."""
     total = 0.0
     for indices in in_order(features.items, batch):
-        losses = trainer.losses(features.fetch(indices), "early stopping")
-        total += len(indices.indices) * losses.total.item()
+        total += len(indices.indices) * trainer.total_loss(features.fetch(indices), "early stopping")
     return total / len(features.items)

@@ -11,8 +11,10 @@ import torch
 import yaml
 from pydantic import ValidationError
 
+from calibrate.tuning.learners import check_learns
 from fbclip.artefacts.adapter import Adapter, load_adapter
 from fbclip.artefacts.generation import weights_for
+from fbclip.backbone.config import BackboneConfig
 from fbclip.backbone.tower import Backbone
 from fbclip.backbone.weights import EMBEDDED_DIR, open_backbone
 from fbclip.errors import ConfigError
@@ -21,6 +23,7 @@ from fbclip.method.config import FBCLIPConfig
 from fbclip.method.defaults import method_for
 from fbclip.method.model import Head
 from fbclip.method.text import TextTower, load_text_tower
+from fbclip.peers.config import FBCLIP, PeerConfig, peer_config
 from fbclip.runtime import pick_device
 
 MAX_METHOD_BYTES = 1 << 16
@@ -38,6 +41,8 @@ MODULES: Mapping[str, Mapping[str, Any]] = {
 class ModelRequest:
     """What to tune. base: folder of the adapter to start from and to compare with; by default the embedded one.
 
+    learner: the method, FB-CLIP or one that it is compared with, which has no adapter to start from by default.
+
     from_scratch: start from fresh parameters, a base is only compared with. method: a YAML file with fields of the
     method to change; without: modules to switch off, keys of MODULES. trust: weights whose sha256 nobody states are
     taken as they are, where no base names them.
@@ -51,11 +56,12 @@ class ModelRequest:
     method: Path | None = None
     without: tuple[str, ...] = ()
     trust: bool = False
+    learner: str = FBCLIP
 
     @property
     def base_folder(self) -> Path | None:
         """The adapter to start from or to compare with; from scratch there need not be one."""
-        if self.base is not None or self.from_scratch:
+        if self.base is not None or self.from_scratch or self.learner != FBCLIP:
             return self.base
         if self.backbone == "embedded":
             return EMBEDDED_DIR / "adapter"
@@ -69,7 +75,7 @@ class TuningModel:
     backbone: Backbone
     backbone_sha256: str
     tower: TextTower
-    method: FBCLIPConfig
+    method: FBCLIPConfig | PeerConfig
     base: Adapter | None
     from_scratch: bool = False
     trusted: bool = False
@@ -90,9 +96,7 @@ def open_model(request: ModelRequest) -> TuningModel:
     # An adapter to start from names the tensors; without one nobody does.
     file = file if base is not None else file.known(request.trust)
     trusted = file.trusted if base is None else base.manifest.weights_trusted is True
-    own = method_for(file.config) if base is None or request.from_scratch else base.manifest.fbclip
-    method = changed_method(own, request.method, request.without)
-    check_runs(method, file.config.patch_size, file.config.layers)
+    method = _method(request, file.config, None if request.from_scratch else base)
     backbone, digest = open_backbone(file, method.image_size)
     if base is not None and base.manifest.backbone_sha256 != digest:
         raise ConfigError(f"--from {folder}: was tuned on other weights than those of backbone {request.backbone}")
@@ -103,6 +107,23 @@ def open_model(request: ModelRequest) -> TuningModel:
         )
     tower = load_text_tower(file.all(), file.config).to(device)
     return TuningModel(backbone.to(device), digest, tower, method, base, request.from_scratch, trusted)
+
+
+def _method(request: ModelRequest, backbone: BackboneConfig, start: Adapter | None) -> FBCLIPConfig | PeerConfig:
+    """The numbers of the asked method: those of the adapter to start from, or the published ones, changed or not."""
+    check_learns(request.learner)
+    if request.learner == FBCLIP:
+        own = method_for(backbone) if start is None else start.manifest.fbclip
+        method = changed_method(own, request.method, request.without)
+        check_runs(method, backbone.patch_size, backbone.layers)
+        return method
+    if request.method is not None or request.without:
+        raise ConfigError(f"--method {request.learner}: --without and fields of the method are {FBCLIP}'s")
+    if start is None:
+        return peer_config(request.learner, backbone)
+    if start.manifest.peer is None or start.manifest.peer.name != request.learner:
+        raise ConfigError(f"--from: the adapter is of method {start.manifest.method_name}, not of {request.learner}")
+    return start.manifest.peer
 
 
 def changed_method(base: FBCLIPConfig, file: Path | None, without: Sequence[str]) -> FBCLIPConfig:

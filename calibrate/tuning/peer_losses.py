@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from calibrate.tuning.training import dice, focal
+from calibrate.tuning.losses import dice, focal
 
 _SMOOTH = 1e-5
 _GAMMA = 2.0
@@ -57,17 +57,20 @@ def anomalyclip_losses(image_margin: Tensor, maps: Sequence[Tensor], masks: Tens
 
 
 def faprompt_losses(
-    static: Tensor, adapted: Tensor, cls: Tensor, score: Tensor, abnormal: Tensor, bias: Tensor, masks: Tensor,
-    labels: Tensor,
+    static: Tensor | None, adapted: Tensor | None, cls: Tensor, score: Tensor, abnormal: Tensor, bias: Tensor,
+    masks: Tensor | None, labels: Tensor,
 ) -> list[Tensor]:  # fmt: skip
     """Total, pixel, image cross entropy, image focal, orthogonality, prior.
 
-    static, adapted: maps (B,2,S,S); cls: margins (B,); score (B,); abnormal: raw static prompts (P,D); bias (B,d).
+    static, adapted: maps (B,2,S,S), None without masks; cls: margins (B,); score (B,); abnormal: raw static prompts
+    (P,D); bias (B,d).
     """
-    pixel = sum(map_losses(static, masks)) + 0.5 * sum(map_losses(adapted, masks))
+    pixel = cls.new_zeros(())
+    if static is not None and adapted is not None and masks is not None:
+        pixel = torch.stack(map_losses(static, masks)).sum() + 0.5 * torch.stack(map_losses(adapted, masks)).sum()
     image = class_cross_entropy(cls, labels)
     # The released code takes the score for a logit, though it is a probability.
-    bce = F.binary_cross_entropy_with_logits(score, labels, reduction="none")
+    bce = F.binary_cross_entropy_with_logits(score, labels.to(score.dtype), reduction="none")
     image_focal = ((1 - torch.exp(-bce)) ** 2 * bce).mean()
     similar = F.normalize(abnormal, dim=-1)
     orthogonality = (similar @ similar.T).abs().triu(1).sum()
@@ -82,39 +85,47 @@ def grid_masks(masks: Tensor, side: int) -> Tensor:
     return torch.where(small < 0.5, 0.0, torch.where(small > 0.5, 1.0, small))
 
 
-def patch_alignment(features: Sequence[Tensor], masks: Tensor) -> Tensor:
-    """AF-CLIP's loss over patches (B,L,D) and their labels (B,L): pairs of one kind should be the more alike ones.
+def pair_sums(features: Sequence[Tensor], masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Of pairs within each image, patches (B,L,D) with labels (B,L): similarities and numbers of them, added up.
 
-    Mean over `features` of max(0, mean similarity of pairs with different labels − that of pairs with equal ones). A
-    patch that is half anomalous is in no pair.
+    -> (B,F,2) over pairs with different and with equal labels, for each of F `features`; (B,2) how many. A patch that
+    is half anomalous is in no pair; each is in one with itself.
     """
     signs = torch.where(masks == 0, -1.0, masks)
     pairs = signs.unsqueeze(2) * signs.unsqueeze(1)
-    different, equal = pairs == -1, pairs == 1
-    if not (masks == 0).any() or not different.any():
-        return masks.new_zeros(())
-    found = []
+    kinds = torch.stack((pairs == -1, pairs == 1), dim=1).to(masks.dtype)  # (B,2,L,L)
+    sums = []
     for one in features:
         unit = F.normalize(one, dim=-1)
-        similar = unit @ unit.transpose(1, 2)
-        found.append(F.relu(similar[different].mean() - similar[equal].mean()))
-    return torch.stack(found).mean()
+        sums.append(((unit @ unit.transpose(1, 2)).unsqueeze(1) * kinds).sum(dim=(2, 3)))
+    return torch.stack(sums, dim=1), kinds.sum(dim=(2, 3))
+
+
+def alignment(sums: Tensor, numbers: Tensor, any_normal: bool) -> Tensor:
+    """AF-CLIP's loss over patches, from what `pair_sums` gives of all images: pairs of one kind should be more alike.
+
+    Mean over the features of max(0, mean similarity of pairs with different labels − that of pairs with equal ones).
+    """
+    counts = numbers.double().sum(dim=0)
+    if not any_normal or counts[0] == 0:
+        return sums.new_zeros(())
+    different, equal = (sums.double().sum(dim=0) / counts).to(sums.dtype).unbind(dim=-1)
+    return F.relu(different - equal).mean()
 
 
 def afclip_losses(
-    image: Tensor, grid: Tensor, projected: Sequence[Tensor], masks: Tensor, labels: Tensor, released: bool = False
+    image: Tensor, grid: Tensor, aligned: Tensor, masks: Tensor, labels: Tensor, released: bool = False
 ) -> list[Tensor]:
-    """Total, focal of the image and of the pixels, L1 of the pixels, patch alignment.
+    """Total, focal of the image and of the pixels, L1 of the pixels, patch alignment (from `alignment`).
 
-    image (B,) and grid (B,g,g): probabilities; projected: (B,1+L,D) each; masks (B,g,g), from `grid_masks`. released:
-    with the gradient that the released code has by mistake, for comparing with it; values are the same.
+    image (B,) and grid (B,g,g): probabilities; masks (B,g,g), from `grid_masks`. released: with the gradient that the
+    released code has by mistake, for comparing with it; values are the same.
     """
     focal_image, focal_pixel = focal(image, labels), focal(grid, masks)
     if released:
         focal_pixel = focal_pixel + _released_difference(grid, masks)
     l1 = (grid - masks).abs().mean()
-    alignment = patch_alignment([p[:, 1:] for p in projected], masks.flatten(1))
-    return [focal_image + focal_pixel + l1 + alignment, focal_image, focal_pixel, l1, alignment]
+    return [focal_image + focal_pixel + l1 + aligned, focal_image, focal_pixel, l1, aligned]
 
 
 def _released_difference(grid: Tensor, masks: Tensor) -> Tensor:

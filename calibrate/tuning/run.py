@@ -10,15 +10,18 @@ from pathlib import Path
 from calibrate.datasets.sample import Sample
 from calibrate.errors import DataError
 from calibrate.inference import Skips
+from calibrate.processes import ALONE, ProcessGroup
 from calibrate.tuning.comparison import compare, score_adapters
-from calibrate.tuning.features import Features, TokenCache
+from calibrate.tuning.features import Features
 from calibrate.tuning.images import ImageLoader, usable_samples
+from calibrate.tuning.learner import Learner
+from calibrate.tuning.learners import learner_for
 from calibrate.tuning.loop import Report, TrainedRun, drop_state, train
 from calibrate.tuning.model import ModelRequest, TuningModel, open_model
 from calibrate.tuning.outcome import Outcome, TuningDocument, write_outcome
-from calibrate.tuning.parameters import start_from
 from calibrate.tuning.request import TuningRequest, description, run_key
 from calibrate.tuning.split import MAX_IMAGES, MODE_TEXT, TuningSplit, make_split, mode_of
+from calibrate.tuning.token_cache import Kept, SharedTokens, TokenCache, row_bytes
 from calibrate.tuning.training import TuningTrainer
 from fbclip.artefacts.adapter import Adapter
 from fbclip.errors import ConfigError
@@ -43,9 +46,12 @@ class TuningJob:
     restart: bool = False
 
 
-def run_job(job: TuningJob, skips: Skips, notify: Callable[[str], None], report: Report) -> TuningDocument:
+def run_job(
+    job: TuningJob, skips: Skips, notify: Callable[[str], None], report: Report, processes: ProcessGroup = ALONE
+) -> TuningDocument:
     """Tune, compare and write; interrupted, the same job goes on after the last whole epoch.
 
+    Of several processes the first one writes; all return the same document.
     `skips` says what becomes of images that cannot be used; `notify` gets what the user should know before it starts.
     Raises ConfigError, DataError, TrainingError, WeightsError, AdapterError, OSError.
     """
@@ -55,7 +61,7 @@ def run_job(job: TuningJob, skips: Skips, notify: Callable[[str], None], report:
     if base_folder is not None and base_folder.resolve() == job.out.resolve():
         raise ConfigError(f"--out {job.out}: is the base itself; name another folder")
     model = open_model(job.model)
-    if job.restart:
+    if job.restart and processes.first:
         drop_state(job.work)
     loader = ImageLoader(job.framing, model.method.image_size, model.backbone.config.patch_size)
     count = len(job.samples)
@@ -63,9 +69,11 @@ def run_job(job: TuningJob, skips: Skips, notify: Callable[[str], None], report:
     for skipped in skips.skipped:
         notify(f"left out: {skipped}")
     notify(f"mode: {MODE_TEXT[mode_of(samples)]}")
-    document = write_outcome(tune_adapter(model, samples, loader, job.request, job.work, report), base_folder, job.out)
-    drop_state(job.work)
-    return document
+    outcome = tune_adapter(model, samples, loader, job.request, job.work, report, processes)
+    if processes.first:
+        write_outcome(outcome, base_folder, job.out)
+        drop_state(job.work)
+    return outcome.document()
 
 
 def tune_adapter(
@@ -75,6 +83,7 @@ def tune_adapter(
     request: TuningRequest,
     work: Path,
     report: Report,
+    processes: ProcessGroup = ALONE,
 ) -> Outcome:
     """Tune, and compare with the base; the state of the run is in `work` until the caller drops it.
 
@@ -83,7 +92,7 @@ def tune_adapter(
     split = make_split(samples, request.synthetic, request.recipe.seed)
     images = known_images(split, model.start)
     described = description(model, split, loader.framing.roi, request)
-    trained = _train(model, split, loader, request, work, run_key(described), report)
+    trained = _train(model, split, loader, request, work, run_key(described), report, processes)
     tuned = trained.tuned.adapter(model.backbone_sha256, model.backbone.config, {}, model.trusted)
     done = 0
 
@@ -92,7 +101,7 @@ def tune_adapter(
         done += count
         report("comparing", done, len(split.test))
 
-    scores = score_adapters(model, tuned, split.test, loader, advance)
+    scores = score_adapters(model, tuned, split.test, loader, advance, processes)
     comparison = compare(scores, request.recipe.seed)
     outcome = Outcome(split, trained, tuned, model.base, comparison, request.keep)
     provenance = {**described, "pictures": images, "result": outcome.document().result()}
@@ -122,20 +131,41 @@ def _train(
     work: Path,
     key: str,
     report: Report,
+    processes: ProcessGroup,
 ) -> TrainedRun:
-    start = None if model.start is None else start_from(model.start, model.method)
-    trainer = TuningTrainer(model.backbone, model.tower, model.method, request.recipe, start)
-    layers = model.method.feature_layers
-    shape = (len(layers), model.backbone.grid**2 + 1, model.backbone.config.width)
+    learner = learner_for(model.backbone, model.tower, model.method, model.start, request.recipe.seed)
+    trainer = TuningTrainer(learner, request.recipe, processes)
     # Images that are turned at random are computed anew each time.
     cached = 0 if request.augment else len(split.train)
-    # One budget for both: the few validation images are read as often as those that train, so they come first.
-    limit = request.cache_mb * _MB
-    first = min(limit, len(split.validation) * TokenCache.row_bytes(shape))
     with (
-        closing(TokenCache(len(split.validation), shape, first, work)) as validation_cache,
-        closing(TokenCache(cached, shape, limit - first, work)) as train_cache,
+        closing(learner),
+        closing(caches(learner, len(split.validation), cached, request.cache_mb * _MB, work, processes)) as kept,
     ):
-        features = Features(split.train, loader, model.backbone, layers, None if request.augment else train_cache)
-        validation = Features(split.validation, loader, model.backbone, layers, validation_cache)
+        features = Features(split.train, loader, learner, None if request.augment else kept.train, processes)
+        validation = Features(split.validation, loader, learner, kept.validation, processes)
         return train(trainer, features, validation, request, work, key, report)
+
+
+@dataclass(frozen=True, eq=False)
+class Caches:
+    """Of the images that stop the training, and of those that train."""
+
+    validation: Kept
+    train: Kept
+
+    def close(self) -> None:
+        """Give their room back."""
+        self.validation.close()
+        self.train.close()
+
+
+def caches(learner: Learner, validation: int, train: int, limit: int, work: Path, processes: ProcessGroup) -> Caches:
+    """Room for so many images: of `limit` bytes and a file beyond, or of several processes in files that they share."""
+    shape = learner.feature_shape
+    if processes.count > 1:
+        names = ("stop.features", "tune.features")
+        shared = [SharedTokens(n, shape, work / f, processes) for n, f in zip((validation, train), names, strict=True)]
+        return Caches(*shared)
+    # One budget for both: the few validation images are read as often as those that train, so they come first.
+    first = min(limit, validation * row_bytes(shape))
+    return Caches(TokenCache(validation, shape, first, work), TokenCache(train, shape, limit - first, work))

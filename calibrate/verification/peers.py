@@ -8,23 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from calibrate.tuning.peer_losses import (
-    afclip_losses,
-    anomalyclip_losses,
-    clipad_losses,
-    faprompt_losses,
-    grid_masks,
-    two_channels,
-)
+from calibrate.tuning.afclip_learner import AfClipLearner
+from calibrate.tuning.anomalyclip_learner import AnomalyClipLearner
+from calibrate.tuning.faprompt_learner import FaPromptLearner
+from calibrate.tuning.learner import Learner, together
+from calibrate.tuning.peer_losses import clipad_losses, grid_masks
 from calibrate.tuning.training import make_optimiser
 from calibrate.verification.training import GRADIENT_TOLERANCE, LOSS_TOLERANCE
 from fbclip.errors import FbclipError
-from fbclip.peers.afclip import AfClip
-from fbclip.peers.anomalyclip import DualFeatures
 from fbclip.peers.checkpoints import af_learned, anomaly_prompts, fine_prompts, linear_layers, read_peer_checkpoint
 from fbclip.peers.config import AfClipConfig, AnomalyClipConfig, ClipAdConfig, FaPromptConfig
-from fbclip.peers.faprompt import FaPrompt
-from fbclip.peers.output import square, two_way
 from fbclip.peers.vision import staged_path
 from fbclip.verification.deviation import Deviation, relative_deviation
 from fbclip.verification.peers import PeerCase
@@ -114,70 +107,48 @@ def _deep(case: PeerCase) -> dict[str, int]:
     return {"deep_prompts": max(0, int(case.raw.get("deep_prompt_depth", 9)) - 1)}
 
 
+def _whole(learner: Learner, case: PeerCase) -> Callable[[], list[Tensor]]:
+    """One forward pass of the learner that tuning uses, over all images of the case."""
+    masks, labels = _masks(case), _labels(case)
+    with torch.no_grad():
+        features = learner.features(case.tensors["image"])
+
+    def losses() -> list[Tensor]:
+        shared = learner.shared()
+        outputs = [learner.outputs(one, shared, masks[k : k + 1]) for k, one in enumerate(features)]
+        return learner.losses(together(outputs), shared, labels, masks)
+
+    return losses
+
+
 def _anomalyclip(case: PeerCase, _released: bool) -> GoldenSteps:
     config = AnomalyClipConfig(**case.settings(AnomalyClipConfig, **_deep(case)))
     stored = read_peer_checkpoint(case.checkpoint)
     prompts, config = anomaly_prompts(stored, case.checkpoint, case.config, config)
     layers = tuple(case.raw.get("train_feature_layers", config.feature_layers[-1:]))
-    with torch.no_grad():
-        image, patches = DualFeatures(case.backbone, config.dual_blocks, layers)(case.tensors["image"])
-
-    def losses() -> list[Tensor]:
-        text = prompts(case.tower)
-        maps = [
-            two_channels(square(two_way(patches[n][:, 1:], text, config.temperature)), config.image_size)
-            for n in layers
-        ]
-        return anomalyclip_losses(two_way(image, text, config.temperature), maps, _masks(case), _labels(case))
-
-    return GoldenSteps(dict(prompts.named_parameters()), losses)
+    learner = AnomalyClipLearner(case.backbone, case.tower, config, prompts, layers)
+    return GoldenSteps(dict(prompts.named_parameters()), _whole(learner, case))
 
 
 def _afclip(case: PeerCase, released: bool) -> GoldenSteps:
     config = AfClipConfig(**case.settings(AfClipConfig))
     learned, config = af_learned(read_peer_checkpoint(case.checkpoint), case.checkpoint, case.config, config)
-    peer = AfClip(case.backbone, config, torch.zeros(2, case.config.embed_dim), learned.adapter)
-    with torch.no_grad():
-        tokens = peer.tokens(case.tensors["image"])
-    masks = grid_masks(_masks(case), case.backbone.grid)
-
-    def losses() -> list[Tensor]:
-        projected = peer.projected(tokens)
-        probability = torch.sigmoid(peer.margins(projected, learned.prompt(case.tower)))
-        return afclip_losses(probability[:, 0], square(probability[:, 1:]), projected, masks, _labels(case), released)
-
+    learner = AfClipLearner(case.backbone, case.tower, config, learned, released)
     names = {"to_out": "attention.attn.to_out.0", "norm": "attention.norm"}
     names |= {f"to_{n}": f"attention.attn.to_{n}" for n in "qkv"}
     parameters = {"state_prompt_embedding": learned.prompt.state_prompt_embedding}
     for name, parameter in learned.adapter.named_parameters():
         module, kind = name.rsplit(".", 1)
         parameters[f"adaptor.{names[module]}.{kind}"] = parameter
-    return GoldenSteps(parameters, losses)
+    return GoldenSteps(parameters, _whole(learner, case))
 
 
 def _faprompt(case: PeerCase, _released: bool) -> GoldenSteps:
     config = FaPromptConfig(**case.settings(FaPromptConfig, **_deep(case)))
     stored = read_peer_checkpoint(case.checkpoint)
     prompts, config = fine_prompts(stored, case.checkpoint, case.config, config)
-    peer = FaPrompt(case.backbone, config, prompts, case.tower)
-    with torch.no_grad():
-        image, patches = peer.features(case.tensors["image"])
-    (last,) = patches.values()
-
-    def losses() -> list[Tensor]:
-        found = peer.margins(image, last, prompts.normal(case.tower), prompts.abnormal(case.tower))
-        return faprompt_losses(
-            two_channels(found.static, config.image_size),
-            two_channels(found.adapted, config.image_size),
-            found.cls,
-            found.score,
-            found.abnormal[0],
-            found.bias,
-            _masks(case),
-            _labels(case),
-        )
-
-    return GoldenSteps(dict(prompts.named_parameters()), losses)
+    learner = FaPromptLearner(case.backbone, case.tower, config, prompts)
+    return GoldenSteps(dict(prompts.named_parameters()), _whole(learner, case))
 
 
 _TRAINING: dict[str, Callable[[PeerCase, bool], GoldenSteps]] = {

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from calibrate.tuning.training import make_optimiser, tuning_losses
+from calibrate.tuning.losses import tuning_losses
+from calibrate.tuning.training import make_optimiser
 from fbclip.artefacts.checkpoint import checkpoint_name, import_checkpoint
 from fbclip.backbone.tower import load_backbone
 from fbclip.errors import FbclipError

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fbclip.artefacts.adapter import Adapter, AdapterManifest
+from fbclip.backbone.config import BackboneConfig
 from fbclip.backbone.tower import Backbone, load_strictly
 from fbclip.backbone.weights import WeightsFile, open_backbone
 from fbclip.errors import AdapterError, ConfigError, WeightsError
@@ -61,7 +62,11 @@ def fixed_adapter(weights: WeightsFile, name: str, class_name: str | None) -> Ad
             f"method {name} is learned: bring its checkpoint with `calibrate import`, then name --adapter"
         )
     tower = load_text_tower(weights.all(), weights.config)
-    return _adapter(weights, config, _fixed_text(config, tower), {}, {})
+    # Opening the tower at the method's size also shows that it fits.
+    backbone, digest = open_backbone(weights, config.image_size)
+    adapter = _bound(weights.config, digest, config, _fixed_text(config, tower), {}, {}, weights.trusted)
+    open_peer(adapter, backbone)
+    return adapter
 
 
 def imported_peer(checkpoint: Path, weights: WeightsFile, class_name: str | None = None) -> Adapter | None:
@@ -76,20 +81,37 @@ def imported_peer(checkpoint: Path, weights: WeightsFile, class_name: str | None
     backbone, config = weights.config, peer_config(name, weights.config, class_name)
     tower = load_text_tower(weights.all(), backbone)
     learned: nn.Module
-    held: dict[str, Tensor] = {}
     if isinstance(config, AnomalyClipConfig):
         learned, config = anomaly_prompts(stored, checkpoint, backbone, config)
     elif isinstance(config, AfClipConfig):
         learned, config = af_learned(stored, checkpoint, backbone, config)
     elif isinstance(config, FaPromptConfig):
         learned, config = fine_prompts(stored, checkpoint, backbone, config)
-        held = _tower_tensors(tower, config)
     elif isinstance(config, ClipAdConfig):
         learned, config = linear_layers(stored, checkpoint, backbone, config)
     else:
         return None
     provenance = {"imported_from_sha256": file_sha256(checkpoint), "imported_from": checkpoint.name}
-    return _adapter(weights, config, learned_text(config, learned, tower), {**_learned(learned), **held}, provenance)
+    # Opening the tower at the method's size also shows that it fits.
+    image_tower, digest = open_backbone(weights, config.image_size)
+    adapter = learned_adapter(backbone, digest, config, learned, tower, provenance, weights.trusted)
+    open_peer(adapter, image_tower)
+    return adapter
+
+
+def learned_adapter(
+    backbone: BackboneConfig,
+    backbone_sha256: str,
+    config: PeerConfig,
+    learned: nn.Module,
+    tower: TextTower,
+    provenance: Mapping[str, object],
+    trusted: bool,
+) -> Adapter:
+    """What was learned, on the CPU, as an adapter for the image tower with this digest."""
+    held = _tower_tensors(tower, config) if isinstance(config, FaPromptConfig) else {}
+    text, tensors = learned_text(config, learned, tower), {**_learned(learned), **held}
+    return _bound(backbone, backbone_sha256, config, text, tensors, provenance, trusted)
 
 
 @torch.no_grad()
@@ -151,25 +173,23 @@ def with_references(adapter: Adapter, backbone: Backbone, references: Tensor, di
     return Adapter(manifest, {**rest, **banks}, adapter.prototypes)
 
 
-def _adapter(
-    weights: WeightsFile,
+def _bound(
+    backbone: BackboneConfig,
+    backbone_sha256: str,
     config: PeerConfig,
     text: Tensor,
     tensors: Mapping[str, Tensor],
     provenance: Mapping[str, object],
+    trusted: bool,
 ) -> Adapter:
-    # Opening the tower at the method's size also shows that it fits.
-    backbone, digest = open_backbone(weights, config.image_size)
     manifest = AdapterManifest(
-        backbone=weights.config,
-        backbone_sha256=digest,
+        backbone=backbone,
+        backbone_sha256=backbone_sha256,
         peer=config,
-        weights_trusted=True if weights.trusted else None,
+        weights_trusted=True if trusted else None,
         provenance=provenance,
     )
-    adapter = Adapter(manifest, tensors, text.detach().float().clone())
-    open_peer(adapter, backbone)
-    return adapter
+    return Adapter(manifest, tensors, text.detach().float().clone())
 
 
 def _fixed_text(config: PeerConfig, tower: TextTower) -> Tensor:

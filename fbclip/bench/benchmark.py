@@ -47,6 +47,8 @@ def open_parts(
     """
     config = backbone_config(name)
     method = method_for(config, size)
+    # An untuned head is the same one each time, so that what was timed of it earlier is of the same model.
+    torch.manual_seed(0)
     if random:
         return random_parts(config, method)
     backbone, _ = open_backbone(find_weights(name, weights), method.image_size)

@@ -1,54 +1,52 @@
-"""`fbclip bench --runtime all`: one model in every runtime and precision of this machine, in turn, medians.
+"""`fbclip bench --runtime all`: one model in every runtime and precision of this machine, row by row, medians.
 
-What is timed is a whole prediction, as the agent asks for it. Each round runs every row once, so a machine that slows
-down slows all of them; ratios hold where milliseconds do not.
+What is timed is a whole prediction, as the agent asks for it. Each row takes turns with float32 in torch, so a machine
+that slows down slows both; ratios hold where milliseconds do not. Each row has so many seconds, and is kept when it is
+done, so that a run that was cut short goes on where it stopped.
 """
 
 from __future__ import annotations
 
-import copy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from fbclip.artefacts.adapter import Adapter, AdapterManifest
-from fbclip.backbone.config import ExportFormat, Precision, RuntimeName
+from fbclip import __version__
+from fbclip.artefacts.adapter import Adapter
+from fbclip.backbone.config import Precision, RuntimeName
 from fbclip.backbone.tower import Backbone
 from fbclip.bench.benchmark import TimedMemory, random_memory
+from fbclip.bench.finished_rows import FinishedRows, TimedRow
+from fbclip.bench.random_adapter import DIGEST, random_adapter
+from fbclip.bench.timed_exports import BASE, ROWS, Computes, TimedExports
 from fbclip.detector import Detector, Job
-from fbclip.engines.export_manifest import ExportManifest, Quantised
-from fbclip.engines.exported_engine import ExportedEngine
-from fbclip.engines.graph_session import GraphSettings
 from fbclip.engines.processor import inference_threads, processor_name
-from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import ConfigError, ExportError
-from fbclip.export.graphs import BackboneGraph, examples
-from fbclip.export.run import quantiser, write_export
 from fbclip.export.source import ExportSource
-from fbclip.files import file_sha256
+from fbclip.memory.bank import Memory
 from fbclip.method.model import Head
 
-_CPU = torch.device("cpu")
-_DIGEST = "0" * 64
-_CALIBRATED_ON = 4
-"""Random pictures: what int8 takes does not depend on them, what it is worth does, and is not measured here."""
+ROW_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class RuntimeRow:
-    """Median of a whole prediction of the batch in ms; `speed` is how many times as fast as float32 in torch."""
+    """Median of a whole prediction of the batch in ms; `speed` is how many times as fast as float32 in torch, which
+    took turns with it. `repeats`: for how many of those asked for its seconds sufficed."""
 
     runtime: RuntimeName
     precision: Precision
     ms: float
     images_per_s: float
     speed: float
+    repeats: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,10 @@ class RuntimeTable:
             f"torch float32: {self.whole_to_bare:.2f} x its bare backbone ({self.bare_ms:.1f} ms)",
         ]
         for row in self.rows:
+            short = "" if row.repeats >= self.repeats else f"  ({row.repeats} of {self.repeats} repeats)"
             lines.append(
                 f"{row.runtime:12} {row.precision:9} {row.ms:9.1f} ms  {row.images_per_s:7.2f} images/s  "
-                f"{row.speed:.2f} x as fast"
+                f"{row.speed:.2f} x as fast{short}"
             )
         return "\n".join([*lines, *self.notes])
 
@@ -89,28 +88,43 @@ def compare_runtimes(
     repeats: int,
     asked: TimedMemory | None = None,
     note: Callable[[str], None] = lambda _: None,
+    keep: Path | None = None,
+    seconds: float = ROW_SECONDS,
 ) -> RuntimeTable:
-    """Every runtime that is installed; `repeats` rounds after one that is thrown away."""
-    adapter, notes = _adapter(backbone, head), []
-    source = ExportSource(backbone, _DIGEST, [adapter], sorted({*head.config.layers, *_memory_layers(backbone, asked)}))
-    threads = inference_threads(None)
+    """Every runtime that is installed: up to `repeats` turns a row within `seconds`, at least one.
+
+    `keep`: a folder in which rows and exports stay; rows that are there already are not timed again. Raises ConfigError
+    where they are of another setting.
+    """
+    adapter, threads, notes = random_adapter(backbone, head), inference_threads(None), []
+    source = ExportSource(backbone, DIGEST, [adapter], sorted({*head.config.layers, *_memory_layers(backbone, asked)}))
     torch.set_num_threads(threads)
-    memories = [] if asked is None else [random_memory(backbone, _DIGEST, asked)]
-    images = torch.randn(batch, 3, backbone.image_size, backbone.image_size)
-    with tempfile.TemporaryDirectory() as folder:
-        detectors = {}
-        for (runtime, precision), open_engine in _openers(source, Path(folder), threads):
-            note(f"opening {runtime} {precision}")
+    tokens = 0 if asked is None else asked.tokens
+    setting = {
+        "version": __version__,
+        "processor": processor_name(),
+        "threads": threads,
+        "adapter": adapter.id,
+        "batch": batch,
+        "memory": [tokens, None if asked is None else asked.features],
+    }
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) if keep is None else keep
+        folder.mkdir(parents=True, exist_ok=True)
+        done = FinishedRows(folder, setting)
+        timed = _Timed(source, adapter, batch, asked, TimedExports(source, folder, threads))
+        for wanted in ROWS:
+            if done.get(*wanted) is not None:
+                note(f"{wanted}: timed already")
+                continue
             try:
-                detectors[runtime, precision] = Detector(open_engine(), memories)
+                done.add(timed.row(wanted, repeats, seconds, note))
             except (ConfigError, ExportError) as error:
-                notes.append(f"{runtime} {precision} could not be timed: {error}")
-        times, bare = _times(detectors, backbone, images, adapter, None if asked is None else memories[0].id, repeats)
-    base = times["torch", "float32"]
-    rows = tuple(
-        RuntimeRow(runtime, precision, round(ms, 3), round(1e3 * batch / ms, 2), round(base / ms, 3))
-        for (runtime, precision), ms in times.items()
-    )
+                notes.append(f"{wanted} could not be timed: {error}")
+        found = [(wanted, row) for wanted in ROWS if (row := done.get(*wanted)) is not None]
+    rows = tuple(_row(wanted, row, batch) for wanted, row in found)
+    base = found[0][1]
+    bare = base.bare_ms or base.ms
     return RuntimeTable(
         processor=processor_name(),
         threads=threads,
@@ -118,108 +132,96 @@ def compare_runtimes(
         size=backbone.image_size,
         batch=batch,
         repeats=repeats,
-        memory_tokens=0 if asked is None else asked.tokens,
+        memory_tokens=tokens,
         bare_ms=round(bare, 3),
-        whole_to_bare=round(base / bare, 3),
+        whole_to_bare=round(base.ms / bare, 3),
         rows=rows,
         notes=(*notes, *slower_than_float32(rows)),
     )
 
 
-def slower_than_float32(rows: tuple[RuntimeRow, ...]) -> list[str]:
+def _row(wanted: Computes, row: TimedRow, batch: int) -> RuntimeRow:
+    return RuntimeRow(
+        *wanted, round(row.ms, 3), round(1e3 * batch / row.ms, 2), round(row.base_ms / row.ms, 3), row.repeats
+    )
+
+
+def slower_than_float32(rows: Sequence[RuntimeRow]) -> list[str]:
     """A line for each lower precision that was slower here than float32 in the same runtime."""
-    exact = {row.runtime: row.ms for row in rows if row.precision == "float32"}
+    exact = {row.runtime: row.speed for row in rows if row.precision == "float32"}
     return [
         f"warning: {row.runtime} {row.precision} is slower than its float32 on this processor; use float32"
         for row in rows
-        if row.precision != "float32" and row.ms > exact.get(row.runtime, row.ms)
+        if row.precision != "float32" and row.speed < exact.get(row.runtime, row.speed)
     ]
 
 
-Opener = Callable[[], TorchEngine | ExportedEngine]
+class _Timed:
+    """float32 in torch is there all the time, every other engine only while its row is timed."""
+
+    def __init__(
+        self, source: ExportSource, adapter: Adapter, batch: int, asked: TimedMemory | None, exports: TimedExports
+    ) -> None:
+        size = source.backbone.image_size
+        self._exports, self._backbone, self._layers = exports, source.backbone, adapter.manifest.fbclip.feature_layers
+        self._memories: list[Memory] = [] if asked is None else [random_memory(source.backbone, DIGEST, asked)]
+        memory = self._memories[0].id if self._memories else None
+        images = torch.randn(batch, 3, size, size)
+        self._images: Tensor = images
+        self._jobs = [Job(image[None], adapter.id, adapter.manifest.smoothing_sigma, memory=memory) for image in images]
+        self._base = Detector(exports.open(BASE), self._memories)
+
+    def row(self, wanted: Computes, repeats: int, seconds: float, note: Callable[[str], None]) -> TimedRow:
+        """Turns of the row and of float32 in torch, whose own row takes turns with the bare backbone."""
+        note(f"opening {wanted}")
+        if wanted == BASE:
+            turns = take_turns([self._whole(self._base), self._bare], repeats, seconds)
+            whole, bare = turns.medians_ms
+            return TimedRow(**wanted._asdict(), ms=whole, base_ms=whole, bare_ms=bare, repeats=turns.count)
+        other = Detector(self._exports.open(wanted), self._memories)
+        note(f"timing {wanted}")
+        turns = take_turns([self._whole(other), self._whole(self._base)], repeats, seconds)
+        own, base = turns.medians_ms
+        return TimedRow(**wanted._asdict(), ms=own, base_ms=base, repeats=turns.count)
+
+    def _whole(self, detector: Detector) -> Callable[[], object]:
+        return lambda: detector.infer_terms(self._jobs)
+
+    def _bare(self) -> object:
+        with torch.inference_mode():
+            return self._backbone(self._images, self._layers)
 
 
-def _openers(
-    source: ExportSource, folder: Path, threads: int
-) -> Iterator[tuple[tuple[RuntimeName, Precision], Opener]]:
-    """What is timed, and how it is opened; exports are made when the first row of a runtime is opened."""
-    settings, made = GraphSettings(_CPU, threads), dict[str, ExportManifest]()
+@dataclass(frozen=True)
+class TimedTurns:
+    """Of each work its median, and how many turns there were."""
 
-    def torch_engine(precision: Precision) -> TorchEngine:
-        # A lower precision changes the modules in place.
-        backbone = source.backbone if precision == "float32" else copy.deepcopy(source.backbone)
-        return TorchEngine(backbone, source.sha256, source.adapters, _CPU, precision)
-
-    def exported(format: ExportFormat, precision: Precision) -> ExportedEngine:
-        own = folder / format
-        if format not in made:
-            own.mkdir()
-            made[format] = write_export(source, format, "float32", own)
-        manifest = made[format].model_copy(update={"precision": precision})
-        if precision == "int8":
-            manifest = _in_int8(source, manifest, own)
-        return ExportedEngine(manifest, own, settings, source.adapters)
-
-    yield ("torch", "float32"), lambda: torch_engine("float32")
-    yield ("torch", "bfloat16"), lambda: torch_engine("bfloat16")
-    yield ("onnxruntime", "float32"), lambda: exported("onnx", "float32")
-    yield ("openvino", "float32"), lambda: exported("openvino", "float32")
-    yield ("openvino", "bfloat16"), lambda: exported("openvino", "bfloat16")
-    yield ("openvino", "int8"), lambda: exported("openvino", "int8")
+    medians_ms: tuple[float, ...]
+    count: int
 
 
-def _in_int8(source: ExportSource, manifest: ExportManifest, folder: Path) -> ExportManifest:
-    """The backbone of an export once more, in int8 as a whole."""
-    adapter, size = source.adapters[0], source.backbone.image_size
-    given = examples(adapter.manifest.fbclip, source.backbone, adapter.head(), batch=1)
-    pictures = [torch.randn(1, 3, size, size) for _ in range(_CALIBRATED_ON)]
-    int8 = folder / "int8"
-    int8.mkdir()
-    graph = BackboneGraph(source.backbone, source.layers).eval()
-    files = []
-    for file in quantiser(graph, given, "openvino", int8, pictures)(()):
-        files.append(file.rename(folder / f"int8-{file.name}"))
-    quantised = Quantised(images=_CALIBRATED_ON, data_sha256=_DIGEST, rest="bfloat16", error=0.0)
-    digests = dict(manifest.files) | {file.name: file_sha256(file) for file in files}
-    return manifest.model_copy(update={"graph": files[0].name, "quantised": quantised, "files": digests})
-
-
-def _times(
-    detectors: dict[tuple[RuntimeName, Precision], Detector],
-    backbone: Backbone,
-    images: Tensor,
-    adapter: Adapter,
-    memory: str | None,
+def take_turns(
+    works: Sequence[Callable[[], object]],
     repeats: int,
-) -> tuple[dict[tuple[RuntimeName, Precision], float], float]:
-    """Medians in ms of each detector and of the bare backbone in torch float32."""
-    sigma = adapter.manifest.fbclip.score.smoothing_sigma
-    jobs = [Job(image[None], adapter.id, sigma, memory=memory) for image in images]
-    layers = adapter.manifest.fbclip.feature_layers
-    times: dict[tuple[RuntimeName, Precision] | None, list[float]] = {key: [] for key in (None, *detectors)}
+    seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> TimedTurns:
+    """One turn is thrown away, and at least one is counted; none begins after `seconds`."""
+    times: list[list[float]] = [[] for _ in works]
+    first = clock()
     for turn in range(repeats + 1):
-        for key, spent in times.items():
-            start = time.perf_counter()
-            if key is None:
-                with torch.inference_mode():
-                    backbone(images, layers)
-            else:
-                detectors[key].infer_terms(jobs)
+        for work, spent in zip(works, times, strict=True):
+            start = clock()
+            work()
             if turn:
-                spent.append((time.perf_counter() - start) * 1e3)
-    bare = statistics.median(times[None])
-    return {key: statistics.median(spent) for key, spent in times.items() if key is not None}, bare
-
-
-def _adapter(backbone: Backbone, head: Head) -> Adapter:
-    """What a prediction takes does not depend on the numbers, so the prototypes are random."""
-    prototypes = torch.nn.functional.normalize(torch.randn(2, backbone.config.embed_dim), dim=-1)
-    manifest = AdapterManifest(backbone=backbone.config, backbone_sha256=_DIGEST, method=head.config)
-    return Adapter(manifest, {f"head.{name}": value for name, value in head.state_dict().items()}, prototypes)
+                spent.append((clock() - start) * 1e3)
+        if turn and clock() - first > seconds:
+            break
+    return TimedTurns(tuple(statistics.median(spent) for spent in times), len(times[0]))
 
 
 def _memory_layers(backbone: Backbone, asked: TimedMemory | None) -> tuple[int, ...]:
     if asked is None:
         return ()
-    config = random_memory(backbone, _DIGEST, TimedMemory(1, asked.features)).manifest.config
+    config = random_memory(backbone, DIGEST, TimedMemory(1, asked.features)).manifest.config
     return config.layers if config.features == "backbone" else ()

@@ -6,6 +6,7 @@ Letters: B images, N = 1 + L tokens (CLS first), C backbone width, h patches a s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from fbclip.artefacts.adapter import Adapter
 from fbclip.backbone.config import BackboneConfig, Precision, RuntimeName
+from fbclip.images.raw_tiles import Tile
 from fbclip.method.config import FBCLIPConfig
 
 
@@ -41,6 +43,8 @@ class Engine(Protocol):
 
     `export` is the id of the export that runs, None for torch; `adapters`: by id, in the order in which they were
     given; `methods`: id -> what an adapter of FB-CLIP was tuned with, without those of the compared methods.
+    `gives_on`: where the tensors lie that it gives. `makes_tiles`: pixels are best given to it as they are, since its
+    device resizes and normalises them.
     """
 
     @property
@@ -52,6 +56,10 @@ class Engine(Protocol):
     @property
     def device(self) -> torch.device: ...
     @property
+    def gives_on(self) -> torch.device: ...
+    @property
+    def makes_tiles(self) -> bool: ...
+    @property
     def config(self) -> BackboneConfig: ...
     @property
     def backbone_sha256(self) -> str: ...
@@ -61,6 +69,18 @@ class Engine(Protocol):
     def adapters(self) -> Mapping[str, Adapter]: ...
     @property
     def methods(self) -> Mapping[str, FBCLIPConfig]: ...
+
+    def faults(self) -> AbstractContextManager[None]:
+        """Around all that is computed on its device: memory that ran out and a lost device become errors of ours."""
+
+    def put(self, tiles: Sequence[Tile]) -> Tensor:
+        """Tiles -> network input (B,3,S,S), where it is computed."""
+
+    def fetch(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """To the CPU; one wait for all of them."""
+
+    def free(self) -> None:
+        """Give back memory of the device that is not needed for the next batch."""
 
     def with_adapters(self, adapters: Sequence[Adapter], alone: bool = False) -> Engine:
         """Another engine on the same networks that has these as well, or `alone`; raises AdapterError."""

@@ -7,6 +7,7 @@ imagenet features of a memory beside a backbone that does not look through them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +20,26 @@ from fbclip.backbone.config import STEM, BackboneConfig, Precision, RuntimeName
 from fbclip.engines import graph_names as names
 from fbclip.engines.engine import Judgement, Seen
 from fbclip.engines.export_manifest import ExportedAdapter, ExportManifest, read_export
+from fbclip.engines.faults import named_faults
 from fbclip.engines.graph_names import Part
 from fbclip.engines.graph_session import GraphSession, GraphSettings, open_graph
 from fbclip.engines.processor import inference_threads
 from fbclip.errors import AdapterError, ConfigError, ExportError
 from fbclip.features.imagenet import ImageNetFeatures, open_imagenet
+from fbclip.images.raw_tiles import Tile, put_tiles
 from fbclip.method.config import FBCLIPConfig
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import contrast_gain
-from fbclip.runtime import forbid_tf32
+from fbclip.runtime import prepare_process
+
+_CPU = torch.device("cpu")
 
 
 class ExportedEngine:
     """An export that was read and checked. Graphs of an adapter are opened when it is asked for."""
+
+    makes_tiles = False
+    gives_on = _CPU
 
     def __init__(
         self, manifest: ExportManifest, folder: Path, settings: GraphSettings, adapters: Sequence[Adapter] = ()
@@ -44,7 +52,7 @@ class ExportedEngine:
         self._heads: dict[str, _ExportedHead] = {}
         self._adapters: dict[str, Adapter] = {}
         self._add(adapters)
-        forbid_tf32()
+        prepare_process()
 
     @property
     def runtime(self) -> RuntimeName:
@@ -84,6 +92,19 @@ class ExportedEngine:
         more._heads, more._adapters = ({}, {}) if alone else (dict(self._heads), dict(self._adapters))
         more._add(adapters)
         return more
+
+    def faults(self) -> AbstractContextManager[None]:
+        # Its own failures are named where graphs run; beside them torch computes on the CPU.
+        return named_faults(_CPU, lambda: True)
+
+    def put(self, tiles: Sequence[Tile]) -> Tensor:
+        return put_tiles(tiles, lambda tensor: tensor)
+
+    def fetch(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return list(tensors)
+
+    def free(self) -> None:
+        """The runtime keeps its own memory."""
 
     def remembering(self, adapter: str, images: Tensor, digests: Sequence[str]) -> Adapter:  # noqa: ARG002
         raise ConfigError(f"adapter {adapter[:12]}: an export has no few-shot form; use runtime: torch")

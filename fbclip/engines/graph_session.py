@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fbclip.backbone.config import Precision, RuntimeName
-from fbclip.errors import ConfigError, ExportError, InferenceError
+from fbclip.engines.faults import runtime_fault
+from fbclip.errors import ConfigError, ExportError
 
 _EXTRA: dict[RuntimeName, str] = {"onnxruntime": "onnx", "openvino": "openvino"}
 _HINTS: dict[Precision, str] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -93,7 +94,7 @@ class OnnxGraph:
         try:
             found = self._session.run(list(outputs), given)
         except Exception as error:
-            raise InferenceError(f"onnxruntime failed in {self._file.name}: {_first_line(error)}") from error
+            raise runtime_fault(f"onnxruntime failed in {self._file.name}", error, _first_line(error)) from error
         return {name: torch.from_numpy(value) for name, value in zip(outputs, found, strict=True)}
 
 
@@ -120,7 +121,7 @@ class OpenVinoGraph:
             found = self._compiled({name: _array(inputs[name]) for name in self._takes})
             return {name: torch.from_numpy(np.array(found[name], np.float32)) for name in outputs}
         except Exception as error:
-            raise InferenceError(f"openvino failed in {self._file.name}: {_first_line(error)}") from error
+            raise runtime_fault(f"openvino failed in {self._file.name}", error, _first_line(error)) from error
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
@@ -13,20 +14,27 @@ from fbclip.artefacts.compatibility import check_adapter
 from fbclip.artefacts.peers import open_peer, with_references
 from fbclip.backbone.config import BackboneConfig, Precision
 from fbclip.backbone.tower import Backbone
+from fbclip.engines.accelerator import Accelerator, Run
+from fbclip.engines.captured import CapturedCalls
+from fbclip.engines.devices import accelerator_of
 from fbclip.engines.engine import Judgement, Seen
+from fbclip.engines.faults import named_faults
+from fbclip.features.catalog import IMAGENET
 from fbclip.features.imagenet import ImageNetFeatures, open_imagenet
+from fbclip.images.raw_tiles import Tile, put_tiles
 from fbclip.method.config import FBCLIPConfig, ScoreConfig
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
 from fbclip.peers.output import Peer
-from fbclip.runtime import forbid_tf32, matrix_dtype, set_precision
+from fbclip.runtime import matrix_dtype, prepare_process, set_precision
 
 
 class TorchEngine:
     """Frozen backbone and heads on one device.
 
     In a lower `precision` only the matrix products of the blocks and of FB-Attention are lower; foreground masks,
-    views, background subtraction and margins are float32 always.
+    views, background subtraction and margins are float32 always. Work on batches of one size is captured where the
+    device gains by it; see fbclip/engines/captured.py.
     """
 
     runtime: Literal["torch"] = "torch"
@@ -39,8 +47,10 @@ class TorchEngine:
         adapters: Sequence[Adapter],
         device: torch.device,
         precision: Precision = "float32",
+        accelerator: Accelerator | None = None,
     ) -> None:
         self.device = device
+        self._accelerator = accelerator_of(device) if accelerator is None else accelerator
         self.precision: Precision = precision
         self.backbone = backbone.to(device)
         self.backbone_sha256 = backbone_sha256
@@ -58,7 +68,16 @@ class TorchEngine:
             else:
                 self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
         set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
-        forbid_tf32()
+        prepare_process()
+        self._captured: dict[tuple[object, ...], CapturedCalls] = {}
+
+    @property
+    def gives_on(self) -> torch.device:
+        return self.device
+
+    @property
+    def makes_tiles(self) -> bool:
+        return self._accelerator.makes_tiles
 
     @property
     def config(self) -> BackboneConfig:
@@ -73,7 +92,9 @@ class TorchEngine:
         return {key: head.config for key, (head, _) in self._heads.items()}
 
     def with_adapters(self, adapters: Sequence[Adapter], alone: bool = False) -> TorchEngine:
-        more = TorchEngine(self.backbone, self.backbone_sha256, adapters, self.device, self.precision)
+        more = TorchEngine(
+            self.backbone, self.backbone_sha256, adapters, self.device, self.precision, self._accelerator
+        )
         more._imagenet = more._imagenet or self._imagenet
         if alone:
             return more
@@ -88,19 +109,51 @@ class TorchEngine:
     def open_features(self) -> None:
         if self._imagenet is None:
             self._imagenet = open_imagenet().compute_in(matrix_dtype(self.precision)).to(self.device)
+            # What was captured did not look through them.
+            self._captured.clear()
 
     def check_layers(self, layers: Sequence[int]) -> None:
         """Whatever the backbone has; adapters and memories are checked against it."""
 
+    def faults(self) -> AbstractContextManager[None]:
+        return named_faults(self.device, self._accelerator.answers)
+
+    def put(self, tiles: Sequence[Tile]) -> Tensor:
+        return put_tiles(tiles, self._accelerator.upload)
+
+    def fetch(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return self._accelerator.download(tensors)
+
+    def free(self) -> None:
+        self._captured.clear()
+        self._accelerator.free()
+
     @torch.inference_mode()
     def see(self, images: Tensor, layers: Sequence[int]) -> Seen:
-        moved = images.to(self.device)
-        strides = {} if self._imagenet is None else self._imagenet(moved)
-        found = self.backbone(moved, layers, strides) if layers else []
-        return Seen(dict(zip(layers, found, strict=True)), strides)
+        wanted = tuple(layers)
+        found = self._call(("see", wanted), lambda batch: self._see(batch, wanted), images.to(self.device))
+        strides = {} if self._imagenet is None else dict(zip(IMAGENET.widths, found[len(wanted) :], strict=True))
+        return Seen(dict(zip(wanted, found[: len(wanted)], strict=True)), strides)
+
+    def _see(self, images: Tensor, layers: tuple[int, ...]) -> tuple[Tensor, ...]:
+        """Layers, then strides."""
+        strides = {} if self._imagenet is None else self._imagenet(images)
+        found = self.backbone(images, layers, strides) if layers else []
+        return (*found, *(strides[pixels] for pixels in IMAGENET.widths if strides))
 
     @torch.inference_mode()
     def judge(self, adapter: str, layers: Mapping[int, Tensor], sigma: float) -> Judgement:
+        head, _ = self._heads[adapter]
+        numbers = head.config.layers
+        found = self._call(
+            ("judge", adapter, sigma),
+            lambda *tokens: self._judge(adapter, dict(zip(numbers, tokens, strict=True)), sigma),
+            *(layers[number] for number in numbers),
+        )
+        return Judgement(*found)
+
+    def _judge(self, adapter: str, layers: Mapping[int, Tensor], sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Margins, maps, and the foreground masks of all layers side by side."""
         head, prototypes = self._heads[adapter]
         masks: list[Tensor] = []
 
@@ -111,7 +164,12 @@ class TorchEngine:
         out = head.predict(layers, prototypes, self.backbone.projection, keep)
         maps = smooth_map(out.grid_margin, self.size, sigma, head.config.score.smoothing_truncate)
         foreground = torch.cat(masks, dim=1) if masks else out.image_margin.new_empty((len(maps), 0))
-        return Judgement(out.image_margin, maps, foreground)
+        return out.image_margin, maps, foreground
+
+    def _call(self, key: tuple[object, ...], run: Run, *given: Tensor) -> tuple[Tensor, ...]:
+        if key not in self._captured:
+            self._captured[key] = CapturedCalls(run, self._accelerator)
+        return self._captured[key](*given)
 
     @torch.inference_mode()
     def judge_images(self, adapter: str, images: Tensor, sigma: float) -> Judgement:

@@ -45,7 +45,7 @@ def read_calibration(folder: Path, size: int, patch_size: int) -> CalibrationIma
     for path in files[:: -(-len(files) // MOST)]:
         try:
             read = read_image(path)
-            images.append(frame_image(read.image, Framing(), size, patch_size).tiles)
+            images.append(frame_image(read.image, Framing(), size, patch_size).network_input)
         except (OSError, ImageError) as error:
             raise ConfigError(f"--calibration {path}: {error}; take it out of the folder") from error
         digests.append(read.sha256)

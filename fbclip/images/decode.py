@@ -156,6 +156,8 @@ def _decoded(data: bytes, header: Header) -> NDArray[Any]:
         if header.orientation != 1 and header.orientation_at is not None:
             # Both readers of TIFF would turn the image themselves, each in its own way.
             data = _as_stored(data, header.orientation_at)
+        if header.dark_map is not None:
+            data = _with_bright_map(data, *header.dark_map)
         if header.depth >= 16:
             return _by_opencv(data)
     return _by_opencv(data) if header.format == "PNG" else _by_pillow(data, header)
@@ -216,6 +218,15 @@ def _as_stored(data: bytes, place: int) -> bytes:
     changed = bytearray(data)
     struct.pack_into("<H" if data.startswith(b"II") else ">H", changed, place, 1)
     return bytes(changed)
+
+
+def _with_bright_map(data: bytes, place: int, count: int) -> bytes:
+    """The TIFF with a colour map of 16 bits, which its writer has filled with values of 8 bits: near black."""
+    kind = np.dtype("<u2" if data.startswith(b"II") else ">u2")
+    changed = np.frombuffer(data, np.uint8).copy()
+    levels = changed[place : place + 2 * count].view(kind)
+    levels *= 257
+    return changed.tobytes()
 
 
 def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

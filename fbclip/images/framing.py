@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from fbclip.errors import ImageError
 from fbclip.images.geometry import BoolMap, Placement, RgbImage, Roi
-from fbclip.images.preprocess import ignore_on_map, preprocess, roi_placement
+from fbclip.images.preprocess import check_pixels, ignore_on_map, roi_placement
+from fbclip.images.raw_tiles import RawTiles, Tiles
 from fbclip.images.tiling import Tiling, map_shape, tile_placements
 from fbclip.images.window import DEFAULT_WINDOW, Window
 
@@ -30,15 +30,21 @@ class Framing:
 
 @dataclass(frozen=True, eq=False)
 class Framed:
-    """tiles (T,3,S,S) float32, normalised; placement of the map in the frame; ignore: bool, of the map's shape."""
+    """tiles (T,3,S,S) float32, normalised, or what a device makes them of; placement of the map in the frame; ignore:
+    bool, of the map's shape."""
 
-    tiles: Tensor
+    tiles: Tiles
     placement: Placement
     ignore: BoolMap | None
 
+    @property
+    def network_input(self) -> Tensor:
+        """The tiles (T,3,S,S) on the CPU, whoever would make them."""
+        return self.tiles if isinstance(self.tiles, Tensor) else self.tiles.tensor()
 
-def frame_image(image: RgbImage, framing: Framing, size: int, patch: int) -> Framed:
-    """RGB uint8 (H,W,3) -> network input of side S = `size`.
+
+def frame_image(image: RgbImage, framing: Framing, size: int, patch: int, raw: bool = False) -> Framed:
+    """RGB uint8 (H,W,3) -> network input of side S = `size`; with `raw` the device that computes will make it.
 
     Raises ImageError `too_small` when the region of interest or a tile is smaller than one patch, and
     `wrong_size` when the ignore mask is for frames of another size.
@@ -55,7 +61,9 @@ def frame_image(image: RgbImage, framing: Framing, size: int, patch: int) -> Fra
     ignore = None
     if framing.mask is not None:
         ignore = ignore_on_map(framing.mask, whole, map_shape(size, framing.tiling))
-    return Framed(torch.stack([preprocess(image, size, p) for p in parts]), whole, ignore)
+    check_pixels(image)
+    tiles = RawTiles(image, tuple(parts), size)
+    return Framed(tiles if raw else tiles.tensor(), whole, ignore)
 
 
 def mask_from(image: RgbImage) -> BoolMap:

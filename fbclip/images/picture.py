@@ -38,10 +38,12 @@ class SliceFacts(Frozen):
 
 
 class SliceFault(Frozen):
-    """A file of a series, from 0, that is none of its slices, and the stable word for why."""
+    """A file of a series, from 0, that is none of its slices, and the stable word for why. instead: the file that is
+    one, under the same identifier."""
 
     file: int = Field(ge=0)
     reason: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
+    instead: int | None = Field(None, ge=0)
 
 
 class SeriesFacts(Frozen):

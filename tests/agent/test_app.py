@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import urllib.request
+from collections import Counter
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -110,7 +111,7 @@ def test_a_problem_is_logged_when_it_comes_and_when_it_goes(parts, retained, cap
     daemon = Daemon(parts, lambda: 0.0)
     daemon.step(1.0)
     caplog.clear()
-    with caplog.at_level(logging.INFO, "agent.app"):
+    with caplog.at_level(logging.INFO, "agent.health_report"):
         for now, problem in enumerate((None, "disk full", "disk full", None, None), start=2):
             parts.recorder.problem = problem
             daemon.step(float(now))
@@ -125,8 +126,9 @@ def test_moves_are_redone_once_a_minute_and_their_failure_stops_nobody(parts, re
         turns.append(1)
         if len(turns) == 2:
             raise StoreError("disk full")
+        return Counter(belt=1)
 
-    monkeypatch.setattr("agent.app.move_again", move_again)
+    monkeypatch.setattr("agent.pipeline.late_moves.move_again", move_again)
     monkeypatch.setattr(parts.ledger, "unmoved", lambda: (SimpleNamespace(id=1, line="belt"),))
     daemon = Daemon(parts, lambda: 100.0)
     counts = []
@@ -135,6 +137,9 @@ def test_moves_are_redone_once_a_minute_and_their_failure_stops_nobody(parts, re
         daemon.step(now)
         counts.append(len(turns))
     assert counts == [0, 0, 0, 1, 1, 1, 2, 2, 3]
+    daemon.step(282.0)
+    stuck = "line belt: 1 judged files cannot be moved out of the hot folder"
+    assert stuck in retained["fbclip/demo/health"]["problems"]
     assert "maintenance failed, next try in a minute: disk full" in caplog.text
 
 

@@ -25,7 +25,7 @@ from agent.sources.capture_process import Opened, Taken
 from agent.sources.video import Video
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.images.framing import Framing
-from tests.benchmarks.whole_agent import BATCH, FRAMES, judged, looping_lines, start_agent
+from tests.benchmarks.whole_agent import BATCH, FRAMES, judged, looping_lines, start_agent, watch_until
 from tests.faults.images import noise
 
 LINES = 8
@@ -72,9 +72,7 @@ def whole(folder: Path, detector: Detector, seconds: float) -> tuple[float, floa
         parts, daemon = start_agent(folder, detector, looping_lines(folder, LINES), stack)
         time.sleep(1.0)
         before, began = judged(parts), time.perf_counter()
-        while time.perf_counter() - began < seconds:
-            daemon.step(time.monotonic())
-            time.sleep(1.0)
+        watch_until(daemon, lambda: time.perf_counter() - began >= seconds)
         rate = (judged(parts) - before) / (time.perf_counter() - began)
         with parts.database.transaction() as connection:
             query = "SELECT avg(infer_ms) FROM (SELECT infer_ms FROM inspections ORDER BY id DESC LIMIT 200)"

@@ -47,7 +47,7 @@ def pruning(folder: Path, rows: int) -> None:
     for first in range(0, rows, 5000):
         with database.transaction() as connection:
             for seq in range(first, first + 5000):
-                _insert(connection, an_inspection(Verdict.OK, seq), None)
+                _insert(connection, database.agent, an_inspection(Verdict.OK, seq), None)
     retention = Retention(database, folder, RetentionSection(rows=1000, min_free_mb=0), "run-1")
     gone = [retention.turn(datetime.now(UTC)).inspections for _ in range(5)]
     print(f"rows removed by five turns, of {rows}: {gone}")  # noqa: T201

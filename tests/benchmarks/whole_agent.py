@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from agent.app import Daemon
+from agent.app import WATCH_S, Daemon
 from agent.config.loader import load_config
 from agent.parts import Parts, Setting, build_parts
 from agent.steering.overrides import Overrides
@@ -57,3 +58,13 @@ def judged(parts: Parts) -> int:
     """Inspections of all lines so far."""
     counters = [line.counters for line in parts.probe.snapshot().lines]
     return sum(one.inspected + one.rejected for one in counters)
+
+
+def watch_until(daemon: Daemon, done: Callable[[], bool]) -> None:
+    """Its main thread's steps, as often as the real one takes them."""
+    due = time.monotonic()
+    while not done():
+        if time.monotonic() >= due:
+            due += WATCH_S
+            daemon.step(time.monotonic())
+        time.sleep(0.05)

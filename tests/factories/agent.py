@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from agent.errors import MqttError, StoreError
 from agent.mqtt.interface import Ack
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.records import EventKind, EventStep, Frame, Inspection, Latency, LineMode, Message, StepType
 from agent.sources.sinks import Tally
 from agent.store.engine import Database

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from agent.config.line import LineSection
-from agent.pipeline.lines import Line, load_line
+from agent.pipeline.line_loading import load_line
+from agent.pipeline.lines import Line
 from agent.records import LineMode
 from fbclip.artefacts.profile import Calibration, Profile
 from fbclip.artefacts.profile_file import LoadedProfile, save_profile

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from agent.pipeline.evidence import EvidenceWriter
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.kept_frames import KeptFrames
 from agent.records import EventKind, EventStep, Latency, LineCounters, LineMode, StepType
 from agent.steering.commands import FeedbackCommand, parse

@@ -15,7 +15,8 @@ from random import Random
 
 from agent.config.line import LineSection
 from agent.config.loader import load_config
-from agent.pipeline.lines import equip, load_line
+from agent.pipeline.detector_loading import equip
+from agent.pipeline.line_loading import load_line
 from fbclip.artefacts.adapter import save_adapter
 from fbclip.artefacts.profile_file import save_profile
 from fbclip.detector import Detector

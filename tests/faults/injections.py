@@ -22,6 +22,7 @@ import agent.pipeline.recorder
 import agent.pipeline.workers
 import agent.sources.running
 import agent.steering.steward
+import agent.store.claims
 import agent.store.writer
 import agent.web.server
 from agent.mqtt.client import PahoClient
@@ -72,12 +73,14 @@ PARTS: Mapping[str, Place] = {
 @dataclass(frozen=True)
 class Fault:
     """What happens in the process. `place`: of FAILPOINTS for `kill`, of PARTS for `hang` and `die`; `turn`: the
-    number of its call. `clock`: a file with the seconds by which the wall clock is off."""
+    number of its call. `clock`: a file with the seconds by which the wall clock is off. `lease_s`: of claims on files
+    of a shared folder."""
 
     kind: str = ""
     place: str = ""
     turn: int = 1
     clock: Path | None = None
+    lease_s: float | None = None
     impatient: bool = False
     embedded: bool = False
     """With the model inside the package instead of the tiny one."""
@@ -97,6 +100,8 @@ def inject(fault: Fault) -> None:
         _shift_clock(fault.clock)
     if fault.impatient:
         _be_impatient()
+    if fault.lease_s is not None:
+        agent.store.claims.LEASE_S, agent.store.claims.RENEW_S = fault.lease_s, fault.lease_s / 5
 
 
 def _kill() -> None:

@@ -68,15 +68,16 @@ def arrange(headers: Mapping[int, SliceHeader], ranks: Sequence[int]) -> SeriesP
     Raises ImageError where they are no volume: mixed_size, mixed_colour, mixed_orientation, too_large, too_small,
     too_many_slices.
     """
-    first: dict[str, SliceHeader] = {}
+    first: dict[str, int] = {}
     slices: dict[int, SliceHeader] = {}
     faults = []
     for index, header in headers.items():
-        same = first.setdefault(header.instance, header)
-        if same is header:
+        counts = first.setdefault(header.instance, index)
+        if counts == index:
             slices[index] = header
         else:
-            faults.append(SliceFault(file=index, reason=DUPLICATE if same.sha256 == header.sha256 else CONFLICT))
+            same = headers[counts].sha256 == header.sha256
+            faults.append(SliceFault(file=index, reason=DUPLICATE if same else CONFLICT, instead=counts))
     _refuse_mixed(list(slices.values()))
     return replace(_ordered(slices, ranks), faults=tuple(faults))
 

@@ -8,7 +8,7 @@ import yaml
 from agent.commands.check import check_all
 from agent.commands.inspect import inspect_files
 from agent.config.sections import Config, ModelSection
-from agent.pipeline.lines import load_detector
+from agent.pipeline.detector_loading import load_detector
 from fbclip.artefacts.profile import Guarantee
 from fbclip.artefacts.sees import FoundShare, Sees
 from tests.factories.lines import FUSION, a_profile, remember, section, write_profile

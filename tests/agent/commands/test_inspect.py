@@ -14,7 +14,7 @@ from agent.cli import app
 from agent.commands.inspect import expand, inspect_files
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
-from agent.pipeline.lines import load_detector
+from agent.pipeline.detector_loading import load_detector
 from fbclip.artefacts.profile_file import save_profile
 from fbclip.errors import ConfigError
 from tests.factories.lines import ENDLESS, FUSION, a_profile, load_lines, remember, unit_of_the_line, write_profile

@@ -133,3 +133,25 @@ def test_results_of_a_continuous_camera_are_chosen(tmp_path):
     assert load(tmp_path, text).lines[0].results is ResultChoice.NONE
     changes = load(tmp_path, text.replace("profile: p.yaml", "profile: p.yaml\n    results: changes"))
     assert changes.lines[0].results is ResultChoice.CHANGES
+
+
+@pytest.mark.parametrize(
+    ("store", "more", "says"),
+    [
+        ("{}", "", "line in: source.shared needs a PostgreSQL server that all agents of the folder use; name it as"),
+        ("{url: 'sqlite:////data/agent.db'}", "", "needs a PostgreSQL server"),
+        ("{url: 'postgresql://db/plant'}", ", after: leave", "after: leave: not with shared: true"),
+        ("{url: 'postgresql://db/plant'}", ", series_s: 5", "series_s: not with shared: true"),
+        ("{url: 'postgresql://db/plant'}", ", judge: content", "judge: content and series_s: not with shared"),
+    ],
+)
+def test_what_agents_of_one_folder_cannot_do_is_refused(tmp_path, store, more, says):
+    line = "{name: in, mode: learning, source: {type: folder, path: in, shared: true%s}}"
+    with pytest.raises(ConfigError, match=says):
+        load(tmp_path, f"store: {store}\nlines: [{line % more}]\n")
+    good = f"store: {{url: 'postgresql://db/plant'}}\nlines: [{line % ''}]\n"
+    assert load(tmp_path, good).lines[0].source.shared
+    with pytest.raises(ConfigError, match="phi needs the database in agent"):
+        load(tmp_path, good.replace("mode: learning", "mode: learning, privacy: phi"))
+    with pytest.raises(ConfigError, match="not with type: dicom"):
+        load(tmp_path, good.replace("type: folder, path: in", "type: dicom"))

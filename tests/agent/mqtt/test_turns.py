@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from agent.mqtt.turns import READ, Turns
+from agent.mqtt.turns import QUIET_S, READ, Turns
 from agent.records import Message
 
 COMMITTED = datetime(2026, 1, 2, tzinfo=UTC)
@@ -24,7 +24,7 @@ class Backlog:
 def sent(turns: Turns, backlog: Backlog, count: int) -> list[int]:
     out = []
     for _ in range(count):
-        message = turns.next(out)
+        message = turns.next(out, now=0.0)
         turns.sent()
         out.append(message.id)
         backlog.rows = [row for row in backlog.rows if row[0] != message.id]
@@ -47,8 +47,25 @@ def test_nothing_new_reads_nothing():
     backlog = Backlog()
     backlog.rows = [(number, "belt") for number in range(5)]
     turns = Turns(backlog)
-    assert turns.next(()).id == 0 and turns.more and turns.ids == set(range(5))
+    assert turns.next((), now=0.0).id == 0 and turns.more and turns.ids == set(range(5))
     backlog.rows.append((9, "dock"))
-    assert turns.next(()).id == 0
+    assert turns.next((), now=0.0).id == 0
     turns.forget()
     assert not turns.more
+
+
+def test_an_empty_store_is_asked_again_at_word_of_something_new_or_after_a_while():
+    backlog = Backlog()
+    turns = Turns(backlog)
+    assert turns.next((), now=10.0) is None
+    backlog.rows.append((1, "belt"))
+    assert turns.next((), now=10.0 + QUIET_S / 2) is None, "each PUBACK asks for the next row"
+    assert turns.next((), now=10.0 + QUIET_S).id == 1, "also where nobody gave word, as after a start"
+    turns.sent()
+    backlog.rows = []
+    assert turns.next((), now=20.0) is None
+    backlog.rows.append((2, "belt"))
+    turns.look_again()
+    assert turns.next((), now=20.0).id == 2
+    turns.forget()
+    assert turns.next((), now=20.0).id == 2, "what was lost is read at once"

@@ -10,7 +10,8 @@ from agent.drift.drift_store import DriftStore
 from agent.errors import StoreError
 from agent.pipeline.drift_watch import DriftWatch
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import Line, LiveLines, with_threshold
+from agent.pipeline.line_loading import with_threshold
+from agent.pipeline.lines import Line, LiveLines
 from agent.records import Frame, LineMode, SeriesFile, TriggeredPart
 from agent.store.access import open_writer
 from fbclip.artefacts.profile_file import LoadedProfile

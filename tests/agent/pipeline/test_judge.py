@@ -8,7 +8,9 @@ import pytest
 from agent.pipeline.judge import Judge
 from agent.records import LineMode
 from fbclip.decision import Verdict
+from fbclip.errors import DeviceLostError
 from fbclip.images.picture import Picture, ScanFacts, SliceFacts
+from tests.factories.accelerators import FaultyAccelerator, tiny_detector_on
 from tests.factories.agent import a_frame
 from tests.factories.lines import a_line, a_profile
 
@@ -68,6 +70,30 @@ def test_a_failing_batch_is_tried_one_by_one(detector, monkeypatch):
     assert calls == [3, 1, 1, 1]
     assert [d.reason for d in out] == [None, "detector_error", None]
     assert out[1].verdict is Verdict.REJECTED
+
+
+def test_a_lost_device_gives_rejected_verdicts_and_is_not_asked_again():
+    device = FaultyAccelerator()
+    detector = tiny_detector_on(device)
+    judge = judge_of(detector, a_line(detector, a_profile(detector)))
+    frames = [a_frame(n, image=image()) for n in (1, 2)]
+    assert judge.judge(frames)[1].inspection.decision.verdict is Verdict.OK
+    judge.check_device()
+    device.failing, device.alive = RuntimeError("CUDA error: the device was lost"), False
+    for _ in range(2):
+        out = [j.inspection.decision for j in judge.judge([a_frame(n, image=image()) for n in (3, 4)])]
+        assert [(d.verdict, d.reason) for d in out] == [(Verdict.REJECTED, "detector_error")] * 2
+        device.failing = None
+    with pytest.raises(DeviceLostError, match="does not answer any more"):
+        judge.check_device()
+
+
+def test_a_batch_that_does_not_fit_is_halved_every_frame_has_its_verdict_and_a_note_says_so():
+    detector = tiny_detector_on(FaultyAccelerator(holds=2))
+    judge = judge_of(detector, a_line(detector, a_profile(detector)))
+    out = judge.judge([a_frame(n, image=image()) for n in range(1, 6)])
+    assert [j.inspection.decision.verdict for j in out] == [Verdict.OK] * 5
+    assert [note for note in judge.notes() if "no more than 2 images at once" in note]
 
 
 @pytest.mark.parametrize("source", [None, {"type": "video", "path": "x", "realtime": True}])

@@ -7,8 +7,8 @@ import pytest
 
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
+from agent.pipeline.detector_loading import load_detector
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import load_detector
 from agent.records import Frame
 from fbclip.artefacts.adapter import save_adapter
 from fbclip.artefacts.peers import fixed_adapter

@@ -9,8 +9,9 @@ import torch
 
 from agent.config.line import FolderSource, LineSection
 from agent.config.sections import ModelSection
+from agent.pipeline.detector_loading import load_detector
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import check_profile, load_detector, load_line
+from agent.pipeline.line_loading import check_profile, load_line
 from agent.records import Frame
 from fbclip.artefacts.adapter import Adapter, load_adapter, save_adapter
 from fbclip.artefacts.profile import IgnoreMask

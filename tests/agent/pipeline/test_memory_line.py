@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from agent.config.sections import Config, ModelSection
+from agent.pipeline.detector_loading import load_detector
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import load_detector
 from agent.records import Frame
 from fbclip.decision import Verdict
 from fbclip.detector import Job

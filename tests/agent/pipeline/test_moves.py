@@ -13,7 +13,7 @@ import pytest
 
 from agent.config.line import FolderSource, LineSection
 from agent.mqtt.payloads import encode, result_body
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.moves import let_go, move_again, move_judged
 from agent.records import Disposition, LineMode

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 import cv2
 import numpy as np
 import pytest
+from sqlalchemy import insert
 
 from agent.config.line import LineSection
 from agent.errors import StoreError
 from agent.mqtt.payloads import Topics
 from agent.pipeline.evidence import EvidenceWriter
-from agent.pipeline.judge import Judged
+from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line
 from agent.pipeline.messages import Messages
 from agent.pipeline.moves import move_again
@@ -22,6 +23,7 @@ from agent.store.access import open_writer
 from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader
+from agent.store.schema import claims
 from agent.store.writer import Writer
 from fbclip.decision import Verdict
 from fbclip.files import file_sha256
@@ -137,6 +139,22 @@ def test_stopping_while_the_store_refuses_leaves_the_file_to_the_next_start(desk
     stat = (desk.hot / "1.png").stat()
     left = desk.ledger.find("inbox", str(desk.hot / "1.png"), stat.st_size, stat.st_mtime_ns)
     assert left.state is FileState.PENDING
+
+
+def test_a_file_that_another_agent_has_taken_over_is_told_of_by_nobody_here(desk):
+    late = desk.judged(1, Verdict.ANOMALY)
+    now = datetime.now(UTC)
+    held = {"file_id": late.inspection.file_id, "agent": "agent", "run": "another", "claimed_at": now, "expires": now}
+    with desk.database.transaction() as connection:
+        connection.execute(insert(claims).values(line="inbox", file="f", size=1, mtime_s=1, **held))
+    assert not desk.recorder.record(late, threading.Event())
+    assert desk.recorder.problem is None and desk.observer.heard == []
+    assert desk.tally.snapshot().dropped == {"taken_over": 1}
+    assert (Outbox(desk.database).count(), (desk.hot / "1.png").is_file()) == (0, True)
+    # The event that it would have opened is opened by the next one.
+    assert desk.recorder.record(desk.judged(2, Verdict.ANOMALY), threading.Event())
+    types = [message.body.get("type") for message in Outbox(desk.database).pending(9)]
+    assert types.count("new") == 1 and len(stored_inspections(desk.database)) == 1
 
 
 def test_a_move_that_failed_is_done_again(desk, monkeypatch):

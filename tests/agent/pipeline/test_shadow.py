@@ -8,8 +8,9 @@ import pytest
 
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
+from agent.pipeline.detector_loading import load_detector
 from agent.pipeline.judge import Judge
-from agent.pipeline.lines import load_detector, load_line
+from agent.pipeline.line_loading import load_line
 from agent.pipeline.shadow_tally import MOST_DIFFERENCES, ShadowTally
 from fbclip.decision import Verdict
 from fbclip.images.geometry import Roi

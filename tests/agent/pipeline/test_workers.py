@@ -7,16 +7,22 @@ import pytest
 from agent.pipeline.intake import Intake
 from agent.pipeline.workers import JudgeWorker, Pipeline, RecordWorker, Results
 from agent.sources.sinks import BlockingQueue, Tally
+from fbclip.errors import DeviceLostError
 from tests.factories.agent import a_frame, a_judged, an_inspection
 from tests.factories.brokers import wait_until
 
 
 class CountingJudge:
-    """Judges a frame by its number; `failing` raises instead."""
+    """Judges a frame by its number; `failing` raises instead. `lost` is raised once a batch has its verdicts."""
 
-    def __init__(self, failing: bool = False) -> None:
+    def __init__(self, failing: bool = False, lost: Exception | None = None) -> None:
         self.batches = []
         self.failing = failing
+        self.lost = lost
+
+    def check_device(self):
+        if self.lost is not None:
+            raise self.lost
 
     def judge(self, frames, alive):
         if self.failing:
@@ -138,6 +144,15 @@ def test_a_worker_that_fails_ends_both_and_is_named():
     assert pipeline.failure == "detector: ValueError: no such thing"
 
 
+def test_a_lost_device_ends_the_run_after_its_batch_has_its_verdicts():
+    line, recorder = Line(2), KeepingRecorder()
+    pipeline = Pipeline(line.intake, CountingJudge(lost=DeviceLostError("cuda:0: gone")), recorder)
+    pipeline.start()
+    assert pipeline.finish(20)
+    assert recorder.seqs == [1, 2]
+    assert pipeline.failure == "detector: DeviceLostError: cuda:0: gone"
+
+
 def test_a_recorder_that_hangs_is_given_up():
     line, release = Line(1), threading.Event()
 
@@ -160,6 +175,9 @@ class Hanging(KeepingRecorder):
     def judge(self, frames, alive):
         self.record(frames, None)
         return []
+
+    def check_device(self):
+        pass
 
     def record(self, judged, stop) -> bool:
         self.entered.set()

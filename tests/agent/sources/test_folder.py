@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
+import agent.sources.folder
 from agent.config.line import FolderSource
 from agent.errors import SourceError, StoreError
 from agent.records import Disposition, FileState
@@ -20,6 +21,7 @@ from agent.sources.disposition import dispose
 from agent.sources.folder import Folder
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.path_text import to_path
+from agent.sources.settling import list_folder
 from agent.sources.sinks import BlockingQueue, Tally
 from fbclip.errors import ImageError
 from fbclip.images.decode import decode_picture
@@ -323,6 +325,32 @@ def test_a_file_is_let_go_when_the_agent_stops_while_it_is_decoded(hot, watched,
     assert watched.after(1) == [] and watched.ledger.rows[0].state is FileState.PENDING
 
 
+def test_a_file_waits_for_whoever_goes_on_when_the_line_ends_before_the_sink_has_room(hot, watched, monkeypatch):
+    monkeypatch.setattr(watched.sink, "put", lambda frame, stop: False)
+    (hot / "a.png").write_bytes(PNG)
+    watched.after(0)
+    watched.after(1)
+    assert watched.ledger.rows[0].state is FileState.PENDING
+    monkeypatch.undo()
+    (frame,) = watched.after(1)
+    assert frame.file_id == 1
+
+
+def test_a_file_that_another_agent_has_is_asked_for_again_and_stops_no_other(hot, watched, monkeypatch):
+    add = watched.ledger.add_claimed
+    monkeypatch.setattr(
+        watched.ledger, "add_claimed", lambda line, path, *a: add(line, path, *a) if "b." in path else None
+    )
+    (hot / "a.png").write_bytes(PNG)
+    (hot / "b.png").write_bytes(PNG)
+    watched.after(0)
+    (frame,) = watched.after(1)
+    assert frame.path == str(hot / "b.png")
+    monkeypatch.undo()
+    (frame,) = watched.after(1)
+    assert frame.path == str(hot / "a.png")
+
+
 def test_a_file_is_not_lost_when_the_store_fails_after_the_claim(hot, watched, monkeypatch):
     def refuse(file_id, sha256):
         monkeypatch.undo()
@@ -517,6 +545,34 @@ def test_a_scan_is_broken_off_when_the_next_one_is_due(hot, decoder):
     counts = [len(watched.after(0)) for _ in range(4)]
     assert counts == [2, 2, 1, 0]
     watched.source._watch.stop()
+
+
+def test_a_folder_that_takes_long_to_list_is_not_listed_all_the_time(hot, decoder, monkeypatch):
+    """Ten thousands of files on a slow share: else nothing but the listing would be done."""
+    watched = WatchedFolder(hot, decoder, rescan_s=2, settle_s=0)
+    put, listed, alive = watched.sink.put, agent.sources.folder.list_folder, []
+
+    def listing(root, recursive, ask):
+        watched.clock.time += 1
+        alive.append(ask())
+        return listed(root, recursive, ask)
+
+    monkeypatch.setattr(agent.sources.folder, "list_folder", listing)
+    watched.sink.put = lambda frame, stop: (setattr(watched.clock, "time", watched.clock.time + 1), put(frame, stop))[1]
+    for number in range(15):
+        (hot / f"{number:02d}.png").write_bytes(PNG)
+    counts = [len(watched.after(0)) for _ in range(3)]
+    assert counts == [10, 5, 0]
+    assert alive == [False] * 3
+    watched.source._watch.stop()
+
+
+def test_who_lists_thousands_of_files_shows_that_it_lives(hot):
+    asked = []
+    for number in range(2500):
+        (hot / f"{number}.png").touch()
+    assert len(list_folder(hot, False, lambda: asked.append(1)).files) == 2500
+    assert len(asked) == 3
 
 
 def test_a_folder_that_goes_is_named_within_seconds_however_rarely_it_is_scanned(hot):

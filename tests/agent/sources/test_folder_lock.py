@@ -32,6 +32,20 @@ def test_another_process_has_it_until_it_ends(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_those_that_share_a_folder_have_it_together_and_nobody_else_has_it(tmp_path):
+    first, second = FolderLocks(), FolderLocks()
+    held = first.take("belt", tmp_path, shared=True), second.take("belt", tmp_path, shared=True)
+    refuse_taken(tmp_path, shared=True)
+    with pytest.raises(SourceError, match="another agent empties this hot folder"):
+        FolderLocks().take("belt", tmp_path)
+    for hold in held:
+        hold.release()
+    alone = FolderLocks().take("belt", tmp_path)
+    with pytest.raises(SourceError, match="shared: true must stand in all or none of them"):
+        refuse_taken(tmp_path, shared=True)
+    alone.release()
+
+
 def test_two_lines_of_one_agent_are_told_apart_and_one_line_shares_with_itself(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "link").symlink_to("in")

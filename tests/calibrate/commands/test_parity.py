@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from agent.config.line import LineSection
 from agent.config.sections import ModelSection
-from agent.pipeline.lines import load_detector, load_line
+from agent.pipeline.detector_loading import load_detector
+from agent.pipeline.line_loading import load_line
 from calibrate.cli import app as calibrate
 from calibrate.embedded.samples.files import write_calibration
 from calibrate.errors import RefusedError

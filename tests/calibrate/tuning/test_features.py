@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from calibrate.tuning.features import TokenCache
+from calibrate.tuning.token_cache import TokenCache
 
 
 @pytest.mark.parametrize(("limit", "memory", "disk"), [(1000, 5, 0), (2 * 96, 2, 3), (0, 0, 5)])
@@ -23,7 +23,7 @@ def test_cache_computes_once_in_memory_and_on_disk(tmp_path, limit, memory, disk
 
 
 def test_a_full_disk_only_costs_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("calibrate.tuning.features.DISK_RESERVE", 1 << 62)
+    monkeypatch.setattr("calibrate.tuning.token_cache.DISK_RESERVE", 1 << 62)
     cache = TokenCache(3, (1, 1, 1), 4, tmp_path)
     assert (cache.in_memory, cache.on_disk) == (1, 0)
     assert cache.get(2, lambda: torch.ones(1, 1, 1)) == 1

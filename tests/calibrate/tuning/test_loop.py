@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from calibrate.errors import TrainingError
-from calibrate.tuning.features import Features, TokenCache
+from calibrate.tuning.fbclip_learner import FbClipLearner
+from calibrate.tuning.features import Features
 from calibrate.tuning.loop import EpochLosses, train
 from calibrate.tuning.split import make_split
+from calibrate.tuning.token_cache import TokenCache
 from calibrate.tuning.training import Recipe, TuningTrainer
 from fbclip.errors import ConfigError
 from tests.factories.tuning import LOADER, METHOD, REQUEST, labelled_samples, tuned, tuning_model
@@ -18,17 +21,18 @@ def test_no_cache_at_all_gives_the_same(labelled, tmp_path):
     split = make_split(labelled_samples(labelled), 2, 0)
     ids = []
     for name, cached in (("a", True), ("b", False)):
+        torch.manual_seed(REQUEST.recipe.seed)
+        learner = FbClipLearner(m.backbone, m.tower, METHOD)
         features = [
             Features(
                 items,
                 LOADER,
-                m.backbone,
-                METHOD.feature_layers,
+                learner,
                 TokenCache(len(items), (2, 17, 16), 1 << 20, tmp_path) if cached else None,
             )
             for items in (split.train, split.validation)
         ]
-        trainer = TuningTrainer(m.backbone, m.tower, METHOD, REQUEST.recipe)
+        trainer = TuningTrainer(learner, REQUEST.recipe)
         found = train(trainer, *features, REQUEST, tmp_path / name, "key", lambda *_: None)
         ids.append(found.tuned.adapter(m.backbone_sha256, m.backbone.config, {}).id)
     assert ids[0] == ids[1]

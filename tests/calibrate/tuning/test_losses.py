@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from calibrate.tuning.training import dice, focal
+from calibrate.tuning.losses import dice, focal
 
 
 def test_losses_are_the_formulas():

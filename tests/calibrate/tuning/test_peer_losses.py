@@ -8,13 +8,18 @@ from torch.nn import functional as F
 
 from calibrate.tuning.peer_losses import (
     afclip_losses,
+    alignment,
     anomalyclip_losses,
     faprompt_losses,
     grid_masks,
-    patch_alignment,
+    pair_sums,
     two_channel_focal,
     two_channels,
 )
+
+
+def patch_alignment(features, masks):
+    return alignment(*pair_sums(features, masks), bool((masks == 0).any()))
 
 
 def test_focal_of_two_channels_is_the_plain_sum():
@@ -57,7 +62,7 @@ def test_the_released_gradient_differs_on_normal_patches_alone_and_no_value_does
     gradients, totals = [], []
     for released in (False, True):
         grid = torch.linspace(0.05, 0.9, 16).reshape(1, 4, 4).requires_grad_()
-        losses = afclip_losses(grid[:, 0, 0], grid, [torch.randn(1, 17, 3)], masks, torch.ones(1), released)
+        losses = afclip_losses(grid[:, 0, 0], grid, torch.zeros(()), masks, torch.ones(1), released)
         losses[2].backward()
         gradients.append(grid.grad)
         totals.append(losses[2].item())

@@ -1,8 +1,9 @@
-"""How fast a folder of JPEGs is judged, beside the bare detector: `python -m tests.benchmarks.folder_rate [IMAGES]`.
+"""Do folders and cameras keep the detector busy? `python -m tests.benchmarks.throughput [IMAGES]`, in one process.
 
-By turns in one process: the folder alone (ledger, reading, decoding and queue), the bare detector in full batches of
-images that were decoded before, and the whole agent with the folder as its only line. The ratio of the last two is what
-counts: rates differ from machine to machine. `--size WIDTHxHEIGHT` of the images.
+A folder of JPEGs, by turns: the folder alone (ledger, reading, decoding and queue), the bare detector in full batches
+of images that were decoded before, and the whole agent with the folder as its only line. Then four cameras of 5 frames
+a second, played from JPEG sequences: how many of their frames come while the detector has more than it can do. Ratios
+are what counts: rates differ from machine to machine. `--size WIDTHxHEIGHT` of the images.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 
 from agent.config.line import FolderSource
+from agent.parts import Parts
 from agent.pipeline.evidence import encode_jpeg
 from agent.sources.folder import Folder
 from agent.sources.sinks import BlockingQueue, Tally
@@ -28,9 +30,12 @@ from agent.store.writer import Writer
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.images.decode import decode
 from fbclip.images.framing import Framing
-from tests.benchmarks.whole_agent import BATCH, judged, start_agent
+from tests.benchmarks.whole_agent import BATCH, judged, start_agent, watch_until
 
 KINDS = 8
+CAMERAS = 4
+FPS = 5
+CAMERAS_S = 20.0
 
 
 def folder_alone(folder: Path, images: list[bytes], count: int) -> float:
@@ -78,12 +83,32 @@ def whole(folder: Path, detector: Detector, images: list[bytes], count: int) -> 
         while (first := judged(parts)) == 0:
             time.sleep(0.02)
         started = time.perf_counter()
-        while judged(parts) < count or any(hot.iterdir()):
-            daemon.step(time.monotonic())
-            time.sleep(0.1)
+        watch_until(daemon, lambda: judged(parts) == count and not any(hot.iterdir()))
         rate = (count - first) / (time.perf_counter() - started)
         daemon.shut_down()
     return rate
+
+
+def cameras(folder: Path, detector: Detector, images: list[bytes]) -> tuple[float, float]:
+    """Of four cameras at 5 frames a second: the frames that came of those that were due, and those judged a second."""
+    clip = folder / "clip"
+    clip.mkdir(parents=True)
+    write_images(clip, images, 100)
+    source = {"type": "video", "path": str(clip), "realtime": True, "loop": True, "fps": FPS}
+    lines = [{"name": f"camera-{number}", "source": source} for number in range(CAMERAS)]
+    with ExitStack() as stack:
+        parts, daemon = start_agent(folder, detector, lines, stack)
+        watch_until(daemon, lambda: min(_grabbed(parts)) > 0)
+        came, done, began = sum(_grabbed(parts)), judged(parts), time.perf_counter()
+        watch_until(daemon, lambda: time.perf_counter() - began >= CAMERAS_S)
+        seconds = time.perf_counter() - began
+        came, done = sum(_grabbed(parts)) - came, judged(parts) - done
+        daemon.shut_down()
+    return came / (seconds * CAMERAS * FPS), done / seconds
+
+
+def _grabbed(parts: Parts) -> list[int]:
+    return [line.counters.grabbed for line in parts.probe.snapshot().lines]
 
 
 def some_images(width: int, height: int) -> list[bytes]:
@@ -107,8 +132,13 @@ def main(folder: Path, count: int, width: int, height: int) -> None:
     before = bare(detector, images, count // 2)
     within = whole(folder / "whole", detector, images, count)
     after = bare(detector, images, count // 2)
+    came, seen = cameras(folder / "cameras", detector, images)
+    alone = bare(detector, images, count // 2)
     share = f"{100 * 2 * within / (before + after):.0f} % of the bare detector's {before:.1f} and {after:.1f}"
     print(f"{count} of {width}x{height}: read {read:.1f} a second; judged {within:.1f} a second, {share}")  # noqa: T201
+    share = f"{100 * 2 * seen / (after + alone):.0f} % of the bare detector's {after:.1f} and {alone:.1f}"
+    due = f"{CAMERAS} cameras at {FPS} fps"
+    print(f"{due}: {100 * came:.1f} % of their frames come; judged {seen:.1f} a second, {share}")  # noqa: T201
 
 
 if __name__ == "__main__":
