@@ -53,6 +53,11 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def _percent(share: float) -> str:
+    """As short as it can be said."""
+    return f"{100 * share:.4g} %"
+
+
 def _size(value: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if abs(value) < 1000:
@@ -61,7 +66,7 @@ def _size(value: float) -> str:
     return f"{value:.1f} TB"
 
 
-_TEMPLATES.filters.update(words=_words, number=_number, size=_size, stamp=timestamp)
+_TEMPLATES.filters.update(words=_words, number=_number, size=_size, percent=_percent, stamp=timestamp)
 
 
 class Pages:
@@ -145,6 +150,7 @@ class Pages:
             return self.error(request, 404, "There is no such line", "It may have been taken out of agent.yaml.")
         return "line.html", {
             "card": card,
+            "view": self._sources.state.line(name),
             "verdicts": [("ok", Verdict.OK), ("uncertain", Verdict.UNCERTAIN), ("anomaly", Verdict.ANOMALY)],
             "history": self._sources.views.history(name),
             "audit": self._sources.views.audit(name, 10),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.records import LineCounters
 from agent.store.audit import Said
 from agent.store.views import EventQuery
 from agent.web.access import Access, Role
@@ -165,6 +166,48 @@ def test_events_are_filtered_and_say_why(serve, visit):
     tab.get_by_text("There are newer events").wait_for()
 
 
+def test_what_was_drawn_with_the_page_does_not_grow_old(serve, visit):
+    served = serve()
+    tab = visit(f"{served.url}/lines/belt")
+    tab.clock.install()
+    tab.goto(f"{served.url}/lines/belt")
+    rows = tab.locator("#history tbody tr")
+    assert rows.count() == 1
+    served.page.happens(all_well())
+    tab.clock.fast_forward(10_000)
+    rows.nth(1).wait_for()
+    # Times are local there, too, and what somebody is busy with stays as it is.
+    assert "UTC" in rows.nth(0).locator("time").get_attribute("title")
+    rows.nth(0).get_by_role("link").focus()
+    served.page.happens(all_well())
+    with tab.expect_response(f"{served.url}/lines/belt") as asked:
+        tab.clock.fast_forward(10_000)
+    asked.value.finished()
+    assert rows.count() == 2
+
+
+def test_a_touch_meant_for_an_alarm_that_has_just_gone_judges_no_other(serve, visit):
+    served = serve()
+    tab = visit(served.url)
+    group = tab.locator("[data-line=belt] [data-part=alarm] .judge")
+    group.get_by_role("button", name="False alarm").wait_for()
+    # The next alarm takes the place of the first one in the moment of the touch.
+    touched = tab.evaluate_handle(
+        """() => ({ done: new Promise((found) => {
+          const group = document.querySelector("[data-line=belt] [data-part=alarm] .judge");
+          new MutationObserver(() => { group.querySelector("[data-label=normal]").click(); found(true); })
+            .observe(group, { attributeFilter: ["data-inspection"] });
+        }) })"""
+    )
+    later = served.page.happens(found_something(), "e3")
+    assert touched.evaluate("(one) => one.done") is True
+    tab.get_by_text("A newer alarm has just come").wait_for()
+    assert served.page.sources.views.feedback([1, later]) == {}
+    tab.wait_for_timeout(800)
+    group.get_by_role("button", name="False alarm").click()
+    until(lambda: served.page.sources.views.feedback([later]), "feedback on what was seen")
+
+
 def test_an_inspection_with_its_pictures_side_by_side(serve, visit):
     served = serve()
     tab = visit(f"{served.url}/inspections/1")
@@ -190,6 +233,7 @@ def test_every_page_is_accessible_fits_a_phone_and_has_both_themes(serve, visit,
     tab.locator("text=ANOMALY").first.wait_for()
     dark = tab.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0] < 60")
     assert dark is (scheme == "dark")
+    served.page.state.set_line("inbox", "a-folder-with-a-rather-long-name: " + "no such folder " * 5, LineCounters())
     for path in PAGES:
         if path != "/":
             tab.goto(served.url + path)

@@ -1,5 +1,6 @@
 // What every page does: the header's state, local times, what people say and change.
-// Text goes into the page through textContent only, so nothing in it can become markup.
+// Text goes into the page through textContent only, so nothing in it can become markup; what is fetched anew is the
+// agent's own page.
 
 export const byId = (id) => document.getElementById(id);
 export const words = (text) => String(text ?? "").replaceAll("_", " ");
@@ -8,6 +9,9 @@ const SAID = { normal: "good part", anomalous: "defect" };
 // States come each second: a few that are missing mean that nobody sends any more.
 const PATIENCE_MS = 4000;
 const AGAIN_MS = 2000;
+// Nobody has seen what was shown for a shorter time before they touched it.
+const LOOK_MS = 700;
+const FRESH_MS = 10000;
 
 export function put(element, text) {
   // Unchanged text is left alone: a screen reader would read it again each second.
@@ -68,6 +72,10 @@ function whoSays(form) {
 
 async function judge(button) {
   const group = button.closest("[data-inspection]");
+  if (performance.now() - Number(group.dataset.since ?? -Infinity) < LOOK_MS) {
+    toast("A newer alarm has just come: look at it first", true);
+    return;
+  }
   const form = button.closest("form");
   const note = form?.elements.note?.value.trim();
   const body = { inspection_id: Number(group.dataset.inspection), label: button.dataset.label, ...whoSays(form) };
@@ -117,7 +125,7 @@ function showHeader(state) {
   health.className = failing ? "chip failing" : "chip healthy";
   put(health, failing ? "needs attention" : "running");
   byId("problems").hidden = !failing;
-  put(byId("problems"), state.problems.join(" · "));
+  put(byId("problems"), state.problems.join("\n"));
   const newer = byId("newer");
   if (newer) newer.hidden = state.newest_event <= Number(newer.dataset.newest);
 }
@@ -172,6 +180,25 @@ export function watch(show = () => {}) {
   open();
 }
 
+async function refresh() {
+  // Parts that are marked are fetched anew, with the page around them; what somebody is busy with is left alone.
+  const parts = [...document.querySelectorAll("[data-fresh]")];
+  if (document.hidden || !parts.length) return;
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!answer.ok || answer.redirected) return;
+    const newer = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of parts) {
+      const other = newer.getElementById(part.id);
+      if (!other || part.contains(document.activeElement)) continue;
+      for (const element of other.querySelectorAll("time")) localise(element);
+      if (part.textContent !== other.textContent) part.replaceWith(document.adoptNode(other));
+    }
+  } catch {
+    // The banner says that nobody answers.
+  }
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-inspection] button[data-label]");
   if (button) judge(button);
@@ -187,4 +214,5 @@ for (const element of document.querySelectorAll("main time")) localise(element);
 for (const form of document.querySelectorAll("[data-filters]")) prepareFilters(form);
 for (const field of document.querySelectorAll("input[name=by]")) field.value = localStorage.getItem("name") ?? "";
 for (const link of document.querySelectorAll("#newer a")) link.href = location.pathname;
+if (document.querySelector("[data-fresh]")) setInterval(refresh, FRESH_MS);
 if (byId("agent-health") && document.body.dataset.path !== "/") watch();
