@@ -110,9 +110,9 @@ class Ledger:
         self._unsure -= unsure
         return found
 
-    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
+    def has_content(self, line: str, sha256: str, but: int) -> bool:
         """Whether another file of the line than `but` with these bytes has its verdict, or waits for it."""
-        same = and_(self._database.own(files), files.c.line == line, files.c.size == size, files.c.sha256 == sha256)
+        same = and_(self._database.own(files), files.c.line == line, files.c.sha256 == sha256)
         done = and_(files.c.state == FileState.DONE, files.c.reason.is_distinct_from(_REQUEUED))
         known = or_(done, files.c.state == FileState.CLAIMED)
         with self._database.transaction() as connection:
