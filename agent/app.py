@@ -6,7 +6,6 @@ import logging
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -20,13 +19,17 @@ from agent.notify import ServiceNotifier
 from agent.parts import Parts, Setting, build_parts
 from agent.patience import detector_patience_s, seconds_an_image
 from agent.pipeline.detector_loading import load_model
-from agent.pipeline.moves import let_go, move_again
+from agent.pipeline.late_moves import LateMoves
+from agent.pipeline.moves import let_go
 from agent.steering.overrides import load_overrides
 from agent.web.access import page_access
 
 log = logging.getLogger(__name__)
 WATCH_S = 1.0
 MAINTENANCE_S = 60.0
+# Moving what an earlier run left behind may hold up the start for so long, and later each step.
+FIRST_MOVES_S = 10.0
+MOVES_S = 0.5
 # Between two of its operations the detector waits for the interpreter: with Python's own 5 ms, so long each time that
 # another thread is at work.
 SWITCH_S = 0.0005
@@ -83,8 +86,10 @@ class Daemon:
         self._notifier = notifier or ServiceNotifier({})
         self._image_s = image_s
         self._maintained = monotonic()
-        self._unmoved: frozenset[int] = frozenset()
         self._report = HealthReport(parts)
+        self._late_moves = LateMoves(
+            parts.writer, parts.ledger, parts.lineup.lines, parts.references, parts.reader.result_of_file
+        )
 
     def start(self, stack: ExitStack) -> None:
         """Start everything in the order of data flow, last to first, so that nobody produces into nothing.
@@ -103,13 +108,8 @@ class Daemon:
             ended = parts.writer.start_run(parts.run, parts.messages.of_end)
         if ended:
             log.info("%d events left open by an earlier run are ended", ended)
-        move_again(
-            parts.writer,
-            parts.ledger.recover(),
-            parts.lineup.lines,
-            parts.references,
-            parts.reader.result_of_file,
-        )
+        self._late_moves.add(parts.ledger.recover())
+        self._late_moves.go_on(FIRST_MOVES_S)
         if gone := let_go(parts.ledger, parts.lineup.lines):
             log.info("%d files were taken away from hot folders since the last run", gone)
         if parts.broker is not None:
@@ -172,11 +172,7 @@ class Daemon:
             self._notifier.alive(status)
         else:
             self._notifier.status(failure)
-        if self._unmoved:
-            self._move_again()
-        if now - self._maintained >= MAINTENANCE_S:
-            self._maintained = now
-            self._look_for_unmoved()
+        self._move_again(now)
         return failure
 
     def shut_down(self) -> None:
@@ -220,21 +216,13 @@ class Daemon:
         waited = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
         self._parts.probe.backlog = Backlog(messages, max(0.0, waited))
 
-    def _look_for_unmoved(self) -> None:
-        """Judged files whose move has failed. Those that the recorder moves just now have left by the next step."""
+    def _move_again(self, now: float) -> None:
+        """Judged files that lie there still; those that the recorder moves just now have left by the next step."""
         try:
-            self._unmoved = frozenset(row.id for row in self._parts.ledger.unmoved())
-            if not self._unmoved:
-                self._parts.probe.unmoved = {}
-        except StoreError as error:
-            log.warning("maintenance failed, next try in a minute: %s", error)
-
-    def _move_again(self) -> None:
-        parts, ids = self._parts, self._unmoved
-        self._unmoved = frozenset()
-        try:
-            rows = [row for row in parts.ledger.unmoved() if row.id in ids]
-            move_again(parts.writer, rows, parts.lineup.lines, parts.references, parts.reader.result_of_file)
-            parts.probe.unmoved = Counter(row.line for row in parts.ledger.unmoved() if row.id in ids)
+            self._late_moves.go_on(MOVES_S)
+            if now - self._maintained >= MAINTENANCE_S:
+                self._maintained = now
+                self._late_moves.look()
         except (StoreError, OSError) as error:
             log.warning("maintenance failed, next try in a minute: %s", error)
+        self._parts.probe.unmoved = self._late_moves.stuck

@@ -12,7 +12,8 @@ from agent.records import LineCounters, LineMode, TriggerCounts
 
 
 class LineState(StrEnum):
-    """failing: its source runs, but no frames come. unavailable: it cannot run, and is tried again."""
+    """failing: its source runs, but no frames come. unavailable: it cannot run, or what it reads is not there
+    or cannot be used as it should be, and is tried again."""
 
     RUNNING = "running"
     FAILING = "failing"

@@ -23,6 +23,7 @@ from agent.sources.base import Sink
 from agent.sources.factory import build_sink, build_source
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import FileLedger
+from agent.sources.mounts import MountMemory
 from agent.sources.series_ledger import SeriesMemory
 from agent.sources.sinks import Tally
 from agent.sources.supervisor import SourceSupervisor
@@ -67,6 +68,7 @@ class Lineup:
     line_ended: Callable[[str], None] = lambda _: None
     gates: TriggerGates = field(default_factory=TriggerGates)
     series: SeriesMemory | None = None
+    mounts: MountMemory | None = None
     share: Callable[[FolderSource], FileLedger] | None = None
     _numbers: dict[str, itertools.count[int]] = field(default_factory=dict)
     _places: dict[str, _Place] = field(default_factory=dict)
@@ -209,6 +211,7 @@ class Lineup:
                 lambda: self.lines[section.name].window,
                 self._locks,
                 self.series,
+                self.mounts,
             ),
             sink,
             place.numbers,
@@ -273,7 +276,7 @@ def _health(place: _Place, gates: TriggerGates, line: Line | None) -> LineHealth
     if supervisor is not None:
         problem, health = supervisor.problem, supervisor.health
         state = LineState.RUNNING if problem is None else LineState.FAILING
-        if supervisor.failure is not None:
+        if supervisor.unavailable:
             state = LineState.UNAVAILABLE
     elif problem is not None:
         state = LineState.UNAVAILABLE

@@ -60,6 +60,7 @@ from agent.store.eviction import Eviction, EvictionLimits
 from agent.store.keeper import StoreKeeper
 from agent.store.ledger import Ledger
 from agent.store.lock import DataLock
+from agent.store.mount_memory import StoredMounts
 from agent.store.outbox import Draft, Outbox
 from agent.store.reader import Reader
 from agent.store.retention import Retention
@@ -165,6 +166,7 @@ def build_parts(setting: Setting, detector: Detector, stack: ExitStack) -> Parts
         modes,
         gates=gates,
         series=SeriesLedger(database, references.of_series),
+        mounts=StoredMounts(database),
         share=None if claims is None else lambda source: SharedLedger(ledger, claims, to_text(source.path)),
     )
     lineup.set_up(setting.overrides.plans(config.lines), time.monotonic())

@@ -93,11 +93,16 @@ class TriggeredPart:
     context: Mapping[str, Any]
 
 
+# Of a file of a series in whose place another of the same identifier was chosen.
+SUPERSEDED = "superseded"
+
+
 @dataclass(frozen=True)
 class SeriesFile:
     """A file of a series that is judged as one volume. `path` as the ledger writes it; `place`: where it lies now.
 
-    reason: why it is none of the slices. was_judged: it had a verdict before, and has left the hot folder.
+    reason: why it is none of the slices. was_judged: it had a verdict before, and has left the hot folder. chosen:
+    somebody has brought it back, so it counts before others of its identifier.
     """
 
     id: int
@@ -106,17 +111,20 @@ class SeriesFile:
     sha256: str
     reason: str | None = None
     was_judged: bool = False
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
 class EarlierFile:
-    """A file of a series that has a verdict: its row, where it lay in the hot folder, and the inspection it came to."""
+    """A file of a series that has a verdict: its row, where it lay in the hot folder, the inspection it came to, and
+    the reason if it had one."""
 
     id: int
     path: str
     size: int
     sha256: str
     inspection_id: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

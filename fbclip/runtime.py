@@ -10,6 +10,7 @@ from fbclip.backbone.config import Precision
 from fbclip.backbone.tower import Backbone
 from fbclip.errors import ConfigError
 from fbclip.method.model import Head
+from fbclip.process_memory import keep_freed_memory
 
 _MATRIX_DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -43,9 +44,15 @@ def pick_device(wanted: str) -> torch.device:
     return device
 
 
-def forbid_inexact_sums() -> None:
+def prepare_process() -> None:
+    """What every engine relies on, for the whole process: exact sums on a GPU, and memory that is kept on a CPU."""
+    _forbid_inexact_sums()
+    keep_freed_memory()
+
+
+def _forbid_inexact_sums() -> None:
     """On a GPU: no TF32, which changes margins by more than a threshold can bear, and products of a lower precision are
-    added in float32. Holds for the whole process."""
+    added in float32."""
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False

@@ -132,12 +132,14 @@ class FolderSource(Section):
     there; unless told, it is seen by the kind of the file system. `after`: judged files are moved, or stay and are
     copied, or only stay. `judge: content`: bytes that have a verdict get no second one. `sidecar`: the result as JSON,
     with an overlay, in `done` or `failed`. `series_s`: DICOM files of one series are one volume with one
-    verdict, judged when so long no new one came. `shared`: several agents empty the folder together, each file once,
-    with the same `store.url` and the same name of the line.
+    verdict, judged when so long no new one came. `mount`: the mount point that must be there, with `/` none; unless
+    told, the file system that held the folder in an earlier run, or that /etc/fstab names, must be. `shared`: several
+    agents empty the folder together, each file once, with the same `store.url` and the same name of the line.
     """
 
     type: Literal["folder"]
     path: ConfigPath
+    mount: ConfigPath | None = None
     done: ConfigPath | None = None
     failed: ConfigPath | None = None
     recursive: bool = False

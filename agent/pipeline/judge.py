@@ -16,7 +16,7 @@ from agent.pipeline.judged import Judged, inspection_of, level_of, worst
 from agent.pipeline.lines import Line
 from agent.pipeline.preparation import Preparation, Ready
 from agent.privacy.references import References
-from agent.records import FileState, FileVerdict, Frame, SeriesFile
+from agent.records import SUPERSEDED, FileState, FileVerdict, Frame, SeriesFile
 from fbclip.decision import NON_FINITE, Decision, Prediction, Verdict, reject
 from fbclip.detector import Detector
 from fbclip.errors import DeviceLostError
@@ -104,7 +104,8 @@ class Judge:
         alive: Callable[[], object],
     ) -> Judged:
         # A file of a series that is none of the slices leaves it open what it would have shown.
-        lost = [replace(_of_file(frame, one), volume=None, reason=one.reason) for one in frame.series if one.reason]
+        faults = [one for one in frame.series if one.reason not in {None, SUPERSEDED}]
+        lost = [replace(_of_file(frame, one), volume=None, reason=one.reason) for one in faults]
         found = worst(self._judge_images(lost, lines, started)) if lost else None
         for start in range(0, len(volume), SLICES_AT_ONCE):
             alive()

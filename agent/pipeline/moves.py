@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -50,11 +51,13 @@ def move_again(
     lines: Mapping[str, Line],
     references: References | None = None,
     result_of: Callable[[int], Inspection | None] = lambda _: None,
-) -> None:
-    """Finish the moves of files that were judged by an earlier run or whose folder could not be written.
+) -> Counter[str]:
+    """Finish the moves of files that were judged by an earlier run or whose folder could not be written; returns how
+    many of each line could not be moved now either.
 
     `references`: what stands for the files of private lines. `result_of`: the inspection of a file, by its id.
     """
+    stuck = Counter[str]()
     for row in rows:
         line = lines.get(row.line)
         if line is None:
@@ -71,7 +74,9 @@ def move_again(
         result = result_of(row.id) if isinstance(source, FolderSource) and source.sidecar else None
         if result is not None and line.section.is_private:
             result = replace(result, private=True)
-        _move(writer, line, FileMove(row.id, to_path(row.path), row.sha256, note, result))
+        if not _move(writer, line, FileMove(row.id, to_path(row.path), row.sha256, note, result)):
+            stuck[row.line] += 1
+    return stuck
 
 
 def let_go(ledger: Ledger, lines: Mapping[str, Line]) -> int:
@@ -111,11 +116,12 @@ def _note(
     return FailureNote(reason, verdict, ts, line.name, sha256, Path(path).name)
 
 
-def _move(writer: Writer, line: Line, move: FileMove) -> None:
-    """Done and finished in the ledger; what fails is done again later. A line without a folder moves nothing."""
+def _move(writer: Writer, line: Line, move: FileMove) -> bool:
+    """Done and finished in the ledger; false where it failed, to be done again later. A line without a folder moves
+    nothing."""
     source = line.section.source
     if not isinstance(source, FolderSource):
-        return
+        return True
     folder = folder_of(move.path, source.path, source.done_dir if move.note is None else source.failed_dir)
     try:
         if source.after == "leave":
@@ -131,6 +137,8 @@ def _move(writer: Writer, line: Line, move: FileMove) -> None:
         # Names of files may name persons, so only the number is logged.
         text = error.strerror if isinstance(error, OSError) else str(error)
         log.warning("line %s: file %d is judged but could not be moved: %s", line.name, move.file_id, text)
+        return False
+    return True
 
 
 def _finish_gone(writer: Writer, line: Line, file_id: int) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from agent.sources.path_text import to_text
 from agent.sources.settling import list_folder
 from agent.store.ledger import Ledger
 from fbclip.images.side_files import is_side_file
+
+# Rows of files that were left in their folder, in one transaction.
+_AT_ONCE = 500
 
 
 class RequeueError(AgentError):
@@ -71,24 +76,63 @@ def requeue_file(sections: Sequence[LineSection], ledger: Ledger, path: Path, li
     raise RequeueError("file: lies in no hot folder, and in no done or failed of one")
 
 
-def requeue_failed(sections: Sequence[LineSection], ledger: Ledger, line: str | None = None) -> Requeued:
-    """Every file in `failed` of one line, or of all."""
-    counts: dict[str, int] = {}
-    failed: dict[str, int] = {}
-    for section, source in _folders(sections, line):
-        counts[section.name] = 0
-        for path in _failed_files(source):
-            try:
-                _put_back(path, (source.path / path.relative_to(source.failed_dir)).parent)
-            except OSError as error:
-                why = error.strerror or type(error).__name__
-                failed[why] = failed.get(why, 0) + 1
-            else:
-                counts[section.name] += 1
-        for row in ledger.left_failed(section.name):
-            counts[section.name] += ledger.judge_again(section.name, row.path)
-    ledger.look_anew()
-    return Requeued(counts, failed)
+class FailedRequeue:
+    """Every file in `failed` of one line, or of all, a part at a time: tens of thousands take minutes, and whoever
+    follows commands has others to follow. Each file is moved by itself, so what was not reached stays in `failed`."""
+
+    def __init__(
+        self,
+        sections: Sequence[LineSection],
+        ledger: Ledger,
+        line: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Raises RequeueError where there is no such folder. Nothing is moved yet."""
+        self._ledger = ledger
+        self._monotonic = monotonic
+        self._counts: dict[str, int] = {}
+        self._failed: dict[str, int] = {}
+        self._steps = self._all(list(_folders(sections, line)))
+
+    @property
+    def so_far(self) -> Requeued:
+        return Requeued(dict(self._counts), dict(self._failed))
+
+    def go_on(self, seconds: float = math.inf) -> bool:
+        """Move for so long at most; true once all were moved that can be. Raises StoreError."""
+        until = self._monotonic() + seconds
+        for _ in self._steps:
+            if self._monotonic() >= until:
+                self._ledger.look_anew()
+                return False
+        self._ledger.look_anew()
+        return True
+
+    def _all(self, folders: Sequence[tuple[LineSection, FolderSource]]) -> Iterator[None]:
+        for section, source in folders:
+            self._counts[section.name] = 0
+            settled = self._ledger.superseded(section.name)
+            for path in _failed_files(source):
+                self._put_back(section, source, path, settled)
+                yield
+            while count := self._ledger.judge_failed_again(section.name, _AT_ONCE):
+                self._counts[section.name] += count
+                yield
+
+    def _put_back(
+        self, section: LineSection, source: FolderSource, path: Path, settled: Mapping[int, frozenset[str]]
+    ) -> None:
+        try:
+            known = settled.get(path.stat().st_size) if settled else None
+            if known and judged_sha256(path) in known:
+                # Another was chosen in its place, which only its own name undoes.
+                return
+            _put_back(path, (source.path / path.relative_to(source.failed_dir)).parent)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            self._failed[why] = self._failed.get(why, 0) + 1
+        else:
+            self._counts[section.name] += 1
 
 
 def _folders(sections: Sequence[LineSection], line: str | None) -> Iterator[tuple[LineSection, FolderSource]]:

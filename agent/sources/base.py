@@ -22,6 +22,10 @@ class Source(Protocol):
     def problem(self) -> str | None:
         """Why no frames come although `run` goes on, or has ended; one short line, None while all is well."""
 
+    @property
+    def unavailable(self) -> bool:
+        """Whether what it reads is not there, or cannot be used as it should be; `problem` says why."""
+
     def check(self) -> None:
         """Raises SourceError when the source cannot be used now."""
 

@@ -86,6 +86,11 @@ class Camera:
             return f"device {self._section.device}"
         return redact(self._section.url) if self._section.url else f"address in {self._section.url_env}"
 
+    @property
+    def unavailable(self) -> bool:
+        """What is not there raises SourceError."""
+        return False
+
     def check(self) -> None:
         """Open the camera and read one image, as a run does; raises SourceError, also where a setting is not taken."""
         capture = self._start(self._request(), lambda: False)

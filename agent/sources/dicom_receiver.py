@@ -76,6 +76,10 @@ class DicomReceiver:
     def problem(self) -> str | None:
         return self._folder.problem
 
+    @property
+    def unavailable(self) -> bool:
+        return self._folder.unavailable
+
     def check(self) -> None:
         """Raises SourceError where the folder for received objects cannot be made or read."""
         self._make_folder()

@@ -76,9 +76,19 @@ def dispose(
     `keep` it is copied and stays.
 
     Returns where it lies now, or None when other bytes lie under its name meanwhile: those are a new file and
-    stay. Done again it finds the finished move. Raises FileGone when the file is in neither place, OSError when one of
-    the folders is not there or cannot be written.
+    stay. Done again, or by two threads at once, it finds the finished move. Raises FileGone when the file is in neither
+    place, OSError when one of the folders is not there or cannot be written.
     """
+    try:
+        return _disposed(source, folder, sha256, note, keep)
+    except FileNotFoundError:
+        # It went between two steps: another thread has moved it, or somebody took it away. Which of them, is seen now.
+        return _disposed(source, folder, sha256, note, keep)
+
+
+def _disposed(
+    source: Path, folder: Path, sha256: str, note: FailureNote | PrivateNote | None, keep: bool
+) -> Path | None:
     there = not source.is_symlink() and source.is_file()
     if not there or judged_sha256(source) != sha256:
         target = _finished(source.name, folder, sha256)

@@ -12,6 +12,7 @@ from agent.sources.dicom_receiver import DicomReceiver
 from agent.sources.folder import Folder
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.ledger import FileLedger
+from agent.sources.mounts import MountMemory
 from agent.sources.series_ledger import SeriesMemory
 from agent.sources.sinks import BlockingQueue, NewestSlot, Tally
 from agent.sources.video import Video
@@ -30,9 +31,11 @@ def build_source(
     window: Callable[[], Window] = lambda: DEFAULT_WINDOW,
     locks: FolderLocks | None = None,
     series: SeriesMemory | None = None,
+    mounts: MountMemory | None = None,
 ) -> Source:
     """The source that a line names; nothing is opened yet. `window`: what its files are decoded by. `locks`: of the hot
-    folders, None for who takes no file away. `series`: see `Folder`."""
+    folders, None for who takes no file away. `series`, `mounts`: see
+    `Folder`."""
     source = section.source
     if isinstance(source, CameraSource):
         return Camera(section.name, source, sink)
@@ -41,5 +44,5 @@ def build_source(
     assert isinstance(source, FolderSource)
     if section.is_private:
         protect(source.folders)
-    folder = Folder(section.name, source, sink, ledger, window=window, locks=locks, series=series)
+    folder = Folder(section.name, source, sink, ledger, None, None, window, locks, series, mounts)
     return DicomReceiver(section.name, source, folder) if isinstance(source, DicomSource) else folder

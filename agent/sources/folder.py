@@ -24,6 +24,7 @@ from agent.sources.folder_lock import FolderLocks
 from agent.sources.folder_root import FolderRoot
 from agent.sources.folder_watch import FolderWatch
 from agent.sources.ledger import FileLedger
+from agent.sources.mounts import MountMemory
 from agent.sources.series_ledger import SeriesMemory
 from agent.sources.settling import Settling, Stamp, list_folder
 from fbclip.images.decode_process import DecodeProcess
@@ -32,7 +33,7 @@ from fbclip.images.window import DEFAULT_WINDOW, Window
 log = logging.getLogger(__name__)
 # How often a folder is looked for that is not there, and one of which no hints come is listed.
 RETRY_S = 1.0
-# Listing a large folder may take no more than this share of the time.
+# Listing a large folder, and finding what is new in it, may take no more than this share of the time.
 LISTING_SHARE = 0.1
 # A file that stands still and cannot be read for so long is told of: nobody else knows that it is not judged.
 UNREADABLE_S = 30.0
@@ -53,15 +54,16 @@ class Folder:
         window: Callable[[], Window] = lambda: DEFAULT_WINDOW,
         locks: FolderLocks | None = None,
         series: SeriesMemory | None = None,
+        mounts: MountMemory | None = None,
     ) -> None:
         """`window`: the one of the line's profile. `locks`: None for who takes no file away. `series`: without it files
-        are judged one by one, whatever `section` says."""
+        are judged one by one, whatever `section` says. `mounts`: see `FolderRoot`."""
         self._line = line
         self._section = section
         self._ledger = ledger
         self._clock = clock or SystemClock()
         self._wake = threading.Event()
-        self._root = FolderRoot(line, section, locks)
+        self._root = FolderRoot(line, section, locks, mounts)
         self._watch = FolderWatch(line, section, self._wake)
         self._filter = FolderFilter(section.include, section.ignore)
         self._settling = Settling()
@@ -95,14 +97,22 @@ class Folder:
         unreadable = f"{count} files cannot be read: {why}" if count else None
         return self._lost or self._intake.problem or self._obstacle or unreadable
 
+    @property
+    def unavailable(self) -> bool:
+        """The folder is not there, not the line's, or its files cannot leave it."""
+        return self._lost is not None or self._obstacle is not None
+
     def check(self) -> None:
-        """Raises SourceError when the folder is missing or cannot be listed, or its files cannot leave it."""
+        """Raises SourceError when the folder is missing, not mounted or not to be listed, or its files cannot leave."""
         where = f"line {self._line}: {withheld(str(self._section.path))}"
         try:
             with os.scandir(self._section.path):
                 pass
+            self._root.check_mount()
         except OSError as error:
             raise SourceError(f"{where}: {error.strerror}") from error
+        except SourceError as error:
+            raise SourceError(f"{where}: {error}") from error
         if why := self._root.obstacle():
             raise SourceError(f"{where}: {why}")
 
@@ -122,24 +132,24 @@ class Folder:
         """One scan: hand over every file that stands still and was not judged before."""
         self._wake.clear()
         began = self._clock.monotonic()
-        files = self._list(began)
+        files = self._list(began, stop)
         if files is None:
             self._pause = RETRY_S
             return
-        listing_s = self._clock.monotonic() - began
         self._forget(files)
         fresh = {path: stamp for path, stamp in files.items() if path not in self._handled}
         self._settling.observe(fresh, began)
-        in_time = self._offer_all(fresh, stop)
+        listing_s = self._clock.monotonic() - began
+        in_time = self._offer_all(fresh, stop, max(self._section.rescan_s, listing_s / LISTING_SHARE))
         if in_time and not stop.is_set():
             self._offer_series(stop)
         unsettled = any(path not in self._handled for path in fresh)
         self._pause = self._pause_after(listing_s, unsettled) if in_time else 0.0
 
-    def _offer_all(self, fresh: Mapping[Path, Stamp], stop: threading.Event) -> bool:
-        """Every file that stands still, oldest first; false where the next scan is due before all had their turn: many
-        files at once must not keep what arrives, or goes, from being seen."""
-        due = self._clock.monotonic() + self._section.rescan_s
+    def _offer_all(self, fresh: Mapping[Path, Stamp], stop: threading.Event, seconds: float) -> bool:
+        """Every file that stands still, oldest first; false where the next scan is due, after `seconds`, before all had
+        their turn: many files at once must not keep what arrives, or goes, from being seen."""
+        due = self._clock.monotonic() + seconds
         unreadable: list[str] = []
         in_time = True
         for path, stamp in sorted(fresh.items(), key=lambda item: (item[1].mtime_ns, item[0])):
@@ -175,12 +185,13 @@ class Folder:
         for one in slices:
             self._aftermath.add(one.path, one.stamp, self._clock.monotonic())
 
-    def _list(self, now: float) -> dict[Path, Stamp] | None:
+    def _list(self, now: float, stop: threading.Event) -> dict[Path, Stamp] | None:
         """The files that may be images; None where the folder cannot be used, which is reported."""
         try:
             self._watch.follow(self._root.look(), self._root.mount, now)
             self._aftermath.bring_back(now)
-            listing = list_folder(self._section.path, self._section.recursive)
+            # Whoever asks whether to stop shows that it is not hanging.
+            listing = list_folder(self._section.path, self._section.recursive, stop.is_set)
         except (OSError, SourceError) as error:
             self._lose(f"folder cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error))
             return None

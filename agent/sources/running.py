@@ -54,6 +54,11 @@ class RunningSource:
         return self._failure or self.hang or (None if own is None else f"line {self._line}: {own}")
 
     @property
+    def unavailable(self) -> bool:
+        """It does not run, or what it reads is not there; `problem` says why."""
+        return self._failure is not None or self._source.unavailable
+
+    @property
     def alive(self) -> bool:
         """The thread runs; false before `start` and after the source's end."""
         return self._thread.is_alive()

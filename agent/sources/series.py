@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from agent.config.line import FolderSource
-from agent.records import Frame, SeriesFile
+from agent.records import SUPERSEDED, Frame, SeriesFile
 from agent.sources.base import Clock
 from agent.sources.ledger import FileLedger
 from agent.sources.path_text import to_path
@@ -25,6 +25,7 @@ from fbclip.errors import ImageError
 from fbclip.images.decode_process import DecodeProcess, DecodingCancelled
 from fbclip.images.decode_series import decode_series
 from fbclip.images.picture import Picture
+from fbclip.images.scans.series_order import CONFLICT
 from fbclip.images.window import Window
 
 log = logging.getLogger(__name__)
@@ -148,7 +149,11 @@ class SeriesDesk:
         self, files: Sequence[SeriesFile], window: Window, stop: threading.Event
     ) -> tuple[Picture, tuple[SeriesFile, ...]]:
         """The volume, its slices naming their places in `files`, which are told what each of them lacks."""
-        there = [index for index, file in enumerate(files) if file.reason is None]
+        # Of two with one identifier the first counts.
+        there = sorted(
+            (index for index, file in enumerate(files) if file.reason is None),
+            key=lambda index: not files[index].chosen,
+        )
         if not there:
             raise ImageError(files[0].reason or "gone", "no slice of the series is there")
         places = [to_path(files[index].path) for index in there]
@@ -181,6 +186,10 @@ def _placed(
     assert scan is not None and scan.files is not None
     slices = [one.model_copy(update={"file": there[one.file]}) for one in scan.slices if one.file is not None]
     faults = {there[fault.file]: fault.reason for fault in scan.files.faults}
+    for fault in scan.files.faults:
+        loser, winner = files[there[fault.file]], None if fault.instead is None else files[there[fault.instead]]
+        if fault.reason == CONFLICT and winner is not None and winner.chosen and not loser.chosen:
+            faults[there[fault.file]] = SUPERSEDED
     named = tuple(replace(file, reason=faults.get(index, file.reason)) for index, file in enumerate(files))
     return Picture(picture.pixels, scan.model_copy(update={"slices": tuple(slices)})), named
 

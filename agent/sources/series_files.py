@@ -9,11 +9,11 @@ from itertools import islice, takewhile
 from pathlib import Path
 
 from agent.config.line import FolderSource
-from agent.records import EarlierFile, SeriesFile
+from agent.records import SUPERSEDED, EarlierFile, SeriesFile
 from agent.sources.disposition import candidates, judged_sha256
 from agent.sources.path_text import to_path, to_text
 from agent.sources.series_gathering import WaitingSlice
-from fbclip.images.scans.series_order import DUPLICATE
+from fbclip.images.scans.series_order import CONFLICT, DUPLICATE
 
 # A file that waited and is not there any more, and one that was judged and is not where it went.
 GONE, EARLIER_GONE, CHANGED = "gone", "earlier_slice_gone", "changed"
@@ -49,20 +49,35 @@ def collect_files(
     own = {one.file_id for one in waiting}
     shas, names = {one.header.sha256 for one in waiting}, {one.name for one in waiting}
     found: list[SeriesFile] = []
+    gone: list[SeriesFile] = []
     known: set[str] = set()
-    for one in earlier:
+    back: set[str] = set()
+    # Of bytes that were judged twice, because they were brought back, the latest row says what became of them.
+    for one in {one.sha256: one for one in earlier}.values():
         alive()
         place = None if one.id in own else find_judged(section, one)
-        if place is not None:
+        returned = one.id not in own and one.sha256 in shas and (place is None or to_text(place) in names)
+        if one.reason == SUPERSEDED:
+            # Out of the game; sent once more it is a duplicate, brought back it is in conflict again.
+            known |= set() if returned or place is None else {one.sha256}
+        elif returned:
+            # An operator wants it judged again: the file itself has come back, or stayed where it was.
+            back.add(one.sha256)
+        elif place is not None:
             found.append(SeriesFile(one.id, one.path, to_text(place), one.sha256, was_judged=True))
             known.add(one.sha256)
-        elif one.id not in own and one.sha256 not in shas and one.path not in names:
-            # Those that were brought back are there in a new version.
-            found.append(SeriesFile(one.id, one.path, one.path, one.sha256, EARLIER_GONE, was_judged=True))
+        elif one.id not in own and one.path not in names:
+            reason = SUPERSEDED if one.reason == CONFLICT else EARLIER_GONE
+            gone.append(SeriesFile(one.id, one.path, one.path, one.sha256, reason, was_judged=True))
+    if found or len(gone) > len(back):
+        # Only who brings back all that is left of a conflict has decided which of it counts.
+        gone = [replace(one, reason=EARLIER_GONE) for one in gone]
+    found += gone
     skipped = []
     changed = False
     for slice_ in waiting:
-        file = SeriesFile(slice_.file_id, slice_.name, slice_.name, slice_.header.sha256)
+        sha256 = slice_.header.sha256
+        file = SeriesFile(slice_.file_id, slice_.name, slice_.name, sha256, chosen=sha256 in back)
         state = _state(slice_)
         if state == CHANGED:
             changed = True

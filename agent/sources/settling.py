@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from fbclip.images.side_files import is_side_file, is_system_folder, is_unfinished
 
 REASON_SUFFIX = ".reason.json"
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,26 @@ class Listing:
     ignored: int
 
 
-def list_folder(root: Path, recursive: bool) -> Listing:
-    """Regular files under root. Links are passed over: they could lead out of the folder. Raises OSError for root."""
+def list_folder(root: Path, recursive: bool, alive: Callable[[], object] = lambda: None) -> Listing:
+    """Regular files under root. Links are passed over: they could lead out of the folder. Raises OSError for root.
+
+    `alive` is called now and then: a share may take a minute for tens of thousands of files.
+    """
     files: dict[Path, Stamp] = {}
     ignored = 0
     folders = [root]
     while folders:
         folder = folders.pop()
+        alive()
         try:
             entries = list(os.scandir(folder))
         except OSError:
             if folder == root:
                 raise
             continue
-        for entry in entries:
+        for number, entry in enumerate(entries, start=1):
+            if number % _AT_ONCE == 0:
+                alive()
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if is_system_folder(entry.name):

@@ -81,6 +81,11 @@ class SourceSupervisor:
         return self._running.problem
 
     @property
+    def unavailable(self) -> bool:
+        """The source does not run, or what it reads is not there; `problem` says why."""
+        return self._running.unavailable
+
+    @property
     def hang(self) -> str | None:
         """That the source's thread makes no progress; None while it does, and when it has ended."""
         return self._running.hang

@@ -83,6 +83,11 @@ class Video:
     def problem(self) -> str | None:
         return self._problem
 
+    @property
+    def unavailable(self) -> bool:
+        """What is not there raises SourceError."""
+        return False
+
     def check(self) -> None:
         """Open it and read its first frame; raises SourceError."""
         try:

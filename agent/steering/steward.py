@@ -18,6 +18,8 @@ from agent.config.sections import Config
 from agent.errors import StoreError
 from agent.heartbeat import Heartbeat
 from agent.lineup import Lineup
+from agent.pipeline.requeue import FailedRequeue, requeue_file
+from agent.sources.path_text import to_path
 from agent.steering.commands import (
     AckCommand,
     Command,
@@ -31,7 +33,6 @@ from agent.steering.commands import (
 )
 from agent.steering.decisions import Situation, decide
 from agent.steering.overrides import Overrides, save_overrides
-from agent.steering.requeue import requeue
 from agent.store.audit import AuditEntry, AuditLog, Said
 from agent.store.ledger import Ledger
 from fbclip.errors import ConfigError, InspectError
@@ -39,6 +40,9 @@ from fbclip.errors import ConfigError, InspectError
 log = logging.getLogger(__name__)
 POLL_S = 0.5
 MOST_WAITING = 32
+# What a command may take of its asker's time, and what follows of the time between two commands.
+REQUEUE_S = 5.0
+REQUEUE_MORE_S = 0.5
 # Loading a large adapter or memory from a slow disk is progress, too.
 SLOW_S = 60.0
 DEAD_S = 600.0
@@ -82,6 +86,7 @@ class Steward:
         self._hangup = hangup
         self._monotonic = monotonic
         self._keep_picture = keep_picture
+        self._requeuing: FailedRequeue | None = None
         self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._thread = self._new_thread()
@@ -123,11 +128,12 @@ class Steward:
             self._hangup.clear()
             self.submit(Request("reload", b"", "signal", lambda _: None))
         try:
-            request = self._requests.get(timeout=wait_s)
+            request = self._requests.get(timeout=0.001 if self._requeuing else wait_s)
         except queue.Empty:
             pass
         else:
             self._follow(request)
+        self._requeue_more()
         self._lineup.retry(self._monotonic())
 
     def _new_thread(self) -> threading.Thread:
@@ -182,10 +188,35 @@ class Steward:
             self._keep_picture(command.inspection_id)
             return line, f"line {line}: inspection {command.inspection_id} was {command.label}"
         if isinstance(command, RequeueCommand):
-            return command.line, requeue(command, self._config.lines, self._ledger).text
+            return command.line, self._requeue(command)
         overrides = decide(command, self._overrides, self._situation())
         changes = self._apply(self._config, overrides)
         return getattr(command, "line", None), "; ".join(changes) or "nothing to change"
+
+    def _requeue(self, command: RequeueCommand) -> str:
+        """What is not done soon is done between the commands to come."""
+        if command.file is not None:
+            return requeue_file(self._config.lines, self._ledger, to_path(command.file), command.line).text
+        if self._requeuing is not None:
+            return f"{self._requeuing.so_far.text}; a requeue of all is under way"
+        every = FailedRequeue(self._config.lines, self._ledger, command.line)
+        if every.go_on(REQUEUE_S):
+            return every.so_far.text
+        self._requeuing = every
+        return f"{every.so_far.text}; the others follow in the background"
+
+    def _requeue_more(self) -> None:
+        if self._requeuing is None:
+            return
+        try:
+            if not self._requeuing.go_on(REQUEUE_MORE_S):
+                return
+            text = self._requeuing.so_far.text
+            log.info("requeue: done: %s", text)
+        except (InspectError, OSError) as error:
+            text = f"{self._requeuing.so_far.text}; then: {' '.join(str(error).split())}"
+            log.error("requeue: %s; what is left stays in failed", text)
+        self._requeuing = None
 
     def _reload(self) -> str:
         try:

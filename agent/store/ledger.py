@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, delete,
 from sqlalchemy.engine import Row
 
 from agent.errors import StoreError
-from agent.records import Disposition, FileState
+from agent.records import SUPERSEDED, Disposition, FileState
 from agent.store.engine import Database
 from agent.store.schema import files, runs, suspects
 
@@ -110,9 +110,9 @@ class Ledger:
         self._unsure -= unsure
         return found
 
-    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
+    def has_content(self, line: str, sha256: str, but: int) -> bool:
         """Whether another file of the line than `but` with these bytes has its verdict, or waits for it."""
-        same = and_(self._database.own(files), files.c.line == line, files.c.size == size, files.c.sha256 == sha256)
+        same = and_(self._database.own(files), files.c.line == line, files.c.sha256 == sha256)
         done = and_(files.c.state == FileState.DONE, files.c.reason.is_distinct_from(_REQUEUED))
         known = or_(done, files.c.state == FileState.CLAIMED)
         with self._database.transaction() as connection:
@@ -212,10 +212,25 @@ class Ledger:
             connection.execute(update(files).where(waiting).values(state=FileState.SKIPPED, reason="gone"))
             connection.execute(update(files).where(this).values(disposition=Disposition.FINISHED))
 
-    def left_failed(self, line: str) -> tuple[FileRow, ...]:
-        """Files that could not be judged and were left in the line's folder."""
+    def judge_failed_again(self, line: str, most: int) -> int:
+        """So many at most of the files that could not be judged and were left in the line's folder count as new when
+        they are looked at next; returns how many did. `look_anew` is to follow."""
         left = and_(files.c.disposition == Disposition.LEFT, files.c.state == FileState.FAILED)
-        return self._rows(and_(files.c.line == line, left))
+        mine = and_(self._database.own(files), files.c.line == line, left, files.c.reason.is_distinct_from(SUPERSEDED))
+        with self._database.transaction() as connection:
+            ids = connection.execute(select(files.c.id).where(mine).limit(most)).scalars().all()
+            change = update(files).where(files.c.id.in_(ids)).values(disposition=Disposition.FINISHED)
+            connection.execute(change)
+        return len(ids)
+
+    def superseded(self, line: str) -> dict[int, frozenset[str]]:
+        """Bytes of files of series in whose place another was chosen: size -> digests."""
+        same = and_(self._database.own(files), files.c.line == line, files.c.reason == SUPERSEDED)
+        out: dict[int, frozenset[str]] = {}
+        with self._database.transaction() as connection:
+            for size, sha256 in connection.execute(select(files.c.size, files.c.sha256).where(same)):
+                out[size] = out.get(size, frozenset()) | {sha256}
+        return out
 
     def judge_again(self, line: str, path: str) -> bool:
         """A file that was left where it is counts as new when it is looked at next; false where there is none such."""

@@ -49,10 +49,11 @@ class SeriesLedger:
         own = self._database.own(files)
         judged = files.c.state.in_((FileState.DONE, FileState.FAILED)) & files.c.inspection_id.is_not(None)
         same = and_(own, files.c.line == line, files.c.series == self._keyed(line, series), judged)
-        query = select(files.c.id, files.c.path, files.c.size, files.c.sha256, files.c.inspection_id).where(same)
+        columns = (files.c.id, files.c.path, files.c.size, files.c.sha256, files.c.inspection_id, files.c.reason)
+        query = select(*columns).where(same)
         with self._database.transaction() as connection:
             rows = connection.execute(query.order_by(files.c.id)).all()
-        return tuple(EarlierFile(row.id, row.path, row.size, row.sha256, row.inspection_id) for row in rows)
+        return tuple(EarlierFile(*row) for row in rows)
 
 
 def _parts(file_ids: Collection[int]) -> list[list[int]]:

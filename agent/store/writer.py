@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from agent.errors import ClaimLost, StoreError
-from agent.records import Disposition, EventKind, EventStep, FileState, FileVerdict, Inspection, StepType
+from agent.records import SUPERSEDED, Disposition, EventKind, EventStep, FileState, FileVerdict, Inspection, StepType
 from agent.store.engine import Database
 from agent.store.outbox import Draft, put
 from agent.store.schema import claims, events, files, inspections, meta, runs
@@ -262,6 +262,8 @@ def _judge_file(connection: Connection, file_id: int, inspection: Inspection) ->
 def _judge_slice(connection: Connection, one: FileVerdict, inspection_id: int) -> None:
     """A file of a series; one that has left its folder after an earlier verdict stays where it went."""
     found: dict[str, object] = {"inspection_id": inspection_id}
+    if one.was_judged and one.reason == SUPERSEDED:
+        found["reason"] = SUPERSEDED
     if not one.was_judged:
         found |= {"state": one.state, "reason": one.reason, "disposition": Disposition.PENDING}
     connection.execute(update(files).where(files.c.id == one.file_id).values(**found))

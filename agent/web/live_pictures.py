@@ -19,6 +19,7 @@ ANSWERS_A_SECOND = 20.0
 """Pictures that all viewers of all lines fetch together, about: the more there are, the slower a picture is renewed."""
 LEAST_S = 0.5
 JPEG_QUALITY = 80
+_AT_ONCE = (Verdict.ANOMALY, Verdict.REJECTED)
 _RENDER: dict[Kind, Callable[[Judged], RgbImage | None]] = {"frame": frame_picture, "overlay": heat_picture}
 
 
@@ -57,7 +58,7 @@ class LivePictures:
             self._shown = {name: shown for name, shown in self._shown.items() if name in names}
 
     def turn(self, line: str, newest: LastInspection, every_s: float = LEAST_S) -> LastInspection:
-        """What the line shows from now on: the newest, if its turn has come or it is the first of an alarm."""
+        """What the line shows from now on: the newest, if its turn has come or its verdict is bad news."""
         now = self._monotonic()
         with self._lock:
             shown = self._shown.get(line)
@@ -97,5 +98,5 @@ def renewed_every_s(viewers: int, lines: int) -> float:
 
 
 def _is_due(shown: _Shown, newest: LastInspection, now: float, every_s: float) -> bool:
-    alarm = newest.verdict is Verdict.ANOMALY and shown.last.verdict is not Verdict.ANOMALY
-    return alarm or now - shown.since >= every_s
+    news = newest.verdict in _AT_ONCE and newest.verdict is not shown.last.verdict
+    return now - shown.since >= (LEAST_S if news else every_s)

@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -33,10 +35,22 @@ JUDGEMENTS = {
     Verdict.OK.value: (("normal", "Correct"), ("anomalous", "Missed defect")),
     Verdict.REJECTED.value: (("normal", "Good part"), ("anomalous", "Defect")),
 }
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+
+
+def _visible(value: object) -> object:
+    """Text of others with what nobody sees spelled out: such characters turn the text beside them around, or hide."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    spelled = (c.encode("unicode_escape").decode() if category(c) in _UNSEEN else c for c in value)
+    return "".join(spelled)
+
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=select_autoescape(default=True),
     undefined=StrictUndefined,
+    finalize=_visible,
     trim_blocks=True,
     lstrip_blocks=True,
 )
@@ -53,6 +67,11 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def _percent(share: float) -> str:
+    """As short as it can be said."""
+    return f"{100 * share:.4g} %"
+
+
 def _size(value: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if abs(value) < 1000:
@@ -61,7 +80,7 @@ def _size(value: float) -> str:
     return f"{value:.1f} TB"
 
 
-_TEMPLATES.filters.update(words=_words, number=_number, size=_size, stamp=timestamp)
+_TEMPLATES.filters.update(words=_words, number=_number, size=_size, percent=_percent, stamp=timestamp)
 
 
 class Pages:
@@ -145,6 +164,7 @@ class Pages:
             return self.error(request, 404, "There is no such line", "It may have been taken out of agent.yaml.")
         return "line.html", {
             "card": card,
+            "view": self._sources.state.line(name),
             "verdicts": [("ok", Verdict.OK), ("uncertain", Verdict.UNCERTAIN), ("anomaly", Verdict.ANOMALY)],
             "history": self._sources.views.history(name),
             "audit": self._sources.views.audit(name, 10),

@@ -108,6 +108,11 @@ class PageState:
         with self._lock:
             return self._mqtt
 
+    def line(self, name: str) -> LineView | None:
+        """What is known of a line now; None where there is no such line."""
+        with self._lock:
+            return self._lines.get(name)
+
     def snapshot(self, viewers: int = 0) -> dict[str, Any]:
         """Lines and connection as JSON values, without the images: the part of /api/state that is kept here.
 

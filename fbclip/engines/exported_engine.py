@@ -30,7 +30,7 @@ from fbclip.images.raw_tiles import Tile, put_tiles
 from fbclip.method.config import FBCLIPConfig
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import contrast_gain
-from fbclip.runtime import forbid_inexact_sums
+from fbclip.runtime import prepare_process
 
 _CPU = torch.device("cpu")
 
@@ -52,7 +52,7 @@ class ExportedEngine:
         self._heads: dict[str, _ExportedHead] = {}
         self._adapters: dict[str, Adapter] = {}
         self._add(adapters)
-        forbid_inexact_sums()
+        prepare_process()
 
     @property
     def runtime(self) -> RuntimeName:

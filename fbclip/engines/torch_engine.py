@@ -26,7 +26,7 @@ from fbclip.method.config import FBCLIPConfig, ScoreConfig
 from fbclip.method.maps import smooth_map
 from fbclip.method.model import Head
 from fbclip.peers.output import Peer
-from fbclip.runtime import forbid_inexact_sums, matrix_dtype, set_precision
+from fbclip.runtime import matrix_dtype, prepare_process, set_precision
 
 
 class TorchEngine:
@@ -68,7 +68,7 @@ class TorchEngine:
             else:
                 self._heads[adapter.id] = (adapter.head().to(device), adapter.prototypes.to(device))
         set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
-        forbid_inexact_sums()
+        prepare_process()
         self._captured: dict[tuple[object, ...], CapturedCalls] = {}
 
     @property

@@ -53,6 +53,11 @@ def _renumbered(picture: Picture, chosen: Sequence[int], guilty: Sequence[SliceF
     scan = picture.scan
     assert scan is not None and scan.files is not None
     slices = [one.model_copy(update={"file": None if one.file is None else chosen[one.file]}) for one in scan.slices]
-    faults = [fault.model_copy(update={"file": chosen[fault.file]}) for fault in scan.files.faults]
+    faults = [
+        fault.model_copy(
+            update={"file": chosen[fault.file], "instead": None if fault.instead is None else chosen[fault.instead]}
+        )
+        for fault in scan.files.faults
+    ]
     files = scan.files.model_copy(update={"faults": tuple(sorted((*faults, *guilty), key=lambda one: one.file))})
     return Picture(picture.pixels, scan.model_copy(update={"slices": tuple(slices), "files": files}))

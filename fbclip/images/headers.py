@@ -34,6 +34,16 @@ _UNSUPPORTED = (
     (0, b"MM\0+", "bigtiff"),
     (0, b"8BPS", "psd"),
     (0, b"\x76\x2f\x31\x01", "openexr"),
+    (0, b"II\xbc\x01", "jpegxr"),
+    *((0, bytes((80, kind, end)), "pnm") for kind in b"1234567Ff" for end in b" \t\n\r#"),
+    *((0, magic, "hdr") for magic in (b"#?RADIANCE", b"#?RGBE")),
+    *((0, magic, "raw") for magic in (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS")),
+    (4, b"ftypcrx ", "raw"),
+    *((4, b"ftyp" + brand, "video") for brand in (b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"qt  ", b"M4V ")),
+    (0, b"\x1a\x45\xdf\xa3", "video"),
+    (0, b"SIMPLE  =", "fits"),
+    (0, b"%PDF-", "pdf"),
+    (0, b"\0\0\1\0", "icon"),
 )
 
 

@@ -38,17 +38,21 @@ class SliceFacts(Frozen):
 
 
 class SliceFault(Frozen):
-    """A file of a series, from 0, that is none of its slices, and the stable word for why."""
+    """A file of a series, from 0, that is none of its slices, and the stable word for why. instead: the file that is
+    one, under the same identifier."""
 
     file: int = Field(ge=0)
     reason: str = Field(pattern=r"^[a-z0-9_]{1,40}$")
+    instead: int | None = Field(None, ge=0)
 
 
 class SeriesFacts(Frozen):
-    """What is known of a volume whose slices are files of their own. same_position: so many lie where another does."""
+    """What is known of a volume whose slices are files of their own. same_position: so many lie where another does;
+    gaps: places where the next one is farther away than elsewhere, so that one may be missing."""
 
     ordered_by: SeriesOrder
     same_position: int = Field(0, ge=0)
+    gaps: int = Field(0, ge=0)
     faults: tuple[SliceFault, ...] = ()
 
 
@@ -125,5 +129,6 @@ class Picture:
                 "instance_number": facts.instance_number,
                 "ordered_by": self.scan.files.ordered_by,
                 "same_position": self.scan.files.same_position,
+                "gaps": self.scan.files.gaps,
             }
         return about

@@ -15,7 +15,7 @@ _JPEG_TABLES = 347
 _SIZES = {1: 1, 3: 2, 4: 4, 7: 1}
 _CODES = {1: "B", 3: "H", 4: "I", 7: "B"}
 _WANTED = frozenset(
-    {256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 322, 323, 324, 325, 339, ORIENTATION, _JPEG_TABLES}
+    {254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 320, 322, 323, 324, 325, 339, ORIENTATION, _JPEG_TABLES}
 )
 _MAX_ENTRIES = 4096
 _MAX_VALUES = 1 << 18
@@ -25,6 +25,8 @@ JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 # there and reports nothing.
 _COMPRESSIONS = frozenset({1, 5, 7, 8, 32773, 32946, 34925, 50000})
 _FLOAT = 3
+_YCBCR = 6
+_REDUCED = 1
 _EIGHT_BIT_ONLY = frozenset({7, 34925, 50000})
 
 
@@ -32,7 +34,8 @@ _EIGHT_BIT_ONLY = frozenset({7, 34925, 50000})
 class TiffHeader(Header):
     """`white_is_zero`: a photographic negative; `orientation_at`: where in the file the orientation's value lies;
     `strips` (or tiles) and `tables`, which JPEG strips share: offset and size; `rows`: of a strip, or of a tile
-    `columns` wide; `planar`: each strip holds one channel.
+    `columns` wide; `planar`: each strip holds one channel; `halved`: colours may have fewer samples than pixels;
+    `dark_map`: where the values of a colour map lie, and how many, if it was written in 8 bits instead of 16.
     """
 
     white_is_zero: bool = False
@@ -43,6 +46,14 @@ class TiffHeader(Header):
     rows: int = 0
     columns: int = 0
     planar: bool = False
+    halved: bool = False
+    dark_map: tuple[int, int] | None = None
+
+    @property
+    def parts(self) -> int:
+        """How many strips or tiles the image has."""
+        across = -(-self.width // self.columns) if self.columns else 1
+        return across * -(-self.height // self.rows) * (self.channels if self.planar else 1)
 
     def unpacked(self, index: int) -> int:
         """Bytes of the pixels in a strip or tile."""
@@ -82,7 +93,7 @@ def read_tiff(data: bytes) -> TiffHeader:
         raise ImageError("corrupt", "the TIFF does not say where its image is")
     if max(o + s for o, s in zip(offsets, sizes, strict=True)) > len(data):
         raise ImageError("truncated", "the TIFF ends inside its image")
-    orientation = one(ORIENTATION, 1)
+    orientation, levels = one(ORIENTATION, 1), tags.get(320, ())
     header = TiffHeader(
         "TIFF",
         width,
@@ -99,6 +110,8 @@ def read_tiff(data: bytes) -> TiffHeader:
         rows=max(1, one(323, 0) or min(one(278, height), height)),
         columns=one(322, 0),
         planar=one(284, 1) == 2 and one(277, 1) > 1,
+        halved=one(262, 1) == _YCBCR,
+        dark_map=(directory.places[320], len(levels)) if levels and max(levels) < 256 else None,
         tables=(directory.places.get(_JPEG_TABLES, 0), len(tags.get(_JPEG_TABLES, ()))),
     )
     _refuse_unsupported(directory, header)
@@ -146,13 +159,17 @@ def _directory(data: bytes, order: str, following: bool) -> _Directory:
 def _refuse_unsupported(directory: _Directory, header: TiffHeader) -> None:
     """What the decoders would misread, or paint black, is named instead."""
     compression = directory.one(259, 1)
+    if directory.one(254, 0) & _REDUCED:
+        # As in the raw files of cameras, whose image is elsewhere.
+        raise ImageError("unsupported_tiff", "a TIFF whose first image is only a preview of another, as in a raw file")
     if compression in JPEG_2000:
         raise ImageError("unsupported_jpeg2000", "JPEG 2000 inside a TIFF is not read")
     kinds = set(directory.tags.get(339, (1,)))
     colours = directory.one(262, 1)
     deep = header.depth >= 16
     depths = {32, 64} if kinds == {_FLOAT} else {1, 2, 4, 8, 16} if kinds <= {1, 4} else set()
-    right = compression in _COMPRESSIONS and header.depth in depths and header.channels <= 5
+    negative_with_alpha = header.white_is_zero and header.channels == 2 and not deep
+    right = compression in _COMPRESSIONS and header.depth in depths and header.channels <= 5 and not negative_with_alpha
     if not right or (deep and (header.planar or compression in _EIGHT_BIT_ONLY or colours not in {0, 1, 2})):
         text = f"{header.channels} channels of {header.depth} bits, compression {compression}, colours {colours}"
         raise ImageError("unsupported_tiff", f"a TIFF with {text}{', in planes' if header.planar else ''}")

@@ -1,7 +1,8 @@
-"""The compressed strips of a TIFF, checked to their ends.
+"""The strips of a TIFF: all there, and compressed ones checked to their ends.
 
-libtiff stops as soon as a strip's rows are full: it never comes to the checksum behind a deflate stream, and says
-nothing of a JPEG strip that was cut, nor of a PackBits strip of another length. All would be judged on what it made up.
+What is not there is painted black, or with whatever follows in the file. libtiff stops as soon as a strip's rows are
+full: it never comes to the checksum behind a deflate stream, and says nothing of a JPEG strip that was cut, nor of a
+PackBits strip of another length. All would be judged on what it made up.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from fbclip.errors import ImageError
 from fbclip.images.header import MAX_DECODED
 from fbclip.images.tiff_header import TiffHeader
 
+_STORED = 1
 _DEFLATE = frozenset({8, 32946})
 _JPEG = 7
 _PACK_BITS = 32773
@@ -21,7 +23,13 @@ _STEP = 1 << 20
 
 
 def check_strips(data: bytes, header: TiffHeader) -> None:
-    """Raises ImageError `corrupt` for a strip or tile with a wrong checksum, an early end, or a decoder's warning."""
+    """Raises ImageError `corrupt` for a strip or tile that is missing or has a wrong checksum, an early end, or a
+    decoder's warning."""
+    if len(header.strips) < header.parts:
+        raise ImageError("corrupt", f"the TIFF has {len(header.strips)} strips or tiles, its image {header.parts}")
+    stored = header.compression == _STORED and not header.halved
+    if any(size < (header.unpacked(index) if stored else 1) for index, (_, size) in enumerate(header.strips)):
+        raise ImageError("corrupt", "a strip of the TIFF holds fewer pixels than its rows have")
     try:
         for index, (offset, size) in enumerate(header.strips):
             if header.compression in _DEFLATE:

@@ -39,12 +39,22 @@ def nearest_distance(
 def _least(rows: Tensor, memory: Tensor, lengths: Tensor, block: int) -> Tensor:
     """rows (R,F), memory (M,F), its squared lengths (M,) -> least of |m|² − 2 f·m, (R,).
 
-    amin and minimum hand NaN on, which a comparison would lose.
+    amin and minimum hand NaN on, which a comparison would lose. On a CPU so few rows at a time that their products stay
+    in its cache: half the time, since nothing but the least of them is ever written to memory.
     """
-    best = rows.new_full((len(rows),), torch.inf)
-    for part, own in zip(torch.split(memory, block), torch.split(lengths, block), strict=True):
-        best = torch.minimum(best, torch.addmm(own, rows, part.T, alpha=-2).amin(dim=1))
-    return best
+    together = max(1, len(rows)) if rows.device.type != "cpu" else _ROWS_IN_CACHE
+    block = block if rows.device.type != "cpu" else min(block, _TOKENS_IN_CACHE)
+    found = []
+    for some in torch.split(rows, together):
+        best = some.new_full((len(some),), torch.inf)
+        for part, own in zip(torch.split(memory, block), torch.split(lengths, block), strict=True):
+            best = torch.minimum(best, torch.addmm(own, some, part.T, alpha=-2).amin(dim=1))
+        found.append(best)
+    return torch.cat(found)
+
+
+_ROWS_IN_CACHE, _TOKENS_IN_CACHE = 512, 512
+"""A megabyte of products."""
 
 
 def _within_reach(

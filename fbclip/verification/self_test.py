@@ -18,7 +18,7 @@ from fbclip.artefacts.checkpoint import import_checkpoint
 from fbclip.backbone.config import Precision
 from fbclip.backbone.tower import load_backbone
 from fbclip.method.text import load_text_tower
-from fbclip.runtime import TORCH_PRECISIONS, forbid_inexact_sums, matrix_dtype, set_precision
+from fbclip.runtime import TORCH_PRECISIONS, matrix_dtype, prepare_process, set_precision
 from fbclip.verification.deviation import Deviation, read_safetensors, relative_deviation
 from fbclip.verification.golden import read_case, verify_forward
 
@@ -52,7 +52,7 @@ def devices() -> list[str]:
 
 def self_test(on: Sequence[str], case: Path = CASE) -> list[SelfTestRun]:
     """Every precision on every device of `on`; what a device cannot do is a fault of its run, not of the others."""
-    forbid_inexact_sums()
+    prepare_process()
     return [_run(case, device, precision) for device in on for precision in TORCH_PRECISIONS]
 
 

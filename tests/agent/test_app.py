@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 import urllib.request
+from collections import Counter
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -125,8 +126,9 @@ def test_moves_are_redone_once_a_minute_and_their_failure_stops_nobody(parts, re
         turns.append(1)
         if len(turns) == 2:
             raise StoreError("disk full")
+        return Counter(belt=1)
 
-    monkeypatch.setattr("agent.app.move_again", move_again)
+    monkeypatch.setattr("agent.pipeline.late_moves.move_again", move_again)
     monkeypatch.setattr(parts.ledger, "unmoved", lambda: (SimpleNamespace(id=1, line="belt"),))
     daemon = Daemon(parts, lambda: 100.0)
     counts = []
@@ -135,6 +137,9 @@ def test_moves_are_redone_once_a_minute_and_their_failure_stops_nobody(parts, re
         daemon.step(now)
         counts.append(len(turns))
     assert counts == [0, 0, 0, 1, 1, 1, 2, 2, 3]
+    daemon.step(282.0)
+    stuck = "line belt: 1 judged files cannot be moved out of the hot folder"
+    assert stuck in retained["fbclip/demo/health"]["problems"]
     assert "maintenance failed, next try in a minute: disk full" in caplog.text
 
 

@@ -1,6 +1,7 @@
 """Lines come, go and change one by one: a bad one is unavailable and tried again, and no other notices."""
 
 import itertools
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from agent.pipeline.lines import ManualThreshold
 from agent.records import LineMode
 from agent.steering.trigger_door import TriggerDoor
 from fbclip.errors import ConfigError
+from tests.factories.brokers import wait_until
 from tests.factories.lines import remember
 from tests.factories.lineups import a_lineup, folder_line, write_profile_of
 
@@ -216,3 +218,27 @@ def test_a_line_that_was_taken_away_and_is_back_repeats_no_number(two, lineup):
     before = lineup._numbers["belt"]
     lineup.apply(two, 0.0)
     assert lineup._places["belt"].numbers is before
+
+
+def test_a_line_whose_folder_is_not_there_is_unavailable_and_runs_when_it_is_back(two, lineup):
+    hot = lineup.plans["belt"].section.source.path
+    wait_until(lambda: lineup.healths()[0].health == "watching")
+    shutil.rmtree(hot)
+    wait_until(lambda: states(lineup)["belt"] is LineState.UNAVAILABLE)
+    problem = "line belt: folder cannot be read: No such file or directory"
+    assert (lineup.healths()[0].problem, lineup.healths()[0].health) == (problem, problem)
+    hot.mkdir()
+    wait_until(lambda: states(lineup)["belt"] is LineState.RUNNING)
+
+
+def test_a_line_whose_files_cannot_leave_their_folder_is_unavailable_and_judges_on(two, lineup, monkeypatch):
+    wait_until(lambda: lineup.healths()[0].health == "watching")
+    monkeypatch.setattr("agent.sources.folder_root._refusal", lambda _: "Read-only file system")
+    hot = lineup.plans["belt"].section.source.path
+    (hot / "a.txt").write_bytes(b"a hint to look")
+    wait_until(lambda: states(lineup)["belt"] is LineState.UNAVAILABLE)
+    assert lineup.healths()[0].problem.endswith("judged files cannot leave the folder: Read-only file system")
+    assert supervisor_of(lineup, "belt").alive
+    monkeypatch.undo()
+    (hot / "b.txt").write_bytes(b"another hint")
+    wait_until(lambda: states(lineup)["belt"] is LineState.RUNNING)

@@ -37,14 +37,14 @@ def tiny_backbone() -> tuple[Backbone, str]:
     return backbone, tensors_sha256(named)
 
 
-def tiny_adapter(seed: int) -> Adapter:
+def tiny_adapter(seed: int, method: FBCLIPConfig = TINY_METHOD) -> Adapter:
     """Random adapter for the tiny backbone."""
     _, digest = tiny_backbone()
     torch.manual_seed(seed)
-    head = Head(TINY.width, TINY_METHOD)
+    head = Head(TINY.width, method)
     tensors = {f"head.{k}": torch.randn_like(v) * 0.3 for k, v in head.state_dict().items()}
     prototypes = torch.nn.functional.normalize(torch.randn(2, TINY.embed_dim), dim=-1)
-    manifest = AdapterManifest(backbone=TINY, backbone_sha256=digest, method=TINY_METHOD)
+    manifest = AdapterManifest(backbone=TINY, backbone_sha256=digest, method=method)
     return Adapter(manifest, tensors, prototypes)
 
 

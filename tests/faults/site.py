@@ -192,11 +192,16 @@ class Site:
     def until(self, condition: Callable[[], Any], what: str, seconds: float = 60, alive: bool = True) -> None:
         """Poll until it holds; fails when the time is over, or when the agent ends though it should be `alive`."""
         end = time.monotonic() + seconds
-        while not condition():
+        while True:
+            asked = time.monotonic()
+            if condition():
+                return
+            pause = min(1.0, max(0.02, 4 * (time.monotonic() - asked)))
             if time.monotonic() > end or (alive and not self.alive):
                 why = "too long" if self.alive else "the agent has ended"
                 raise AssertionError(f"waited for {what} ({why}); {self.waiting()} files wait:\n{self.tail()}")
-            time.sleep(0.02)
+            # Looking into a folder of thousands is work that the agent would miss.
+            time.sleep(pause)
 
     def tail(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")[-6000:] if self.log.exists() else ""

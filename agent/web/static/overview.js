@@ -97,6 +97,7 @@ function showAlarm(card, alarm) {
   put(link, `Last ${words(alarm.kind)}${shadow} ${when}, z ${number(alarm.z)}`);
   const judge = box.querySelector(".judge");
   if (judge && judge.dataset.inspection !== String(alarm.inspection_id)) {
+    if (judge.dataset.inspection !== "0") judge.dataset.since = String(performance.now());
     judge.dataset.inspection = String(alarm.inspection_id);
   }
   put(part(card, "alarm-said"), saidWord(alarm.said));
@@ -141,7 +142,8 @@ function showLine(line) {
   put(shadow, shadowText(line.shadow));
   put(part(card, "health"), line.triggers ? `${line.health} · ${triggers(line.triggers)}` : line.health);
   const stands = line.reference ? ` · ${line.reference}` : "";
-  put(part(card, "age"), typeof line.age_s === "number" ? `last picture ${ago(line.age_s)}${stands}` : "no picture yet");
+  const what = line.verdict === "rejected" ? "last verdict" : "last picture";
+  put(part(card, "age"), typeof line.age_s === "number" ? `${what} ${ago(line.age_s)}${stands}` : "no picture yet");
 }
 
 function eventRow(event) {

@@ -1,17 +1,25 @@
 // What every page does: the header's state, local times, what people say and change.
-// Text goes into the page through textContent only, so nothing in it can become markup.
+// Text goes into the page through textContent only, so nothing in it can become markup; what is fetched anew is the
+// agent's own page.
 
 export const byId = (id) => document.getElementById(id);
-export const words = (text) => String(text ?? "").replaceAll("_", " ");
+// Characters that nobody sees are spelled out: they turn the text beside them around, or hide.
+export const visible = (text) =>
+  String(text ?? "").replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`);
+export const words = (text) => visible(text).replaceAll("_", " ");
 export const number = (value, digits = 2) => (typeof value === "number" ? value.toFixed(digits) : "–");
 const SAID = { normal: "good part", anomalous: "defect" };
 // States come each second: a few that are missing mean that nobody sends any more.
 const PATIENCE_MS = 4000;
 const AGAIN_MS = 2000;
+// Nobody has seen what was shown for a shorter time before they touched it.
+const LOOK_MS = 700;
+const FRESH_MS = 10000;
 
 export function put(element, text) {
   // Unchanged text is left alone: a screen reader would read it again each second.
-  if (element.textContent !== text) element.textContent = text;
+  const shown = text.split("\n").map(visible).join("\n");
+  if (element.textContent !== shown) element.textContent = shown;
 }
 
 export const saidWord = (label) => SAID[label] ?? "";
@@ -34,7 +42,7 @@ function toast(text, failed = false) {
   const element = byId("toast");
   element.classList.toggle("failed", failed);
   element.hidden = false;
-  element.textContent = text;
+  element.textContent = visible(text);
   clearTimeout(toast.timer);
   toast.timer = setTimeout(() => { element.hidden = true; }, failed ? 10000 : 4000);
 }
@@ -68,6 +76,10 @@ function whoSays(form) {
 
 async function judge(button) {
   const group = button.closest("[data-inspection]");
+  if (performance.now() - Number(group.dataset.since ?? -Infinity) < LOOK_MS) {
+    toast("A newer alarm has just come: look at it first", true);
+    return;
+  }
   const form = button.closest("form");
   const note = form?.elements.note?.value.trim();
   const body = { inspection_id: Number(group.dataset.inspection), label: button.dataset.label, ...whoSays(form) };
@@ -117,7 +129,7 @@ function showHeader(state) {
   health.className = failing ? "chip failing" : "chip healthy";
   put(health, failing ? "needs attention" : "running");
   byId("problems").hidden = !failing;
-  put(byId("problems"), state.problems.join(" · "));
+  put(byId("problems"), state.problems.join("\n"));
   const newer = byId("newer");
   if (newer) newer.hidden = state.newest_event <= Number(newer.dataset.newest);
 }
@@ -172,6 +184,25 @@ export function watch(show = () => {}) {
   open();
 }
 
+async function refresh() {
+  // Parts that are marked are fetched anew, with the page around them; what somebody is busy with is left alone.
+  const parts = [...document.querySelectorAll("[data-fresh]")];
+  if (document.hidden || !parts.length) return;
+  try {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (!answer.ok || answer.redirected) return;
+    const newer = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const part of parts) {
+      const other = newer.getElementById(part.id);
+      if (!other || part.contains(document.activeElement)) continue;
+      for (const element of other.querySelectorAll("time")) localise(element);
+      if (part.textContent !== other.textContent) part.replaceWith(document.adoptNode(other));
+    }
+  } catch {
+    // The banner says that nobody answers.
+  }
+}
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-inspection] button[data-label]");
   if (button) judge(button);
@@ -187,4 +218,5 @@ for (const element of document.querySelectorAll("main time")) localise(element);
 for (const form of document.querySelectorAll("[data-filters]")) prepareFilters(form);
 for (const field of document.querySelectorAll("input[name=by]")) field.value = localStorage.getItem("name") ?? "";
 for (const link of document.querySelectorAll("#newer a")) link.href = location.pathname;
+if (document.querySelector("[data-fresh]")) setInterval(refresh, FRESH_MS);
 if (byId("agent-health") && document.body.dataset.path !== "/") watch();

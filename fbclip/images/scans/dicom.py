@@ -35,12 +35,13 @@ from fbclip.images.scans.dicom_window import Limits, StoredFrame, common_limits,
 from fbclip.images.scans.emptiness import keep_full
 from fbclip.images.scans.kinds import require_image
 from fbclip.images.scans.quiet import quiet
-from fbclip.images.scans.tags import digest, plane_and_position, text, whole
+from fbclip.images.scans.tags import digest, number, plane_and_position, text, whole
 from fbclip.images.window import Window
 
 _GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 _COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_ITEM = b"\xfe\xff\x00\xe0"
 _END = b"\xff\xd9"
 # What may follow the end mark, so that a frame has an even length.
 _FILLING = b"\0\xff"
@@ -105,6 +106,8 @@ def check_header(header: Dataset) -> int:
     colours = text(header, "PhotometricInterpretation")
     if colours not in _GREY | _COLOUR | {"PALETTE COLOR"} or samples not in {1, 3}:
         raise ImageError("unsupported_dicom", "colours that cannot be shown as grey or RGB")
+    if (colours in _COLOUR) != (samples == 3):
+        raise ImageError("corrupt", f"{samples} samples a pixel do not go with the colours of the DICOM file")
     return frames
 
 
@@ -117,6 +120,7 @@ def refuse_cut(dataset: Dataset, caught: Sequence[warnings.WarningMessage], fram
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if not syntax.is_encapsulated:
         _refuse_short(dataset, frames)
+        _refuse_misplaced(dataset)
         return
     try:
         decoder = get_decoder(syntax)
@@ -144,6 +148,22 @@ def _refuse_short(dataset: Dataset, frames: int) -> None:
     bits = rows * columns * frames * (2 if halved else samples) * whole(dataset, "BitsAllocated")
     if sum(len(dataset[name].value) for name in _PIXELS if name in dataset) * 8 < bits:
         raise ImageError("truncated", "fewer pixels than the DICOM file says")
+
+
+def _refuse_misplaced(dataset: Dataset) -> None:
+    """Pixels that would be read from where they are not."""
+    if "PixelData" in dataset and (dataset["PixelData"].is_undefined_length or _holds_frames(dataset.PixelData)):
+        raise ImageError("corrupt", "compressed frames in a DICOM file that says it has none")
+    high = number(dataset, "HighBit")
+    if "PixelData" in dataset and high is not None and high != whole(dataset, "BitsStored") - 1:
+        raise ImageError("unsupported_dicom", "pixels whose bits do not begin with the lowest")
+
+
+def _holds_frames(pixels: bytes) -> bool:
+    """Whether they are items, of which the first, the table of offsets, is followed by another."""
+    if not pixels.startswith(_ITEM) or len(pixels) < 16:
+        return False
+    return pixels[8 + int.from_bytes(pixels[4:8], "little") :].startswith(_ITEM)
 
 
 def _refuse_damaged(frame: bytes) -> None:

@@ -42,6 +42,9 @@ def rescaled(dataset: Dataset, index: int, stored: Stored) -> NDArray[np.generic
     item = of_frame(dataset, index, "PixelValueTransformationSequence", "RescaleSlope")
     if number(item, "RescaleSlope") == 0:
         raise ImageError("corrupt", "the rescale slope of the DICOM file is 0")
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        if value(item, keyword) is not None and number(item, keyword) is None:
+            raise ImageError("corrupt", f"{keyword} of the DICOM file is no finite number")
     return np.asarray(apply_modality_lut(stored, item))
 
 

@@ -114,7 +114,7 @@ def _layout(head: bytes) -> _Layout:
     kind = header.get_data_dtype()
     if kind.kind not in "iuf" or kind.itemsize > 8:
         raise ImageError("unsupported_nifti", "voxels that are no plain numbers")
-    if not 0 <= header.get_data_offset() <= _MOST_BEFORE_VOXELS:
+    if header.get_data_offset() > _MOST_BEFORE_VOXELS:
         raise ImageError("too_large", "more than 1 MiB before the voxels of the NIfTI file")
     turned = io_orientation(header.get_best_affine())
     if not np.isfinite(turned).all():
@@ -122,6 +122,8 @@ def _layout(head: bytes) -> _Layout:
     axes = tuple(int(np.flatnonzero(turned[:, 0] == axis)[0]) for axis in range(3))
     layout = _Layout(header, axes, tuple(bool(turned[axis, 1] < 0) for axis in axes), shape)
     check_scan_limits(layout.width, layout.height, layout.depth * layout.volumes, kind.itemsize)
+    if header.get_data_offset() < header.sizeof_hdr:
+        raise ImageError("corrupt", "the voxels of the NIfTI file begin within its header")
     return layout
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from agent.commands.options import ReconcileRequest, RequeueRequest
 from agent.commands.reconcile import reconcile_command
@@ -13,12 +14,14 @@ from agent.commands.requeue import requeue_command
 from agent.config.loader import load_config
 from agent.pipeline.lines import Line
 from agent.pipeline.moves import move_judged
-from agent.records import Disposition
+from agent.pipeline.requeue import FailedRequeue
+from agent.records import SUPERSEDED, Disposition
 from agent.sources.disposition import judged_sha256
 from agent.store.access import open_writer
 from agent.store.audit import AuditLog
 from agent.store.ledger import Ledger
 from agent.store.lock import DataLock
+from agent.store.schema import files
 from agent.store.writer import Writer
 from agent.web.app import create_app
 from agent.web.server import WebServer
@@ -131,11 +134,11 @@ def test_a_file_that_stayed_and_bytes_that_have_a_verdict_are_new_again(tmp_path
     hall = Hall(tmp_path, after="leave", judge="content")
     file_id = hall.judged("a.png")
     path, sha = hall.hot / "a.png", judged_sha256(hall.hot / "a.png")
-    assert hall.ledger.has_content("belt", path.stat().st_size, sha, file_id + 1)
+    assert hall.ledger.has_content("belt", sha, file_id + 1)
     assert hall.requeue(path) == 0
     info = path.stat()
     assert hall.ledger.find("belt", str(path), info.st_size, info.st_mtime_ns).disposition is Disposition.FINISHED
-    assert not hall.ledger.has_content("belt", info.st_size, sha, file_id + 1)
+    assert not hall.ledger.has_content("belt", sha, file_id + 1)
     hall.database.close()
 
 
@@ -172,6 +175,72 @@ def test_the_steward_requeues_and_writes_who_it_was(hall, detector):
         (entry,) = agent.audit.entries()
         assert (entry.verb, entry.by, entry.origin) == ("requeue", "ann", "ctl")
         assert not agent.tell("requeue").ok and not agent.tell("requeue", all=True, line="dock").ok
+
+
+def test_thousands_go_back_while_other_commands_are_followed(hall, detector, monkeypatch):
+    monkeypatch.setattr("agent.steering.steward.REQUEUE_S", 0.0)
+    monkeypatch.setattr("agent.steering.steward.REQUEUE_MORE_S", 0.0)
+    for number in range(6):
+        hall.judged(f"{number}.png", Verdict.REJECTED)
+    hall.database.close()
+
+    def left() -> int:
+        return len([path for path in hall.failed.iterdir() if path.suffix == ".png"])
+
+    with steered(detector, hall.config) as agent:
+        answer = agent.tell("requeue", all=True)
+        assert (answer.ok, answer.text) == (
+            True,
+            "line belt: files to be judged again: 1; the others follow in the background",
+        )
+        # A part for each command that is followed.
+        assert left() == 4
+        assert agent.tell("requeue", all=True).text.endswith("again: 2; a requeue of all is under way")
+        assert agent.tell("disable", line="belt").ok and left() == 2
+        for _ in range(4):
+            agent.steward.step(0)
+        assert left() == 0
+        assert agent.tell("requeue", all=True).text == "there is nothing to judge again"
+
+
+def test_what_is_broken_off_midway_has_lost_nothing(hall):
+    for number in range(6):
+        hall.judged(f"{number}.png", Verdict.REJECTED)
+    first = FailedRequeue([hall.line.section], hall.ledger)
+    assert not first.go_on(0.0) and not first.go_on(0.0)
+    # The agent is killed here.
+    names = {path.name for folder in (hall.hot, hall.failed) for path in folder.glob("*.png")}
+    assert names == {f"{number}.png" for number in range(6)}
+    again = FailedRequeue([hall.line.section], hall.ledger)
+    assert again.go_on()
+    assert (first.so_far.counts, again.so_far.counts) == ({"belt": 2}, {"belt": 4})
+    assert len(list(hall.hot.glob("*.png"))) == 6
+
+
+def test_files_that_were_left_are_new_again_many_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.pipeline.requeue._AT_ONCE", 2)
+    hall = Hall(tmp_path, after="leave")
+    for number in range(5):
+        hall.judged(f"{number}.png", Verdict.REJECTED)
+    hall.judged("ok.png")
+    revision = hall.ledger.revision
+    every = FailedRequeue([hall.line.section], hall.ledger)
+    assert every.go_on() and every.so_far.counts == {"belt": 5}
+    # The folder is looked through once for all of them.
+    assert hall.ledger.revision == revision + 1
+    assert {row.path for row in hall.ledger.staying()} == {str(hall.hot / "ok.png")}
+    hall.database.close()
+
+
+def test_the_other_version_of_a_chosen_slice_stays_where_it_is(hall):
+    file_id = hall.judged("a.png", Verdict.REJECTED)
+    hall.judged("b.png", Verdict.REJECTED)
+    with hall.database.transaction() as connection:
+        connection.execute(update(files).where(files.c.id == file_id).values(reason=SUPERSEDED))
+    assert hall.requeue(everything=True) == 0
+    assert [path.name for path in hall.hot.iterdir()] == ["b.png"]
+    assert hall.requeue(hall.failed / "a.png") == 0
+    assert (hall.hot / "a.png").exists()
 
 
 def test_everything_is_accounted_for(hall, capsys):

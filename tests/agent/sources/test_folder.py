@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
+import agent.sources.folder
 from agent.config.line import FolderSource
 from agent.errors import SourceError, StoreError
 from agent.records import Disposition, FileState
@@ -20,6 +21,7 @@ from agent.sources.disposition import dispose
 from agent.sources.folder import Folder
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.path_text import to_path
+from agent.sources.settling import list_folder
 from agent.sources.sinks import BlockingQueue, Tally
 from fbclip.errors import ImageError
 from fbclip.images.decode import decode_picture
@@ -50,7 +52,7 @@ class MemoryLedger:
     def __init__(self):
         self.rows = []
 
-    def has_content(self, line, size, sha256, but):
+    def has_content(self, line, sha256, but):
         known = (FileState.DONE, FileState.CLAIMED)
         return any(r.sha256 == sha256 and r.id != but and r.state in known for r in self.rows)
 
@@ -543,6 +545,34 @@ def test_a_scan_is_broken_off_when_the_next_one_is_due(hot, decoder):
     counts = [len(watched.after(0)) for _ in range(4)]
     assert counts == [2, 2, 1, 0]
     watched.source._watch.stop()
+
+
+def test_a_folder_that_takes_long_to_list_is_not_listed_all_the_time(hot, decoder, monkeypatch):
+    """Ten thousands of files on a slow share: else nothing but the listing would be done."""
+    watched = WatchedFolder(hot, decoder, rescan_s=2, settle_s=0)
+    put, listed, alive = watched.sink.put, agent.sources.folder.list_folder, []
+
+    def listing(root, recursive, ask):
+        watched.clock.time += 1
+        alive.append(ask())
+        return listed(root, recursive, ask)
+
+    monkeypatch.setattr(agent.sources.folder, "list_folder", listing)
+    watched.sink.put = lambda frame, stop: (setattr(watched.clock, "time", watched.clock.time + 1), put(frame, stop))[1]
+    for number in range(15):
+        (hot / f"{number:02d}.png").write_bytes(PNG)
+    counts = [len(watched.after(0)) for _ in range(3)]
+    assert counts == [10, 5, 0]
+    assert alive == [False] * 3
+    watched.source._watch.stop()
+
+
+def test_who_lists_thousands_of_files_shows_that_it_lives(hot):
+    asked = []
+    for number in range(2500):
+        (hot / f"{number}.png").touch()
+    assert len(list_folder(hot, False, lambda: asked.append(1)).files) == 2500
+    assert len(asked) == 3
 
 
 def test_a_folder_that_goes_is_named_within_seconds_however_rarely_it_is_scanned(hot):

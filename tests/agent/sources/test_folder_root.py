@@ -8,6 +8,8 @@ from agent.config.line import FolderSource
 from agent.errors import SourceError
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.folder_root import FolderRoot
+from agent.store.access import open_writer
+from agent.store.mount_memory import StoredMounts
 
 
 def mount(*arguments):
@@ -30,8 +32,15 @@ def share(tmp_path):
     subprocess.run(["umount", str(path)], check=False, capture_output=True)
 
 
-def a_root(path, locks=None, **settings):
-    return FolderRoot("belt", FolderSource(type="folder", path=path, **settings), locks)
+def a_root(path, locks=None, mounts=None, **settings):
+    return FolderRoot("belt", FolderSource(type="folder", path=path, **settings), locks, mounts)
+
+
+@pytest.fixture
+def memory(tmp_path):
+    database = open_writer(f"sqlite:///{tmp_path / 'agent.db'}")
+    yield StoredMounts(database)
+    database.close()
 
 
 def an_emptying_root(path, **settings):
@@ -92,3 +101,59 @@ def test_a_recreated_folder_is_another_one_and_its_lock_is_taken_anew(tmp_path):
     root.leave()
     other.look()
     other.leave()
+
+
+def test_a_share_that_was_there_in_an_earlier_run_is_missed_at_the_start(share, memory):
+    a_root(share, mounts=memory).look()
+    unmount(share)
+    later = a_root(share, mounts=memory)
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"in an earlier run \(tmpfs\) is not mounted; .* source.mount: /"):
+            later.look()
+    # Who says that it is meant to be so is believed, and asked no more.
+    a_root(share, mounts=memory, mount="/").look()
+    a_root(share, mounts=memory).look()
+    mount("-t", "tmpfs", "tmpfs", share)
+    later.look()
+    assert later.mount.point == share and memory.recall("belt", share) == (share, "tmpfs")
+
+
+def test_a_folder_elsewhere_or_on_another_machine_is_not_missed(share, memory, tmp_path):
+    a_root(share, mounts=memory).look()
+    assert memory.recall("belt", share / "in") is None and memory.recall("dock", share) is None
+    here = tmp_path / "machine"
+    here.write_text("another")
+    assert StoredMounts(memory._database, here).recall("belt", share) is None
+    assert StoredMounts(memory._database, tmp_path / "none").recall("belt", share) is None
+
+
+def test_a_memory_that_is_damaged_is_none(memory, tmp_path):
+    a_root(tmp_path, mounts=memory).look()
+    with memory._database.transaction() as connection:
+        connection.exec_driver_sql("update meta set value = 'x' where key like 'mount:%'")
+    assert memory.recall("belt", tmp_path) is None
+    a_root(tmp_path, mounts=memory).look()
+    assert memory.recall("belt", tmp_path) is not None
+
+
+def test_a_share_of_fstab_is_missed_at_the_very_first_start(tmp_path, monkeypatch):
+    (tmp_path / "share/in").mkdir(parents=True)
+    table = tmp_path / "fstab"
+    table.write_text(f"server:/line {tmp_path}/share nfs noauto 0 0\n")
+    monkeypatch.setattr("agent.sources.mounts.FSTAB", table)
+    with pytest.raises(SourceError, match=r"/etc/fstab has for the folder \(nfs\) is not mounted"):
+        a_root(tmp_path / "share/in").look()
+    a_root(tmp_path / "share/in", mount="/").look()
+
+
+def test_a_mount_point_that_is_named_must_be_there(share, tmp_path):
+    (share / "in").mkdir()
+    named = a_root(share / "in", mount=share)
+    named.look()
+    with pytest.raises(SourceError, match="or it does not hold the folder"):
+        a_root(tmp_path, mount=share).look()
+    unmount(share)
+    (share / "in").mkdir()
+    for root in (named, a_root(share / "in", mount=share)):
+        with pytest.raises(SourceError, match=r"no file system is mounted at source\.mount"):
+            root.look()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.sources.mounts import mount_of
+from agent.sources.mounts import Mount, is_below, mount_of, planned_mount
 
 TABLE = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -37,3 +37,45 @@ def test_the_deepest_and_latest_mount_holds_a_path(path, point, kind, remote):
 
 def test_the_real_table_knows_this_folder(tmp_path):
     assert mount_of(tmp_path) is not None and mount_of(tmp_path, "") is None
+
+
+FSTAB = """\
+# <file system> <mount point> <type>
+UUID=1-2 / ext4 defaults 0 1
+UUID=3-4 none swap sw 0 0
+//server/line\t/mnt/line\tcifs\tnoauto,credentials=/root/secret 0 0
+host: /mnt/with\\040space fuse.sshfs defaults 0 0
+torn /mnt
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "kind"),
+    [
+        ("/home/x", "/", "ext4"),
+        ("/mnt/line/in", "/mnt/line", "cifs"),
+        ("/mnt/with space", "/mnt/with space", "fuse.sshfs"),
+    ],
+)
+def test_fstab_names_the_mount_that_a_path_should_be_on(path, point, kind):
+    assert planned_mount(Path(path), FSTAB) == Mount(Path(point), kind)
+    assert planned_mount(Path(path), "") is None
+
+
+@pytest.mark.parametrize(
+    ("now", "wanted", "below"),
+    [
+        (("/", "ext4"), ("/mnt/line", "nfs4"), True),
+        # A disk of its own that is not mounted is missed as much as a share.
+        (("/", "ext4"), ("/data", "ext4"), True),
+        (("/mnt/line", "nfs"), ("/mnt/line", "nfs4"), False),
+        (("/data", "xfs"), ("/data", "ext4"), False),
+        (("/mnt/line/in", "tmpfs"), ("/mnt/line", "nfs4"), False),
+        # A container, whose volume is there and the share below it is not; and a share that waits for its server.
+        (("/mnt/line", "ext4"), ("/mnt/line", "nfs4"), True),
+        (("/mnt/line", "autofs"), ("/mnt/line", "nfs4"), True),
+        (("/", "overlay"), ("/", "ext4"), False),
+    ],
+)
+def test_what_lies_under_a_mount_that_is_missing_is_told_from_the_mount(now, wanted, below):
+    assert is_below(Mount(Path(now[0]), now[1]), Mount(Path(wanted[0]), wanted[1])) is below

@@ -17,6 +17,8 @@ class Faulty:
         self.health = "playing"
         self.problem: str | None = None
 
+    unavailable = False
+
     def check(self) -> None: ...
 
     def run(self, stop: threading.Event) -> None:

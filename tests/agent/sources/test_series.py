@@ -137,6 +137,72 @@ def test_the_same_slice_again_is_skipped_and_another_under_its_identifier_is_a_c
     assert one.lying(one.hot) == [] and {r.disposition for r in one.files()} == {"finished"}
 
 
+def a_conflict(one, count=4):
+    """A series that is rejected because one of its slices is there in two versions; the bytes of both."""
+    datasets = a_series(blob(count))
+    data = [dicom_bytes(d) for d in datasets]
+    datasets[1].PixelData = bytes(len(datasets[1].PixelData))
+    other = dicom_bytes(datasets[1])
+    one.put(*data, other)
+    assert judged(one)[0].decision.reason == "uid_conflict"
+    return data[1], other
+
+
+def put_back(one, *datas):
+    """As `agent requeue` does it."""
+    for path in [path for path in one.failed.iterdir() if path.suffix != ".json" and path.read_bytes() in datas]:
+        path.rename(one.hot / path.name)
+    one.ledger.look_anew()
+
+
+def again(one):
+    one.look(0)
+    assert one.look(1) == 0 and one.look(QUIET_S) == 1
+    return one.judge()[0]
+
+
+def test_of_two_versions_the_one_that_is_brought_back_counts_and_the_other_is_out(ward):
+    one = ward()
+    right, other = a_conflict(one)
+    put_back(one, right)
+    inspection = again(one)
+    assert inspection.decision.verdict is OK and inspection.context["faults"] == {"superseded": 1}
+    assert [(r.state, r.reason) for r in one.files()][4:] == [("failed", "superseded"), ("done", None)]
+    # It comes in nobody's way later, also when it is sent once more.
+    one.put(other, names=["once more"])
+    one.look(0), one.look(1)
+    assert one.look(QUIET_S) == 0 and one.files()[-1].reason == "duplicate"
+    # Who brings it back has another conflict to decide.
+    put_back(one, other)
+    assert again(one).decision.reason == "uid_conflict"
+    put_back(one, other)
+    # Now it is the one without contrast that counts.
+    assert again(one).decision.reason == "flat"
+
+
+def test_all_that_is_left_of_a_conflict_is_judged_when_it_is_brought_back(ward):
+    one = ward()
+    _, other = a_conflict(one)
+    put_back(one, *(path.read_bytes() for path in one.failed.iterdir() if path.suffix != ".json"))
+    # Nobody has decided anything.
+    assert again(one).decision.reason == "uid_conflict"
+    put_away = next(path for path in one.failed.iterdir() if path.read_bytes() == other)
+    put_away.unlink()
+    put_back(one, *(path.read_bytes() for path in one.failed.iterdir() if path.suffix != ".json"))
+    assert again(one).decision.verdict is OK
+    assert Counter(r.state for r in one.files() if r.inspection_id == 3) == {"done": 4, "failed": 1}
+
+
+def test_a_slice_that_is_gone_is_missed_unless_all_that_is_left_comes_back(ward):
+    one = ward()
+    right, other = a_conflict(one)
+    for path in one.failed.iterdir():
+        if path.suffix != ".json" and path.read_bytes() == other:
+            path.unlink()
+    put_back(one, right)
+    assert again(one).decision.reason == "earlier_slice_gone"
+
+
 def test_a_duplicate_alone_costs_nothing_and_leaves_the_folder(ward):
     one = ward()
     data = slices(3)

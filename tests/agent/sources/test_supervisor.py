@@ -21,6 +21,8 @@ class Hanging:
         self.entered = threading.Event()
         self.late: bool | None = None
 
+    unavailable = False
+
     def check(self) -> None: ...
 
     def run(self, stop: threading.Event) -> None:

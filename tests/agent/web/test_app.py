@@ -7,13 +7,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from agent.config.services import WebSection
+from agent.drift.advice import DriftFinding, DriftReport
+from agent.records import LineCounters
 from agent.web.access import Access, Role, page_access
 from agent.web.app import create_app
 from agent.web.guard import Guard, Guesses
 from agent.web.state import PageState
 from fbclip.decision import reject
 from fbclip.errors import ConfigError
-from tests.factories.page import PageTime, build_page, example_page, image, judged
+from tests.factories.page import NOW, PageTime, build_page, example_page, image, judged
 
 LOCAL = "http://127.0.0.1:8088"
 
@@ -230,6 +232,28 @@ def test_a_command_needs_the_token_where_there_is_one_and_has_a_size():
     bearer = {"authorization": "Bearer t0ken-of-the-page"}
     assert page.post("/api/ctl/reload", json={}, headers=bearer).status_code == 200
     assert page.post("/api/ctl/reload", json={"x": "y" * 9000}, headers=bearer).status_code == 413
+
+
+def test_a_line_that_cannot_run_says_why_instead_of_that_it_has_no_profile():
+    sources = example_page()
+    sources.state.set_line("inbox", "line inbox: <x>.yaml: no such profile", LineCounters(), state="unavailable")
+    text = client(sources).get("/lines/inbox").text
+    assert "It does not run: line inbox: &lt;x&gt;.yaml: no such profile" in text and "there is a score" not in text
+
+
+def test_the_page_of_a_line_shows_the_evidence_of_its_drift():
+    sources = example_page()
+
+    def shown(report):
+        sources.state.set_line("belt", "playing", LineCounters(), drift=report)
+        return client(sources).get("/lines/belt").text
+
+    assert "Not watched: switched off" in shown(DriftReport("switched off"))
+    assert "500 units since this profile: nothing shows" in shown(DriftReport(None, 500, 0.01))
+    finding = DriftFinding("light_low", "pictures are darker", NOW, NOW, 80, 60, 0.28, 92.0, 3)
+    found = shown(DriftReport(None, 500, 0.01, (finding,)))
+    for text in ("Recalibrate", "one line in 100", "pictures are darker", "60 of 80 units (75 %)", ">28 %<", ">3<"):
+        assert text in found
 
 
 def test_lines_come_and_go_and_keep_what_they_show():

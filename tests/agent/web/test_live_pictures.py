@@ -36,7 +36,9 @@ def test_a_picture_stands_until_its_turn(pictures, time):
 
 def test_the_first_picture_of_an_alarm_waits_for_nothing_and_those_after_it_do(pictures, time):
     pictures.turn("belt", well(1), 60.0)
+    time.now += 0.5
     assert pictures.turn("belt", LastInspection(2, 0.0, found_something()), 60.0).number == 2
+    time.now += 50.0
     assert pictures.turn("belt", LastInspection(3, 0.0, found_something()), 60.0).number == 2
     assert pictures.turn("belt", well(4), 60.0).number == 2
 

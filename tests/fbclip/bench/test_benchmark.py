@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from fbclip.bench.results import BatchResult, BenchResult
 from fbclip.cli import app
 from fbclip.errors import ConfigError
 
@@ -13,12 +14,11 @@ from fbclip.errors import ConfigError
     ("arguments", "sizes"),
     [
         ([], [1]),
-        (["--random-weights", "--batch", "2", "--size", "128"], [2]),
-        (["--batch", "1", "--batch", "3", "--precision", "bfloat16"], [1, 3]),
+        (["--random-weights", "--batch", "1", "--batch", "3", "--precision", "bfloat16", "--size", "64"], [1, 3]),
     ],
 )
 def test_bench_gives_the_contract_fields(arguments, sizes):
-    answer = CliRunner().invoke(app, ["bench", "--json", "--repeats", "1", "--device", "cpu", *arguments])
+    answer = CliRunner().invoke(app, ["bench", "--json", "--repeats", "1", *arguments])
     assert answer.exit_code == 0, answer.output
     result = json.loads(answer.stdout)
     assert {"backbone_ms", "forward_ms", "ratio", "peak_rss_mb", "stages"} <= set(result)
@@ -37,18 +37,21 @@ def test_what_cannot_be_timed_is_named(arguments):
     assert isinstance(answer.exception, ConfigError)
 
 
-def test_bench_times_a_memory_inside_the_forward():
-    arguments = ["bench", "--repeats", "1", "--device", "cpu", "--random-weights", "--size", "128", "--memory", "50"]
-    answer = CliRunner().invoke(app, [*arguments, "--json"])
+@pytest.mark.parametrize("features", [None, "imagenet"])
+def test_bench_times_a_memory_inside_the_forward(features):
+    arguments = ["bench", "--json", "--repeats", "1", "--random-weights", "--size", "64", "--memory", "50"]
+    answer = CliRunner().invoke(app, [*arguments, *(["--features", features] if features else [])])
     assert answer.exit_code == 0, answer.output
     result = json.loads(answer.stdout)
     assert result["memory_tokens"] == 50
     assert 0 < result["stages"]["memory"] < result["forward_ms"]
-    assert "a memory of 50 tokens adds" in CliRunner().invoke(app, arguments).output
+    assert result["stages"]["features"] > 0
 
 
-def test_bench_times_the_features_beside_the_backbone():
-    arguments = ["bench", "--repeats", "1", "--device", "cpu", "--random-weights", "--size", "128", "--memory", "50"]
-    answer = CliRunner().invoke(app, [*arguments, "--features", "imagenet", "--json"])
-    assert answer.exit_code == 0, answer.output
-    assert json.loads(answer.stdout)["stages"]["features"] > 0
+def test_the_text_says_what_a_memory_adds():
+    row = BatchResult(8, 100.0, 200.0, 2.0, 40.0, {"memory": 15.0, "features": 25.0})
+    result = BenchResult(
+        "embedded", 256, 50, "cpu", "float32", 2, 5, 100.0, 200.0, 2.0, 300.0, None,
+        {"decode": 20.0, "preprocess": 10.0}, (row,),
+    )  # fmt: skip
+    assert "a memory of 50 tokens adds 25.0% to the forward" in result.text()

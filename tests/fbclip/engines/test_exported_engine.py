@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -11,10 +13,11 @@ from fbclip.backbone.config import EMBEDDED
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.engines.export_manifest import FILE, read_export
 from fbclip.engines.exported_engine import RunsOn, open_export, runs_on
-from fbclip.engines.graph_session import GraphSettings, open_graph, runtime_module
+from fbclip.engines.graph_session import GraphSettings, OnnxGraph, open_graph, runs_on_cuda, runtime_module
 from fbclip.errors import AdapterError, ConfigError, ExportError, InferenceError
 from fbclip.memory.features import MemoryConfig
-from tests.factories.models import tiny_adapter, tiny_detector, tiny_fusion, tiny_memory
+from tests.factories.exports import exact_detector, exported_adapters
+from tests.factories.models import tiny_adapter, tiny_fusion, tiny_memory
 
 FORMATS = pytest.mark.parametrize("format", ["onnx", "openvino"])
 CPU = torch.device("cpu")
@@ -25,11 +28,19 @@ RUNTIME = {"onnx": "onnxruntime", "openvino": "openvino"}
 @pytest.mark.parametrize("count", [1, 5])
 def test_an_export_predicts_as_torch_at_every_batch_size(engines, format, count):
     memory = tiny_memory(layers=(2,))
-    exact, exported = tiny_detector([memory]), Detector(engines[format], [memory])
+    exported = Detector(engines[format], [memory])
+    exact = exact_detector([memory], len(exported.adapters))
     torch.manual_seed(3)
     # The sigma that an adapter was tuned with is in its graph, any other is not.
     jobs = [
-        Job(torch.randn(1, 3, 32, 32), exact.adapters[i % 2], (4.0, 1.5)[i % 2], None, memory.id, tiny_fusion())
+        Job(
+            torch.randn(1, 3, 32, 32),
+            exact.adapters[i % len(exact.adapters)],
+            (4.0, 1.5)[i % 2],
+            None,
+            memory.id,
+            tiny_fusion(),
+        )
         for i in range(count)
     ]
     for want, got in zip(exact.infer(jobs), exported.infer(jobs), strict=True):
@@ -46,14 +57,14 @@ def test_what_runs_is_part_of_what_a_profile_must_match(exports, engines, format
     running = detector.running(detector.adapters[0])
     assert (running.runtime, running.precision) == (RUNTIME[format], "float32")
     assert running.export == read_export(exports[format]).id
-    assert running.backbone_sha256 == tiny_detector().backbone_sha256
+    assert running.backbone_sha256 == exact_detector().backbone_sha256
 
 
 def test_an_adapter_or_layer_that_was_not_exported_is_refused(engines):
     with pytest.raises(AdapterError, match=r"is not in the export .*--adapter"):
         engines["openvino"].with_adapters([tiny_adapter(9)])
-    detector = Detector(engines["openvino"])
-    assert detector.extended([tiny_adapter(3)]).adapters == detector.adapters
+    detector = Detector(engines["onnx"])
+    assert detector.extended(exported_adapters()[1:]).adapters == detector.adapters
     stem = tiny_memory(layers=(0, 2))
     with pytest.raises(ExportError, match=r"gives no layer 0, .* as --memory"):
         detector.extended(memories=[stem])
@@ -62,7 +73,7 @@ def test_an_adapter_or_layer_that_was_not_exported_is_refused(engines):
 def test_what_a_memory_is_made_of_comes_out_of_the_graph(engines):
     torch.manual_seed(4)
     images, config = torch.randn(3, 3, 32, 32), MemoryConfig(layers=(1, 2))
-    want = tiny_detector().memory_layers(images, config)
+    want = exact_detector().memory_layers(images, config)
     got = Detector(engines["onnx"]).memory_layers(images, config)
     for layer in config.layers:
         assert torch.allclose(want[layer], got[layer], atol=1e-5)
@@ -143,6 +154,47 @@ def test_a_device_that_a_runtime_has_not_is_a_configuration_error(exports):
         graph = exports[format] / read_export(exports[format]).graph
         with pytest.raises(ConfigError, match="cuda"):
             open_graph(RUNTIME[format], graph, "float32", GraphSettings(torch.device("cuda"), 1))
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_cuda_that_does_not_start_is_not_silently_the_cpu(tmp_path, started):
+    """onnxruntime itself takes the CPU then, and when the device fails later."""
+    said = []
+
+    class Session:
+        def __init__(self, *_, **__):
+            pass
+
+        def get_providers(self):
+            return ["CUDAExecutionProvider"] * started + ["CPUExecutionProvider"]
+
+        def get_inputs(self):
+            return []
+
+        def disable_fallback(self):
+            said.append("no fallback")
+
+    library = SimpleNamespace(
+        __version__="1.99",
+        SessionOptions=onnxruntime.SessionOptions,
+        InferenceSession=Session,
+        get_available_providers=lambda: ["CUDAExecutionProvider"],
+    )
+    settings = GraphSettings(torch.device("cuda"), 1)
+    if started:
+        OnnxGraph(library, tmp_path / "backbone.onnx", settings)
+        assert said == ["no fallback"]
+    else:
+        with pytest.raises(ConfigError, match=r"onnxruntime 1\.99 cannot start CUDA here"):
+            OnnxGraph(library, tmp_path / "backbone.onnx", settings)
+
+
+def test_auto_is_the_cpu_where_a_runtime_has_no_cuda(exports, monkeypatch):
+    monkeypatch.setattr("fbclip.runtime.torch.cuda.is_available", lambda: True)
+    for format, runtime in RUNTIME.items():
+        assert not runs_on_cuda(runtime)
+        with pytest.raises(AdapterError, match="tuned on other weights"):
+            open_detector(EMBEDDED.name, device="auto", runs=RunsOn(runtime, exports[format]))
 
 
 def test_a_detector_without_jobs_asks_nothing(engines):

@@ -9,9 +9,8 @@ from fbclip.engines.export_manifest import read_export
 from fbclip.errors import ConfigError
 from fbclip.export.calibration import LEAST, read_calibration
 from fbclip.export.run import ExportRequest, export
-from tests.factories.exports import exported_engine, tiny_export
+from tests.factories.exports import exact_detector, exported_engine, tiny_export
 from tests.factories.images import write_image
-from tests.factories.models import tiny_detector
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +23,12 @@ def good(tmp_path_factory):
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_int8_stays_near_float32_and_says_what_it_was_made_on(format, good, tmp_path):
-    manifest = tiny_export(tmp_path, format, "int8", calibration=good)
+    manifest = tiny_export(tmp_path, format, "int8", 1, calibration=good)
     assert read_export(tmp_path) == manifest
     assert manifest.quantised.images == LEAST - 2
     assert manifest.quantised.data_sha256 == read_calibration(good, 32, 8).data_sha256
     assert 0 < manifest.quantised.error < 1
-    exact, low = tiny_detector(), Detector(exported_engine(tmp_path, format, "int8"))
+    exact, low = exact_detector(), Detector(exported_engine(tmp_path, format, "int8", 1))
     image = read_calibration(good, 32, 8).measure[0]
     job = Job(image, exact.adapters[0], 4.0)
     (want,), (got,) = exact.infer([job]), low.infer([job])

@@ -95,6 +95,13 @@ def test_what_moves_or_has_pages_is_no_still(kind):
         (b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0" * 30, "jpeg2000"),
         (b"\xff\x4f\xff\x51" + b"\0" * 30, "jpeg2000"),
         (b"8BPS" + b"\0" * 30, "psd"),
+        (b"P5\n40 30\n255\n" + b"\0" * 30, "pnm"),
+        (b"#?RADIANCE\n" + b"\0" * 30, "hdr"),
+        (b"II\xbc\x01" + b"\0" * 30, "jpegxr"),
+        (b"IIRO\x08\0\0\0" + b"\0" * 30, "raw"),
+        (b"\0\0\0\x20ftypisom" + b"\0" * 30, "video"),
+        (b"SIMPLE  =                    T" + b"\0" * 30, "fits"),
+        (b"%PDF-1.7\n" + b"\0" * 30, "pdf"),
     ],
 )
 def test_formats_that_are_not_read_are_named(data, name):

@@ -11,6 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
 from pydicom.sequence import Sequence
 from pydicom.uid import ImplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
@@ -25,6 +26,12 @@ RAMP = np.arange(-600, 600, dtype=np.int16).reshape(30, 40)
 
 def shipped(name: str) -> bytes:
     return (FOLDER / name).read_bytes()
+
+
+def reason_of(data: bytes) -> str:
+    with pytest.raises(ImageError) as caught:
+        decode_picture(data)
+    return caught.value.reason
 
 
 def by_formula(values: np.ndarray, center: float, width: float) -> np.ndarray:
@@ -126,6 +133,36 @@ def test_malformed_files_and_files_without_an_image_have_their_reason(name, reas
         decode(shipped(name))
     assert caught.value.reason == reason
     assert isinstance(caught.value, SkippedScan) == (name in SKIPPED)
+
+
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400"])
+def test_a_rescaling_that_is_no_number_is_damage(keyword, text):
+    dataset = dicom_dataset(RAMP, RescaleSlope=1, RescaleIntercept=0)
+    dataset[keyword]._value = text
+    assert reason_of(dicom_bytes(dataset)) == "corrupt"
+
+
+@pytest.mark.parametrize("tags", [{"PhotometricInterpretation": "RGB"}, {"SamplesPerPixel": 3}])
+def test_colours_that_do_not_go_with_the_samples_are_damage(tags):
+    assert reason_of(a_dicom(np.repeat(RAMP, 3, axis=0), Rows=30, **tags)) == "corrupt"
+
+
+def test_bits_that_begin_elsewhere_are_named_and_not_shown_as_others():
+    shifted = (RAMP + 600).astype(np.uint16) << 4
+    assert reason_of(a_dicom(shifted, BitsStored=12, HighBit=15)) == "unsupported_dicom"
+    assert len(decode_picture(a_dicom(shifted >> 4, BitsStored=12, HighBit=11))) == 1
+
+
+def test_compressed_frames_in_a_file_that_says_it_has_none_are_not_shown_as_pixels():
+    frames = encapsulate([RAMP.tobytes()])
+    whole = dicom_dataset(RAMP)
+    whole.PixelData = frames
+    assert reason_of(dicom_bytes(whole)) == "corrupt"
+    data = a_dicom(RAMP)
+    at = data.rfind(RAMP.tobytes())
+    open_ended = data[: at - 4] + b"\xff\xff\xff\xff" + frames + b"\xfe\xff\xdd\xe0" + bytes(4)
+    assert reason_of(open_ended) == "corrupt"
 
 
 def test_our_own_outputs_are_passed_over():

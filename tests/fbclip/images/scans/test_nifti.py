@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from pathlib import Path
 
 import nibabel
@@ -88,6 +89,13 @@ def test_what_cannot_be_a_volume_is_named():
     assert reason(a_nifti(np.ones((9, 9, 9), np.complex64))) == "unsupported_nifti"
     assert reason(a_nifti(VOXELS)[:344] + b"ni1\0" + bytes(400)) == "unsupported_nifti"
     assert reason(a_nifti(VOXELS[:5])) == "too_small"
+
+
+@pytest.mark.parametrize("start", [0.0, 100.0])
+def test_voxels_that_begin_within_the_header_are_damage(start):
+    data = bytearray(a_nifti(VOXELS))
+    struct.pack_into("<f", data, 108, start)
+    assert reason(bytes(data)) == "corrupt"
 
 
 def test_cut_and_damaged_files_are_no_volume():
