@@ -28,6 +28,7 @@ from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import InferenceError
 from fbclip.images.framing import Framing
 from fbclip.method.model import Head
+from fbclip.runtime import prepare_process
 
 PAPER_BACKBONE = "ViT-L-14-336"
 BUDGET_S = 120.0
@@ -112,6 +113,7 @@ def device_table(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> DeviceTable:
     """Row by row until BUDGET_S are spent; the rest is named. A row that does not fit the device is named too."""
+    prepare_process()
     roofline = measure_roofline(device, precisions)
     until = monotonic() + BUDGET_S
     rows, notes = [], []
