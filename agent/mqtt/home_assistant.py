@@ -117,7 +117,12 @@ def _entities(topics: Topics, line: HomeLine) -> list[tuple[str, str, dict[str, 
             "binary_sensor",
             _problem(f"{name} source", status, "value_json.state in ('failing', 'unavailable')"),
         ),
-        ("drift", "binary_sensor", _problem(f"{name} recalibrate", status, "value_json.drift.recalibrate")),
+        # null until the line was looked at
+        (
+            "drift",
+            "binary_sensor",
+            _problem(f"{name} recalibrate", status, "value_json.drift and value_json.drift.recalibrate"),
+        ),
     ]
     if not line.live:
         return found

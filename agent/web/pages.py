@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -33,10 +35,22 @@ JUDGEMENTS = {
     Verdict.OK.value: (("normal", "Correct"), ("anomalous", "Missed defect")),
     Verdict.REJECTED.value: (("normal", "Good part"), ("anomalous", "Defect")),
 }
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+
+
+def _visible(value: object) -> object:
+    """Text of others with what nobody sees spelled out: such characters turn the text beside them around, or hide."""
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    spelled = (c.encode("unicode_escape").decode() if category(c) in _UNSEEN else c for c in value)
+    return "".join(spelled)
+
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=select_autoescape(default=True),
     undefined=StrictUndefined,
+    finalize=_visible,
     trim_blocks=True,
     lstrip_blocks=True,
 )

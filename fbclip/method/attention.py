@@ -65,8 +65,8 @@ class FBAttention(nn.Module):
         (fore, fore_offset), (back, back_offset) = self.foreground.stacked(), self.background.stacked()
         dtype = self.product_dtype or hidden.dtype
         # q of both branches, then k, then v: twice as many heads of one attention.
-        qkv = torch.stack((fore.unflatten(0, (3, -1)), back.unflatten(0, (3, -1))), dim=1)
-        offset = torch.stack((fore_offset.unflatten(0, (3, -1)), back_offset.unflatten(0, (3, -1))), dim=1)
+        qkv = torch.stack((fore.view(3, -1, fore.shape[1]), back.view(3, -1, back.shape[1])), dim=1)
+        offset = torch.stack((fore_offset.view(3, -1), back_offset.view(3, -1)), dim=1)
         return StackedWeights(torch.cat((hidden, qkv.flatten(0, 2))).to(dtype), hidden.sum(dim=1), offset.to(dtype))
 
     def forward(self, tokens: StackedTokens, weights: StackedWeights) -> Tensor:

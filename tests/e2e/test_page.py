@@ -67,7 +67,7 @@ def visit(browser):
     """A tab that complains at the end about errors in its console and questions to anybody but the agent."""
     wrong, contexts = [], []
 
-    def open_tab(url: str, **options):
+    def open_tab(url: str, also=(), **options):
         context = browser.new_context(**options)
         contexts.append(context)
         tab = context.new_page()
@@ -75,7 +75,7 @@ def visit(browser):
         home = re.match(r"https?://[^/]+", url)[0]
         tab.on("console", lambda one: wrong.append(one.text) if one.type in ("error", "warning") else None)
         tab.on("pageerror", lambda error: wrong.append(str(error)))
-        tab.on("request", lambda one: None if one.url.startswith((home, "data:")) else wrong.append(one.url))
+        tab.on("request", lambda one: None if one.url.startswith((home, "data:", *also)) else wrong.append(one.url))
         tab.goto(url)
         return tab
 
@@ -114,6 +114,21 @@ def test_the_overview_shows_verdicts_and_changes_by_itself(serve, visit):
     tab.locator("#events tr").nth(2).wait_for()
     assert belt.locator(".trend rect.a").count() >= 1
     assert tab.locator("#lost").is_hidden()
+
+
+def test_names_from_outside_are_text_of_which_everything_is_seen(serve, visit):
+    served = serve()
+    nasty = "\u202eenil\u202c <script>alert(1)</script>"
+    served.page.audit.add_feedback(2, Said("normal", f"note {nasty}", f"by {nasty}", "page"))
+    served.page.state.set_line("belt", f"folder {nasty} cannot be read", LineCounters())
+    tab = visit(f"{served.url}/inspections/2")
+    found = tab.locator("main").inner_text()
+    assert r"/in/<img src=x onerror=alert(1)>\u202egnp.exe\u202c\x07.png" in found
+    assert r"note \u202eenil\u202c <script>" in found and r"by \u202eenil\u202c" in found
+    assert "\u202e" not in found and tab.locator("main img, main script").count() == 0
+    tab.goto(served.url)
+    tab.get_by_text(r"folder \u202eenil\u202c <script>alert(1)</script> cannot be read").wait_for()
+    assert "\u202e" not in tab.locator("body").inner_text()
 
 
 def test_one_touch_lands_in_the_store_with_the_name_and_the_note(serve, visit):
@@ -229,14 +244,17 @@ def test_every_page_is_accessible_fits_a_phone_and_has_both_themes(serve, visit,
     served = serve()
     served.page.audit.add_feedback(1, Said("anomalous", "seen", "Ann", "page"))
     # The checker is brought in past the policy of the page.
-    tab = visit(served.url, color_scheme=scheme, viewport={"width": 390, "height": 844}, bypass_csp=True)
+    closed, empty = serve(Access({Role.ENGINEER: TOKEN})), serve()
+    empty.page.state.keep_lines([])
+    phone = {"viewport": {"width": 390, "height": 844}, "bypass_csp": True}
+    tab = visit(served.url, also=(closed.url, empty.url), color_scheme=scheme, **phone)
     tab.locator("text=ANOMALY").first.wait_for()
     dark = tab.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0] < 60")
     assert dark is (scheme == "dark")
     served.page.state.set_line("inbox", "a-folder-with-a-rather-long-name: " + "no such folder " * 5, LineCounters())
-    for path in PAGES:
-        if path != "/":
-            tab.goto(served.url + path)
+    for path in (*(served.url + path for path in PAGES), f"{closed.url}/login?wrong=1", empty.url):
+        if path != f"{served.url}/":
+            tab.goto(path)
         wide = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{path} is {wide} px too wide"
         tab.evaluate(axe)
@@ -244,7 +262,7 @@ def test_every_page_is_accessible_fits_a_phone_and_has_both_themes(serve, visit,
         faults = [
             (one["id"], [node["target"] for node in one["nodes"]])
             for one in found
-            if one["impact"] in ("serious", "critical")
+            if one["impact"] in ("moderate", "serious", "critical")
         ]
         assert faults == [], path
 

@@ -34,6 +34,7 @@ from fbclip.images.geometry import Placement
 from tests.factories.agent import a_frame, an_inspection
 
 NOW = datetime(2026, 3, 4, 12, 30, tzinfo=UTC)
+HOSTILE = "/in/<img src=x onerror=alert(1)>\u202egnp.exe\u202c\x07.png"
 PROFILE = Path(__file__).parents[2] / "deploy" / "samples" / "profiles" / "belt.yaml"
 
 
@@ -190,7 +191,7 @@ def build_page(time=None, problems=(), submit=None) -> ExamplePage:
     refs = evidence.save(one.frame, one.margins, one.placement, one.limits, one.inspection.decision)
     inspection = replace(one.inspection, image_ref=refs.image_ref, overlay_ref=refs.overlay_ref)
     page.happens(replace(one, inspection=inspection), "e1")
-    unread = judged("inbox", reject("<b>truncated</b>", 1.1), mode=LineMode.SHADOW)
+    unread = judged("inbox", reject("<b>truncated</b>", 1.1), mode=LineMode.SHADOW, path=HOSTILE)
     page.happens(unread, "e2", NOW + timedelta(minutes=5))
     return page
 

@@ -3,7 +3,10 @@
 // agent's own page.
 
 export const byId = (id) => document.getElementById(id);
-export const words = (text) => String(text ?? "").replaceAll("_", " ");
+// Characters that nobody sees are spelled out: they turn the text beside them around, or hide.
+export const visible = (text) =>
+  String(text ?? "").replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`);
+export const words = (text) => visible(text).replaceAll("_", " ");
 export const number = (value, digits = 2) => (typeof value === "number" ? value.toFixed(digits) : "–");
 const SAID = { normal: "good part", anomalous: "defect" };
 // States come each second: a few that are missing mean that nobody sends any more.
@@ -15,7 +18,8 @@ const FRESH_MS = 10000;
 
 export function put(element, text) {
   // Unchanged text is left alone: a screen reader would read it again each second.
-  if (element.textContent !== text) element.textContent = text;
+  const shown = text.split("\n").map(visible).join("\n");
+  if (element.textContent !== shown) element.textContent = shown;
 }
 
 export const saidWord = (label) => SAID[label] ?? "";
@@ -38,7 +42,7 @@ function toast(text, failed = false) {
   const element = byId("toast");
   element.classList.toggle("failed", failed);
   element.hidden = false;
-  element.textContent = text;
+  element.textContent = visible(text);
   clearTimeout(toast.timer);
   toast.timer = setTimeout(() => { element.hidden = true; }, failed ? 10000 : 4000);
 }

@@ -1,8 +1,10 @@
 """Home Assistant's discovery through a real broker: documented keys, true topics, and what goes when a line goes."""
 
 import json
+import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import cv2
 import jsonschema
@@ -24,6 +26,7 @@ from tests.factories.brokers import wait_until
 from tests.factories.mqtt import TOPICS, a_client
 
 LIVE, SHADOW, PRIVATE = HomeLine("belt", True, False), HomeLine("dock", False, False), HomeLine("scans", True, True)
+SCHEMAS = Path(__file__).parents[3] / "deploy" / "schemas" / "mqtt"
 TEXT = {"type": "string", "minLength": 1}
 # As Home Assistant documents MQTT discovery: any key beside these is refused or ignored there.
 COMMON = {
@@ -119,6 +122,35 @@ def test_every_entity_has_documented_keys_and_a_topic_that_is_ours():
     assert [body["image_topic"] for body in found.values() if "image_topic" in body] == ["fbclip/demo/belt/image"]
     # What a shadow line thinks is for no one.
     assert not any("dock-verdict" in topic for topic in found)
+
+
+def test_every_template_asks_for_what_the_message_on_its_topic_has():
+    """By the published schemas of the messages, to which a running agent is held."""
+    kinds = {TOPICS.health: "health", TOPICS.status: "agent-status"}
+    kinds |= {TOPICS.line_status("belt"): "line-status", TOPICS.line_state("belt"): "line-state"}
+    schemas = {
+        kind: json.loads((SCHEMAS / f"{kind}.schema.json").read_text(encoding="utf-8")) for kind in kinds.values()
+    }
+
+    def options(schema, node):
+        for one in node.get("anyOf", [node]):
+            yield schema["$defs"][one["$ref"].rsplit("/", 1)[1]] if "$ref" in one else one
+
+    def has(schema, node, key, *keys):
+        found = [one["properties"][key] for one in options(schema, node) if key in one.get("properties", {})]
+        return any(not keys or has(schema, one, *keys) for one in found)
+
+    asked = 0
+    for body in discovery(TOPICS, [LIVE], "1.0").values():
+        pairs = [(body.get("state_topic"), body.get("value_template", ""))]
+        pairs.append((body["availability_topic"], body["availability_template"]))
+        for topic, template in pairs:
+            for path in re.findall(r"value_json\.([a-z_.]+)", template):
+                asked += 1
+                schema = schemas[kinds[topic]]
+                assert has(schema, schema, *path.split(".")), (topic, path)
+    assert asked > 12
+    assert {"failing", "unavailable"} <= set(schemas["line-status"]["properties"]["state"]["enum"])
 
 
 def test_a_line_that_goes_takes_its_entities_along_also_while_the_agent_is_off(station, tmp_path):
