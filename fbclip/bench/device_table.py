@@ -81,7 +81,7 @@ class DeviceTable:
 
     def text(self) -> str:
         """Lines for a terminal."""
-        peaks = ", ".join(f"{precision} {peak:.1f} TFLOPS" for precision, peak in self.roofline.tflops.items())
+        peaks = ", ".join(f"{precision} {peak:.2f} TFLOPS" for precision, peak in self.roofline.tflops.items())
         lines = [f"measured peak: {peaks}, memory {self.roofline.gb_s:.0f} GB/s"]
         return "\n".join([*lines, *(row.text() for row in self.rows), *self.notes])
 
