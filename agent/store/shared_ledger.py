@@ -39,7 +39,9 @@ class SharedLedger:
         return self._ledger.revision
 
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> FileRow | None:
-        """In this agent's own rows."""
+        """In this agent's own rows; what another had a moment ago is not looked for there."""
+        if self._is_elsewhere(self._key(LedgerEntry(line, path, size, mtime_ns))):
+            return None
         return self._ledger.find(line, path, size, mtime_ns)
 
     def has_content(self, line: str, sha256: str, but: int) -> bool:
@@ -62,7 +64,9 @@ class SharedLedger:
         except _Lost:
             ours = False
         if not ours:
-            self._elsewhere[key] = self._monotonic() + ASK_AGAIN_S
+            now = self._monotonic()
+            self._elsewhere = {one: until for one, until in self._elsewhere.items() if until > now}
+            self._elsewhere[key] = now + ASK_AGAIN_S
         return None
 
     def claim(self, file_id: int) -> bool:
@@ -85,6 +89,4 @@ class SharedLedger:
         return FileKey.of(entry.line, str(inner), entry.size, entry.mtime_ns)
 
     def _is_elsewhere(self, key: FileKey) -> bool:
-        now = self._monotonic()
-        self._elsewhere = {one: until for one, until in self._elsewhere.items() if until > now}
-        return key in self._elsewhere
+        return self._elsewhere.get(key, 0.0) > self._monotonic()

@@ -105,3 +105,43 @@ def test_torch_without_cuda_comes_first_or_the_installation_ends(settings, code,
     assert done.returncode == code
     assert calls.read_text(encoding="utf-8").splitlines() == asked
     assert ("no torch without CUDA from INDEX" in done.stderr) is (code == 1)
+
+
+# `pip download` of the recorder leaves wheels as pip does, and what is asked of it in a file.
+FAKE_PYTHON = """#!/usr/bin/env bash
+case "$*" in *version_info*) exit 0 ;; esac
+echo "$@" >> "$CALLS"
+out=""; for word in "$@"; do [ "$last" = -d ] || [ "$last" = -w ] && out="$word"; last="$word"; done
+case "$*" in
+    *--index-url*) echo a > "$out/torch-2.9.0+cpu-cp311-x.whl"; echo a > "$out/torchvision-0.24.0+cpu-cp311-x.whl" ;;
+    *" wheel "*) echo ours > "$out/fbclip_inspect-0.1.0-py3-none-any.whl" ;;
+    *) echo a > "$out/numpy-2.0-x.whl" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_a_wheelhouse_holds_the_wanted_torch_and_can_be_checked(cpu, tmp_path):
+    """What pip is asked for, and that the checks printed at the end pass there and fail for a changed wheel."""
+    python, calls, house = tmp_path / "python", tmp_path / "calls", tmp_path / "wheels"
+    python.write_text(FAKE_PYTHON, encoding="utf-8")
+    python.chmod(0o755)
+    environment = {"PATH": os.environ["PATH"], "PYTHON": str(python), "CALLS": str(calls), "CPU_INDEX": "INDEX"}
+    environment |= {"CPU": "1"} if cpu else {}
+    script = DEPLOY / "wheelhouse.sh"
+    subprocess.run(["bash", script, house, "postgresql", "plc"], env=environment, check=True, capture_output=True)
+    asked = calls.read_text(encoding="utf-8").splitlines()
+    assert ("--index-url INDEX torch torchvision" in asked[0]) is cpu and len(asked) == 2 + cpu
+    assert asked[-1].endswith(f"{house}/fbclip_inspect-0.1.0-py3-none-any.whl[postgresql,plc] setuptools")
+    limits = house / "constraints.txt"
+    assert (f"--constraint {limits}" in asked[-1]) is cpu is limits.exists()
+    if cpu:
+        assert limits.read_text(encoding="utf-8").split() == ["torch==2.9.0+cpu", "torchvision==0.24.0+cpu"]
+
+    def check() -> int:
+        command = ["sha256sum", "--quiet", "-c", "SHA256SUMS"]
+        return subprocess.run(command, cwd=house, capture_output=True, check=False).returncode
+
+    assert check() == 0
+    (house / "numpy-2.0-x.whl").write_text("another", encoding="utf-8")
+    assert check() == 1

@@ -1,11 +1,15 @@
 """agent.yaml: what is wrong is named with file, line, field and value."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from agent.config.loader import load_config
 from agent.records import EventKind, ResultChoice
 from fbclip.errors import ConfigError
 
+ROOT = Path(__file__).parents[3]
 NORMAL = """\
 agent: {name: a}
 lines:
@@ -155,3 +159,9 @@ def test_what_agents_of_one_folder_cannot_do_is_refused(tmp_path, store, more, s
         load(tmp_path, good.replace("mode: learning", "mode: learning, privacy: phi"))
     with pytest.raises(ConfigError, match="not with type: dicom"):
         load(tmp_path, good.replace("type: folder, path: in", "type: dicom"))
+
+
+def test_the_example_of_several_agents_on_one_folder_is_a_configuration(tmp_path):
+    guide = (ROOT / "deploy" / "docs" / "scale-out.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```yaml\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    assert load(tmp_path, example).lines[0].source.shared

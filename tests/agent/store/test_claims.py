@@ -290,13 +290,14 @@ def test_what_waits_longer_is_not_kept_from_others_by_renewing(two, clock):
 def test_others_are_not_asked_for_a_file_several_times_a_second(two, clock, monkeypatch):
     left, right = two
     left.shared.add_claimed(*FILE)
-    asked = []
-    really = right.claims.is_known
-    monkeypatch.setattr(right.claims, "is_known", lambda *a: asked.append(a) or really(*a))
+    asked, looked = [], []
+    known, find = right.claims.is_known, right.ledger.find
+    monkeypatch.setattr(right.claims, "is_known", lambda *a: asked.append(a) or known(*a))
+    monkeypatch.setattr(right.ledger, "find", lambda *a: looked.append(a) or find(*a))
     for _ in range(8):
-        right.shared.add_claimed(*FILE)
+        assert right.shared.find(*FILE) is None and right.shared.add_claimed(*FILE) is None
         clock.pass_by(ASK_AGAIN_S / 4)
-    assert len(asked) == 2
+    assert len(asked) == len(looked) == 2
 
 
 def test_a_key_names_nobody_and_is_the_same_on_every_box():
