@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import typer
 
 from calibrate.commands.compare import compare
@@ -21,14 +23,21 @@ from calibrate.commands.samples import samples
 from calibrate.commands.threshold import threshold
 from calibrate.commands.tune import tune
 from calibrate.commands.verify import verify
+from calibrate.processes import started_by_torchrun
 from fbclip.command import guarded
+from fbclip.errors import ConfigError
 
+SHARED = ("tune", "evaluate", "paper")
+"""Commands that several processes of torchrun do together."""
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
-def _root() -> None:
+def _root(context: typer.Context) -> None:
     """Offline tool: thresholds with a guarantee, tuned adapters, and the training of the embedded model."""
+    if started_by_torchrun(os.environ) and context.invoked_subcommand not in SHARED:
+        can = ", ".join(SHARED)
+        raise ConfigError(f"torchrun: several processes can share {can}, not {context.invoked_subcommand}")
 
 
 app.command("data")(data)

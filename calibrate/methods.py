@@ -51,7 +51,7 @@ def open_made(model: MadeModel, method: str, products: Sequence[str], memories: 
     """A detector with an adapter of `method` for each product, in their order. Raises ConfigError, WeightsError."""
     if method not in BY_CLASS:
         raise ConfigError(
-            f"--method {method}: is learned; `calibrate import` its checkpoint and name it with --adapter"
+            f"--method {method}: is learned; `calibrate tune` it or `calibrate import` it, and name --adapter"
         )
     file = find_weights(model.backbone, model.weights)
     if file.checked is None:

@@ -160,15 +160,20 @@ def processes(patience: timedelta = PATIENCE) -> Iterator[ProcessGroup]:
         return
     import torch
     from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
-    store, rank, count = next(distributed.rendezvous("env://", timeout=patience))
+    # All are on one machine, and nobody else need hear them.
+    for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        os.environ.setdefault(name, "lo")
+    store, rank, count = next(rendezvous("env://", timeout=patience))
     try:
         group = ProcessGroup(rank, count, int(os.environ.get("LOCAL_RANK", rank)))
         if int(os.environ.get("LOCAL_WORLD_SIZE", count)) < count:
             raise ConfigError("processes on several machines share no files; start all of them on one machine")
         distributed.init_process_group(
             "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-            store=distributed.PrefixStore("run", store),
+            store=PrefixStore("run", store),
             rank=rank,
             world_size=count,
             timeout=patience,
@@ -177,13 +182,12 @@ def processes(patience: timedelta = PATIENCE) -> Iterator[ProcessGroup]:
         yield group
         # Nobody may leave while another still needs it.
         group.wait()
+        distributed.destroy_process_group()
     except BaseException as error:
         if _is_first_to_fail(store):
             raise
+        # What the others still wait for is not taken down first: that could wait for them in turn.
         raise SystemExit(1) from error
-    finally:
-        if distributed.is_initialized():
-            distributed.destroy_process_group()
 
 
 def _is_first_to_fail(store: Any) -> bool:

@@ -21,6 +21,7 @@ from fbclip.decision import Prediction
 from fbclip.engines.engine import Engine
 from fbclip.engines.exported_engine import RunsOn, open_export
 from fbclip.engines.faults import named_faults
+from fbclip.engines.graph_session import runs_on_cuda
 from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import AdapterError, ExportError
 from fbclip.features.catalog import Features
@@ -250,7 +251,8 @@ def open_detector(
         with named_faults(place, lambda: True):
             engine = TorchEngine(model, digest, loaded, place, precision)
     else:
-        chosen = torch.device("cpu") if runs.runtime == "openvino" and device == "auto" else pick_device(device)
+        by_itself = device == "auto" and not runs_on_cuda(runs.runtime)
+        chosen = torch.device("cpu") if by_itself else pick_device(device)
         engine = open_export(runs, loaded, chosen, precision)
         if engine.config.name != backbone:
             raise ExportError(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections.abc import Iterable
-from functools import lru_cache
 
 import torch
 
@@ -13,6 +10,7 @@ from fbclip.backbone.config import Precision
 from fbclip.backbone.tower import Backbone
 from fbclip.errors import ConfigError
 from fbclip.method.model import Head
+from fbclip.process_memory import keep_freed_memory
 
 _MATRIX_DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -49,7 +47,7 @@ def pick_device(wanted: str) -> torch.device:
 def prepare_process() -> None:
     """What every engine relies on, for the whole process: exact sums on a GPU, and memory that is kept on a CPU."""
     _forbid_inexact_sums()
-    _keep_freed_memory()
+    keep_freed_memory()
 
 
 def _forbid_inexact_sums() -> None:
@@ -59,26 +57,6 @@ def _forbid_inexact_sums() -> None:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-
-
-@lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
-    """Layers of one size free and ask for the same megabytes again and again. Left to itself the C library gives them
-    back to the system each time, which then clears every page anew: a third of the embedded model's time.
-
-    What is larger than a picture's layers is still given back. Without GNU's library nothing is changed, nor where the
-    environment says something else.
-    """
-    if _MALLOC.keys() & os.environ.keys():
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for number, most in _MALLOC.values():
-            mallopt(number, most)
-
-
-_MALLOC = {"MALLOC_TRIM_THRESHOLD_": (-1, 1 << 30), "MALLOC_MMAP_THRESHOLD_": (-3, 256 << 20)}
-"""Variable of the environment -> the number of the same setting in malloc.h, and its bytes."""
 
 
 def set_precision(backbone: Backbone, heads: Iterable[Head], precision: Precision) -> None:

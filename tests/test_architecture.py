@@ -19,7 +19,7 @@ UNSAFE = {"pickle.load", "pickle.loads", "yaml.unsafe_load", "yaml.full_load", "
 # Lowest floor first. A folder, or a file beside the folders, imports from itself and from lower floors.
 FLOORS = {
     "fbclip": (
-        {"errors", "frozen", "files"},
+        {"errors", "frozen", "files", "process_memory"},
         {"manifest", "command"},
         {"images"},
         {"features", "picture_health"},

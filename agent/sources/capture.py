@@ -83,8 +83,6 @@ def apply_settings(capture: Capture, settings: DeviceSettings) -> tuple[str, ...
     if settings.pixel_format is not None:
         code = cv2.VideoWriter.fourcc(*settings.pixel_format)
         capture.set(cv2.CAP_PROP_FOURCC, code)
-        if (got := four_letters(capture.get(cv2.CAP_PROP_FOURCC))) != settings.pixel_format:
-            refused.append(f"pixel_format {settings.pixel_format} (it uses {got.strip() or 'another'})")
     # Width and height are one setting to a driver: the first alone may name a size that it does not have.
     numbers = [
         ("width", cv2.CAP_PROP_FRAME_WIDTH, settings.width),
@@ -100,6 +98,10 @@ def apply_settings(capture: Capture, settings: DeviceSettings) -> tuple[str, ...
     wanted = [(name, number, float(value)) for name, number, value in numbers if value is not None]
     for _, number, value in wanted:
         capture.set(number, value)
+    # Asked when all is set: a driver may leave the format again over a size that it has in another one only.
+    got = four_letters(capture.get(cv2.CAP_PROP_FOURCC))
+    if settings.pixel_format is not None and got != settings.pixel_format:
+        refused.append(f"pixel_format {settings.pixel_format} (it uses {got.strip() or 'another'})")
     for name, number, value in wanted:
         got_value = capture.get(number)
         if not abs(got_value - value) <= _TOLERANCE * max(1.0, abs(value)):

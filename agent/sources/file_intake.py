@@ -129,7 +129,7 @@ class FileIntake:
 
         def seen(sha256: str) -> bool:
             once = self._section.judge == "content"
-            return once and self._ledger.has_content(self._line, stamp.size, sha256, file_id)
+            return once and self._ledger.has_content(self._line, sha256, file_id)
 
         return self._reader.open(path, stamp, patient, stop.is_set, seen)
 

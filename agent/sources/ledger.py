@@ -38,7 +38,7 @@ class FileLedger(Protocol):
     def find(self, line: str, path: str, size: int, mtime_ns: int) -> KnownFile | None:
         """The latest row of this very file."""
 
-    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
+    def has_content(self, line: str, sha256: str, but: int) -> bool:
         """Whether another file than `but` with these bytes has its verdict, or waits for it."""
 
     def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int | None:
@@ -77,7 +77,7 @@ class OnceLedger:
     def revision(self) -> int:
         return 0
 
-    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:  # noqa: ARG002
+    def has_content(self, line: str, sha256: str, but: int) -> bool:  # noqa: ARG002
         """It does not look at contents."""
         return False
 

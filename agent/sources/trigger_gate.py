@@ -9,40 +9,24 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from agent.config.line import MOST_IMAGES, LineSection, TriggeredSection
 from agent.records import Frame, TriggerCounts, TriggeredPart
 from agent.sources.base import Clock, SystemClock
+from agent.sources.image_flow import ImageFlow
+from agent.sources.interval_timer import IntervalTimer
+from agent.sources.open_parts import OpenParts
+from agent.sources.refusal import BUSY, LOST, TIMEOUT, Refusal
 from agent.sources.sinks import Tally
 
-BUSY = "busy"
-TIMEOUT = "timeout"
-LOST = "lost"
 NOT_TRIGGERED = "not_triggered"
 AFTER_PAUSE = "after_pause"
-# A stream that stalls may at its end, seconds later, give what it still had from before.
-PAUSE_S = 1.0
-SETTLE_S = 0.5
 # Triggers that were refused and wait to be told so. A healthy store keeps it empty.
 MOST_REFUSED = 1024
 _numbers = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A part without a verdict: busy, timeout, line_off, line_unavailable, shutdown."""
-
-    part: TriggeredPart
-    reason: str
-
-
-@dataclass
-class _Open:
-    part: TriggeredPart
-    taken: int = 0
 
 
 class TriggerGate:
@@ -68,16 +52,14 @@ class TriggerGate:
         self._knock = knock
         self._clock = clock or SystemClock()
         self._changed = threading.Condition()
-        self._open: dict[int, _Open] = {}
+        self._open = OpenParts()
         self._frames: deque[Frame] = deque()
         self._refused: deque[Refusal] = deque()
         self._shut: str | None = "line_off"
         self._lost = False
-        self._last_image: float | None = None
-        self._usual_gap = 0.0
-        self._settled_at = 0.0
+        self._flow = ImageFlow()
         self._counts = TriggerCounts()
-        self._next_interval = 0.0
+        self._interval = IntervalTimer()
 
     @property
     def counts(self) -> TriggerCounts:
@@ -94,7 +76,7 @@ class TriggerGate:
         """The line runs, with these settings from the next trigger on."""
         with self._changed:
             if self._shut is not None or section.source != self.section.source:
-                self._next_interval = self._clock.monotonic()
+                self._interval.begin(self._clock.monotonic())
             self.section = section
             self._shut = None
         self._knock()
@@ -103,7 +85,7 @@ class TriggerGate:
         """No more triggers. Parts that still lack images are refused; what has them all is judged."""
         with self._changed:
             self._shut = reason
-            for part in [one.part for one in self._open.values() if one.taken < one.part.frames]:
+            for part in self._open.lacking():
                 self._give_up(part, reason)
                 self._refused.append(Refusal(part, reason))
         self._knock()
@@ -130,15 +112,15 @@ class TriggerGate:
                 self.tally.grabbed(replaced=len(self._frames) - len(frames))
                 self._frames = deque([*frames, frame])
             else:
-                flows = self._flows(frame.monotonic)
-                one = self._next(frame.monotonic) if flows else None
-                if one is None:
+                flows = self._flow.is_steady(frame.monotonic)
+                taken = self._open.take(frame.monotonic) if flows else None
+                if taken is None:
                     self.tally.skipped(NOT_TRIGGERED if flows else AFTER_PAUSE)
                     return True
-                one.taken += 1
-                context = {**one.part.context, "frame": one.taken, "frames": one.part.frames}
+                part, number = taken
+                context = {**part.context, "frame": number, "frames": part.frames}
                 self.tally.grabbed()
-                self._frames.append(replace(frame, discrete=True, context=context, part=one.part))
+                self._frames.append(replace(frame, discrete=True, context=context, part=part))
             self._changed.notify_all()
         self._notify()
         return True
@@ -163,7 +145,7 @@ class TriggerGate:
         now, ts = self._clock.monotonic(), self._clock.now()
         with self._changed:
             self._look_at_interval(now, ts)
-            late = [one.part for one in self._open.values() if one.part.due <= now]
+            late = self._open.late(now)
             for part in late:
                 self._give_up(part, TIMEOUT)
             found = [*self._refused, *(Refusal(part, TIMEOUT) for part in late)]
@@ -174,7 +156,7 @@ class TriggerGate:
         """Nothing will be judged any more."""
         with self._changed:
             self._shut = reason
-            for part in [one.part for one in self._open.values()]:
+            for part in self._open.all():
                 self._give_up(part, reason)
                 self._refused.append(Refusal(part, reason))
 
@@ -183,20 +165,20 @@ class TriggerGate:
         with self._changed:
             if self._refused:
                 return 0.0
-            times = [one.part.due for one in self._open.values()]
+            times = [part.due for part in self._open.all()]
             if self._intervals_run():
-                times.append(self._next_interval)
+                times.append(self._interval.next)
             return min(most, max(0.0, min(times, default=float("inf")) - self._clock.monotonic()))
 
     def is_open(self, part: TriggeredPart) -> bool:
         """Whether it has no answer yet."""
         with self._changed:
-            return part.number in self._open
+            return part in self._open
 
     def answered(self, part: TriggeredPart, reason: str | None) -> None:
         """Its result is stored."""
         with self._changed:
-            self._open.pop(part.number, None)
+            self._open.remove(part)
             self._counts = replace(
                 self._counts,
                 answered=self._counts.answered + 1,
@@ -211,19 +193,8 @@ class TriggerGate:
 
     def unseen(self, refusal: Refusal) -> Frame:
         """In place of the image that the part never got: counted and numbered as a frame."""
-        part = refusal.part
         self.tally.grabbed()
-        return Frame(
-            line=part.line,
-            seq=next(self._numbers),
-            ts=part.ts,
-            monotonic=part.asked,
-            image=None,
-            reason=refusal.reason,
-            discrete=True,
-            context={**part.context, "frames": part.frames},
-            part=part,
-        )
+        return refusal.frame(next(self._numbers))
 
     @property
     def _source(self) -> TriggeredSection:
@@ -238,11 +209,10 @@ class TriggerGate:
             next(_numbers), self.section.name, ts, now, not_before, due, frames or source.frames, context
         )
         reason = self._shut
-        images = sum(one.part.frames for one in self._open.values())
-        if reason is None and (len(self._open) >= source.queue or images + part.frames > MOST_IMAGES):
+        if reason is None and (len(self._open) >= source.queue or self._open.images + part.frames > MOST_IMAGES):
             reason = BUSY
         if reason is None:
-            self._open[part.number] = _Open(part)
+            self._open.add(part)
         elif len(self._refused) < MOST_REFUSED:
             self._refused.append(Refusal(part, reason))
         else:
@@ -250,24 +220,9 @@ class TriggerGate:
             return LOST
         return reason
 
-    def _flows(self, now: float) -> bool:
-        """Whether images come as they usually do at `now` (monotonic s), so that this one is what it says: new."""
-        gap = 0.0 if self._last_image is None else now - self._last_image
-        if gap > max(PAUSE_S, 3 * self._usual_gap):
-            self._settled_at = now + SETTLE_S
-        self._last_image, self._usual_gap = now, gap
-        return now >= self._settled_at
-
-    def _next(self, taken_at: float) -> _Open | None:
-        """The part that an image taken at `taken_at` (monotonic s) belongs to."""
-        for one in self._open.values():
-            if one.taken < one.part.frames and taken_at < one.part.due:
-                return one if taken_at > one.part.not_before else None
-        return None
-
     def _give_up(self, part: TriggeredPart, reason: str) -> None:
         """It is answered without what is still to be judged: images of it that wait need not be."""
-        self._open.pop(part.number)
+        self._open.remove(part)
         kept = [frame for frame in self._frames if frame.part is not part]
         if len(kept) < len(self._frames):
             self.tally.dropped(reason, len(self._frames) - len(kept))
@@ -278,11 +233,7 @@ class TriggerGate:
 
     def _look_at_interval(self, now: float, ts: datetime) -> None:
         interval = self._source.interval_s
-        if interval is None or not self._intervals_run() or now < self._next_interval:
+        if interval is None or not self._intervals_run() or not self._interval.has_come(now, interval):
             return
-        # Missed ones are not made up for: after a pause it goes on from here.
-        self._next_interval += interval
-        if self._next_interval <= now:
-            self._next_interval = now + interval
         if not self._open and not self._lost:
             self._ask({"trigger": "interval", "part": None}, None, now, ts)

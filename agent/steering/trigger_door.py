@@ -9,7 +9,7 @@ from __future__ import annotations
 from agent.config.line import TriggeredSection
 from agent.lineup import Lineup
 from agent.records import LineMode
-from agent.sources.trigger_gate import BUSY, LOST
+from agent.sources.refusal import BUSY, LOST
 from agent.steering.commands import CommandAnswer, CommandError, TriggerCommand, correlation_of, parse
 
 VERB = "trigger"

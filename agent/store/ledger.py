@@ -43,8 +43,11 @@ _FIND = (
 )
 _INSERT = insert(files)
 _THIS = files.c.id == bindparam("of_id")
+_WAITS = select(files.c.line, files.c.path, files.c.size, files.c.mtime_ns).where(
+    _THIS, files.c.state == FileState.PENDING
+)
 _CLAIM = update(files).where(_THIS, files.c.state == FileState.PENDING).values(state=FileState.CLAIMED)
-_OPENED = update(files).where(_THIS, files.c.agent == bindparam("of_agent")).values(sha256=bindparam("digest"))
+_OPENED = update(files).where(_THIS).values(sha256=bindparam("digest"))
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Ledger:
         # Claims of which nobody knows whether they were committed: the server was lost meanwhile.
         self._unsure: set[object] = set()
         self._revision = 0
-        self._find = _FIND.where(database.own(files))
+        own = database.own(files)
+        self._find, self._opened = _FIND.where(own), _OPENED.where(own)
+        self._waiting = _WAITS.where(own).with_for_update()
 
     @property
     def revision(self) -> int:
@@ -105,9 +110,9 @@ class Ledger:
         self._unsure -= unsure
         return found
 
-    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
+    def has_content(self, line: str, sha256: str, but: int) -> bool:
         """Whether another file of the line than `but` with these bytes has its verdict, or waits for it."""
-        same = and_(self._database.own(files), files.c.line == line, files.c.size == size, files.c.sha256 == sha256)
+        same = and_(self._database.own(files), files.c.line == line, files.c.sha256 == sha256)
         done = and_(files.c.state == FileState.DONE, files.c.reason.is_distinct_from(_REQUEUED))
         known = or_(done, files.c.state == FileState.CLAIMED)
         with self._database.transaction() as connection:
@@ -148,10 +153,8 @@ class Ledger:
 
     def claim(self, file_id: int, also: Callable[[Connection, LedgerEntry], bool] = lambda *_: True) -> bool:
         """Take a pending file for judging; False if it is not pending, or `also` does not agree."""
-        pending = and_(self._own(file_id), files.c.state == FileState.PENDING)
-        query = select(files.c.line, files.c.path, files.c.size, files.c.mtime_ns).where(pending)
         with self._sure_of(file_id), self._database.transaction() as connection:
-            found = connection.execute(query.with_for_update()).first()
+            found = connection.execute(self._waiting, {"of_id": file_id}).first()
             if found is None or not also(connection, LedgerEntry(*found)):
                 return False
             connection.execute(_CLAIM, {"of_id": file_id})
@@ -160,7 +163,7 @@ class Ledger:
     def opened(self, file_id: int, sha256: str) -> None:
         """A claimed file was read and decoded, or cannot be; it waits for its verdict."""
         with self._database.transaction() as connection:
-            connection.execute(_OPENED, {"of_agent": self._database.agent, "of_id": file_id, "digest": sha256})
+            connection.execute(self._opened, {"of_id": file_id, "digest": sha256})
 
     def skip(self, file_id: int, sha256: str, reason: str) -> None:
         """A claimed file holds nothing to be judged, as a report among scans: it gets no verdict, and is moved."""

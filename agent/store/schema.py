@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # That of the last step in migrations/versions.
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 # What `Reader` asks for stands in every version since this one: a database is read before it is upgraded.
 READABLE_FROM = 1
 
@@ -112,6 +112,7 @@ files = Table(
     Column("inspection_id", BigInteger),
     # Without the path: PostgreSQL has no room for a long one in an index.
     Index("ix_files_identity", "agent", "line", "size", "mtime_ns"),
+    Index("ix_files_content", "agent", "line", "sha256"),
     Index("ix_files_state", "agent", "state"),
     Index("ix_files_disposition", "agent", "disposition", "id"),
     Index("ix_files_series", "agent", "line", "series", sqlite_where=_OF_SERIES, postgresql_where=_OF_SERIES),

@@ -42,8 +42,8 @@ class SharedLedger:
         """In this agent's own rows."""
         return self._ledger.find(line, path, size, mtime_ns)
 
-    def has_content(self, line: str, size: int, sha256: str, but: int) -> bool:
-        return self._ledger.has_content(line, size, sha256, but)
+    def has_content(self, line: str, sha256: str, but: int) -> bool:
+        return self._ledger.has_content(line, sha256, but)
 
     def add_claimed(self, line: str, path: str, size: int, mtime_ns: int) -> int | None:
         """Enter and claim a file; None where another agent has it, or had it and it is to be looked at once more."""

@@ -27,6 +27,8 @@ class Writer:
         self._database = database
         self._run: str | None = None
         self._stream_id = ""
+        own = database.own(files)
+        self._moved, self._gone = _MOVED.where(own), _GONE.where(own)
         self.carry_on()
 
     @property
@@ -121,8 +123,7 @@ class Writer:
         had none. The row of one that was left is what keeps it from being judged again."""
         disposition = Disposition.LEFT if left else Disposition.FINISHED
         with self._database.transaction() as connection:
-            this = {"of_agent": self._database.agent, "of_id": file_id, "to": disposition}
-            connection.execute(_GONE if gone else _MOVED, this)
+            connection.execute(self._gone if gone else self._moved, {"of_id": file_id, "to": disposition})
 
     def end_run(self, clean: bool) -> None:
         """The run is over; `clean` False makes the next start check the file."""
@@ -160,7 +161,7 @@ _FIND_FILE = (
 _INSERT = insert(inspections)
 _THIS_FILE = update(files).where(files.c.id == bindparam("of_id"))
 _JUDGED = _THIS_FILE.values(state=bindparam("now"), reason=bindparam("why"), disposition=Disposition.PENDING)
-_MOVED = _THIS_FILE.where(files.c.agent == bindparam("of_agent")).values(disposition=bindparam("to"))
+_MOVED = _THIS_FILE.values(disposition=bindparam("to"))
 _GONE = _MOVED.values(reason=func.coalesce(files.c.reason, "gone"))
 
 

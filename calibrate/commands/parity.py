@@ -104,12 +104,15 @@ def _json(found: ParityResult, out: Path | None) -> str:
         "export": made.export,
         "threshold": made.threshold,
         "refused": list(found.refused),
+        "agrees": found.difference.agrees,
         **found.difference.model_dump(mode="json"),
     }
     return json.dumps(values)
 
 
 def _text(found: ParityResult) -> str:
+    from calibrate.parity.difference import AGREEMENT
+
     d, made = found.difference, found.result.profile
     rows = [
         ("runtime", f"{made.runtime}, {made.precision}"),
@@ -121,6 +124,7 @@ def _text(found: ParityResult) -> str:
         ("AUROC of z", f"{_number(d.auroc_before)} before, {_number(d.auroc_after)} after"),
         ("verdicts", f"{d.flips} of {d.units} units flip with the new threshold, {d.flips_at_old} with the old one"),
         ("share of flips", f"{d.flips_low:.2%} to {d.flips_high:.2%} ({d.confidence:.0%} sure)"),
+        ("agreement", f"margins and maps within {AGREEMENT:g}, no other verdict: {'yes' if d.agrees else 'NO'}"),
         ("threshold", f"{made.threshold:.4f}"),
     ]
     return "\n".join(f"{name:15} {text}" for name, text in rows)

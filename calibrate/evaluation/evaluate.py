@@ -26,8 +26,10 @@ from calibrate.evaluation.finished_classes import FinishedClasses, class_key
 from calibrate.evaluation.numbers import mean_numbers
 from calibrate.evaluation.pixels import PaperMaps
 from calibrate.evaluation.request import EvaluationRequest, check_not_fitted, find_faults, framing_of, images_of
+from calibrate.evaluation.shares import SharedView
 from calibrate.evaluation.verdicts import confusion, kinds, rejected
 from calibrate.inference import Scored, Skipped, View
+from calibrate.processes import ALONE, ProcessGroup
 from calibrate.wording import listed
 from fbclip.detector import Detector
 from fbclip.files import canonical_json
@@ -77,7 +79,7 @@ class Evaluation:
     """images: one a labelled file, rejected ones too; samples: the same by the image's path, of a volume its worst
     slice; view: what scored them.
 
-    The document has no heat limits, no worst images and no command yet.
+    The document has no heat limits, no worst images and no command yet. paper: the same by the paper's definition.
     """
 
     document: EvaluationDocument
@@ -85,6 +87,7 @@ class Evaluation:
     samples: dict[str, Sample]
     view: View
     adapters: Mapping[str, str] = field(default_factory=dict)
+    paper: EvaluationDocument | None = None
 
     def score_again(self, samples: Sequence[Sample]) -> Iterator[Scored | Skipped]:
         """In order, each by the adapter of its class."""
@@ -100,10 +103,12 @@ def evaluate(
     request: EvaluationRequest,
     advance: Callable[[int], None] = lambda _: None,
     finished: FinishedClasses | None = None,
-) -> Evaluation:
+    processes: ProcessGroup = ALONE,
+) -> Evaluation | None:
     """Judge every labelled image of the requested part; `advance` hears how many more are done.
 
-    A class that is in `finished` is not judged again, and one that is judged is put there.
+    A class that is in `finished` is not judged again, and one that is judged is put there. Several processes share the
+    images; only the first has an evaluation in the end.
 
     Classes come one after the other and maps are dropped as soon as their pixels are in the class's PixelStore, so
     memory is bounded whatever the set's size. Raises DataError for images that were used before, cannot be judged or
@@ -123,7 +128,9 @@ def evaluate(
     usable = [s for s in labelled if s.path not in faults.masks]
     check = None if request.profile is None else request.profile.picture_check
     view = View(detector, adapter, framing, request.memory, request.fusion, check)
-    found = _by_class(view, usable, data, request, advance, finished)
+    found = _by_class(view, usable, data, request, advance, finished, processes)
+    if not processes.first:
+        return None
     unusable = [f"{relative_name(s.sample, data.root)} ({s.reason})" for one in found.values() for s in one.skipped]
     if not request.skip_bad:
         _refuse(unusable)
@@ -131,7 +138,7 @@ def evaluate(
     unlabelled = len(chosen) - len(labelled)
     document = EvaluationDocument(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        definition="paper" if request.paper else "exact",
+        definition=request.definitions[0],
         data=EvaluatedData(
             name=data.root.resolve().name,
             layout=data.layout,
@@ -164,7 +171,20 @@ def evaluate(
     )
     shown = {relative_name(s, data.root): s for s in usable}
     shown |= {name: sample for one in found.values() for name, sample in one.worst_slices.items()}
-    return Evaluation(document, images, shown, view, request.adapters)
+    by_paper = _by_paper(document, found) if request.both else None
+    return Evaluation(document, images, shown, view, request.adapters, by_paper)
+
+
+def _by_paper(document: EvaluationDocument, found: Mapping[str, ClassEvaluation]) -> EvaluationDocument:
+    """The same images and predictions by the other definition."""
+    own = {name: one.paper for name, one in found.items() if one.paper is not None}
+    changes = {
+        "definition": "paper",
+        "classes": {name: one.numbers for name, one in own.items()},
+        "mean": mean_numbers(one.numbers for one in own.values()),
+        "curves": {name: one.curves for name, one in own.items()},
+    }
+    return document.model_copy(update=changes)
 
 
 def _by_class(
@@ -174,9 +194,11 @@ def _by_class(
     request: EvaluationRequest,
     advance: Callable[[int], None],
     finished: FinishedClasses | None,
+    processes: ProcessGroup,
 ) -> dict[str, ClassEvaluation]:
+    """Of the first process; the others only help it."""
     detector, paper = view.detector, None
-    if request.paper:
+    if request.by_paper:
         paper = PaperMaps(detector.size, detector.backbone_config.patch_size, detector.smoothing[view.adapter])
     profile = None if request.profile is None else request.profile.profile
     by_class: dict[str, list[Sample]] = {}
@@ -185,15 +207,21 @@ def _by_class(
     found = {}
     for name, mine in by_class.items():
         own = replace(view, adapter=request.adapter_of(name, view.adapter))
-        key = class_key(mine, own, data.root, None if profile is None else profile.id, request.paper)
-        before = None if finished is None else finished.get(key, mine)
-        found[name] = (
-            ClassEvaluator(own, data.root, profile, paper).evaluate(mine, advance) if before is None else before
-        )
-        if before is not None:
+        shared, before, key = SharedView(own, processes), None, ""
+        if finished is not None and processes.first:
+            key = class_key(mine, own, data.root, None if profile is None else profile.id, request.definitions)
+            before = finished.get(key, mine)
+        if processes.agreed(before is not None):
             advance(len(mine))
-        elif finished is not None and len(by_class) > 1:
-            finished.put(key, found[name])
+        elif processes.first:
+            before = ClassEvaluator(shared, data.root, profile, paper, request.both).evaluate(mine, advance)
+            if finished is not None and len(by_class) > 1:
+                finished.put(key, before, mine)
+        else:
+            for _ in shared.score(mine):
+                pass
+        if before is not None:
+            found[name] = before
     return found
 
 

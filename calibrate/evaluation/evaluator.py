@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,15 +13,24 @@ from calibrate.evaluation.document import ClassCurves, Numbers
 from calibrate.evaluation.evaluated_images import EvaluatedImage
 from calibrate.evaluation.numbers import ImageNumbers, image_numbers
 from calibrate.evaluation.pixels import ClassPixels, PaperMaps, PixelNumbers
+from calibrate.evaluation.shares import SharedView
 from calibrate.inference import EMPTY_SLICE, Scored, Skipped, View
 from fbclip.artefacts.profile import Profile
 from fbclip.decision import GRAVITY, Verdict, reject
 
 
 @dataclass(frozen=True, eq=False)
+class ClassNumbers:
+    """By one definition."""
+
+    numbers: Numbers
+    curves: ClassCurves
+
+
+@dataclass(frozen=True, eq=False)
 class ClassEvaluation:
     """images: one a file, in order; without_mask, empty_masks: see EvaluatedData; volumes: files of several slices, and
-    worst_slices what stands for each of them, by its path as in `images`."""
+    worst_slices what stands for each of them, by its path as in `images`; paper: by the paper's definition as well."""
 
     images: tuple[EvaluatedImage, ...]
     numbers: Numbers
@@ -30,6 +40,7 @@ class ClassEvaluation:
     empty_masks: int
     volumes: int = 0
     worst_slices: dict[str, Sample] = field(default_factory=dict)
+    paper: ClassNumbers | None = None
 
 
 _Slice = tuple[Sample, EvaluatedImage]
@@ -37,12 +48,16 @@ _Slice = tuple[Sample, EvaluatedImage]
 
 @dataclass(frozen=True, eq=False)
 class ClassEvaluator:
-    """How images are scored and decided on. root: of the data set; paper: makes probability maps by its definition."""
+    """How images are scored and decided on. root: of the data set; paper: makes probability maps by its definition.
 
-    view: View
+    both: numbers by the exact definition too, of the same predictions.
+    """
+
+    view: View | SharedView
     root: Path
     profile: Profile | None = None
     paper: PaperMaps | None = None
+    both: bool = False
 
     def evaluate(self, samples: Sequence[Sample], advance: Callable[[int], None]) -> ClassEvaluation:
         """The samples of one class, all labelled; `advance` hears how many more are done."""
@@ -51,7 +66,9 @@ class ClassEvaluator:
         skipped: dict[Path, Skipped] = {}
         without_mask = empty_masks = 0
         has_masks = any(s.mask is not None for s in samples)
-        with ClassPixels() as pixels:
+        maps = [None, self.paper] if self.both else [self.paper]
+        with ExitStack() as stack:
+            stores = [stack.enter_context(ClassPixels()) for _ in maps]
             for result in self.view.score(samples, advance):
                 path = result.sample.volume
                 of_volume = result.sample.slice is not None
@@ -72,23 +89,30 @@ class ClassEvaluator:
                     without_mask += 1
                 elif has_masks:
                     empty_masks += bool(result.sample.label) and not mask.any()
-                    scores = values if self.paper is None else self.paper.probabilities(values)
-                    pixels.add(scores, mask, result.ignore)
-            pixel = pixels.numbers(self.paper is not None) if has_masks else PixelNumbers()
+                    for store, made in zip(stores, maps, strict=True):
+                        store.add(values if made is None else made.probabilities(values), mask, result.ignore)
+            pixel = [
+                store.numbers(made is not None) if has_masks else PixelNumbers()
+                for store, made in zip(stores, maps, strict=True)
+            ]
         worst_slices = {}
         for path, judged in slices.items():
             worst, images[path] = _of_volume(judged)
             worst_slices[images[path].path] = worst
-        whole = image_numbers(list(images.values()), self.paper is not None)
+        found = []
+        for own, made in zip(pixel, maps, strict=True):
+            whole = image_numbers(list(images.values()), made is not None)
+            found.append(ClassNumbers(_numbers(whole, own), _curves(whole, own)))
         return ClassEvaluation(
             tuple(images.values()),
-            _numbers(whole, pixel),
-            _curves(whole, pixel),
+            found[0].numbers,
+            found[0].curves,
             tuple(skipped.values()),
             without_mask,
             empty_masks,
             len(worst_slices),
             worst_slices,
+            found[1] if self.both else None,
         )
 
     def _decided(self, scored: Scored) -> EvaluatedImage:

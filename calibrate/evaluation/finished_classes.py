@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError
 
 from calibrate.datasets.sample import Sample
 from calibrate.evaluation.document import ClassCurves, EvaluationPart, Numbers
 from calibrate.evaluation.evaluated_images import EvaluatedImage
-from calibrate.evaluation.evaluator import ClassEvaluation, relative_name
+from calibrate.evaluation.evaluator import ClassEvaluation, ClassNumbers, relative_name
 from calibrate.inference import Skipped, View
 from calibrate.memory.provenance import framing_record
 from fbclip.files import canonical_json, file_sha256, write_atomically
@@ -29,7 +29,10 @@ _NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 
 class FinishedClass(EvaluationPart):
-    """`ClassEvaluation` as it is stored; skipped: path below the data root, and the reason."""
+    """`ClassEvaluation` as it is stored; skipped: path below the data root, and the reason.
+
+    worst_slices: path of a volume, and the place of its worst slice among the samples.
+    """
 
     images: tuple[EvaluatedImage, ...]
     numbers: Numbers
@@ -37,6 +40,10 @@ class FinishedClass(EvaluationPart):
     skipped: tuple[tuple[str, str], ...] = ()
     without_mask: NonNegativeInt
     empty_masks: NonNegativeInt
+    volumes: NonNegativeInt = 0
+    worst_slices: dict[str, NonNegativeInt] = Field({})
+    paper_numbers: Numbers | None = None
+    paper_curves: ClassCurves | None = None
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,26 @@ class FinishedClasses:
         of = {relative_name(s, self.root): s for s in samples}
         if any(image.path not in of for image in stored.images) or any(name not in of for name, _ in stored.skipped):
             return None
-        skipped = tuple(Skipped(of[name], reason) for name, reason in stored.skipped)
+        if any(place >= len(samples) for place in stored.worst_slices.values()):
+            return None
+        paper = None
+        if stored.paper_numbers is not None and stored.paper_curves is not None:
+            paper = ClassNumbers(stored.paper_numbers, stored.paper_curves)
         return ClassEvaluation(
-            stored.images, stored.numbers, stored.curves, skipped, stored.without_mask, stored.empty_masks
+            stored.images,
+            stored.numbers,
+            stored.curves,
+            tuple(Skipped(of[name], reason) for name, reason in stored.skipped),
+            stored.without_mask,
+            stored.empty_masks,
+            stored.volumes,
+            {path: samples[place] for path, place in stored.worst_slices.items()},
+            paper,
         )
 
-    def put(self, key: str, found: ClassEvaluation) -> None:
+    def put(self, key: str, found: ClassEvaluation, samples: Sequence[Sample]) -> None:
         """Raises OSError."""
+        places = {id(sample): place for place, sample in enumerate(samples)}
         values = {
             "images": [asdict(image) for image in found.images],
             "numbers": found.numbers.model_dump(),
@@ -72,6 +92,10 @@ class FinishedClasses:
             "skipped": [[relative_name(one.sample, self.root), one.reason] for one in found.skipped],
             "without_mask": found.without_mask,
             "empty_masks": found.empty_masks,
+            "volumes": found.volumes,
+            "worst_slices": {path: places[id(sample)] for path, sample in found.worst_slices.items()},
+            "paper_numbers": None if found.paper is None else found.paper.numbers.model_dump(),
+            "paper_curves": None if found.paper is None else found.paper.curves.model_dump(),
         }
         write_atomically(self.folder / f"{key}.json", json.dumps(values, allow_nan=False).encode())
 
@@ -91,7 +115,9 @@ def unfinished_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.unfinished")
 
 
-def class_key(samples: Sequence[Sample], view: View, root: Path, profile: str | None, paper: bool) -> str:
+def class_key(
+    samples: Sequence[Sample], view: View, root: Path, profile: str | None, definitions: Sequence[str]
+) -> str:
     """Hex digest of everything that the numbers of these samples depend on; reads the masks' bytes. Raises OSError."""
     running, mask = view.detector.running(view.adapter, view.memory), view.framing.mask
     values = {
@@ -108,6 +134,6 @@ def class_key(samples: Sequence[Sample], view: View, root: Path, profile: str | 
         "framing": framing_record(view.framing),
         "ignored": None if mask is None else [list(mask.shape), hashlib.sha256(mask.tobytes()).hexdigest()],
         "profile": profile,
-        "paper": paper,
+        "definitions": list(definitions),
     }
     return hashlib.sha256(canonical_json(values)).hexdigest()

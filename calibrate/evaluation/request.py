@@ -15,6 +15,7 @@ from calibrate.datasets.line_data import select
 from calibrate.datasets.sample import DataSet, Sample, data_sha256
 from calibrate.datasets.sizes import measure
 from calibrate.errors import DataError
+from calibrate.evaluation.document import Definition
 from fbclip.artefacts.compatibility import mismatches
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.detector import Detector
@@ -33,7 +34,8 @@ class EvaluationRequest:
 
     part: None takes test where the set has splits, else everything; made_with: sha256 of the images that adapter or
     memory were made with; memory: id of one that the detector has, and fusion how it counts, the profile's where it
-    has one; adapters: class -> id of its own one, of a method whose prompts name the class.
+    has one; adapters: class -> id of its own one, of a method whose prompts name the class; both: exact numbers, and of
+    the same predictions those by the paper's definition.
     """
 
     part: Part | None = None
@@ -45,6 +47,17 @@ class EvaluationRequest:
     memory: str | None = None
     fusion: Fusion | None = None
     adapters: Mapping[str, str] = field(default_factory=dict)
+    both: bool = False
+
+    @property
+    def by_paper(self) -> bool:
+        """Whether the paper's definition is asked for, alone or beside the exact one."""
+        return self.paper or self.both
+
+    @property
+    def definitions(self) -> tuple[Definition, ...]:
+        """The first is the document's."""
+        return ("exact", "paper") if self.both else ("paper",) if self.paper else ("exact",)
 
     def adapter_of(self, class_name: str, default: str) -> str:
         """The id of the adapter that judges a class."""
@@ -77,11 +90,11 @@ def framing_of(detector: Detector, adapter: str, request: EvaluationRequest) -> 
         if wrong:
             raise ConfigError(f"--profile: {'; '.join(wrong)}")
         framing = request.profile.framing
-    if request.paper and request.fusion is not None:
+    if request.by_paper and request.fusion is not None:
         raise ConfigError("--paper: the released code knows no memory; leave --paper or --memory out")
-    if request.paper and detector.running(adapter).method == "clipad":
+    if request.by_paper and detector.running(adapter).method == "clipad":
         raise ConfigError("--paper: CLIP-AD's maps are sums of similarities, no probabilities; leave it out")
-    if request.paper and framing.tiling is not None:
+    if request.by_paper and framing.tiling is not None:
         raise ConfigError("--paper: the released code knows no tiles; leave --paper or the tiles out")
     return framing
 

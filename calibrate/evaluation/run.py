@@ -17,6 +17,7 @@ from calibrate.evaluation.worst import draw_worst, heat_limits
 from calibrate.inference import Skips
 from calibrate.memory.temporary import OpenDetector, open_with_memory
 from calibrate.methods import adapters_by_class
+from calibrate.processes import ALONE, ProcessGroup
 from fbclip.artefacts.profile_file import LoadedProfile
 from fbclip.errors import ConfigError
 from fbclip.images.framing import Framing
@@ -29,7 +30,7 @@ class EvaluationRun:
     out: folder to write; open_detector: the model with the memories in these folders; products: the classes that its
     adapters are for, where it has one for each; adapter: its folder, None for the embedded one; memory: a memory's
     folder, or one of normal images, here or in the data set; worst: images to draw of each kind; command: as it was
-    typed, without folders of this machine.
+    typed, without folders of this machine; paper_out: folder for the same by the paper's definition, beside `out`.
     """
 
     data: DataSet
@@ -45,10 +46,22 @@ class EvaluationRun:
     skip_bad: bool = False
     worst: int = 8
     command: tuple[str, ...] = ()
+    paper_out: Path | None = None
 
 
 def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _: None) -> EvaluationDocument:
+    """`share_evaluation` in one process."""
+    found = share_evaluation(run, advance, ALONE)
+    assert found is not None
+    return found
+
+
+def share_evaluation(
+    run: EvaluationRun, advance: Callable[[int], None], processes: ProcessGroup
+) -> EvaluationDocument | None:
     """Evaluate and write the folder, whole or not at all. `advance` hears how many more images are done.
+
+    Of several processes the first one writes and has the document.
 
     Interrupted, the classes that were finished stay in `OUT.unfinished` and are not judged again by the same run.
 
@@ -73,13 +86,19 @@ def run_evaluation(run: EvaluationRun, advance: Callable[[int], None] = lambda _
         memory=next(iter(detector.memories), None),
         fusion=fusion,
         adapters=adapters_by_class(detector, run.products),
+        both=run.paper_out is not None,
     )
     finished = FinishedClasses(unfinished_folder(run.out), run.data.root)
-    found = evaluate(detector, detector.adapters[0], run.data, request, advance, finished)
+    found = evaluate(detector, detector.adapters[0], run.data, request, advance, finished, processes)
+    if found is None:
+        return None
     limits = heat_limits(found)
     worst = list(draw_worst(found, run.worst, limits))
     rest = {"heat_limits": limits, "worst": tuple(image.about for image in worst), "command": run.command}
     document = found.document.model_copy(update=rest)
+    if run.paper_out is not None and found.paper is not None:
+        by_paper = found.paper.model_copy(update={"heat_limits": limits, "command": run.command})
+        write_run(run.paper_out, by_paper, found.images, {})
     write_run(run.out, document, found.images, {image.about.file: image.jpeg for image in worst})
     finished.clear()
     return document

@@ -1,4 +1,4 @@
-"""FB-CLIP tuned as the paper has it: the whole test split of another set, all epochs, no validation, no early end."""
+"""A method tuned as the protocol has it: the whole test split of another set, all epochs, no validation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from calibrate.datasets.reader import read_data
 from calibrate.datasets.sample import data_sha256
 from calibrate.defects.on_images import Item
 from calibrate.inference import Skips
-from calibrate.paper.protocol import BATCH, PaperRequest, PaperRow, method_of
-from calibrate.tuning.features import Features, TokenCache, shuffled
+from calibrate.paper.protocol import PaperRequest, PaperRow, method_of
+from calibrate.processes import ProcessGroup
+from calibrate.tuning.features import Features, shuffled
 from calibrate.tuning.images import ImageLoader, usable_samples
+from calibrate.tuning.learners import learner_for
 from calibrate.tuning.split import select
+from calibrate.tuning.token_cache import caches
 from calibrate.tuning.training import Recipe, TuningTrainer
 from fbclip.artefacts.adapter import load_adapter, save_adapter
 from fbclip.backbone.weights import find_weights, open_backbone
@@ -27,41 +30,44 @@ Report = Callable[[str, int, int], None]
 _CACHE_BYTES = 8 << 30
 
 
-def tuned_adapter(request: PaperRequest, row: PaperRow, seed: int, report: Report) -> Path:
+def tuned_adapter(request: PaperRequest, row: PaperRow, seed: int, report: Report, processes: ProcessGroup) -> Path:
     """The folder of the row's adapter; one that an earlier call made of the same data and recipe is taken as it is.
 
-    Raises DataError, TrainingError, WeightsError, ConfigError, OSError.
+    Several processes share each step, and the first one writes. Raises DataError, TrainingError, WeightsError,
+    ConfigError, OSError.
     """
     out = request.out / "adapters" / f"{row.name}-s{seed}"
     name, root = request.train
     samples, _ = select(read_data(root), "test")
     weights = find_weights(request.backbone, request.weights).known(request.trust)
-    method = method_of(row, weights.config, request.size)
+    method, own = method_of(row, weights.config, request.size), row.published
     backbone, digest = open_backbone(weights, method.image_size)
-    recipe = Recipe(request.epochs, seed=seed)
+    recipe = Recipe(request.epochs or own.epochs, own.learning_rate, own.betas, seed)
     described = {
         "protocol": "paper",
         "trained_on": name,
         "data_sha256": data_sha256(samples),
         "epochs": recipe.epochs,
         "learning_rate": recipe.learning_rate,
-        "batch": BATCH,
+        "batch": own.batch,
         "seed": seed,
     }
-    if _is_that(out, described, digest, method.model_dump(mode="json")):
+    if processes.agreed(_is_that(out, described, digest, method.model_dump(mode="json"))):
         return out
     loader = ImageLoader(Framing(), method.image_size, weights.config.patch_size)
     skips = Skips(request.skip_bad)
     usable = usable_samples(samples, loader, skips, lambda done: report(f"reading {name}", done, len(samples)))
     device = pick_device(request.device)
     backbone, tower = backbone.to(device), load_text_tower(weights.all(), weights.config).to(device)
-    trainer = TuningTrainer(backbone, tower, method, recipe)
+    learner = learner_for(backbone, tower, method, None, seed)
+    trainer = TuningTrainer(learner, recipe, processes)
     items = [Item(sample) for sample in usable]
-    shape = (len(method.feature_layers), backbone.grid**2 + 1, weights.config.width)
-    with closing(TokenCache(len(items), shape, _CACHE_BYTES, request.out / "cache")) as cache:
-        features = Features(items, loader, backbone, method.feature_layers, cache)
+    room = caches(learner.feature_shape, 0, len(items), _CACHE_BYTES, request.out / "cache", processes)
+    with closing(learner), closing(room) as kept:
+        features = Features(items, loader, learner, kept.train, processes)
+        features.prepare(lambda done, total: report(f"{row.name}: features of {name}", done, total))
         for epoch in range(recipe.epochs):
-            batches = shuffled(items, BATCH, seed, epoch)
+            batches = shuffled(items, own.batch, seed, epoch)
             what = f"{row.name}, seed {seed}, epoch {epoch + 1} of {recipe.epochs}"
             trainer.train_epoch(
                 epoch,
@@ -69,7 +75,10 @@ def tuned_adapter(request: PaperRequest, row: PaperRow, seed: int, report: Repor
                 lambda _, step, __, what=what, total=len(batches): report(what, step + 1, total),  # type: ignore[misc]
             )
     provenance = {**described, "pictures": sorted({sample.sha256 for sample in usable})}
-    save_adapter(trainer.finish().adapter(digest, weights.config, provenance, weights.trusted), out)
+    if processes.first:
+        save_adapter(learner.learned().adapter(digest, weights.config, provenance, weights.trusted), out)
+    # Nobody opens it before it is there.
+    processes.wait()
     return out
 
 
@@ -81,4 +90,5 @@ def _is_that(folder: Path, described: dict[str, object], digest: str, method: ob
         return False
     own = {key: manifest.provenance.get(key) for key in described}
     same = canonical_json(own) == canonical_json(described) and manifest.backbone_sha256 == digest
-    return same and manifest.fbclip.model_dump(mode="json") == method
+    numbers = manifest.method or manifest.peer
+    return same and numbers is not None and numbers.model_dump(mode="json") == method

@@ -21,6 +21,8 @@ from fbclip.detector import Detector, Job
 from fbclip.frozen import Frozen
 from fbclip.memory.fusion import Terms, fused_prediction
 
+AGREEMENT = 1e-3
+"""In logits: what rounding alone may change between two runtimes, and nearly all thresholds never see."""
 _GRAVITY = {Verdict.REJECTED: 0, Verdict.OK: 1, Verdict.UNCERTAIN: 2, Verdict.ANOMALY: 3}
 
 
@@ -45,6 +47,12 @@ class ParityDifference(Frozen):
     flips_high: float
     confidence: float
     flips_at_old: int
+
+    @property
+    def agrees(self) -> bool:
+        """As two runtimes in float32 should: margins and maps within AGREEMENT, and no unit has another verdict."""
+        apart = (self.margin_max, self.map_max, self.distance_max or 0.0)
+        return all(one <= AGREEMENT for one in apart) and self.flips == 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import base64
 import shlex
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from calibrate.evaluation.document import EvaluationDocument
@@ -37,6 +37,11 @@ _TEMPLATES.filters |= {
 }
 
 
+def template(name: str) -> Template:
+    """One of this package's pages, with the filters that all of them use."""
+    return _TEMPLATES.get_template(name)
+
+
 def render(run: ReportRun, few_shot: FewShot | None = None) -> str:
     """The page's text; with `few_shot` also what a number of normal images is worth."""
     e = run.evaluation
@@ -45,7 +50,7 @@ def render(run: ReportRun, few_shot: FewShot | None = None) -> str:
     normal, anomalous = label_rows(e)
     metrics = metric_rows(e, intervals)
     sees = None if e.profile is None else e.profile.sees
-    return _TEMPLATES.get_template("page.html").render(
+    return template("page.html").render(
         # The style sheet is a file of this package, not something that was read from a run.
         css=Markup((_HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704
         e=e,

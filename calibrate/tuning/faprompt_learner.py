@@ -39,12 +39,14 @@ class FaPromptLearner(PeerLearner):
 
     def outputs(self, features: Tensor, shared: Tensors, _mask: Tensor | None, /) -> Tensors:
         """Static and adapted margins (1,h,h), the class token's (1,) and the bias (1,d)."""
-        found = self._peer.margins(features[:, 0], features, *shared)
+        normal, abnormal = shared
+        found = self._peer.margins(features[:, 0], features, normal, abnormal)
         return found.static, found.adapted, found.cls, found.bias
 
     def losses(self, outputs: Tensors, shared: Tensors, labels: Tensor, masks: Tensor | None, /) -> list[Tensor]:
-        found = FineMargins(*outputs[:3], shared[1], outputs[3])
-        maps = [None, None]
+        static, adapted, cls, bias = outputs
+        found = FineMargins(static, adapted, cls, shared[1], bias)
+        maps: list[Tensor | None] = [None, None]
         if masks is not None:
-            maps = [two_channels(grid, masks.shape[-1]) for grid in (found.static, found.adapted)]
-        return faprompt_losses(*maps, found.cls, found.score, found.abnormal[0], found.bias, masks, labels)
+            maps = [two_channels(grid, masks.shape[-1]) for grid in (static, adapted)]
+        return faprompt_losses(maps[0], maps[1], cls, found.score, found.abnormal[0], bias, masks, labels)

@@ -14,14 +14,13 @@ from calibrate.processes import ALONE, ProcessGroup
 from calibrate.tuning.comparison import compare, score_adapters
 from calibrate.tuning.features import Features
 from calibrate.tuning.images import ImageLoader, usable_samples
-from calibrate.tuning.learner import Learner
 from calibrate.tuning.learners import learner_for
 from calibrate.tuning.loop import Report, TrainedRun, drop_state, train
 from calibrate.tuning.model import ModelRequest, TuningModel, open_model
 from calibrate.tuning.outcome import Outcome, TuningDocument, write_outcome
 from calibrate.tuning.request import TuningRequest, description, run_key
 from calibrate.tuning.split import MAX_IMAGES, MODE_TEXT, TuningSplit, make_split, mode_of
-from calibrate.tuning.token_cache import Kept, SharedTokens, TokenCache, row_bytes
+from calibrate.tuning.token_cache import caches
 from calibrate.tuning.training import TuningTrainer
 from fbclip.artefacts.adapter import Adapter
 from fbclip.errors import ConfigError
@@ -137,35 +136,9 @@ def _train(
     trainer = TuningTrainer(learner, request.recipe, processes)
     # Images that are turned at random are computed anew each time.
     cached = 0 if request.augment else len(split.train)
-    with (
-        closing(learner),
-        closing(caches(learner, len(split.validation), cached, request.cache_mb * _MB, work, processes)) as kept,
-    ):
+    limit = request.cache_mb * _MB
+    room = caches(learner.feature_shape, len(split.validation), cached, limit, work, processes)
+    with closing(learner), closing(room) as kept:
         features = Features(split.train, loader, learner, None if request.augment else kept.train, processes)
         validation = Features(split.validation, loader, learner, kept.validation, processes)
         return train(trainer, features, validation, request, work, key, report)
-
-
-@dataclass(frozen=True, eq=False)
-class Caches:
-    """Of the images that stop the training, and of those that train."""
-
-    validation: Kept
-    train: Kept
-
-    def close(self) -> None:
-        """Give their room back."""
-        self.validation.close()
-        self.train.close()
-
-
-def caches(learner: Learner, validation: int, train: int, limit: int, work: Path, processes: ProcessGroup) -> Caches:
-    """Room for so many images: of `limit` bytes and a file beyond, or of several processes in files that they share."""
-    shape = learner.feature_shape
-    if processes.count > 1:
-        names = ("stop.features", "tune.features")
-        shared = [SharedTokens(n, shape, work / f, processes) for n, f in zip((validation, train), names, strict=True)]
-        return Caches(*shared)
-    # One budget for both: the few validation images are read as often as those that train, so they come first.
-    first = min(limit, validation * row_bytes(shape))
-    return Caches(TokenCache(validation, shape, first, work), TokenCache(train, shape, limit - first, work))

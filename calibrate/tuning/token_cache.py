@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -126,6 +127,29 @@ class SharedTokens:
     def close(self) -> None:
         """Give the file's room back."""
         self._rows = self._rows[:0].copy()
+
+
+@dataclass(frozen=True, eq=False)
+class Caches:
+    """Of the images that stop the training, and of those that train."""
+
+    validation: Kept
+    train: Kept
+
+    def close(self) -> None:
+        """Give their room back."""
+        self.validation.close()
+        self.train.close()
+
+
+def caches(shape: Shape, validation: int, train: int, limit: int, work: Path, processes: ProcessGroup) -> Caches:
+    """Room for so many images: of `limit` bytes and a file beyond, or of several processes in files that they share."""
+    if processes.count > 1:
+        stop, tune = (work / f"{name}.features" for name in ("stop", "tune"))
+        return Caches(SharedTokens(validation, shape, stop, processes), SharedTokens(train, shape, tune, processes))
+    # One budget for both: the few validation images are read as often as those that train, so they come first.
+    first = min(limit, validation * row_bytes(shape))
+    return Caches(TokenCache(validation, shape, first, work), TokenCache(train, shape, limit - first, work))
 
 
 def _copy(row: NDArray[np.float32]) -> Tensor:

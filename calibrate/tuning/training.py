@@ -193,7 +193,7 @@ class TuningTrainer:
         # Each process has the same; their mean keeps them the same where a GPU adds in no fixed order.
         flat = torch.cat([gradient.flatten() for _, gradient in moved])
         flat = self.processes.sum(flat) / self.processes.count
-        for (parameter, gradient), mean in zip(moved, flat.split([g.numel() for _, g in moved]), strict=True):
+        for (parameter, gradient), mean in zip(moved, torch.split(flat, [g.numel() for _, g in moved]), strict=True):
             parameter.grad = mean.view_as(gradient).to(parameter.dtype)
         self.optimiser.step()
 
@@ -214,7 +214,7 @@ class _Sums:
     def over(self, processes: ProcessGroup) -> list[Tensor]:
         """Of all processes together."""
         flat = torch.cat([*(one.flatten() for one in self._sums), self._sums[0].new_tensor(self.known)])
-        found = processes.sum(flat).split([*(one.numel() for one in self._sums), len(self.known)])
+        found = torch.split(processes.sum(flat), [*(one.numel() for one in self._sums), len(self.known)])
         self.known = (found[-1] > 0).tolist()[: len(self._sums)]
         return [part.view_as(one) for part, one in zip(found, self._sums, strict=False)]
 

@@ -59,7 +59,7 @@ def fixed_adapter(weights: WeightsFile, name: str, class_name: str | None) -> Ad
     config = peer_config(name, weights.config, class_name)
     if name not in BY_CLASS:
         raise ConfigError(
-            f"method {name} is learned: bring its checkpoint with `calibrate import`, then name --adapter"
+            f"method {name} is learned: `calibrate tune --method {name}` or `calibrate import` it, then name --adapter"
         )
     tower = load_text_tower(weights.all(), weights.config)
     # Opening the tower at the method's size also shows that it fits.

@@ -46,6 +46,13 @@ def runtime_module(runtime: RuntimeName) -> Any:
         ) from error
 
 
+def runs_on_cuda(runtime: RuntimeName) -> bool:
+    """Whether the library as it is installed can use a CUDA device; raises as `runtime_module`."""
+    if runtime != "onnxruntime":
+        return False
+    return "CUDAExecutionProvider" in runtime_module(runtime).get_available_providers()
+
+
 def open_graph(runtime: RuntimeName, file: Path, precision: Precision, settings: GraphSettings) -> GraphSession:
     """Compile a graph to compute in `precision`, a float one: an int8 graph says itself what of it is int8.
 
@@ -87,6 +94,14 @@ class OnnxGraph:
             providers.insert(0, ("CUDAExecutionProvider", cuda))
         self._file = file
         self._session = library.InferenceSession(str(file), options, providers=providers)
+        if settings.device.type == "cuda" and "CUDAExecutionProvider" not in self._session.get_providers():
+            # It says so in its log alone, and computes on the CPU.
+            raise ConfigError(
+                f"model.device {settings.device}: onnxruntime {library.__version__} cannot start CUDA here (CUDA or "
+                "cuDNN is missing or of another version); install what its log names, or use cpu"
+            )
+        # Else it would go on on the CPU when the device fails, and a profile belongs to one device.
+        self._session.disable_fallback()
         self._takes = [value.name for value in self._session.get_inputs()]
 
     def run(self, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> dict[str, Tensor]:

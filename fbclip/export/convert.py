@@ -57,7 +57,7 @@ def openvino_model(graph: Graph, given: Mapping[str, Tensor]) -> Any:
             shapes = [(library.PartialShape([-1, *given[name].shape[1:]])) for name in graph.takes]
             model = library.convert_model(traced, input=shapes)
     except Exception as error:
-        raise ExportError(f"OpenVINO {library.__version__} does not take this graph: {_first(error)}") from error
+        raise ExportError(f"OpenVINO {library.__version__} does not take this graph: {_last(error)}") from error
     for ports, wanted in ((model.inputs, graph.takes), (model.outputs, graph.gives)):
         if len(ports) != len(wanted):
             raise ExportError(f"OpenVINO made {len(ports)} of {len(wanted)} inputs or outputs; export to onnx instead")
@@ -88,5 +88,14 @@ class _quiet(warnings.catch_warnings):
 
 
 def _first(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+    return _lines(error)[0]
+
+
+def _last(error: BaseException) -> str:
+    """OpenVINO states first where in its own source it failed, and which operator it does not know last."""
+    return _lines(error)[-1]
+
+
+def _lines(error: BaseException) -> list[str]:
+    lines = [line.strip()[:300] for line in str(error).splitlines() if line.strip()]
+    return lines or [type(error).__name__]

@@ -36,6 +36,7 @@ from fbclip.images.window import DEFAULT_WINDOW, Window, percentile_limits, thro
 
 _UNDECODABLE = "the image data cannot be decoded"
 _CMYK = 4
+_PNG_COLOURS, _PALETTE = 25, 3
 
 # libtiff reports through OpenCV's log, which would go to stderr; here an ImageError says it.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -160,6 +161,9 @@ def _decoded(data: bytes, header: Header) -> NDArray[Any]:
             data = _with_bright_map(data, *header.dark_map)
         if header.depth >= 16:
             return _by_opencv(data)
+    if header.format == "PNG" and data[_PNG_COLOURS] == _PALETTE:
+        # OpenCV paints what its palette does not have.
+        _by_pillow(data, header)
     return _by_opencv(data) if header.format == "PNG" else _by_pillow(data, header)
 
 
@@ -182,8 +186,9 @@ def _by_pillow(data: bytes, header: Header) -> NDArray[np.uint8]:
         with warnings.catch_warnings(), silence():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+                _refuse_unlisted(image)
                 return np.array(image.convert("RGB"), dtype=np.uint8)
-    except MemoryError:
+    except (MemoryError, ImageError):
         raise
     except Exception as error:
         if "conversion from" in str(error):
@@ -191,6 +196,15 @@ def _by_pillow(data: bytes, header: Header) -> NDArray[np.uint8]:
         # Pillow raises many types for broken data; its text names a stream that ends early.
         reason = "truncated" if "truncated" in str(error) else "corrupt"
         raise ImageError(reason, _UNDECODABLE) from error
+
+
+def _refuse_unlisted(image: Image.Image) -> None:
+    """A pixel that names a colour beyond its palette is damage, which would be painted black or anything."""
+    if image.mode == "P" and image.palette is not None:
+        image.load()
+        colours = len(image.palette.palette) // len(image.palette.mode)
+        if int(np.asarray(image).max()) >= colours:
+            raise ImageError("corrupt", f"a pixel names a colour beyond the {colours} of its palette")
 
 
 def _by_opencv(data: bytes) -> NDArray[Any]:

@@ -7,7 +7,6 @@ import errno
 import json
 import math
 import os
-import re
 import select
 import subprocess
 import sys
@@ -17,13 +16,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-from pydantic import ValidationError
-
-from fbclip.errors import ImageError, SkippedScan
+from fbclip.errors import ImageError
+from fbclip.images.decode_answer import NonsenseError, header_of, picture_of
 from fbclip.images.decode_worker import KEPT_BYTES, DecodeRequest
-from fbclip.images.header import MAX_BYTES, MAX_DECODED_SCAN, MAX_SERIES_BYTES
-from fbclip.images.picture import Picture, ScanFacts
+from fbclip.images.header import MAX_BYTES, MAX_SERIES_BYTES
+from fbclip.images.picture import Picture
 from fbclip.images.scans.series_order import SliceHeader
 from fbclip.images.window import DEFAULT_WINDOW, Window
 
@@ -31,12 +28,10 @@ SECONDS = 20
 MEMORY = 2 << 30
 START_S = 60.0
 _LOOK_S = 0.2
-_MOST_FACTS = 64 << 20
 # The process ends itself so much later than it is ended.
 _LATER_S = 5
 # What a slice of a series is given beside the time of one file.
 _SLICE_S = 0.2
-_REASON = re.compile(r"[a-z0-9_]{1,40}")
 
 
 class DecodingCancelled(Exception):
@@ -226,34 +221,16 @@ class DecodeProcess:
         return None
 
     def _picture(self, answer: dict[str, Any]) -> Picture:
-        """Nothing is taken on trust: whoever took the process over may answer anything."""
-        match answer:
-            case {"shape": [*shape], "about": int(about), "unused_bits": int(unused)} if _possible(shape, about):
-                pixels = np.empty(shape, np.uint8)
-                facts = bytearray(about)
-                if self._fill(pixels.reshape(-1).data, 0) and self._fill(memoryview(facts), pixels.nbytes):
-                    try:
-                        scan = ScanFacts.model_validate_json(facts) if facts else None
-                    except ValidationError:
-                        scan = None
-                    if (scan is None and not facts) or (scan is not None and len(scan.slices) == len(pixels)):
-                        return Picture(pixels, scan, unused)
-            case {"reason": str(reason), "detail": str(detail), "skipped": bool(skipped)} if _REASON.fullmatch(reason):
-                raise (SkippedScan if skipped else ImageError)(reason, detail)
-        raise self._nonsense()
+        try:
+            return picture_of(answer, self._fill)
+        except NonsenseError as error:
+            raise self._nonsense() from error
 
     def _header(self, answer: dict[str, Any]) -> SliceHeader | None:
-        match answer:
-            case {"header": 0}:
-                return None
-            case {"header": int(length)} if 0 < length <= _MOST_FACTS:
-                text = bytearray(length)
-                if self._fill(memoryview(text), 0):
-                    with suppress(ValidationError):
-                        return SliceHeader.model_validate_json(text)
-                raise self._nonsense()
-        self._picture(answer)
-        raise self._nonsense()
+        try:
+            return header_of(answer, self._fill)
+        except NonsenseError as error:
+            raise self._nonsense() from error
 
     def _nonsense(self) -> ImageError:
         self.close()
@@ -265,14 +242,6 @@ class DecodeProcess:
         while got < len(out) and (count := os.preadv(self._target, [out[got:]], at + got)):
             got += count
         return got == len(out)
-
-
-def _possible(shape: Sequence[object], about: int) -> bool:
-    """Slices of grey, or of RGB, of no more bytes than were planned for."""
-    sizes = [size for size in shape if isinstance(size, int) and size > 0]
-    grey = len(sizes) == len(shape) == 3
-    colour = len(sizes) == len(shape) == 4 and sizes[3] == 3
-    return (grey or colour) and math.prod(sizes) <= MAX_DECODED_SCAN and 0 <= about <= _MOST_FACTS
 
 
 def bare_environment() -> dict[str, str]:

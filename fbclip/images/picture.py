@@ -47,10 +47,12 @@ class SliceFault(Frozen):
 
 
 class SeriesFacts(Frozen):
-    """What is known of a volume whose slices are files of their own. same_position: so many lie where another does."""
+    """What is known of a volume whose slices are files of their own. same_position: so many lie where another does;
+    gaps: places where the next one is farther away than elsewhere, so that one may be missing."""
 
     ordered_by: SeriesOrder
     same_position: int = Field(0, ge=0)
+    gaps: int = Field(0, ge=0)
     faults: tuple[SliceFault, ...] = ()
 
 
@@ -127,5 +129,6 @@ class Picture:
                 "instance_number": facts.instance_number,
                 "ordered_by": self.scan.files.ordered_by,
                 "same_position": self.scan.files.same_position,
+                "gaps": self.scan.files.gaps,
             }
         return about

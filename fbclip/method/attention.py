@@ -43,20 +43,6 @@ class AttentionBranch(nn.Module):
         weight = torch.cat((self.to_q.weight * self.scale, self.to_k.weight, self.to_v.weight))
         return weight * self.norm.weight, weight @ self.norm.bias
 
-    def attend(self, product: Tensor, offset: Tensor, gate: Tensor, variance: Tensor) -> Tensor:
-        """The branch on gate·x: W_out softmax(q·kᵀ·scale)·v + its bias, with q, k, v = W · LN(gate·x).
-
-        product (B,N,3·inner): W·γ of the centred tokens; offset: W·β; gate and variance of each token (B,N,1).
-        Returns (B,N,C) in the dtype of `product`.
-        """
-        b, n, _ = product.shape
-        gain = gate * torch.rsqrt(gate.square() * variance + self.norm.eps)
-        qkv = torch.addcmul(offset, product, gain.to(product.dtype)).view(b, n, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B,heads,N,head_width)
-        out = F.scaled_dot_product_attention(q, k, v, scale=1.0)
-        weight, bias = self.to_out.weight.to(out.dtype), self.to_out.bias.to(out.dtype)
-        return F.linear(out.transpose(1, 2).reshape(b, n, -1), weight, bias)
-
 
 class FBAttention(nn.Module):
     """(B,N,C) -> (B,N,C): a scalar gate splits each token into a foreground and a background share.
@@ -78,17 +64,34 @@ class FBAttention(nn.Module):
         hidden = self.gate.linear[0].weight
         (fore, fore_offset), (back, back_offset) = self.foreground.stacked(), self.background.stacked()
         dtype = self.product_dtype or hidden.dtype
-        weight = torch.cat((hidden, fore, back)).to(dtype)
-        return StackedWeights(weight, hidden.sum(dim=1), (fore_offset.to(dtype), back_offset.to(dtype)))
+        # q of both branches, then k, then v: twice as many heads of one attention.
+        qkv = torch.stack((fore.view(3, -1, fore.shape[1]), back.view(3, -1, back.shape[1])), dim=1)
+        offset = torch.stack((fore_offset.view(3, -1), back_offset.view(3, -1)), dim=1)
+        return StackedWeights(torch.cat((hidden, qkv.flatten(0, 2))).to(dtype), hidden.sum(dim=1), offset.to(dtype))
 
     def forward(self, tokens: StackedTokens, weights: StackedWeights) -> Tensor:
         """Tokens stacked with `weights`, which `stacked_weights` gave -> (B,N,C)."""
         width, half = tokens.centred.shape[-1], len(weights.hidden_sums)
         variance = torch.linalg.vector_norm(tokens.centred, dim=-1, keepdim=True).square() / width
-        fore, back = tokens.product[..., half:].chunk(2, dim=-1)
         hidden = torch.addcmul(tokens.product[..., :half] + self.gate.linear[0].bias, tokens.mean, weights.hidden_sums)
         z = self.gate.after_hidden(hidden)
         # sigmoid(−z) is 1 − sigmoid(z) without the cancellation that a saturated gate suffers from.
-        out = self.foreground.attend(fore, weights.offsets[0], torch.sigmoid(z), variance)
-        out = out + self.background.attend(back, weights.offsets[1], torch.sigmoid(-z), variance)
+        gate = torch.sigmoid(torch.cat((z, -z), dim=-1))  # (B,N,2)
+        gain = gate * torch.rsqrt(gate.square() * variance + self.foreground.norm.eps)
+        out = self._attend(tokens.product[..., half:], weights.offset, gain)
         return torch.as_tensor(self.norm(out.to(tokens.centred.dtype)))
+
+    def _attend(self, product: Tensor, offset: Tensor, gain: Tensor) -> Tensor:
+        """Σ over the branches of W_out softmax(q·kᵀ·scale)·v + its bias, with q, k, v = gain·product + offset.
+
+        product (B,N,6·inner) of the centred tokens; offset (3,2,inner); gain (B,N,2). Both branches are one attention
+        of twice as many heads, and their outputs one product. Returns (B,N,C) in the dtype of `product`.
+        """
+        b, n, _ = product.shape
+        gains = gain.to(product.dtype).view(b, n, 1, 2, 1)
+        qkv = torch.addcmul(offset, product.view(b, n, 3, 2, -1), gains)  # (B,N,3,2,inner)
+        q, k, v = qkv.reshape(b, n, 3, 2 * self.foreground.heads, -1).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(q, k, v, scale=1.0).transpose(1, 2).reshape(b, n, -1)
+        fore, back = self.foreground.to_out, self.background.to_out
+        weight = torch.cat((fore.weight, back.weight), dim=1)
+        return F.linear(out, weight.to(out.dtype), (fore.bias + back.bias).to(out.dtype))

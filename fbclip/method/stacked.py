@@ -38,15 +38,15 @@ class StackedTokens:
 
 @dataclass(frozen=True, eq=False)
 class StackedWeights:
-    """Rows of W₁, then W_q, W_k, W_v times γ of the foreground and of the background branch; made once a forward.
+    """Rows of W₁, then W_q, W_k and W_v times γ, of each the foreground's and the background's; made once a forward.
 
     weight (P,C) with P = C/2 + 6·inner, in the dtype of the products; hidden_sums (C/2,) are the row sums of W₁, which
-    bring back the mean; `offsets` (3·inner,) are W·β of each branch.
+    bring back the mean; offset (3,2,inner) is W·β.
     """
 
     weight: Tensor
     hidden_sums: Tensor
-    offsets: tuple[Tensor, Tensor]
+    offset: Tensor
 
     def stack(self, tokens: Tensor) -> StackedTokens:
         """(B,N,C) -> the same tokens with their product."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from open_clip import SimpleTokenizer
@@ -17,7 +18,13 @@ _AT_ONCE = 64
 def token_ids(prompts: Sequence[str], tower: TextTower) -> Tensor:
     """(P,77) int64 ids of CLIP's tokenizer, padded with 0."""
     length = tower.positional_embedding.shape[0]
-    return torch.as_tensor(SimpleTokenizer()(list(prompts), length)).to(tower.positional_embedding.device)
+    return torch.as_tensor(_tokenizer()(list(prompts), length)).to(tower.positional_embedding.device)
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> SimpleTokenizer:
+    """It reads its whole vocabulary when it is made, and FAPrompt needs it for every image."""
+    return SimpleTokenizer()
 
 
 def embedded(ids: Tensor, tower: TextTower) -> Tensor:

@@ -134,7 +134,7 @@ def test_few_shot_has_the_methods_own_column(line, model, monkeypatch):
     ("more", "says"),
     [
         (("--method", "padim"), "must be one of fb-clip, vanilla"),
-        (("--method", "anomalyclip"), "is learned; `calibrate import` its checkpoint"),
+        (("--method", "anomalyclip"), "is learned; `calibrate tune` it"),
         (("--product", "sheet"), "only for a --method whose prompts name it"),
     ],
 )

@@ -77,3 +77,17 @@ def labelled_samples(root: Path, masks: int = 8) -> list[Sample]:
 def unread_sample(unit: str, label: bool, name: str | None = None) -> Sample:
     """A sample without a file, for what only counts and splits."""
     return Sample(path=HERE / f"{name or unit}.png", unit=unit, sha256=name or unit, label=label)
+
+
+def write_mvtec(root: Path, count: int, first: int = 0) -> None:
+    """A class in MVTec's layout, 64 px: a test split of `count` normal images and `count` with a hole and its mask."""
+    for k in range(count):
+        for kind in (None, "hole"):
+            scene = inbox_part(first + k + 100 * bool(kind), kind, size=(64, 64))
+            path = root / "test" / (kind or "good") / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_png(path, scene.image)
+            if kind:
+                mask = root / "ground_truth" / kind / f"{k}_mask.png"
+                mask.parent.mkdir(parents=True, exist_ok=True)
+                write_png(mask, np.repeat(scene.mask[..., None], 3, 2).astype(np.uint8) * 255)

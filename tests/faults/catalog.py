@@ -14,6 +14,7 @@ from tests.faults import (
     clocks,
     crashes,
     files,
+    folders,
     idle,
     pairs,
     servers,
@@ -51,6 +52,8 @@ CATALOG: Mapping[str, Lengths] = {
     "threads": Lengths(
         partial(threads.broken, turns=(2,), parts=("sender",)), partial(threads.broken, turns=(1, 2, 3))
     ),
+    "folder-gone": Lengths(partial(folders.gone, rounds=1), partial(folders.gone, rounds=20)),
+    "folder-unmounted": Lengths(None, partial(folders.unmounted, rounds=5)),
     "fuzz-files": Lengths(partial(files.fuzz, count=300, seed=1), partial(files.fuzz, count=10_000, seed=2)),
     "flood": Lengths(partial(files.flood, count=120), partial(files.flood, count=40_000)),
     "fuzz-artefacts": Lengths(

@@ -133,6 +133,7 @@ def _picture(
             files=SeriesFacts(
                 ordered_by=order.ordered_by,
                 same_position=order.same_position,
+                gaps=order.gaps,
                 faults=tuple(sorted((*order.faults, *faults), key=lambda fault: fault.file)),
             ),
         ),

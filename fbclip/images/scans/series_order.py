@@ -6,9 +6,11 @@ libraries that read scans. A file that is a volume by itself is no slice.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isclose
+from statistics import median
 
 from pydantic import Field
 
@@ -23,6 +25,7 @@ MIXED_SIZE, MIXED_COLOUR, MIXED_ORIENTATION = "mixed_size", "mixed_colour", "mix
 TOO_MANY_SLICES = "too_many_slices"
 # Scanners round directions to four digits and more; positions to a hundredth of a millimetre.
 _SAME_DIRECTION, _SAME_PLACE_MM = 0.01, 0.005
+_GAP = 1.5
 
 Direction = tuple[float, float, float, float, float, float]
 Place = tuple[float, float, float]
@@ -51,12 +54,13 @@ class SliceHeader(Frozen):
 @dataclass(frozen=True)
 class SeriesPlan:
     """files: those that are slices, in order, by their places among the headers; positions: of each in mm, where they
-    are known; faults: those that are none, `duplicate` or `uid_conflict`."""
+    are known; same_position, gaps: see `SeriesFacts`; faults: those that are none, `duplicate` or `uid_conflict`."""
 
     files: tuple[int, ...]
     ordered_by: SeriesOrder
     positions: tuple[float | None, ...]
     same_position: int
+    gaps: int
     faults: tuple[SliceFault, ...]
 
 
@@ -118,9 +122,15 @@ def _ordered(slices: Mapping[int, SliceHeader], ranks: Sequence[int]) -> SeriesP
         by, files = "number", sorted(slices, key=lambda index: key(index)[1:])
     else:
         by, files = "name", sorted(slices, key=lambda index: ranks[index])
-    steps = zip(sorted(known), sorted(known)[1:], strict=False)
-    same = sum(b - a < _SAME_PLACE_MM for a, b in steps)
-    return SeriesPlan(tuple(files), by, tuple(positions[index] for index in files), same, ())
+    steps = [b - a for a, b in itertools.pairwise(sorted(known))]
+    same = sum(step < _SAME_PLACE_MM for step in steps)
+    return SeriesPlan(tuple(files), by, tuple(positions[index] for index in files), same, _gaps(steps), ())
+
+
+def _gaps(steps: Sequence[float]) -> int:
+    """How many steps are longer by half than the usual one; of fewer than three nobody knows what is usual."""
+    moving = [step for step in steps if step >= _SAME_PLACE_MM]
+    return sum(step > _GAP * median(moving) for step in moving) if len(moving) >= 3 else 0
 
 
 def _position(header: SliceHeader, one: SliceHeader) -> float | None:

@@ -86,6 +86,33 @@ def test_what_the_driver_does_not_take_is_said():
     )
 
 
+def test_a_format_that_the_driver_leaves_over_another_setting_is_said():
+    class Fickle(Device):
+        def set(self, propId: int, value: float) -> bool:
+            done = super().set(propId, value)
+            if propId == cv2.CAP_PROP_FRAME_HEIGHT and value == 1080:
+                self.now[cv2.CAP_PROP_FOURCC] = MJPG
+            return done
+
+    wanted = DeviceSettings(width=1920, height=1080, pixel_format="YUYV")
+    assert apply_settings(Fickle(), wanted) == ("pixel_format YUYV (it uses MJPG)",)
+    assert apply_settings(Device(), wanted) == ()
+
+
+def test_what_the_driver_says_may_be_no_number():
+    class Silent(Device):
+        def get(self, propId: int) -> float:
+            return float("nan")
+
+    wanted = DeviceSettings(pixel_format="MJPG", exposure=200, gain=4)
+    assert apply_settings(Silent(), wanted) == (
+        "pixel_format MJPG (it uses ????)",
+        "auto_exposure off",
+        "exposure 200 (it uses nan)",
+        "gain 4 (it uses nan)",
+    )
+
+
 def test_jpegs_of_a_device_are_read_by_a_reader_that_sees_damage():
     whole = jpeg(1)
     device = Device(np.frombuffer(whole, np.uint8).reshape(1, -1))

@@ -52,7 +52,7 @@ class MemoryLedger:
     def __init__(self):
         self.rows = []
 
-    def has_content(self, line, size, sha256, but):
+    def has_content(self, line, sha256, but):
         known = (FileState.DONE, FileState.CLAIMED)
         return any(r.sha256 == sha256 and r.id != but and r.state in known for r in self.rows)
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import event
 
 from agent.errors import StoreError
 from agent.store.access import open_reader, open_writer
+from agent.store.ledger import Ledger
 from agent.store.outbox import Outbox
 from agent.store.reader import Reader
 from agent.store.schema import SCHEMA_VERSION, metadata
@@ -55,6 +57,21 @@ def test_the_steps_lead_to_the_tables_of_this_version(database):
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
         assert connection.exec_driver_sql("select version_num from alembic_version").scalar() == str(SCHEMA_VERSION)
     assert len(list((MIGRATIONS / "versions").glob("v*.py"))) == SCHEMA_VERSION
+
+
+def test_bytes_are_found_by_an_index_however_many_files_have_their_size(database):
+    asked = []
+
+    def hear(_connection, _cursor, statement, parameters, *_):
+        asked.append((statement, parameters))
+
+    event.listen(database._engine, "before_cursor_execute", hear)
+    assert not Ledger(database).has_content("belt", "a" * 64, 1)
+    event.remove(database._engine, "before_cursor_execute", hear)
+    ((statement, parameters),) = [one for one in asked if "sha256" in one[0]]
+    with database.transaction() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+    assert "ix_files_content (agent=? AND line=? AND sha256=?)" in str(plan)
 
 
 def test_an_upgraded_database_and_the_first_one_have_the_same_tables(url, first, tmp_path):

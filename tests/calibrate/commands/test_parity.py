@@ -48,6 +48,7 @@ def test_another_runtime_gets_a_profile_of_its_own_that_the_agent_takes(work, tm
     answer = parity(work, "--out", out, "--json")
     assert answer.exit_code == 0, answer.output
     found = json.loads(answer.stdout)
+    assert found["agrees"]
     assert found["margin_max"] <= 1e-3
     assert found["map_max"] <= 1e-3
     assert (found["mask_flips"], found["flips"]) == (0, 0)

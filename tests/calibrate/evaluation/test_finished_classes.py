@@ -80,8 +80,8 @@ def test_the_key_is_of_everything_that_counts(detector, root):
     view = View(detector, detector.adapters[0])
     masked = next(s for s in samples if s.mask is not None)
 
-    def key(samples=samples, view=view, profile=None, paper=False):
-        return class_key(samples, view, root, profile, paper)
+    def key(samples=samples, view=view, profile=None, definitions=("exact",)):
+        return class_key(samples, view, root, profile, definitions)
 
     keys = {
         key(),
@@ -91,7 +91,7 @@ def test_the_key_is_of_everything_that_counts(detector, root):
         key(samples=[replace(s, mask=None) for s in samples]),
         key(view=replace(view, framing=Framing(roi=Roi(x1=0, y1=0, x2=0.5, y2=1)))),
         key(profile="a"),
-        key(paper=True),
+        key(definitions=("exact", "paper")),
     }
     assert len(keys) == 8
     assert key() == key()

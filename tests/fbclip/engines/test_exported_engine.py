@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from fbclip.backbone.config import EMBEDDED
 from fbclip.detector import Detector, Job, open_detector
 from fbclip.engines.export_manifest import FILE, read_export
 from fbclip.engines.exported_engine import RunsOn, open_export, runs_on
-from fbclip.engines.graph_session import GraphSettings, open_graph, runtime_module
+from fbclip.engines.graph_session import GraphSettings, OnnxGraph, open_graph, runs_on_cuda, runtime_module
 from fbclip.errors import AdapterError, ConfigError, ExportError, InferenceError
 from fbclip.memory.features import MemoryConfig
 from tests.factories.exports import exact_detector, exported_adapters
@@ -152,6 +154,47 @@ def test_a_device_that_a_runtime_has_not_is_a_configuration_error(exports):
         graph = exports[format] / read_export(exports[format]).graph
         with pytest.raises(ConfigError, match="cuda"):
             open_graph(RUNTIME[format], graph, "float32", GraphSettings(torch.device("cuda"), 1))
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_cuda_that_does_not_start_is_not_silently_the_cpu(tmp_path, started):
+    """onnxruntime itself takes the CPU then, and when the device fails later."""
+    said = []
+
+    class Session:
+        def __init__(self, *_, **__):
+            pass
+
+        def get_providers(self):
+            return ["CUDAExecutionProvider"] * started + ["CPUExecutionProvider"]
+
+        def get_inputs(self):
+            return []
+
+        def disable_fallback(self):
+            said.append("no fallback")
+
+    library = SimpleNamespace(
+        __version__="1.99",
+        SessionOptions=onnxruntime.SessionOptions,
+        InferenceSession=Session,
+        get_available_providers=lambda: ["CUDAExecutionProvider"],
+    )
+    settings = GraphSettings(torch.device("cuda"), 1)
+    if started:
+        OnnxGraph(library, tmp_path / "backbone.onnx", settings)
+        assert said == ["no fallback"]
+    else:
+        with pytest.raises(ConfigError, match=r"onnxruntime 1\.99 cannot start CUDA here"):
+            OnnxGraph(library, tmp_path / "backbone.onnx", settings)
+
+
+def test_auto_is_the_cpu_where_a_runtime_has_no_cuda(exports, monkeypatch):
+    monkeypatch.setattr("fbclip.runtime.torch.cuda.is_available", lambda: True)
+    for format, runtime in RUNTIME.items():
+        assert not runs_on_cuda(runtime)
+        with pytest.raises(AdapterError, match="tuned on other weights"):
+            open_detector(EMBEDDED.name, device="auto", runs=RunsOn(runtime, exports[format]))
 
 
 def test_a_detector_without_jobs_asks_nothing(engines):

@@ -132,6 +132,37 @@ def test_jpeg_inside_a_tiff_is_watched_as_well(grey, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+def test_a_pixel_that_names_a_colour_beyond_its_palette_is_damage(kind):
+    marks = np.random.default_rng(3).integers(0, 201, (24, 32)).astype(np.uint8)
+    marks[3, 3] = 200
+    stream = io.BytesIO()
+    image = Image.fromarray(marks, "P")
+    image.putpalette(bytes(range(256)) * 3)
+    image.save(stream, kind)
+    shorten = png_of_colours if kind == "PNG" else bmp_of_colours
+    assert decode(shorten(stream.getvalue(), 201)).shape == (24, 32, 3)
+    assert reason(shorten(stream.getvalue(), 200)) == "corrupt"
+
+
+def png_of_colours(data: bytes, colours: int) -> bytes:
+    """A PNG with so many colours in its palette."""
+    at = data.index(b"PLTE")
+    body = b"PLTE" + data[at + 4 : at + 4 + 3 * colours]
+    rest = data[at + 4 + struct.unpack_from(">I", data, at - 4)[0] + 4 :]
+    return data[: at - 4] + struct.pack(">I", 3 * colours) + body + struct.pack(">I", zlib.crc32(body)) + rest
+
+
+def bmp_of_colours(data: bytes, colours: int) -> bytes:
+    """A BMP of 8 bits with so many colours in its palette."""
+    pixels = struct.unpack_from("<I", data, 10)[0]
+    start = 14 + 40 + 4 * colours
+    out = bytearray(data[:start] + data[pixels:])
+    struct.pack_into("<I", out, 10, start)
+    struct.pack_into("<I", out, 46, colours)
+    return bytes(out)
+
+
 def test_a_png_whose_pixels_end_early_is_refused(capfd):
     """Checksums are right: only the decoder can tell."""
 

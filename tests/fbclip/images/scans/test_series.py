@@ -88,6 +88,16 @@ def test_slices_at_one_place_are_all_judged_and_counted():
     assert (len(got), got.scan.files.same_position, got.about(0)["same_position"]) == (4, 1, 1)
 
 
+def test_a_place_where_a_slice_is_missing_is_counted():
+    series = [dicom_bytes(one) for one in a_series(blob(8))]
+    readers = [lambda data=data: data for data in series]
+    for missing, gaps in (((), 0), ((0,), 0), ((3,), 1), ((2, 3), 1), ((2, 5), 2)):
+        found = read_series([read for index, read in enumerate(readers) if index not in missing], "percentile")
+        assert (found.scan.files.gaps, found.about(0)["gaps"]) == (gaps, gaps), missing
+    # Of two steps nobody knows which is the usual one.
+    assert read_series([readers[0], readers[1], readers[5]], "percentile").scan.files.gaps == 0
+
+
 def test_the_same_bytes_again_are_a_duplicate_and_others_under_the_same_identifier_a_conflict():
     datasets = a_series(blob(4))
     files = files_of(datasets)
