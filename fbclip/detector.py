@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +15,8 @@ from fbclip.backbone.config import EMBEDDED, BackboneConfig, Precision, RuntimeN
 from fbclip.backbone.weights import EMBEDDED_MODELS, EmbeddedModel, embedded_weights, find_weights, open_backbone
 from fbclip.batches.fitting import BatchLimit, in_fitting_batches
 from fbclip.batches.job import Job
-from fbclip.batches.rows import TileOutput, judge_rows
+from fbclip.batches.rows import judge_rows
+from fbclip.batches.whole import images_of
 from fbclip.decision import Prediction
 from fbclip.engines.engine import Engine
 from fbclip.engines.exported_engine import RunsOn, open_export
@@ -26,8 +26,7 @@ from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import AdapterError, ExportError
 from fbclip.features.catalog import Features
 from fbclip.images.framing import Framed, Framing, frame_image
-from fbclip.images.geometry import BoolMap, FloatMap, RgbImage
-from fbclip.images.tiling import Tiling, stitch
+from fbclip.images.geometry import BoolMap, RgbImage
 from fbclip.memory.bank import Memory, load_memory
 from fbclip.memory.features import MemoryConfig
 from fbclip.memory.fusion import Terms, fused_prediction
@@ -200,23 +199,7 @@ class Detector:
             lambda part: judge_rows(self._engine, self._indexes, self._layers, part),
             self._engine.free,
         )
-        terms, done = [], 0
-        for job in jobs:
-            own = outputs[done : done + len(job.tiles)]
-            done += len(own)
-            margin, margin_map = _whole([row.margins for row in own], job.tiling)
-            distances = [row.distances for row in own if row.distances is not None]
-            with_memory = _whole(distances, job.tiling) if distances else (None, None)
-            foreground = torch.cat([row.foreground for row in own]) == 1
-            terms.append((Terms(margin, margin_map, *with_memory), foreground.numpy()))
-        return terms
-
-
-def _whole(tiles: Sequence[TileOutput], tiling: Tiling | None) -> tuple[float, FloatMap]:
-    """The image's number is the largest of its tiles', its map is stitched from theirs."""
-    number = torch.stack([tile.number for tile in tiles]).amax().item()
-    stitched = stitch(torch.stack([tile.map for tile in tiles]), tiling)
-    return number, np.ascontiguousarray(stitched.numpy())
+        return images_of(jobs, outputs)
 
 
 def open_detector(

@@ -35,7 +35,7 @@ class DetectorUse:
 
 @dataclass(frozen=True)
 class SystemView:
-    """`store` is None where it cannot be read. `viewers`: of the page, now and at most."""
+    """`store` is None where it cannot be read."""
 
     run: str
     store: StoreStatus | None
@@ -47,5 +47,3 @@ class SystemView:
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
     audit: Sequence[AuditRow] = field(default=())
-    viewers: int = 0
-    most_viewers: int = 0

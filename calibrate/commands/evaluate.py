@@ -13,14 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from calibrate.commands.options import (
-    DataOptions,
-    FramingOptions,
-    JsonOption,
-    MethodOptions,
-    ModelOptions,
-    SkipBadOption,
-)
+from calibrate.commands.framing_options import FramingOptions
+from calibrate.commands.options import DataOptions, JsonOption, MethodOptions, ModelOptions, SkipBadOption
 from fbclip.command import grouped
 
 

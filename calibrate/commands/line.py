@@ -14,15 +14,8 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress
 
-from calibrate.commands.options import (
-    DataOptions,
-    FramingOptions,
-    JsonOption,
-    ModelOptions,
-    SkipBadOption,
-    check_line_name,
-    mask_beside,
-)
+from calibrate.commands.framing_options import FramingOptions, mask_beside
+from calibrate.commands.options import DataOptions, JsonOption, ModelOptions, SkipBadOption, check_line_name
 from fbclip.command import grouped
 from fbclip.errors import ProfileError
 

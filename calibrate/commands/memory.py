@@ -12,18 +12,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
-from calibrate.commands.options import (
-    DataOptions,
-    FeaturesOption,
-    JsonOption,
-    ModelOptions,
-    OverlapOption,
-    RoiOption,
-    SkipBadOption,
-    TilesOption,
-    WindowOption,
-    parse_framing,
-)
+from calibrate.commands.framing_options import OverlapOption, RoiOption, TilesOption, WindowOption, parse_framing
+from calibrate.commands.options import DataOptions, FeaturesOption, JsonOption, ModelOptions, SkipBadOption
 from fbclip.command import grouped
 from fbclip.errors import ConfigError
 from fbclip.images.window import DEFAULT_WINDOW

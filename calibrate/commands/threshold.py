@@ -13,15 +13,14 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from calibrate.commands.framing_options import FramingOptions, mask_beside
 from calibrate.commands.options import (
     DataOptions,
-    FramingOptions,
     JsonOption,
     MethodOptions,
     ModelOptions,
     SkipBadOption,
     check_line_name,
-    mask_beside,
 )
 from fbclip.command import grouped
 from fbclip.errors import ConfigError

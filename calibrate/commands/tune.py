@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from calibrate.commands.framing_options import RoiOption, parse_framing
 from calibrate.commands.options import (
     BackboneOption,
     ConfigOption,
@@ -19,11 +20,9 @@ from calibrate.commands.options import (
     JsonOption,
     LineOption,
     ModelOptions,
-    RoiOption,
     SkipBadOption,
     TrustOption,
     WeightsOption,
-    parse_framing,
 )
 from fbclip.command import grouped
 from fbclip.errors import ConfigError

@@ -16,7 +16,8 @@ from pydantic import Field, ValidationError
 
 from calibrate.evaluation.worst import pair_of
 from calibrate.inference import read_usable
-from calibrate.threshold.profile import MAX_HIGHEST, ProfileResult
+from calibrate.threshold.profile import ProfileResult
+from calibrate.threshold.unit_scores import MAX_HIGHEST
 from fbclip.files import write_atomically
 from fbclip.frozen import Frozen
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from calibrate.errors import RefusedError
 from calibrate.statistics.intervals import rate_at_most
-from calibrate.threshold.profile import reference_places
+from calibrate.threshold.calibration_record import reference_places
 from calibrate.threshold.sees import ROUNDING, sees_at
 from calibrate.threshold.split import MIN_CONSTANT_UNITS
 from fbclip.artefacts.profile import Calibration, Guarantee, Profile

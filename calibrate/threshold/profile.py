@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calibrate.datasets.sample import Sample, data_sha256
 from calibrate.errors import RefusedError
 from calibrate.inference import Scored, Skips, View
 from calibrate.memory.fusion_choice import ChosenFusion, fit_fusion
-from calibrate.statistics.scale import fit_statistic
+from calibrate.threshold.calibration_record import calibration_record
 from calibrate.threshold.common_rule import common_rule
 from calibrate.threshold.independence import count_units, measure_independence, refuse_dependent, split_counted
 from calibrate.threshold.operating_point import Choice, UnitScores, choose
 from calibrate.threshold.picture_limits import MeasuredPicture, measure_picture
 from calibrate.threshold.request import ThresholdRequest
 from calibrate.threshold.sees import ZRule, measure_sees
-from calibrate.threshold.split import MIN_CONSTANT_UNITS, ThresholdSplit, needed_units
+from calibrate.threshold.split import MIN_CONSTANT_UNITS, needed_units
+from calibrate.threshold.unit_scores import UnitMeasure
 from fbclip.artefacts.drift_reference import drift_reference
-from fbclip.artefacts.independence import Independence
-from fbclip.artefacts.profile import Calibration, Profile
-from fbclip.decision import Statistic, combined_statistic, default_min_area, highest_region
+from fbclip.artefacts.profile import Profile
+from fbclip.decision import Statistic, default_min_area
 from fbclip.detector import Detector
-
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
-MAX_REFERENCE = 1000
-MAX_HIGHEST = 5
-NEVER_ALARMS = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ def make_profile(
         fusion = fit_fusion(view, split.scale, request.use, min_area, pixel_only)
         view = replace(view, memory=None if fusion.fusion is None else request.memory, fusion=fusion.fusion)
     view = replace(view, picture=None if picture is None else picture.check(request.framing))
-    measure = _Measure(view, min_area, skips, advance)
+    measure = UnitMeasure(view, min_area, skips, advance)
     statistic, scale_units = measure.fit_scale(split.scale, pixel_only)
     few = scale_units < MIN_CONSTANT_UNITS or request.data.normal_units < needed_units(request.target)
     scores = UnitScores(
@@ -127,7 +120,7 @@ def make_profile(
         threshold=choice.threshold.value,
         uncertain_above=choice.threshold.uncertain_above,
         map_limits=_map_limits(statistic, choice.threshold.value),
-        calibration=_calibration(asked, scale_units, scores, choice, independence),
+        calibration=calibration_record(asked, scale_units, scores, choice, independence),
         sees=sees,
         picture=None if picture is None else picture.limits,
         drift=drift_reference(
@@ -138,85 +131,6 @@ def make_profile(
         ),
     )
     return ProfileResult(profile, fusion, highest, picture, shown_images)
-
-
-@dataclass(frozen=True, eq=False)
-class _Measure:
-    """A line's images -> numbers, by the code that the agent runs."""
-
-    view: View
-    min_area: int
-    skips: Skips
-    advance: Callable[[int], None]
-    z_of_units: dict[str, float] = field(default_factory=dict)
-    z_of_watched: dict[str, float] = field(default_factory=dict)
-
-    def watched_z(self, split: ThresholdSplit) -> NDArray[np.float64]:
-        """z of the first image, or worst slice, of each normal unit that sets or measures the threshold, (n,)."""
-        units = dict.fromkeys(s.unit for s in (*split.normal, *split.check_normal))
-        return np.array([self.z_of_watched[unit] for unit in units if unit in self.z_of_watched])
-
-    def highest(self, threshold: float) -> tuple[tuple[str, float], ...]:
-        """Normal units at the threshold and above it, falling, at most MAX_HIGHEST; at least the highest of all."""
-        falling = sorted(self.z_of_units.items(), key=lambda pair: -pair[1])
-        count = sum(z >= threshold for _, z in falling)
-        return tuple(falling[: max(1, min(count, MAX_HIGHEST))])
-
-    def threshold_z(self, split: ThresholdSplit) -> dict[str, float]:
-        """Of the normal units that set or measure the threshold; those that only set the scale do not count."""
-        units = {s.unit for s in (*split.normal, *split.check_normal)}
-        return {unit: z for unit, z in self.z_of_units.items() if unit in units}
-
-    def images_of(self, units: Sequence[str], split: ThresholdSplit, statistic: Statistic) -> tuple[Scored, ...]:
-        """Of each unit, in order, the image with the largest z."""
-        best: dict[str, tuple[float, Scored]] = {}
-        wanted = [s for s in (*split.scale, *split.normal, *split.check_normal) if s.unit in units]
-        for one in self.view.score_usable(wanted, Skips(allowed=True), lambda _: None):
-            z = combined_statistic(one.prediction, statistic, self.min_area, one.ignore)
-            if one.sample.unit not in best or z > best[one.sample.unit][0]:
-                best[one.sample.unit] = (z, one)
-        return tuple(best[unit][1] for unit in units if unit in best)
-
-    def fit_scale(self, samples: Sequence[Sample], pixel_only: bool) -> tuple[Statistic, int]:
-        """The constants of z and the number of units behind them."""
-        terms, units = [], set()
-        for s in self._scored(samples):
-            units.add(s.sample.unit)
-            terms.append((s.prediction.margin, highest_region(s.prediction.map, self.min_area, s.ignore)))
-        if not terms:
-            raise RefusedError("one normal unit sets no threshold; at least 2 are needed, and far more for a guarantee")
-        found = np.array(terms)
-        if not np.isfinite(found).all():
-            raise RefusedError("the ignore mask leaves no region of the smallest area to be judged; mask less")
-        return fit_statistic(found[:, 0], found[:, 1], pixel_only), len(units)
-
-    def unit_z(self, samples: Sequence[Sample], statistic: Statistic) -> NDArray[np.float64]:
-        """z of each unit, (n_units,); the lowest possible for a unit that the picture limits reject, as no threshold
-        finds it."""
-        units, z = [], []
-        for s in self._scored(samples):
-            units.append(s.sample.unit)
-            found = combined_statistic(s.prediction, statistic, self.min_area, s.ignore)
-            z.append(found if s.fault is None else NEVER_ALARMS)
-            if not s.sample.label:
-                # Drift counts what a picture shows, whether or not it is judged.
-                first = self.z_of_watched.setdefault(units[-1], found)
-                if s.sample.slice is not None:
-                    self.z_of_watched[units[-1]] = max(first, found)
-                self.z_of_units[units[-1]] = max(z[-1], self.z_of_units.get(units[-1], z[-1]))
-        return unit_maxima(units, z)
-
-    def _scored(self, samples: Sequence[Sample]) -> Iterator[Scored]:
-        return self.view.score_usable(samples, self.skips, self.advance)
-
-
-def unit_maxima(units: Sequence[str], z: Sequence[float]) -> NDArray[np.float64]:
-    """z of images, as many as `units` -> the largest of each unit, (n_units,)."""
-    # A unit alarms when any of its images does.
-    best: dict[str, float] = {}
-    for unit, value in zip(units, z, strict=True):
-        best[unit] = max(value, best.get(unit, float("-inf")))
-    return np.array(list(best.values()))
 
 
 def _check_still_enough(request: ThresholdRequest, choice: Choice, skipped: int) -> None:
@@ -239,55 +153,3 @@ def _map_limits(statistic: Statistic, threshold: float) -> tuple[float, float]:
     # A threshold that was given may lie below what normal images reach.
     hot = max(cold, alarm) + max(alarm - cold, statistic.b2)
     return float(np.float32(cold)), float(np.float32(hot))
-
-
-def _calibration(
-    request: ThresholdRequest, scale_units: int, scores: UnitScores, choice: Choice, independence: Independence
-) -> Calibration:
-    target, goal = request.target, request.goal
-    return Calibration(
-        method=goal.method if choice.expected_rate is None else "robust-limit",
-        unit=_unit_source(request),
-        n_good=len(scores.all_normal),
-        n_constants=scale_units,
-        n_bad=len(scores.anomalous) + len(scores.check_anomalous),
-        exceedances=choice.threshold.exceedances,
-        target=target.alpha,
-        confidence=target.confidence,
-        uncertain_target=target.uncertain,
-        guarantee=choice.threshold.guarantee,
-        quantiles={f"{q:g}": round(float(np.quantile(scores.all_normal, q)), 6) for q in QUANTILES},
-        data_sha256=data_sha256(request.data.samples),
-        bounds=target.bounds,
-        recall_target=goal.value if goal.method == "recall" else None,
-        recall_guarantee=choice.recall_guarantee,
-        interval=choice.interval,
-        measured=choice.measured,
-        expected_false_alarm_rate=choice.expected_rate,
-        reference=reference(scores.all_normal),
-        independence=independence,
-    )
-
-
-def reference(z: NDArray[np.float64]) -> tuple[float, ...]:
-    """z of the units, rising, in float32 rounded to 6 digits, evenly thinned to MAX_REFERENCE; for drift.
-
-    The lowest and the highest always stay.
-    """
-    ordered = np.sort(z).astype(np.float32)
-    return tuple(round(float(v), 6) for v in ordered[reference_places(len(ordered))])
-
-
-def reference_places(n: int) -> NDArray[np.int64]:
-    """Which of n rising z a profile's reference keeps."""
-    if n <= MAX_REFERENCE:
-        return np.arange(n)
-    return np.linspace(0, n - 1, MAX_REFERENCE).round().astype(np.int64)
-
-
-def _unit_source(request: ThresholdRequest) -> str:
-    """How units were told apart: `file`, `layout` (the data set itself says), `folder`, `collect` or `name:REGEX`."""
-    if request.unit_from is None:
-        samples = request.data.samples
-        return "file" if len({s.unit for s in samples}) == len(samples) else "layout"
-    return request.unit_from if request.unit_from in {"folder", "collect"} else f"name:{request.unit_from}"

@@ -28,6 +28,7 @@ from fbclip.engines.torch_engine import TorchEngine
 from fbclip.errors import InferenceError
 from fbclip.images.framing import Framing
 from fbclip.method.model import Head
+from fbclip.runtime import prepare_process
 
 PAPER_BACKBONE = "ViT-L-14-336"
 BUDGET_S = 120.0
@@ -80,7 +81,7 @@ class DeviceTable:
 
     def text(self) -> str:
         """Lines for a terminal."""
-        peaks = ", ".join(f"{precision} {peak:.1f} TFLOPS" for precision, peak in self.roofline.tflops.items())
+        peaks = ", ".join(f"{precision} {peak:.2f} TFLOPS" for precision, peak in self.roofline.tflops.items())
         lines = [f"measured peak: {peaks}, memory {self.roofline.gb_s:.0f} GB/s"]
         return "\n".join([*lines, *(row.text() for row in self.rows), *self.notes])
 
@@ -112,6 +113,7 @@ def device_table(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> DeviceTable:
     """Row by row until BUDGET_S are spent; the rest is named. A row that does not fit the device is named too."""
+    prepare_process()
     roofline = measure_roofline(device, precisions)
     until = monotonic() + BUDGET_S
     rows, notes = [], []

@@ -42,7 +42,7 @@ def measure_roofline(device: torch.device, precisions: Sequence[Precision]) -> R
     source = torch.zeros(_MIB.get(device.type, _MIB["cpu"]) << 20, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     moved = 2 * source.numel() / _best_s(device, lambda: target.copy_(source)) / 1e9
-    return Roofline({key: round(value, 3) for key, value in tflops.items()}, round(moved, 1))
+    return Roofline({key: round(value, 6) for key, value in tflops.items()}, round(moved, 3))
 
 
 def _best_s(device: torch.device, work: Callable[[], object]) -> float:

@@ -23,7 +23,7 @@ from fbclip.features.catalog import IMAGENET
 from fbclip.features.imagenet import ImageNetFeatures, open_imagenet
 from fbclip.images.raw_tiles import Tile, put_tiles
 from fbclip.method.config import FBCLIPConfig, ScoreConfig
-from fbclip.method.maps import smooth_map
+from fbclip.method.maps import combined_matrix, smooth_map, smoothed_with
 from fbclip.method.model import Head
 from fbclip.peers.output import Peer
 from fbclip.runtime import matrix_dtype, prepare_process, set_precision
@@ -70,6 +70,7 @@ class TorchEngine:
         set_precision(self.backbone, (head for head, _ in self._heads.values()), precision)
         prepare_process()
         self._captured: dict[tuple[object, ...], CapturedCalls] = {}
+        self._matrices: dict[tuple[str, float], Tensor] = {}
 
     @property
     def gives_on(self) -> torch.device:
@@ -162,9 +163,17 @@ class TorchEngine:
                 masks.append(value)
 
         out = head.predict(layers, prototypes, self.backbone.projection, keep)
-        maps = smooth_map(out.grid_margin, self.size, sigma, head.config.score.smoothing_truncate)
+        maps = smoothed_with(self._smoothing(adapter, sigma), out.grid_margin)
         foreground = torch.cat(masks, dim=1) if masks else out.image_margin.new_empty((len(maps), 0))
         return out.image_margin, maps, foreground
+
+    def _smoothing(self, adapter: str, sigma: float) -> Tensor:
+        """Kept as long as the engine: a capture reads it where it lies, whatever the cache lets go of meanwhile."""
+        key = (adapter, sigma)
+        if key not in self._matrices:
+            truncate = self._heads[adapter][0].config.score.smoothing_truncate
+            self._matrices[key] = combined_matrix(self.backbone.grid, self.size, sigma, truncate, str(self.device))
+        return self._matrices[key]
 
     def _call(self, key: tuple[object, ...], run: Run, *given: Tensor) -> tuple[Tensor, ...]:
         if key not in self._captured:

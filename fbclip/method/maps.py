@@ -50,5 +50,9 @@ def upsample(grid: Tensor, size: int) -> Tensor:
 
 def smooth_map(grid: Tensor, size: int, sigma: float, truncate: float) -> Tensor:
     """Square patch grid (B,h,h) float32 -> upsampled and smoothed (B,S,S) float32; sigma in map pixels."""
-    matrix = combined_matrix(grid.shape[-1], size, sigma, truncate, str(grid.device))
+    return smoothed_with(combined_matrix(grid.shape[-1], size, sigma, truncate, str(grid.device)), grid)
+
+
+def smoothed_with(matrix: Tensor, grid: Tensor) -> Tensor:
+    """A `combined_matrix` (S,h) and square patch grids (B,h,h) -> (B,S,S) float32."""
     return matrix @ grid.float() @ matrix.T

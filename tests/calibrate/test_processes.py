@@ -25,10 +25,9 @@ ROOT = Path(__file__).parents[2]
 DRIVER = """
 import sys
 from pathlib import Path
+from calibrate.cli import main
 from tests.factories.peers import tiny_clip
-from calibrate.cli import app, main
 tiny_clip(Path(sys.argv.pop(1)))
-{also}
 if __name__ == "__main__":
     main()
 """
@@ -49,9 +48,9 @@ def clip(tmp_path_factory):
     return folder, ("--backbone", NAME, "--weights", str(tiny_clip(folder).path), "--device", "cpu")
 
 
-def together(count, clip, *arguments, also="", folder):
+def together(count, clip, *arguments, folder):
     driver = folder / "driver.py"
-    driver.write_text(DRIVER.format(also=also))
+    driver.write_text(DRIVER)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
     command = [*torchrun, str(driver), str(clip[0]), *map(str, arguments)]
@@ -108,28 +107,38 @@ def test_tuning_stops_and_compares_alike(data, clip, tmp_path):
     assert not (tmp_path / "b.work").exists()
 
 
-def test_where_one_fails_all_end_with_one_line(data, clip, tmp_path):
-    broken = (
-        "import os\n"
-        "from calibrate.inference import View\n"
+def by_torchrun(script, folder, timeout):
+    """A small script in two processes, which do without a model."""
+    path = folder / "script.py"
+    path.write_text(script)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=environment, check=False)
+
+
+def test_where_one_fails_all_end_with_one_line(tmp_path):
+    answer = by_torchrun(
+        "import typer\n"
         "from calibrate.errors import DataError\n"
-        "def broken(self, samples, advance=None):\n"
-        "    raise DataError('the disk is gone')\n"
-        "    yield\n"
-        "if os.environ['RANK'] == '1':\n"
-        "    View.score = broken\n"
+        "from calibrate.processes import processes\n"
+        "from fbclip.command import guarded\n"
+        "app = typer.Typer()\n"
+        "@app.command()\n"
+        "def run():\n"
+        "    with processes() as group:\n"
+        "        if group.rank == 1:\n"
+        "            raise DataError('the disk is gone')\n"
+        "        group.wait()\n"
+        "guarded(app)()\n",
+        tmp_path,
+        timeout=100,
     )
-    asked = ("evaluate", data, "--method", "winclip", *clip[1], "--out", tmp_path / "run")
-    answer = together(2, clip, *asked, also=broken, folder=tmp_path)
     assert answer.returncode == 1
-    lines = [line for line in answer.stderr.splitlines() if line.startswith("error:")]
-    assert lines == ["error: the disk is gone"]
-    assert not (tmp_path / "run").exists()
+    assert [line for line in answer.stderr.splitlines() if line.startswith("error:")] == ["error: the disk is gone"]
 
 
 def test_who_waits_too_long_ends(tmp_path):
-    script = tmp_path / "late.py"
-    script.write_text(
+    answer = by_torchrun(
         "import sys, threading\n"
         "from datetime import timedelta\n"
         "from calibrate.errors import CalibrateError\n"
@@ -137,14 +146,13 @@ def test_who_waits_too_long_ends(tmp_path):
         "try:\n"
         "    with processes(timedelta(seconds=3)) as group:\n"
         "        if group.rank == 1:\n"
-        "            threading.Event().wait(60)\n"
+        "            threading.Event().wait(600)\n"
         "        group.wait()\n"
         "except CalibrateError as error:\n"
-        "    sys.exit(f'error: {error}')\n"
+        "    sys.exit(f'error: {error}')\n",
+        tmp_path,
+        timeout=100,
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment, check=False)
     assert answer.returncode == 1
     assert "error: process 1 of 2 lost the others, or waited longer than they may take" in answer.stderr
 

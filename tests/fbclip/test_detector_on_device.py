@@ -8,6 +8,7 @@ from fbclip.detector import Job
 from fbclip.errors import DeviceLostError, DeviceMemoryError
 from fbclip.images.framing import Framing
 from fbclip.images.tiling import Tiling
+from fbclip.method.maps import combined_matrix, smoothed_with
 from tests.factories.accelerators import FaultyAccelerator, tiny_detector_on
 from tests.factories.models import tiny_detector, tiny_fusion, tiny_memory
 
@@ -82,6 +83,22 @@ def test_a_lost_device_is_named_and_a_mere_failure_is_not_taken_for_one():
     assert not isinstance(found.value, DeviceLostError)
     device.failing = None
     assert there.infer(jobs(there, 1))[0].finite
+
+
+def test_what_a_capture_reads_stays_where_it_lies_when_caches_are_emptied(monkeypatch):
+    """A graph holds addresses: a matrix that a cache let go of would be read after it was freed."""
+    used = []
+
+    def watched(matrix, grid):
+        used.append(matrix)
+        return smoothed_with(matrix, grid)
+
+    monkeypatch.setattr("fbclip.engines.torch_engine.smoothed_with", watched)
+    there = tiny_detector_on(FaultyAccelerator())
+    for _ in range(3):
+        there.infer(jobs(there, 1))
+        combined_matrix.cache_clear()
+    assert len({matrix.data_ptr() for matrix in used}) == 1
 
 
 def test_warming_up_captures_what_a_single_image_takes():

@@ -5,8 +5,8 @@ import pytest
 
 from agent.collecting.grouping import ChangeGrouping, GapGrouping, TriggerGrouping, small_picture
 from calibrate.threshold.operating_point import set_threshold
-from calibrate.threshold.profile import unit_maxima
 from calibrate.threshold.request import ThresholdTarget
+from calibrate.threshold.unit_scores import unit_maxima
 
 RNG = np.random.default_rng(3)
 

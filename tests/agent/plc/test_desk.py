@@ -1,13 +1,18 @@
 """What health says decides what PLCs may rely on; a server that ended is named by health."""
 
+import itertools
+
 import pytest
 
+from agent.config.line import LineSection
 from agent.config.loader import load_config
 from agent.config.plc import ModbusSection, PlcSection
 from agent.health import HealthSnapshot
 from agent.line_states import LineHealth, LineState
+from agent.plc.addresses import Coil, coils_of
 from agent.plc.desk import PlcDesk
 from agent.records import LineCounters, LineMode
+from agent.sources.sinks import Tally
 from agent.sources.trigger_gates import TriggerGates
 from fbclip.decision import Verdict
 from fbclip.errors import ConfigError
@@ -49,6 +54,29 @@ def test_the_agents_heartbeat_stops_with_any_problem(desk):
     for found in (snapshot(), snapshot(broker_problem="refused"), snapshot()):
         desk.look(found)
     assert desk.board.agent_heartbeat == 2
+
+
+def test_a_line_is_busy_and_not_ready_from_its_trigger_to_the_answer():
+    gates = TriggerGates()
+    camera = {"type": "camera", "device": 0, "trigger": "mqtt"}
+    section = LineSection(name="belt", source=camera, profile="p")
+    gate = gates.of(section, Tally(), itertools.count())
+    gate.use(section)
+    desk = PlcDesk(PlcSection(hold_s=0), "demo", ["belt"], gates)
+    desk.look(snapshot())
+
+    def shown():
+        bits = coils_of(desk.board.shown("belt"))
+        return bits[Coil.READY], bits[Coil.BUSY], bits[Coil.DONE]
+
+    assert shown() == (True, False, False)
+    assert gate.ask({"part": "A1"}) is None
+    assert shown() == (False, True, False)
+    gate.give_up_all("timeout")
+    (refusal,) = gate.due()
+    desk.board.inspected(a_judged(an_inspection(Verdict.REJECTED)))
+    gate.answered(refusal.part, "timeout")
+    assert shown() == (False, False, True)
 
 
 @pytest.mark.parametrize("mode", [LineMode.SHADOW, LineMode.LEARNING])

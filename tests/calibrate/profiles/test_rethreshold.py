@@ -6,8 +6,8 @@ from scipy.stats import binom
 
 from calibrate.errors import RefusedError
 from calibrate.profiles.rethreshold import at_threshold, most_above
+from calibrate.threshold.calibration_record import QUANTILES, reference
 from calibrate.threshold.operating_point import UnitScores, choose
-from calibrate.threshold.profile import QUANTILES, reference
 from calibrate.threshold.request import Goal, ThresholdTarget
 from fbclip.artefacts.profile import MeasuredRates, Profile
 from fbclip.artefacts.sees import FoundShare, Sees

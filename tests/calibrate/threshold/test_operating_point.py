@@ -21,9 +21,9 @@ from calibrate.threshold.operating_point import (
     set_threshold,
     trade_off,
 )
-from calibrate.threshold.profile import unit_maxima
 from calibrate.threshold.request import Goal, ThresholdTarget
 from calibrate.threshold.text import curve_text
+from calibrate.threshold.unit_scores import unit_maxima
 from fbclip.decision import Prediction, Statistic, Verdict, decide
 from fbclip.images.geometry import Placement
 

@@ -7,8 +7,8 @@ import pytest
 
 from calibrate.statistics.scale import fit_statistic
 from calibrate.threshold.operating_point import set_threshold
-from calibrate.threshold.profile import unit_maxima
 from calibrate.threshold.request import ThresholdTarget
+from calibrate.threshold.unit_scores import unit_maxima
 
 TARGET = ThresholdTarget(alpha=0.05, confidence=0.95, uncertain=0.25)
 DRAWS = 2000

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from calibrate.threshold.profile import reference
+from calibrate.threshold.calibration_record import reference
 
 
 def test_reference_is_thinned_evenly_and_keeps_its_ends():

@@ -8,9 +8,9 @@ from agent.collecting.grouping import ChangeGrouping, GapGrouping, TriggerGroupi
 from calibrate.statistics.scale import fit_statistic
 from calibrate.statistics.serial import serial_dependence
 from calibrate.threshold.operating_point import set_threshold
-from calibrate.threshold.profile import unit_maxima
 from calibrate.threshold.request import ThresholdTarget
 from calibrate.threshold.sees import _row
+from calibrate.threshold.unit_scores import unit_maxima
 
 DRAWS = 2000
 PARTS, FRAMES = 24, 3
