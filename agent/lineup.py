@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
+from agent.config.source import FolderSource
 from agent.line_states import LineHealth, LinePlan, LineState
 from agent.pipeline.detector_loading import equip
 from agent.pipeline.intake import Intake

@@ -11,9 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
-from agent.config.line import DicomSource, FolderSource
 from agent.config.sections import Config
 from agent.config.services import BacklogSection
+from agent.config.source import DicomSource, FolderSource
 from agent.drift.drift_store import DriftStore
 from agent.health import HealthProbe
 from agent.heartbeat import Heartbeat

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.collecting.grouping import ChangeGrouping, GapGrouping, TriggerGrouping, small_picture
-from agent.config.line import FolderSource, LineSection, VideoSource
+from agent.config.line import LineSection
+from agent.config.source import FolderSource, VideoSource
 from agent.errors import SourceError
 from agent.records import Frame
 from agent.sources.path_text import to_path

@@ -17,8 +17,9 @@ from rich.progress import Progress
 from agent.collecting.collector import Collector
 from agent.collecting.unit_rule import EachFrame, unit_rule
 from agent.commands.options import CollectRequest, section_of
-from agent.config.line import FolderSource, LineSection, VideoSource
+from agent.config.line import LineSection
 from agent.config.loader import load_config
+from agent.config.source import FolderSource, VideoSource
 from agent.privacy.quiet_log import make_logs_private
 from agent.sources.factory import build_sink, build_source
 from agent.sources.ledger import OnceLedger

@@ -15,7 +15,8 @@ from typing import Any
 import typer
 
 from agent.commands.options import InspectRequest
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
+from agent.config.source import FolderSource
 from agent.pipeline.evidence import encode_png, overlay
 from agent.pipeline.judge import Judge
 from agent.pipeline.judged import Judged

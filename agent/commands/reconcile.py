@@ -9,9 +9,9 @@ from dataclasses import asdict
 import typer
 
 from agent.commands.options import ReconcileRequest
-from agent.config.line import FolderSource
 from agent.config.loader import load_config
 from agent.config.sections import Config
+from agent.config.source import FolderSource
 from agent.errors import StoreError
 from agent.pipeline.reconcile import Misfit, Reconciliation, reconcile
 from agent.privacy.references import read_references

@@ -16,9 +16,9 @@ import typer
 
 from agent.app import run_agent
 from agent.commands.options import RunRequest
-from agent.config.line import DicomSource, FolderSource
 from agent.config.loader import load_config
 from agent.config.sections import Config
+from agent.config.source import DicomSource, FolderSource
 from agent.privacy.log_format import start_log
 
 # Parts that hang are given up one by one before; this is for what nobody foresaw.

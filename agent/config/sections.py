@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from agent.config.base import ConfigPath, Name, Section
-from agent.config.line import DicomSource, FolderSource, LineSection
+from agent.config.line import LineSection
 from agent.config.plc import PlcSection
 from agent.config.services import MetricsSection, MqttSection, StoreSection, WebSection, with_password
+from agent.config.source import DicomSource, FolderSource
 from fbclip.backbone.config import Precision, RuntimeName
 
 

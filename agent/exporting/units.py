@@ -13,7 +13,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
+from agent.config.source import FolderSource
 from agent.store.reader import InspectionRow
 
 SAME_PART = timedelta(seconds=10)

@@ -11,7 +11,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from agent.config.line import LineSection, VideoSource
+from agent.config.line import LineSection
+from agent.config.source import VideoSource
 from agent.drift.advice import DriftReport, drift_report
 from agent.drift.drift_store import DriftStore, Key
 from agent.drift.line_drift import DriftPlan, DriftUnit, LineDrift, drift_plan, reference_of, with_unit

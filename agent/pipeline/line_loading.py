@@ -6,7 +6,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
+from agent.config.source import FolderSource
 from agent.pipeline.lines import Line, ManualThreshold
 from agent.records import EventKind, LineMode
 from fbclip.artefacts.adapter import stored_id

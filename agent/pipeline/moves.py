@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.errors import SourceError, StoreError
 from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line

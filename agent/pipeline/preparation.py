@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from structlog.contextvars import bound_contextvars
 
-from agent.config.line import CameraSource, SourceSection, VideoSource
+from agent.config.source import CameraSource, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.records import Frame
 from fbclip.decision import Decision, reject

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
+from agent.config.source import FolderSource
 from agent.privacy.references import References
 from agent.records import Disposition, FileState
 from agent.sources.disposition import judged_sha256

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from pathlib import Path
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.sources.disposition import candidates, folder_of
 from agent.sources.settling import Stamp
 

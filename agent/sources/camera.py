@@ -17,7 +17,7 @@ from datetime import timedelta
 import numpy as np
 
 from agent.config.address import redact
-from agent.config.line import DEVICE_SETTINGS, CameraSource
+from agent.config.source import DEVICE_SETTINGS, CameraSource
 from agent.errors import SourceError
 from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock

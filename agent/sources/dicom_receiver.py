@@ -21,7 +21,7 @@ from pydicom.uid import AllTransferSyntaxes, DeflatedExplicitVRLittleEndian
 from pynetdicom import AE, AllStoragePresentationContexts, _config, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from agent.config.line import DicomSource
+from agent.config.source import DicomSource
 from agent.errors import SourceError
 from agent.sources.folder import Folder
 from fbclip.errors import ImageError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.config.line import CameraSource, DicomSource, FolderSource, LineSection, VideoSource
+from agent.config.line import LineSection
+from agent.config.source import CameraSource, DicomSource, FolderSource, VideoSource
 from agent.privacy.quiet_log import protect
 from agent.sources.base import Sink, Source
 from agent.sources.camera import Camera

@@ -10,7 +10,7 @@ from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.records import Disposition, FileState, Frame, with_picture
 from agent.sources.base import Clock, Sink
 from agent.sources.depth_hint import DepthHint

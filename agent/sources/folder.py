@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.errors import SourceError
 from agent.privacy.quiet_log import withheld
 from agent.sources.aftermath import Aftermath

@@ -6,7 +6,7 @@ import errno
 import os
 from pathlib import Path
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.errors import SourceError
 from agent.sources.folder_lock import FolderHold, FolderLocks, Identity
 from agent.sources.mounts import Mount, MountMemory, is_below, mount_of, planned_mount

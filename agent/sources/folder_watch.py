@@ -13,7 +13,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.sources.folder_lock import Identity
 from agent.sources.mounts import Mount
 

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.records import SUPERSEDED, Frame, SeriesFile
 from agent.sources.base import Clock
 from agent.sources.ledger import FileLedger

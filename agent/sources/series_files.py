@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from pathlib import Path
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.records import SUPERSEDED, EarlierFile, SeriesFile
 from agent.sources.disposition import candidates, judged_sha256
 from agent.sources.path_text import to_path, to_text

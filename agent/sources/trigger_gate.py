@@ -13,7 +13,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from agent.config.line import MOST_IMAGES, LineSection, TriggeredSection
+from agent.config.line import LineSection
+from agent.config.source import MOST_IMAGES, TriggeredSection
 from agent.records import Frame, TriggerCounts, TriggeredPart
 from agent.sources.base import Clock, SystemClock
 from agent.sources.image_flow import ImageFlow

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.config.line import MAX_AGE_S, VideoSource
+from agent.config.source import MAX_AGE_S, VideoSource
 from agent.errors import SourceError
 from agent.records import Frame
 from agent.sources.base import Clock, Sink, SystemClock

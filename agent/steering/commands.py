@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import Field, JsonValue, ValidationError, field_validator, model_validator
 
 from agent.config.base import Name
-from agent.config.line import MOST_FRAMES
+from agent.config.source import MOST_FRAMES
 from agent.errors import AgentError
 from fbclip.frozen import Frozen
 

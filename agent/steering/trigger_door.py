@@ -6,7 +6,7 @@ is the inspection.
 
 from __future__ import annotations
 
-from agent.config.line import TriggeredSection
+from agent.config.source import TriggeredSection
 from agent.lineup import Lineup
 from agent.records import LineMode
 from agent.sources.refusal import BUSY, LOST

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 
-from agent.config.line import VideoSource
+from agent.config.source import VideoSource
 from agent.sources.capture_process import CaptureProcess
 from agent.sources.capture_request import CaptureRequest
 from agent.sources.sinks import NewestSlot, Tally

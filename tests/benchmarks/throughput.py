@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.parts import Parts
 from agent.pipeline.evidence import encode_jpeg
 from agent.sources.folder import Folder

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from agent.config.address import holds_password, redact
-from agent.config.line import CameraSource
 from agent.config.loader import load_config
+from agent.config.source import CameraSource
 from fbclip.errors import ConfigError
 
 WITH_PASSWORD = [

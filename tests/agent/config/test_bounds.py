@@ -9,9 +9,9 @@ import pytest
 from pydantic import BaseModel
 
 from agent.config.base import Section
-from agent.config.line import SourceSection
 from agent.config.loader import load_config
 from agent.config.sections import Config
+from agent.config.source import SourceSection
 from fbclip.errors import ConfigError
 
 WHOLE = """\

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
+from agent.config.source import FolderSource
 from agent.pipeline.late_moves import MOST_FAILURES, LateMoves
 from agent.pipeline.lines import Line
 from agent.records import LineMode

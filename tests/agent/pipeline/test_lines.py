@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
 from agent.config.sections import ModelSection
+from agent.config.source import FolderSource
 from agent.pipeline.detector_loading import load_detector
 from agent.pipeline.judge import Judge
 from agent.pipeline.line_loading import check_profile, load_line

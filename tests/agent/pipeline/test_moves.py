@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
+from agent.config.source import FolderSource
 from agent.mqtt.payloads import encode, result_body
 from agent.pipeline.judged import Judged
 from agent.pipeline.lines import Line

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from agent.config.line import FolderSource, LineSection
+from agent.config.line import LineSection
 from agent.config.sections import Config
+from agent.config.source import FolderSource
 from agent.mqtt.payloads import result_body
 from agent.pipeline.judge import Judge
 from agent.pipeline.lines import Line

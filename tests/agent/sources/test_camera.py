@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from agent.config.line import CameraSource
+from agent.config.source import CameraSource
 from agent.errors import SourceError
 from agent.sources.camera import CAMERA_LOST, LONGEST_RETRY_S, MOST_HELD, Camera
 from agent.sources.capture_process import CaptureFailed, Opened, Taken

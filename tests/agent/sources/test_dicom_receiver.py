@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, Verification
 
-from agent.config.line import DicomSource
+from agent.config.source import DicomSource
 from agent.errors import SourceError
 from agent.sources.dicom_receiver import MISMATCH, NO_RESOURCES, NOT_UNDERSTOOD, DicomReceiver
 from agent.sources.folder import Folder

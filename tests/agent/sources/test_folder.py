@@ -14,7 +14,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 import agent.sources.folder
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.errors import SourceError, StoreError
 from agent.records import Disposition, FileState
 from agent.sources.disposition import dispose

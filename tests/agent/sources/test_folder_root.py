@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.errors import SourceError
 from agent.sources.folder_lock import FolderLocks
 from agent.sources.folder_root import FolderRoot

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from watchdog.observers import Observer
 
-from agent.config.line import FolderSource
+from agent.config.source import FolderSource
 from agent.sources.folder_watch import RETRY_S, FolderWatch
 from agent.sources.mounts import Mount
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from agent.config.line import CameraSource
+from agent.config.source import CameraSource
 from agent.sources.camera import CAMERA_LOST, Camera
 from agent.sources.sinks import NewestSlot, Tally
 from agent.sources.supervisor import SourceSupervisor

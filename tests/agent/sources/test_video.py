@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.config.line import VideoSource
+from agent.config.source import VideoSource
 from agent.errors import SourceError
 from agent.sources.capture_process import CaptureFailed, Opened
 from agent.sources.video import Video
