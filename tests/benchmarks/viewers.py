@@ -16,7 +16,6 @@ import logging
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from statistics import median
 from agent.app import Daemon
 from agent.parts import Parts
 from fbclip.detector import open_detector
-from tests.benchmarks.whole_agent import judged, looping_lines, start_agent
+from tests.benchmarks.whole_agent import ThreadTime, judged, looping_lines, start_agent
 
 VIEWERS = 20
 LINES = 2
@@ -43,25 +42,11 @@ class Measured:
     page: float
 
 
-class PageTime:
-    """Processor seconds of the threads that answer viewers, summed over threads that come and go."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, float] = {}
-
-    def more(self) -> float:
-        """Since the last call."""
-        more = 0.0
-        for thread in threading.enumerate():
-            if thread.ident is None or not thread.name.startswith(_PAGE_THREADS):
-                continue
-            ran = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-            more += ran - self._seen.get(thread.ident, 0.0)
-            self._seen[thread.ident] = ran
-        return more
+def of_page(name: str) -> bool:
+    return name.startswith(_PAGE_THREADS)
 
 
-def measure(parts: Parts, daemon: Daemon, seconds: float, page: PageTime) -> Measured:
+def measure(parts: Parts, daemon: Daemon, seconds: float, page: ThreadTime) -> Measured:
     page.more()
     spent = 0.0
     before, began, used = judged(parts), time.perf_counter(), time.process_time()
@@ -76,7 +61,7 @@ def measure(parts: Parts, daemon: Daemon, seconds: float, page: PageTime) -> Mea
 def main(folder: Path, seconds: float, rounds: int) -> None:
     logging.disable(logging.WARNING)
     say = sys.stdout.write
-    detector, page = open_detector("embedded", device="cpu"), PageTime()
+    detector, page = open_detector("embedded", device="cpu"), ThreadTime(of_page)
     with ExitStack() as stack:
         parts, daemon = start_agent(folder, detector, looping_lines(folder, LINES), stack)
         measure(parts, daemon, 3, page)

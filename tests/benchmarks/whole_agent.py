@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -68,3 +69,22 @@ def watch_until(daemon: Daemon, done: Callable[[], bool]) -> None:
             due += WATCH_S
             daemon.step(time.monotonic())
         time.sleep(0.05)
+
+
+class ThreadTime:
+    """Processor seconds of the threads whose names `counts`, summed over threads that come and go."""
+
+    def __init__(self, counts: Callable[[str], bool]) -> None:
+        self._counts = counts
+        self._seen: dict[int, float] = {}
+
+    def more(self) -> float:
+        """Since the last call."""
+        more = 0.0
+        for thread in threading.enumerate():
+            if thread.ident is None or not self._counts(thread.name):
+                continue
+            ran = time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+            more += ran - self._seen.get(thread.ident, 0.0)
+            self._seen[thread.ident] = ran
+        return more
