@@ -49,18 +49,23 @@ def clip(tmp_path_factory):
 
 
 def together(count, clip, *arguments, folder):
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count))
+    return driven(torchrun, clip, *arguments, folder=folder)
+
+
+def alone(clip, *arguments, folder):
+    """A process of its own as well: threads of another number round otherwise, and other tests have set theirs here."""
+    answer = driven((), clip, *arguments, folder=folder)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def driven(start, clip, *arguments, folder):
     driver = folder / "driver.py"
     driver.write_text(DRIVER)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    command = [*torchrun, str(driver), str(clip[0]), *map(str, arguments)]
+    command = [sys.executable, *start, str(driver), str(clip[0]), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
-
-
-def alone(*arguments):
-    answer = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert answer.exit_code == 0, answer.output
-    return answer.stdout
 
 
 def largest_difference(one, other):
@@ -75,7 +80,7 @@ def test_two_processes_are_as_one(data, clip, tmp_path):
     rows = [word for name in ("anomalyclip", "afclip", "faprompt", "winclip") for word in ("--method", name)]
     sets = ("--train", f"one={data}", "--test", f"two={other}")
     asked = ("paper", *sets, *clip[1], "--epochs", 2, "--size", 104, *rows)
-    said = alone(*asked, "--out", tmp_path / "one")
+    said = alone(clip, *asked, "--out", tmp_path / "one", folder=tmp_path)
     answer = together(2, clip, *asked, "--out", tmp_path / "two", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.strip() == said.strip()
@@ -94,9 +99,9 @@ def test_tuning_stops_and_compares_alike(data, clip, tmp_path):
     small = tmp_path / "small.yaml"
     small.write_text("image_size: 104\n")
     asked = ("tune", data, "--split", "test", *clip[1], "--method", small, "--epochs", 2, "--json")
-    alone(*asked, "--out", tmp_path / "base", "--from-scratch", "--seed", 1)
+    alone(clip, *asked, "--out", tmp_path / "base", "--from-scratch", "--seed", 1, folder=tmp_path)
     asked = (*asked, "--from", tmp_path / "base", "--keep")
-    one = json.loads(alone(*asked, "--out", tmp_path / "a"))
+    one = json.loads(alone(clip, *asked, "--out", tmp_path / "a", folder=tmp_path))
     answer = together(2, clip, *asked, "--out", tmp_path / "b", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     two = json.loads(answer.stdout)
