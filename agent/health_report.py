@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from agent.health import HealthSnapshot, health_body, health_change, line_status_body, problems_of, without_figures
@@ -13,6 +11,7 @@ from agent.line_states import LineHealth
 from agent.mqtt.home_assistant import HomeAssistant, HomeLine
 from agent.parts import Parts
 from agent.records import LineMode
+from fbclip import __version__
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ class HealthReport:
         self._known_lines: frozenset[str] = frozenset()
         config = parts.config
         self._home = HomeAssistant(
-            parts.topics, _version(), parts.sender, config.agent.data_dir, config.mqtt.home_assistant
+            parts.topics, __version__, parts.sender, config.agent.data_dir, config.mqtt.home_assistant
         )
 
     def tell(self, snapshot: HealthSnapshot) -> None:
@@ -69,17 +68,12 @@ class HealthReport:
         self._known_problems = problems
 
 
-@cache
-def _version() -> str:
-    return version("fbclip-inspect")
-
-
 def _info_body(parts: Parts, healths: Iterable[LineHealth]) -> dict[str, Any]:
     """What runs, for the agent's retained info; a line that never could run has neither profile nor model."""
     lines = parts.lineup.lines
     return {
         "agent": parts.config.agent.name,
-        "version": _version(),
+        "version": __version__,
         "run": parts.run,
         "stream_id": parts.writer.stream_id,
         "backbone": parts.config.model.backbone,

@@ -7,7 +7,6 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
@@ -76,6 +75,7 @@ from agent.web.server import WebServer, new_page_heartbeat
 from agent.web.sources import PageSources
 from agent.web.state import PageState
 from agent.web.utilisation import Utilisation
+from fbclip import __version__
 from fbclip.detector import Detector
 
 
@@ -277,7 +277,7 @@ def _observers(
 
 
 def _identity(config: Config) -> Identity:
-    return Identity(config.agent.name, version("fbclip-inspect"), config.model.backbone)
+    return Identity(config.agent.name, __version__, config.model.backbone)
 
 
 def _server(setting: Setting, sources: PageSources, heartbeat: Heartbeat) -> WebServer:

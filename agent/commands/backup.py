@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import typer
@@ -14,6 +13,7 @@ from agent.backup.contents import DATA_NAMES, artefacts, database_of, pictures
 from agent.commands.options import BackupRequest
 from agent.config.loader import load_config
 from agent.store.snapshot import snapshot
+from fbclip import __version__
 
 
 def backup_command(request: BackupRequest) -> None:
@@ -37,7 +37,7 @@ def backup_command(request: BackupRequest) -> None:
         archive.close(
             BackupManifest(
                 created=datetime.now(UTC),
-                version=version("fbclip-inspect"),
+                version=__version__,
                 agent=config.agent.name,
                 config=request.config.name,
                 files=archive.files,

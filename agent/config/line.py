@@ -79,9 +79,13 @@ class LineSection(Section):
     @property
     def is_live(self) -> bool:
         """Whether frames come and are judged by themselves, and the newest wins; else none may be skipped."""
+        return self.is_camera and not self.is_triggered
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether its pictures are taken one after the other, so that no two are the same to the bit."""
         source = self.source
-        camera = isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
-        return camera and not self.is_triggered
+        return isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)
 
     @property
     def is_private(self) -> bool:

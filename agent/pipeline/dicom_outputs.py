@@ -7,7 +7,6 @@ volume; they name the patient as it does, and say what they are not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 
 import cv2
 import highdicom
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
+from fbclip import __version__
 from fbclip.images.geometry import BoolMap, RgbImage
 from fbclip.images.scans.kinds import OWN_MANUFACTURER
 
@@ -85,7 +85,7 @@ def segmentation(sources: Sequence[Dataset], frame: int, mask: BoolMap) -> Datas
         segmented_property_type=codes.SCT.MorphologicallyAbnormalStructure,
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name=_MODEL, version=_version(), family=codes.DCM.ArtificialIntelligence
+            name=_MODEL, version=__version__, family=codes.DCM.ArtificialIntelligence
         ),
     )
     return Segmentation(
@@ -99,16 +99,12 @@ def segmentation(sources: Sequence[Dataset], frame: int, mask: BoolMap) -> Datas
         instance_number=1,
         manufacturer=OWN_MANUFACTURER,
         manufacturer_model_name=_MODEL,
-        software_versions=_version(),
+        software_versions=__version__,
         device_serial_number="0",
         content_label=_LABEL,
         content_description=DISCLAIMER,
         series_description=DISCLAIMER,
     )
-
-
-def _version() -> str:
-    return version("fbclip-inspect")
 
 
 def _with_text(image: RgbImage) -> RgbImage:

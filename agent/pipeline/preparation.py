@@ -5,18 +5,17 @@ Decoded pictures wait here for nothing but the processor, so a small pool prepar
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from structlog.contextvars import bound_contextvars
 
-from agent.config.source import CameraSource, SourceSection, VideoSource
 from agent.pipeline.lines import Line
 from agent.records import Frame
 from fbclip.decision import Decision, reject
 from fbclip.detector import Detector, Job
+from fbclip.engines.processor import cores
 from fbclip.errors import ImageError
 from fbclip.images.framing import Framing
 from fbclip.images.geometry import BoolMap, Placement, RgbImage
@@ -52,7 +51,7 @@ class Preparation:
     """Owned by one thread: it remembers the last picture of each live line."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1), thread_name_prefix="prepare")
+        self._pool = ThreadPoolExecutor(min(MOST_THREADS, cores()), thread_name_prefix="prepare")
         self._previous: dict[str, RgbImage] = {}
 
     def of(self, detector: Detector, frames: Sequence[Frame], lines: Mapping[str, Line]) -> list[Ready | Unfit]:
@@ -72,7 +71,7 @@ class Preparation:
 
         Files may be equal for good reasons, and each of them is judged.
         """
-        if frame.image is None or (isinstance(found, Unfit) and found.at_once) or not _is_live(line.section.source):
+        if frame.image is None or (isinstance(found, Unfit) and found.at_once) or not line.section.is_camera:
             return found
         previous = self._previous.get(frame.line)
         self._previous[frame.line] = frame.image
@@ -113,8 +112,3 @@ def _prepare(detector: Detector, frame: Frame, line: Line) -> Ready | Unfit:
 
 def _threshold(line: Line) -> float | None:
     return None if line.loaded is None else line.loaded.profile.threshold
-
-
-def _is_live(source: SourceSection) -> bool:
-    """Whether its pictures are taken one after the other, so that no two are the same to the bit."""
-    return isinstance(source, CameraSource) or (isinstance(source, VideoSource) and source.realtime)

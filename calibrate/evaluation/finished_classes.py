@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import Field, NonNegativeInt, ValidationError
@@ -22,6 +21,7 @@ from calibrate.evaluation.evaluated_images import EvaluatedImage
 from calibrate.evaluation.evaluator import ClassEvaluation, ClassNumbers, relative_name
 from calibrate.inference import Skipped, View
 from calibrate.memory.provenance import framing_record
+from fbclip import __version__
 from fbclip.files import canonical_json, file_sha256, write_atomically
 
 MAX_BYTES = 1 << 30
@@ -129,7 +129,7 @@ def class_key(
             for s in samples
         ],
         "model": [running.backbone, running.backbone_sha256, running.adapter, running.memory, running.size],
-        "runs": [running.device, running.precision, view.detector.smoothing[view.adapter], version("fbclip-inspect")],
+        "runs": [running.device, running.precision, view.detector.smoothing[view.adapter], __version__],
         "fusion": None if view.fusion is None else view.fusion.model_dump(mode="json"),
         "framing": framing_record(view.framing),
         "ignored": None if mask is None else [list(mask.shape), hashlib.sha256(mask.tobytes()).hexdigest()],

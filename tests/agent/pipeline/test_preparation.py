@@ -30,7 +30,7 @@ def test_a_batch_is_the_same_as_its_frames_one_by_one(detector):
 
 
 def test_pictures_are_prepared_side_by_side(detector, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("agent.pipeline.preparation.cores", lambda: 2)
     both = threading.Barrier(2, timeout=10)
     frame = type(detector).frame
 

@@ -20,7 +20,7 @@ torn line
 @pytest.mark.parametrize(
     ("path", "point", "kind", "remote"),
     [
-        ("/home/x", "/", "ext4", False),
+        ("/srv/x", "/", "ext4", False),
         ("/mnt/line/in", "/mnt/line", "nfs4", True),
         ("/mnt/line", "/mnt/line", "nfs4", True),
         ("/mnt/lines", "/", "ext4", False),
@@ -43,7 +43,7 @@ FSTAB = """\
 # <file system> <mount point> <type>
 UUID=1-2 / ext4 defaults 0 1
 UUID=3-4 none swap sw 0 0
-//server/line\t/mnt/line\tcifs\tnoauto,credentials=/root/secret 0 0
+//server/line\t/mnt/line\tcifs\tnoauto,credentials=/etc/secret 0 0
 host: /mnt/with\\040space fuse.sshfs defaults 0 0
 torn /mnt
 """
@@ -52,7 +52,7 @@ torn /mnt
 @pytest.mark.parametrize(
     ("path", "point", "kind"),
     [
-        ("/home/x", "/", "ext4"),
+        ("/srv/x", "/", "ext4"),
         ("/mnt/line/in", "/mnt/line", "cifs"),
         ("/mnt/with space", "/mnt/with space", "fuse.sshfs"),
     ],
